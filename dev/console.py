@@ -1,0 +1,168 @@
+"""What the commands print: steps, progress with elapsed times, and failures that say what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+# A step shorter than this needs no progress; after it, one line comes now and then.
+_QUIET = 2.0
+_INTERVAL = 10.0
+_TAIL = 15
+
+
+class Failure(Exception):
+    """Something failed; the text says why, for the user."""
+
+
+class StepFailed(Failure):
+    """A step failed: which, why, and what to do about it."""
+
+    def __init__(self, step: str, why: str, todo: str) -> None:
+        super().__init__(why)
+        self.step = step
+        self.why = why
+        self.todo = todo
+
+    def __str__(self) -> str:
+        why = "\n".join("    " + line for line in self.why.strip().splitlines())
+        return f"FAILED: {self.step}\n  Why:\n{why}\n  What to do:\n    {self.todo}"
+
+
+def say(text: str = "") -> None:
+    """Print a line at once, so that it stays in order with what commands print themselves."""
+    print(text, flush=True)
+
+
+def elapsed(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+@contextmanager
+def step(title: str, todo: str) -> Iterator[None]:
+    """Announce a step and say how long it took; any failure in it becomes a `StepFailed`."""
+    say(f"==> {title}")
+    begun = time.monotonic()
+    try:
+        yield
+    except StepFailed:
+        raise
+    except (Failure, OSError, subprocess.SubprocessError) as error:
+        raise StepFailed(title, str(error) or repr(error), todo) from error
+    taken = time.monotonic() - begun
+    if taken >= _QUIET:
+        say(f"    done in {elapsed(taken)}")
+
+
+class CommandFailed(Failure):
+    """A command ended with an error, or was ended because it took too long."""
+
+    def __init__(self, argv: Sequence[str], reason: str, output: str) -> None:
+        tail = "\n".join(output.splitlines()[-_TAIL:])
+        super().__init__(f"`{' '.join(argv)}` {reason}" + (f":\n{tail}" if tail else ""))
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    limit: float | None = None,
+    stalled: Callable[[], bool] | None = None,
+    progress: Callable[[deque[str], int], str] | None = None,
+) -> str:
+    """Run a command quietly, with progress lines once it takes long; answer its output.
+
+    `limit` ends it after so many seconds, `stalled` as soon as it answers true. `progress` gets
+    the last lines and the number of lines so far, and answers what a progress line shows.
+    """
+    begun = time.monotonic()
+    lines: deque[str] = deque(maxlen=400)
+    count = 0
+    process = subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # Its own group, so that whatever it started can be ended with it.
+        start_new_session=True,
+    )
+
+    def read() -> None:
+        nonlocal count
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            count += 1
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reason = ""
+    due = begun + _QUIET
+    try:
+        while process.poll() is None and not reason:
+            now = time.monotonic()
+            if now >= due:
+                due = now + _INTERVAL
+                shown = progress(lines, count) if progress else (lines[-1] if lines else "")
+                say(f"    {elapsed(now - begun):>12}  {shown[:100]}".rstrip())
+            if limit is not None and now - begun > limit:
+                reason = f"was ended after {elapsed(limit)}"
+            elif stalled is not None and stalled():
+                reason = f"made no progress and was ended after {elapsed(now - begun)}"
+            time.sleep(0.05)
+    finally:
+        if process.poll() is None:
+            _end(process)
+        # A process left in the background may hold the pipe open for ever.
+        reader.join(timeout=2)
+    if not reason and process.returncode != 0:
+        reason = f"ended with exit code {process.returncode}"
+    if reason:
+        raise CommandFailed(argv, reason, "\n".join(lines))
+    return "\n".join(lines)
+
+
+def follow(
+    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> int:
+    """Run a command whose own output the user sees; answer its exit code."""
+    sys.stdout.flush()
+    with subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                # The terminal interrupts the command as well: let it clean up and end by itself.
+                continue
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            # A command under sudo is not ours to signal; sudo passes the signal of its own group.
+            process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -1,0 +1,239 @@
+"""What belongs to a sandbox directory on this machine, and how to be rid of it.
+
+For `sandbox` only, and as root. Nothing here asks the daemon, since it may be dead; and nothing
+goes by the names of instances alone, since a host's own Incus may use the same ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev.console import Failure
+
+# Written into each directory that a sandbox uses, so that no other one is ever removed.
+_MARK = ".pika-sandbox"
+_CGROUPS = re.compile(r"/(lxc\.(?:payload|monitor|pivot)[^/]*)")
+
+
+@dataclass
+class Processes:
+    """Running processes of a sandbox: its daemon (more than one only after a mishap), the rest."""
+
+    daemons: list[int] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+
+
+def claim(directory: Path) -> None:
+    """Make the directory, or take it if it is empty or a sandbox's already."""
+    directory.mkdir(parents=True, exist_ok=True)
+    mark = directory / _MARK
+    if directory.is_symlink() or directory.stat().st_uid != os.geteuid():
+        raise Failure(f"{directory} belongs to somebody else; remove it")
+    if not mark.exists() and any(directory.iterdir()):
+        raise Failure(f"{directory} has files in it that are not a sandbox's; remove them")
+    mark.touch()
+
+
+def processes(directory: Path) -> Processes:
+    """All processes of this sandbox, without those of users that only talk to it."""
+    found = Processes()
+    rootfs = _within_file_system(directory)
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        pid = int(entry.name)
+        with contextlib.suppress(OSError):
+            argv = (entry / "cmdline").read_bytes().split(b"\0")
+            if not argv[0]:
+                # A kernel thread, or one that is dead already.
+                continue
+            if _is_daemon_program(entry, argv, directory):
+                options = len(argv) > 1 and argv[1].startswith(b"--")
+                (found.daemons if options else found.others).append(pid)
+            elif _lives_in(entry, rootfs) or _is_helper(argv, directory):
+                found.others.append(pid)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs still; one that only waits to be reaped does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def end(directory: Path) -> None:
+    """Kill the processes, remove their cgroups, network interfaces and mounts."""
+    # The pivot group is LXC's own, made when missing: an empty one is nobody's loss.
+    groups = {"lxc.pivot"} | {
+        f"lxc.{kind}.{instance.name}"
+        for kind in ("payload", "monitor")
+        for instance in _entries(directory / "containers")
+    }
+    for _ in range(10):
+        found = processes(directory)
+        pids = found.daemons + found.others
+        if not pids:
+            break
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                groups |= set(_CGROUPS.findall(Path(f"/proc/{pid}/cgroup").read_text()))
+        _kill(pids)
+    else:
+        raise Failure(f"processes of {directory} can't be killed: {pids}")
+    for network in _entries(directory / "networks"):
+        _remove_network(network.name)
+    _unmount(directory)
+    _remove_cgroups(groups)
+    _remove_locks(directory)
+
+
+def remove(directory: Path) -> None:
+    """Remove a sandbox's directory, which must not have mounts any more."""
+    if not os.path.lexists(directory):
+        return
+    if mounts := list(_mounts_below(directory)):
+        # Removing files through a mount would remove the user's own ones.
+        raise Failure(f"still mounted, not removed: {', '.join(map(str, mounts))}")
+    if not (directory / _MARK).exists() and any(directory.iterdir()):
+        raise Failure(f"{directory} is not a sandbox's directory, not removed")
+    shutil.rmtree(directory)
+
+
+def _is_daemon_program(entry: Path, argv: list[bytes], directory: Path) -> bool:
+    if argv[0].startswith(b"[lxc monitor] " + bytes(directory) + b"/"):
+        return True
+    if not (entry / "exe").readlink().name.startswith("incusd"):
+        return False
+    return b"INCUS_DIR=" + bytes(directory) in (entry / "environ").read_bytes().split(b"\0")
+
+
+def _is_helper(argv: list[bytes], directory: Path) -> bool:
+    program = Path(os.fsdecode(argv[0])).name
+    if program not in ("dnsmasq", "swtpm", "virtiofsd") and not program.startswith("qemu-"):
+        return False
+    return any(bytes(directory) + b"/" in argument for argument in argv[1:])
+
+
+def _lives_in(entry: Path, rootfs: str) -> bool:
+    """Whether the process's root directory is a mount of something below the sandbox."""
+    with (entry / "mountinfo").open() as mounts:
+        for line in mounts:
+            fields = line.split(" ", 5)
+            if fields[4] == "/":
+                return fields[3].startswith(rootfs + "/")
+    return False
+
+
+def _within_file_system(directory: Path) -> str:
+    """The directory's path as the kernel names it in mounts of it: from its file system's root."""
+    best, result = "", str(directory)
+    for root, mount_point in _mounts():
+        if directory.is_relative_to(mount_point) and len(mount_point) >= len(best):
+            best = mount_point
+            relative = directory.relative_to(mount_point)
+            result = str(Path(root) / relative)
+    return result
+
+
+def _mounts() -> Iterator[tuple[str, str]]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ", 5)
+        yield _unescape(fields[3]), _unescape(fields[4])
+
+
+def _mounts_below(directory: Path) -> Iterator[Path]:
+    for _, mount_point in _mounts():
+        # The kernel marks a mount point that was removed under it.
+        path = Path(mount_point.removesuffix("//deleted"))
+        if path.is_relative_to(directory):
+            yield path
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def _unmount(directory: Path) -> None:
+    for _ in range(3):
+        mounts = list(_mounts_below(directory))
+        if not mounts:
+            return
+        for mount in reversed(mounts):
+            # Lazily: a busy mount vanishes from the tree at once, and for good with its last user.
+            subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+
+
+def _remove_network(name: str) -> None:
+    """Remove a managed network's bridge, and the firewall chains that Incus made for it."""
+    if Path(f"/sys/class/net/{name}/bridge").exists():
+        subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
+    if not shutil.which("nft"):
+        return
+    for family in ("inet", "bridge"):
+        table = [family, "incus"]
+        listed = _nft("list", "table", *table)
+        chains = re.findall(r"^\s*chain (\S+) {", listed, re.MULTILINE)
+        ours = [chain for chain in chains if chain.endswith(f".{name}")]
+        for chain in ours:
+            _nft("delete", "chain", *table, chain)
+        if ours and ours == chains:
+            _nft("delete", "table", *table)
+
+
+def _nft(*arguments: str) -> str:
+    return subprocess.run(["nft", *arguments], capture_output=True, text=True, check=False).stdout
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _remove_cgroups(names: set[str]) -> None:
+    """Remove cgroups that are empty; the kernel refuses it for those in use."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if not after.startswith("cgroup"):
+            continue
+        base = Path(_unescape(before.split(" ", 5)[4]))
+        for name in names:
+            for folder, _, _ in os.walk(base / name, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
+
+
+def _remove_locks(directory: Path) -> None:
+    """Remove LXC's lock files for this directory, and the folders that are empty then."""
+    base = Path("/run/lxc")
+    locks = base / "lock" / directory.relative_to("/")
+    shutil.rmtree(locks, ignore_errors=True)
+    for folder in locks.parents:
+        if not folder.is_relative_to(base):
+            break
+        try:
+            folder.rmdir()
+        except OSError:
+            break
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []

@@ -1,0 +1,94 @@
+"""Incus instances from Pulumi: one exact plan, shown in preview, applied as shown."""
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .planner.parts import (
+        IncusTarget,
+        LifecyclePaths,
+        OutputCollection,
+        RuntimeBootstrap,
+        RuntimeIdentity,
+        RuntimePolicies,
+        RuntimeResources,
+    )
+    from .planner.plan import INCUS_READ_ONLY_DISK_IO_BUS, IncusMountPlan, IncusRuntimePlan
+    from .planner.problems import (
+        DeviceNameCollision,
+        DuplicateMountGuestPath,
+        EmptyField,
+        InvalidPath,
+        MismatchedGuestRequestPath,
+        MismatchedStateRoot,
+        RuntimeSpecError,
+    )
+    from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
+    from .resources.runtime import IncusRuntime
+
+_HOMES = {
+    "planner.parts": (
+        "IncusTarget",
+        "LifecyclePaths",
+        "OutputCollection",
+        "RuntimeBootstrap",
+        "RuntimeIdentity",
+        "RuntimePolicies",
+        "RuntimeResources",
+    ),
+    "planner.plan": ("INCUS_READ_ONLY_DISK_IO_BUS", "IncusMountPlan", "IncusRuntimePlan"),
+    "planner.problems": (
+        "DeviceNameCollision",
+        "DuplicateMountGuestPath",
+        "EmptyField",
+        "InvalidPath",
+        "MismatchedGuestRequestPath",
+        "MismatchedStateRoot",
+        "RuntimeSpecError",
+    ),
+    "planner.spec": ("RuntimeMount", "RuntimeSpec", "plan_mounts"),
+    "resources.runtime": ("IncusRuntime",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "INCUS_READ_ONLY_DISK_IO_BUS",
+    "DeviceNameCollision",
+    "DuplicateMountGuestPath",
+    "EmptyField",
+    "IncusMountPlan",
+    "IncusRuntime",
+    "IncusRuntimePlan",
+    "IncusTarget",
+    "InvalidPath",
+    "LifecyclePaths",
+    "MismatchedGuestRequestPath",
+    "MismatchedStateRoot",
+    "OutputCollection",
+    "RuntimeBootstrap",
+    "RuntimeIdentity",
+    "RuntimeMount",
+    "RuntimePolicies",
+    "RuntimeResources",
+    "RuntimeSpec",
+    "RuntimeSpecError",
+    "__version__",
+    "plan_mounts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # A program that declares resources needs no planner, and one that only plans needs no Pulumi.
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,41 @@
+"""Finds the socket of the local Incus daemon."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from .errors import IncusUnreachable
+
+# The packages' own places: Debian, Ubuntu and Zabbly; then the user daemon's.
+USUAL_SOCKETS = (
+    "/var/lib/incus/unix.socket",
+    "/run/incus/unix.socket",
+    "/var/lib/incus/unix.socket.user",
+)
+
+
+def find_socket(argument: str | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """The unix socket to talk to: the argument, INCUS_SOCKET, INCUS_DIR, or a usual place.
+
+    A place that was named is taken as it is, present or not, so that a mistyped one is reported
+    and no other daemon is used in its stead. The variables are those of the `incus` client
+    (Incus doc/environment.md).
+
+    Raises:
+        IncusUnreachable: nothing was named and no usual place has a socket.
+    """
+    environ = os.environ if environ is None else environ
+    if argument:
+        return Path(argument)
+    if socket := environ.get("INCUS_SOCKET"):
+        return Path(socket)
+    if directory := environ.get("INCUS_DIR"):
+        return Path(directory, "unix.socket")
+    for usual in USUAL_SOCKETS:
+        if Path(usual).exists():
+            return Path(usual)
+    raise IncusUnreachable(
+        f"no Incus daemon found: INCUS_SOCKET and INCUS_DIR are not set, and there is no socket at "
+        f"{', '.join(USUAL_SOCKETS)}; start Incus, or set INCUS_SOCKET to its unix socket",
+        sent=False,
+    )

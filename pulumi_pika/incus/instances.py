@@ -1,0 +1,115 @@
+"""Instances: look, make, change, start and stop, remove, and reach into."""
+
+from typing import Any
+
+from .client import Entity, IncusClient, OnProgress, url
+from .errors import NotFound
+
+MAX_GUEST_FILE_BYTES = 1024 * 1024
+
+
+def get_instance(client: IncusClient, name: str) -> Entity | None:
+    """The instance with its state (one request), or None."""
+    try:
+        return client.get(url("instances", name), recursion="1")
+    except NotFound:
+        return None
+
+
+def create_instance(client: IncusClient, body: dict[str, Any]) -> str:
+    """Starts the making of an instance; the id of the operation."""
+    return client.change("POST", "/1.0/instances", body)
+
+
+def running_operations(client: IncusClient, name: str) -> list[str]:
+    """The ids of the operations that are going on at an instance."""
+    by_status = client.get("/1.0/operations", recursion="1").data
+    path = url("instances", name)
+    return [
+        str(operation["id"])
+        for operation in by_status.get("running") or ()
+        if any(
+            str(resource).partition("?")[0] == path
+            for resources in (operation.get("resources") or {}).values()
+            for resource in resources
+        )
+    ]
+
+
+def patch_instance(client: IncusClient, name: str, body: dict[str, Any], etag: str) -> None:
+    """Merges: config by key (``""`` unsets), devices by name, profiles and description whole."""
+    client.change("PATCH", url("instances", name), body, etag=etag, timeout=120.0)
+
+
+def replace_instance(
+    client: IncusClient, name: str, body: dict[str, Any], etag: str, timeout: float
+) -> None:
+    """Puts the whole instance: what `body` leaves out is removed."""
+    client.run("PUT", url("instances", name), body, etag=etag, timeout=timeout)
+
+
+def set_power(
+    client: IncusClient,
+    name: str,
+    action: str,
+    *,
+    timeout: float,
+    grace: float = 0,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Starts or stops an instance.
+
+    Args:
+        client: the client.
+        name: the instance.
+        action: ``start``, ``stop`` or ``restart``.
+        timeout: seconds to wait for the operation.
+        grace: seconds that the guest gets to shut down before the operation fails.
+        force: kill it.
+        on_progress: see `IncusClient.wait`.
+    """
+    body: dict[str, Any] = {"action": action, "force": force}
+    if grace and not force:
+        # Incus takes whole seconds, and 0 for a kill.
+        body["timeout"] = max(1, round(grace))
+    path = url("instances", name, "state")
+    client.run("PUT", path, body, timeout=timeout, on_progress=on_progress)
+
+
+def delete_instance(client: IncusClient, name: str, *, timeout: float) -> None:
+    """Removes a stopped instance."""
+    client.run("DELETE", url("instances", name), timeout=timeout)
+
+
+def read_guest_file(client: IncusClient, name: str, path: str) -> bytes | None:
+    """A file of the guest, of 1 MiB at most; None where there is none or it is no file."""
+    reply = client.get_raw(
+        url("instances", name, "files"), path=path, max_bytes=MAX_GUEST_FILE_BYTES
+    )
+    if reply.status == 200 and reply.headers.get("X-Incus-Type", "file") == "file":
+        return reply.body
+    return None
+
+
+def console_log(client: IncusClient, name: str) -> str:
+    """What the instance's console shows; empty where the server keeps no log of it."""
+    reply = client.get_raw(url("instances", name, "console"))
+    return reply.body.decode(errors="replace") if reply.status == 200 else ""
+
+
+def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: float) -> int:
+    """Runs a command in the guest, without its output; its exit status.
+
+    Raises:
+        OperationFailed: the guest cannot be reached, or the command not be started at all.
+    """
+    body = {
+        "command": command,
+        "interactive": False,
+        "wait-for-websocket": False,
+        "record-output": False,
+    }
+    done = client.run("POST", url("instances", name, "exec"), body, timeout=timeout)
+    status = done.get("return")
+    return int(status) if isinstance(status, int | float) else -1

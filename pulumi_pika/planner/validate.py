@@ -1,0 +1,158 @@
+"""Finds all that is wrong with a spec of the right shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from .parts import LifecyclePaths
+from .paths import (
+    is_plain,
+    is_within,
+    reference_path_reason,
+    same_directory_key,
+    strict_path_reason,
+)
+from .problems import (
+    DeviceNameCollision,
+    DuplicateMountGuestPath,
+    EmptyField,
+    InvalidPath,
+    MismatchedGuestRequestPath,
+    MismatchedStateRoot,
+    Problem,
+)
+
+if TYPE_CHECKING:
+    from .spec import RuntimeSpec
+
+_PATH_FIELDS = tuple(LifecyclePaths.model_fields)
+OUTSIDE = "must stay under lifecycle_root"
+
+# Unicode's White_Space, which is what the reference trims. `str.strip` without an argument would
+# take U+001C to U+001F as well.
+_WHITE_SPACE: Final = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+
+
+def find_problems(spec: RuntimeSpec, device_names: Sequence[str]) -> list[Problem]:
+    """All problems of `spec`: the reference's own in its order, then those only we refuse.
+
+    Args:
+        spec: the spec.
+        device_names: the device name of each of its mounts, in their order.
+    """
+    found = _Found()
+    _check_names(spec, found)
+    _check_paths(spec, found)
+    _check_bootstrap(spec, found)
+    _check_mounts(spec, device_names, found)
+    return found.known + found.stricter
+
+
+@dataclass(slots=True)
+class _Found:
+    known: list[Problem] = field(default_factory=list)
+    """What the reference refuses too."""
+    stricter: list[Problem] = field(default_factory=list)
+
+    def text(self, name: str, value: str, location: str) -> None:
+        """Reports a blank `value`."""
+        if _is_blank(value):
+            self.known.append(EmptyField(name, location))
+
+    def path(self, name: str, path: str, location: str) -> bool:
+        """Reports what is wrong with `path` by itself; whether the reference would take it."""
+        if is_plain(path):
+            return True
+        if _is_blank(path):
+            self.known.append(EmptyField(name, location))
+            return False
+        if reason := reference_path_reason(path):
+            self.known.append(InvalidPath(name, path, reason, location))
+            return False
+        if reason := strict_path_reason(path):
+            self.stricter.append(InvalidPath(name, path, reason, location))
+        return True
+
+
+def _is_blank(text: str) -> bool:
+    return not text.strip(_WHITE_SPACE)
+
+
+def _check_names(spec: RuntimeSpec, found: _Found) -> None:
+    identity, incus = spec.identity, spec.incus
+    found.text("identity.runtime_id", identity.runtime_id, "identity.runtime_id")
+    found.text("identity.instance_name", identity.instance_name, "identity.instance_name")
+    found.text("incus.project", incus.project, "incus.project")
+    found.text("incus.profile", incus.profile, "incus.profile")
+    found.text("incus.image_alias", incus.image_alias, "incus.image_alias")
+
+
+def _check_paths(spec: RuntimeSpec, found: _Found) -> None:
+    root, state_dir = spec.lifecycle_root, spec.paths.state_dir
+    root_is_sound = found.path("lifecycle_root", root, "lifecycle_root")
+    sound: list[tuple[str, str]] = []
+    for name in _PATH_FIELDS:
+        path = getattr(spec.paths, name)
+        if found.path(f"paths.{name}", path, f"paths.{name}"):
+            sound.append((name, path))
+
+    if root != state_dir and not _is_blank(root) and not _is_blank(state_dir):
+        found.known.append(MismatchedStateRoot(root, state_dir))
+    if not root_is_sound:
+        return
+    for name, path in sound:
+        # A state directory elsewhere has just been reported for what it is.
+        if name == "state_dir" or is_within(path, root):
+            continue
+        problems = found.stricter if path.startswith(root) else found.known
+        problems.append(InvalidPath(f"paths.{name}", path, OUTSIDE, f"paths.{name}"))
+
+
+def _check_bootstrap(spec: RuntimeSpec, found: _Found) -> None:
+    request, expected = spec.bootstrap.guest_request_path, spec.paths.guest_request_path
+    # Where the two are equal, paths.guest_request_path has been looked at for both.
+    if request is not None and request != expected:
+        location = "bootstrap.guest_request_path"
+        if found.path(location, request, location):
+            found.known.append(MismatchedGuestRequestPath(request, expected))
+    if spec.bootstrap.entry_command is not None:
+        location = "bootstrap.entry_command"
+        found.text(location, spec.bootstrap.entry_command, location)
+
+
+def _check_mounts(spec: RuntimeSpec, device_names: Sequence[str], found: _Found) -> None:
+    paths: set[str] = set()
+    directories: set[str] = set()
+    named: dict[str, tuple[str, str]] = {}
+    for index, (mount, name) in enumerate(zip(spec.mounts, device_names, strict=True)):
+        source, path = mount.source, mount.guest_path
+        if _is_blank(source):
+            found.known.append(EmptyField("mount.source", f"mounts[{index}].source"))
+        directory = path
+        if not is_plain(path):
+            if not found.path("mount.guest_path", path, f"mounts[{index}].guest_path"):
+                continue
+            directory = same_directory_key(path)
+
+        if path in paths:
+            found.known.append(DuplicateMountGuestPath(path, f"mounts[{index}].guest_path"))
+        elif directory in directories:
+            found.stricter.append(DuplicateMountGuestPath(path, f"mounts[{index}].guest_path"))
+        paths.add(path)
+        directories.add(directory)
+
+        first_source, first_directory = named.setdefault(name, (source, directory))
+        if first_directory != directory:
+            found.stricter.append(
+                DeviceNameCollision(
+                    name,
+                    f"{first_source} -> {first_directory}",
+                    f"{source} -> {directory}",
+                    f"mounts[{index}]",
+                )
+            )

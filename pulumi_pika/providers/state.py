@@ -1,0 +1,195 @@
+"""The state of an `IncusRuntime`: what its outputs say, written and read.
+
+The inputs stand in it as given. `plan`, `devices` and the options say what is applied, or what a
+refresh saw. The rest is the instance's own: status, addresses, image, location.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..planner.names import DEVICE_NAME_PREFIX
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.desired import DesiredInstance, Devices, declared_devices
+from ..reconcile.observe import (
+    Expected,
+    LiveInstance,
+    observed_options,
+    observed_plan,
+    outputs_of,
+)
+from ..reconcile.options import RuntimeOptions
+from ..reconcile.placement import is_root
+from .examine import OPTION_FIELDS, SECRET_INPUTS, SPEC_FIELDS, examine
+from .values import find, plain
+
+SCHEMA_VERSION: Final = 1
+"""Raised when the state's shape changes; see docs/architecture.md on how older ones are read."""
+
+OUTPUTS: Final = (
+    "plan",
+    "instance_name",
+    "status",
+    "image_fingerprint",
+    "devices",
+    "left_out",
+    "ipv4",
+    "ipv6",
+    "location",
+    "pool",
+    "uuid",
+    "plan_digest",
+)
+"""All that an `IncusRuntime` says beyond its inputs."""
+
+INPUTS: Final = (*SPEC_FIELDS, *OPTION_FIELDS, SECRET_INPUTS, "plan", "instance_name")
+"""What `check` returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The outputs of an earlier create, update or refresh."""
+
+    outputs: dict[str, Any]
+    plan: IncusRuntimePlan
+    """The plan that was applied, made again from the inputs in the state."""
+    plan_tree: dict[str, Any]
+    """The plan as it was last seen; after a refresh that saw drift it may be no valid plan."""
+    options: RuntimeOptions
+    """The options as last seen; their devices are the user's own."""
+    devices: Devices
+    left_out: frozenset[str]
+    pool: str | None
+    uuid: str
+    plan_digest: str
+    secret_inputs: list[str]
+
+    @classmethod
+    def read(cls, outputs: dict[str, Any]) -> "State":
+        """The state of a resource's outputs, as Pulumi hands them back."""
+        tree = {key: plain(value) for key, value in outputs.items() if key != "__provider"}
+        devices = {
+            name: {key: str(value) for key, value in device.items()}
+            for name, device in _as_dict(tree.get("devices")).items()
+            if isinstance(device, dict)
+        }
+        own_root = find(tree, ("plan", "resources", "root_disk_gib")) is not None
+        theirs = {
+            name: device
+            for name, device in devices.items()
+            if not name.startswith(DEVICE_NAME_PREFIX) and not (own_root and is_root(device))
+        }
+        examined = examine({**tree, "devices": theirs})
+        left_out = tree.get("left_out")
+        return cls(
+            outputs=tree,
+            plan=examined.plan,
+            plan_tree=_as_dict(tree.get("plan")),
+            options=examined.options,
+            devices=devices,
+            left_out=frozenset(left_out if isinstance(left_out, list) else ()),
+            pool=tree.get("pool") or None,
+            uuid=str(tree.get("uuid") or ""),
+            plan_digest=str(tree.get("plan_digest") or ""),
+            secret_inputs=[str(text) for text in tree.get(SECRET_INPUTS) or []],
+        )
+
+    def refreshed(self, live: LiveInstance) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Outputs and inputs as the live instance shows them.
+
+        Without drift both are what they were, so that a refresh changes nothing.
+        """
+        expected = Expected(
+            plan=self.plan,
+            options=self.options,
+            devices=self.devices,
+            left_out=self.left_out,
+            pool=self.pool,
+        )
+        plan = observed_plan(live, expected)
+        options = observed_options(live, expected)
+        applied = self.options.model_dump(exclude_none=True)
+        names = set(self.devices) | set(declared_devices(self.plan, self.options))
+        outputs = {
+            **self.outputs,
+            **{
+                name: value
+                for name, value in options.items()
+                if name in self.outputs or value != applied.get(name)
+            },
+            **outputs_of(live, names),
+            "plan": plan,
+        }
+        if self.options.running is None:
+            outputs.pop("running", None)
+        inputs = {name: outputs[name] for name in INPUTS if name in outputs}
+        inputs.update(_spec_of(self.outputs, self.plan.to_dict(), plan))
+        inputs["devices"] = _as_declared(
+            outputs["devices"], declared_devices(self.plan, self.options), self.pool
+        )
+        return outputs, inputs
+
+
+def outputs_after(
+    inputs: dict[str, Any], desired: DesiredInstance, live: LiveInstance
+) -> dict[str, Any]:
+    """The outputs of a create or an update."""
+    return {
+        **inputs,
+        **outputs_of(live, set(desired.devices)),
+        "plan": desired.plan.to_dict(),
+        "left_out": list(desired.left_out),
+        "pool": desired.pool or "",
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_declared(live: Devices, declared: Devices, pool: str | None) -> Devices:
+    """The devices as `check` shows them: those that are as they should be in their declared form,
+    in which only a server-chosen pool and the name of a profile's root disk are missing."""
+    roots = [name for name, device in declared.items() if is_root(device)]
+    shown: Devices = {}
+    for name, device in live.items():
+        own = roots[0] if roots and name not in declared and is_root(device) else name
+        wanted = declared.get(own)
+        if wanted is not None and device in (wanted, {"pool": pool, **wanted}):
+            shown[own] = wanted
+        else:
+            shown[own] = device
+    return shown
+
+
+def _spec_of(
+    outputs: dict[str, Any], planned: dict[str, Any], seen: dict[str, Any]
+) -> dict[str, Any]:
+    """The spec's inputs, changed where the plan seen differs from the one that was made of them."""
+    inputs: dict[str, Any] = {}
+    for name in SPEC_FIELDS:
+        if planned.get(name) == seen.get(name):
+            continue
+        if name == "mounts":
+            inputs[name] = [_spec_mount(mount) for mount in seen[name]]
+        elif isinstance(seen.get(name), dict):
+            given = dict(outputs.get(name) or {})
+            for key in planned.get(name, {}).keys() | seen[name].keys():
+                if planned.get(name, {}).get(key) != seen[name].get(key):
+                    given.pop(key, None)
+                    if key in seen[name]:
+                        given[key] = seen[name][key]
+            inputs[name] = given
+        else:
+            inputs[name] = seen.get(name)
+    return inputs
+
+
+def _spec_mount(mount: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        key: mount[key] for key in ("kind", "guest_path", "source") if key in mount
+    }
+    spec["mode"] = "read_only" if mount.get("read_only") else "read_write"
+    if mount.get("required"):
+        spec["required"] = True
+    return spec

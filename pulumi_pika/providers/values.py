@@ -1,0 +1,101 @@
+"""Property trees as Pulumi hands them over: unknowns, whole numbers as floats, paths into them.
+
+A path is a tuple of keys and indices; ``("mounts", 0, "source")`` is written ``mounts[0].source``.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pulumi.output import Unknown
+from pulumi.runtime.rpc import UNKNOWN
+
+Path = tuple[str | int, ...]
+
+_PLAIN_KEY: Final = re.compile(r"[^\[\].\"]+")
+_STEP: Final = re.compile(r"\.?(?:([^\[\].\"]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\])")
+
+
+def path_text(path: Path) -> str:
+    """The path as Pulumi writes property paths; keys with dots or brackets are quoted."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step):
+            text += f".{step}" if text else step
+        else:
+            text += '["' + step.replace("\\", "\\\\").replace('"', '\\"') + '"]'
+    return text
+
+
+def parse_path(text: str) -> Path:
+    """The path that `path_text` wrote."""
+    path: list[str | int] = []
+    for key, index, quoted in _STEP.findall(text):
+        if index:
+            path.append(int(index))
+        else:
+            path.append(key or re.sub(r"\\(.)", r"\1", quoted))
+    return tuple(path)
+
+
+def is_unknown(value: Any) -> bool:
+    """Whether a value is only known once something else has been made."""
+    return isinstance(value, Unknown) or (isinstance(value, str) and value == UNKNOWN)
+
+
+def plain(value: Any) -> Any:
+    """The tree with whole floats as ints, since Pulumi's wire has one kind of number, and with one
+    spelling of unknown (`UNKNOWN`).
+
+    Raises:
+        RecursionError: the tree is nested too deeply.
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return UNKNOWN if is_unknown(value) else value
+
+
+def unknown_paths(value: Any, at: Path = ()) -> Iterator[Path]:
+    """Where a plain tree is unknown."""
+    if value == UNKNOWN:
+        yield at
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from unknown_paths(item, (*at, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unknown_paths(item, (*at, index))
+
+
+def find(tree: Any, path: Path) -> Any:
+    """What is at a path; None where there is nothing."""
+    for step in path:
+        if not _leads_on(tree, step):
+            return None
+        tree = tree[step]
+    return tree
+
+
+def put(tree: Any, path: Path, value: Any) -> None:
+    """Puts a value at a path whose parent is there; does nothing where it is not."""
+    parent: Any = find(tree, path[:-1])
+    if isinstance(parent, dict) or _leads_on(parent, path[-1]):
+        parent[path[-1]] = value
+
+
+def _leads_on(tree: Any, step: str | int) -> bool:
+    if isinstance(tree, list):
+        return isinstance(step, int) and step < len(tree)
+    return isinstance(tree, dict) and step in tree
+
+
+def touches(one: Path, other: Path) -> bool:
+    """Whether one path is the other, within it, or around it."""
+    shared = min(len(one), len(other))
+    return one[:shared] == other[:shared]

@@ -1,0 +1,134 @@
+"""What has to be done to a live instance to make it the desired one; touches nothing."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..planner.names import DEVICE_NAME_PREFIX
+from .desired import ATTEMPT_KEY, DesiredInstance, Devices
+from .observe import LiveInstance
+from .options import MARK_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What the resource had set before: the only things that it may take away."""
+
+    config: dict[str, str] = field(default_factory=dict)
+    devices: Devices = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Changes:
+    """The difference, in the server's terms."""
+
+    config: dict[str, str] = field(default_factory=dict)
+    """Keys to set; an empty value unsets."""
+    devices: Devices = field(default_factory=dict)
+    """Devices to add or to replace."""
+    removed_devices: list[str] = field(default_factory=list)
+    profiles: list[str] | None = None
+    description: str | None = None
+    kept: list[str] = field(default_factory=list)
+    """What is no longer ours to set and was changed by somebody else, so that it stays."""
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.config
+            or self.devices
+            or self.removed_devices
+            or self.profiles is not None
+            or self.description is not None
+        )
+
+    @property
+    def settings(self) -> bool:
+        """Whether anything but the devices changes."""
+        return bool(self.config or self.profiles is not None or self.description is not None)
+
+    def patch(self, live: LiveInstance, *, devices: bool) -> dict[str, Any]:
+        """The body of a PATCH, with or without the devices; it cannot remove any.
+
+        A PATCH that has no description clears it (Incus 6.0.4), so that it is always there.
+        """
+        body: dict[str, Any] = {
+            "description": live.description if self.description is None else self.description
+        }
+        if self.config:
+            body["config"] = self.config
+        if self.profiles is not None:
+            body["profiles"] = self.profiles
+        if devices and self.devices:
+            body["devices"] = self.devices
+        return body
+
+    def whole(self, live: LiveInstance) -> dict[str, Any]:
+        """The body of a PUT: the live instance, everything that others set included, changed."""
+        config = {**live.config, **self.config}
+        devices = {**live.devices, **self.devices}
+        for name in self.removed_devices:
+            devices.pop(name, None)
+        return {
+            "architecture": live.raw.get("architecture", ""),
+            "ephemeral": bool(live.raw.get("ephemeral")),
+            "stateful": bool(live.raw.get("stateful")),
+            "description": live.description if self.description is None else self.description,
+            "profiles": live.profiles if self.profiles is None else self.profiles,
+            "config": {key: value for key, value in config.items() if value != ""},
+            "devices": devices,
+        }
+
+    def summary(self) -> str:
+        """A list of what changes, without values, which may be secret."""
+        said = [f"{'unset' if value == '' else 'set'} {key}" for key, value in self.config.items()]
+        said += [f"device {name}" for name in self.devices]
+        said += [f"remove device {name}" for name in self.removed_devices]
+        if self.profiles is not None:
+            said.append("profiles")
+        if self.description is not None:
+            said.append("description")
+        return ", ".join(said)
+
+
+def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previous) -> Changes:
+    """The smallest set of changes that makes `live` what is desired.
+
+    Keys and devices that neither the plan names now nor named before are left alone.
+    """
+    changes = Changes()
+    for key, value in desired.config.items():
+        if live.config.get(key, "") != value:
+            changes.config[key] = value
+    for key in live.config:
+        if key in desired.config or key == ATTEMPT_KEY:
+            continue
+        if key in _PLAN_KEYS or key.startswith(MARK_PREFIX):
+            changes.config[key] = ""
+        elif key in previous.config:
+            # A key of `config` that was dropped there: ours to unset, unless somebody changed it.
+            if previous.config[key] == live.config[key]:
+                changes.config[key] = ""
+            else:
+                changes.kept.append(f"config {key}")
+
+    for name, device in desired.devices.items():
+        if live.devices.get(name) != device:
+            changes.devices[name] = device
+    for name, device in live.devices.items():
+        if name in desired.devices:
+            continue
+        if name.startswith(DEVICE_NAME_PREFIX):
+            changes.removed_devices.append(name)
+        elif name in previous.devices:
+            if previous.devices[name] == device:
+                changes.removed_devices.append(name)
+            else:
+                changes.kept.append(f"device {name}")
+
+    if live.profiles != desired.profiles:
+        changes.profiles = desired.profiles
+    if live.description != desired.options.description:
+        changes.description = desired.options.description
+    return changes
+
+
+_PLAN_KEYS = frozenset({"limits.cpu", "limits.memory", "boot.autorestart"})

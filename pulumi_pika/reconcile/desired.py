@@ -1,0 +1,178 @@
+"""What an instance is to be, in Incus's terms: the one payload of plan and options."""
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..planner.plan import IncusMountPlan, IncusRuntimePlan
+from .options import MARK_PREFIX, ROOT_DEVICE, USER_DATA_KEY, RuntimeOptions
+
+LABEL_PREFIX: Final = MARK_PREFIX + "label."
+RUNTIME_ID_KEY: Final = MARK_PREFIX + "runtime_id"
+LIFECYCLE_ROOT_KEY: Final = MARK_PREFIX + "lifecycle_root"
+DIGEST_KEY: Final = MARK_PREFIX + "plan_digest"
+OWNER_KEY: Final = MARK_PREFIX + "owner"
+ATTEMPT_KEY: Final = MARK_PREFIX + "attempt"
+"""A random value of one create, so that an undo removes only what that create made."""
+
+AUTORESTART_EXTENSION: Final = "instance_auto_restart"
+
+Device = dict[str, str]
+Devices = dict[str, Device]
+
+
+def is_host_path(source: str) -> bool:
+    """Whether a mount's source is a path of the host rather than a custom volume's name."""
+    return source.startswith("/")
+
+
+def volume_name(source: str) -> str:
+    """The custom volume of a source; what follows a slash is a directory in it
+    (Incus doc/reference/devices_disk.md)."""
+    return source.partition("/")[0]
+
+
+def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) -> Device:
+    """The disk device of a mount. `io.bus` is an error on containers, so it is left out there."""
+    device = {"type": "disk", "source": mount.source, "path": mount.guest_path}
+    if not is_host_path(mount.source) and pool:
+        device["pool"] = pool
+    if mount.read_only:
+        device["readonly"] = "true"
+    if mount.io_bus and instance_type == "virtual-machine":
+        device["io.bus"] = mount.io_bus
+    return device
+
+
+def declared_devices(
+    plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None = None
+) -> Devices:
+    """All devices that the plan and the options name, by name.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        pool: the storage pool of custom volumes and of the root disk where `storage_pool` does not
+            name it; unknown (None) before a server has been asked, and then absent in the devices.
+    """
+    pool = options.storage_pool or pool
+    devices = {
+        mount.device_name: mount_device(mount, options.instance_type, pool) for mount in plan.mounts
+    }
+    if plan.resources.root_disk_gib is not None:
+        root = {"type": "disk", "path": "/", "size": f"{plan.resources.root_disk_gib}GiB"}
+        if pool:
+            root["pool"] = pool
+        devices[ROOT_DEVICE] = root
+    devices.update(options.devices)
+    return devices
+
+
+def plan_digest(plan: IncusRuntimePlan) -> str:
+    """A digest of the whole plan: it tells plans apart, also in parts that no config key shows."""
+    text = json.dumps(plan.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def desired_config(
+    plan: IncusRuntimePlan, options: RuntimeOptions, *, autorestart: bool
+) -> dict[str, str]:
+    """All config keys that the plan and the options set.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        autorestart: whether the server knows ``boot.autorestart``.
+    """
+    config = dict(options.config)
+    if plan.resources.vcpu_count is not None:
+        config["limits.cpu"] = str(plan.resources.vcpu_count)
+    if plan.resources.memory_mib is not None:
+        config["limits.memory"] = f"{plan.resources.memory_mib}MiB"
+    policy = plan.policies.restart_policy
+    if autorestart:
+        # Set for `never` too: a profile may say otherwise, and the plan's word counts.
+        config["boot.autorestart"] = "false" if policy == "never" else "true"
+    if policy == "always":
+        config["boot.autostart"] = "true"
+    if options.cloud_init_user_data is not None:
+        config[USER_DATA_KEY] = options.cloud_init_user_data
+    config[RUNTIME_ID_KEY] = plan.identity.runtime_id
+    config[LIFECYCLE_ROOT_KEY] = plan.lifecycle_root
+    config[DIGEST_KEY] = plan_digest(plan)
+    if options.owner:
+        config[OWNER_KEY] = options.owner
+    for key, value in plan.labels.items():
+        config[LABEL_PREFIX + key] = value
+    return config
+
+
+def desired_profiles(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[str]:
+    """The profiles in the order in which Incus applies them: the plan's own has the last word."""
+    return [*options.extra_profiles, plan.incus.profile]
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredInstance:
+    """One instance, ready to be compared with a live one or to be made."""
+
+    plan: IncusRuntimePlan
+    options: RuntimeOptions
+    config: dict[str, str]
+    devices: Devices
+    profiles: list[str]
+    left_out: tuple[str, ...] = ()
+    """Devices of optional mounts whose source is missing."""
+    pool: str | None = None
+    """Where its custom volumes are."""
+
+    @property
+    def name(self) -> str:
+        """The instance's name."""
+        return self.plan.identity.instance_name
+
+    def creation(self, attempt: str) -> dict[str, Any]:
+        """The body of POST /1.0/instances."""
+        return {
+            "name": self.name,
+            "type": self.options.instance_type,
+            "description": self.options.description,
+            "profiles": self.profiles,
+            "config": {**_without_empty(self.config), ATTEMPT_KEY: attempt},
+            "devices": self.devices,
+            "start": self.options.running is True,
+            "source": {"type": "image", "alias": self.plan.incus.image_alias},
+        }
+
+
+def assemble(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    *,
+    pool: str | None,
+    root_name: str,
+    left_out: Collection[str],
+    autorestart: bool,
+) -> DesiredInstance:
+    """The instance that plan and options come to, with what only a server could tell filled in."""
+    devices = declared_devices(plan, options, pool)
+    for name in left_out:
+        devices.pop(name, None)
+    if ROOT_DEVICE in devices and root_name != ROOT_DEVICE:
+        devices[root_name] = devices.pop(ROOT_DEVICE)
+    return DesiredInstance(
+        plan=plan,
+        options=options,
+        config=desired_config(plan, options, autorestart=autorestart),
+        devices=devices,
+        profiles=desired_profiles(plan, options),
+        left_out=tuple(left_out),
+        pool=options.storage_pool or pool,
+    )
+
+
+def _without_empty(config: dict[str, str]) -> dict[str, str]:
+    """Incus takes an empty value as unset; an empty label is one that is not there."""
+    return {key: value for key, value in config.items() if value != ""}

@@ -1,0 +1,269 @@
+"""Reads a live instance back: what it is, and what plan it is an instance of."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..planner.names import DEVICE_NAME_PREFIX
+from ..planner.plan import IncusRuntimePlan
+from .desired import (
+    DIGEST_KEY,
+    LABEL_PREFIX,
+    LIFECYCLE_ROOT_KEY,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+    Device,
+    Devices,
+    mount_device,
+)
+from .options import USER_DATA_KEY, RuntimeOptions
+from .placement import is_root
+
+RUNNING: Final = frozenset({"Running", "Ready"})
+"""A guest that reports itself Ready is running."""
+
+_UNITS: Final = {
+    "": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInstance:
+    """An instance as the server shows it (GET /1.0/instances/NAME?recursion=1)."""
+
+    name: str
+    project: str
+    instance_type: str
+    status: str
+    description: str
+    config: dict[str, str]
+    devices: Devices
+    profiles: list[str]
+    location: str
+    etag: str
+    raw: dict[str, Any]
+
+    @classmethod
+    def of(cls, data: dict[str, Any], etag: str) -> "LiveInstance":
+        """The instance of a server's answer; parts that are missing are empty."""
+        return cls(
+            name=str(data.get("name", "")),
+            project=str(data.get("project", "")),
+            instance_type=str(data.get("type", "")),
+            status=str(data.get("status", "")),
+            description=str(data.get("description") or ""),
+            config=dict(data.get("config") or {}),
+            devices={name: dict(device) for name, device in (data.get("devices") or {}).items()},
+            profiles=list(data.get("profiles") or ()),
+            location=str(data.get("location") or ""),
+            etag=etag,
+            raw=data,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.status in RUNNING
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the image that it was made of."""
+        return self.config.get("volatile.base_image", "")
+
+    @property
+    def uuid(self) -> str:
+        """Its own id, which a new instance of the same name does not share."""
+        return self.config.get("volatile.uuid", "")
+
+    @property
+    def processes(self) -> int:
+        """How many processes the guest counts; -1 where a VM's agent does not answer."""
+        count = (self.raw.get("state") or {}).get("processes", -1)
+        return count if isinstance(count, int) else -1
+
+    def address(self, family: str) -> str | None:
+        """Its first global address of a family, ``inet`` or ``inet6``; None without one."""
+        networks = (self.raw.get("state") or {}).get("network") or {}
+        for name in sorted(networks):
+            for address in networks[name].get("addresses") or ():
+                if address.get("family") == family and address.get("scope") == "global":
+                    found = str(address.get("address", ""))
+                    if not ipaddress.ip_address(found).is_loopback:
+                        return found
+        return None
+
+    def owned_devices(self, names: set[str]) -> Devices:
+        """Its devices that a plan names: those called for, and all with the plan's prefix."""
+        return {
+            name: device
+            for name, device in self.devices.items()
+            if name in names or name.startswith(DEVICE_NAME_PREFIX)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the state says that an instance is."""
+
+    plan: IncusRuntimePlan
+    options: RuntimeOptions
+    devices: Devices
+    left_out: frozenset[str]
+    pool: str | None
+
+
+def observed_plan(live: LiveInstance, expected: Expected) -> dict[str, Any]:
+    """The expected plan with everything replaced that the live instance shows otherwise.
+
+    What no instance can show (paths, bootstrap, metadata, the other policies) stays as expected;
+    the digest among the marks tells whether that is right.
+    """
+    plan = expected.plan
+    observed = plan.to_dict()
+    observed["identity"] = {
+        "instance_name": live.name,
+        "runtime_id": live.config.get(RUNTIME_ID_KEY, ""),
+    }
+    observed["lifecycle_root"] = live.config.get(LIFECYCLE_ROOT_KEY, "")
+    observed["incus"] = {
+        **observed["incus"],
+        "project": live.project or plan.incus.project,
+        "profile": live.profiles[-1] if live.profiles else "",
+    }
+    observed["resources"] = _observed_resources(live)
+    observed["mounts"] = _observed_mounts(live, expected)
+    observed["policies"] = {
+        **observed["policies"],
+        "restart_policy": _observed_restart_policy(live, plan.policies.restart_policy),
+    }
+    observed["labels"] = _observed_labels(live, plan)
+    return observed
+
+
+def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
+    """The expected options with everything replaced that the live instance shows otherwise."""
+    options = expected.options
+    observed = options.model_dump(exclude_none=True)
+    observed["instance_type"] = live.instance_type
+    observed["description"] = live.description
+    observed["extra_profiles"] = live.profiles[:-1]
+    observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
+    if options.running is not None:
+        observed["running"] = live.running
+    if options.cloud_init_user_data is not None:
+        observed["cloud_init_user_data"] = live.config.get(USER_DATA_KEY, "")
+    if options.owner:
+        observed["owner"] = live.config.get(OWNER_KEY, "")
+    del observed["devices"]
+    return observed
+
+
+def mib(text: str) -> int | str:
+    """An Incus size as whole MiB where it is one, else the text (Incus doc/reference/units.md)."""
+    return _whole(text, 2**20)
+
+
+def _observed_resources(live: LiveInstance) -> dict[str, Any]:
+    resources: dict[str, Any] = {}
+    if cpu := live.config.get("limits.cpu"):
+        resources["vcpu_count"] = int(cpu) if cpu.isdigit() else cpu
+    if memory := live.config.get("limits.memory"):
+        resources["memory_mib"] = mib(memory)
+    for device in live.devices.values():
+        if is_root(device) and (size := device.get("size")):
+            resources["root_disk_gib"] = _whole(size, 2**30)
+    return resources
+
+
+def _observed_mounts(live: LiveInstance, expected: Expected) -> list[dict[str, Any]]:
+    mounts, known = [], set()
+    for mount in expected.plan.mounts:
+        known.add(mount.device_name)
+        wanted = mount_device(mount, expected.options.instance_type, expected.pool)
+        device = live.devices.get(mount.device_name)
+        if device == wanted or (device is None and mount.device_name in expected.left_out):
+            mounts.append(mount.model_dump(exclude_none=True))
+        elif device is not None:
+            mounts.append(
+                {
+                    **_mount_of(mount.device_name, device, live.instance_type),
+                    "kind": mount.kind,
+                    "required": mount.required,
+                }
+            )
+    mounts += [
+        _mount_of(name, device, live.instance_type)
+        for name, device in live.devices.items()
+        if name.startswith(DEVICE_NAME_PREFIX) and name not in known
+    ]
+    return mounts
+
+
+def _mount_of(name: str, device: Device, instance_type: str) -> dict[str, Any]:
+    mount: dict[str, Any] = {
+        "device_name": name,
+        "source": device.get("source", ""),
+        "guest_path": device.get("path", ""),
+        "read_only": device.get("readonly") in ("true", "1", "yes", "on"),
+    }
+    # A container's device has no bus; the plan has one all the same.
+    bus = device.get("io.bus") or ("virtiofs" if instance_type == "container" else None)
+    if mount["read_only"] and bus:
+        mount["io_bus"] = bus
+    return mount
+
+
+def _observed_restart_policy(live: LiveInstance, expected: str) -> str:
+    again = live.config.get("boot.autorestart") in ("true", "1", "yes", "on")
+    at_boot = live.config.get("boot.autostart") in ("true", "1", "yes", "on")
+    if not again:
+        return "never"
+    # `always` and `on_failure` differ in boot.autostart, which `config` may set for the latter.
+    return "on_failure" if expected == "on_failure" or not at_boot else "always"
+
+
+def _observed_labels(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, str]:
+    labels = {
+        key.removeprefix(LABEL_PREFIX): value
+        for key, value in live.config.items()
+        if key.startswith(LABEL_PREFIX)
+    }
+    # Incus keeps no empty values: an empty label is one that is not there.
+    empty = {key: "" for key, value in plan.labels.items() if value == "" and key not in labels}
+    return {**labels, **empty}
+
+
+def _whole(text: str, unit: int) -> int | str:
+    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text)
+    if not match or match[2] not in _UNITS:
+        return text
+    size, rest = divmod(int(match[1]) * _UNITS[match[2]], unit)
+    return text if rest else size
+
+
+def outputs_of(live: LiveInstance, devices: set[str]) -> dict[str, Any]:
+    """What the resource shows of an instance beyond what it was asked to be.
+
+    Args:
+        live: the instance.
+        devices: the names of its devices that are the resource's.
+    """
+    return {
+        "instance_name": live.name,
+        "status": live.status,
+        "image_fingerprint": live.fingerprint,
+        "devices": live.owned_devices(devices),
+        # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
+        "ipv4": live.address("inet") or "",
+        "ipv6": live.address("inet6") or "",
+        "location": live.location,
+        "uuid": live.uuid,
+        "plan_digest": live.config.get(DIGEST_KEY, ""),
+    }
+
+
+def root_device_name(devices: Devices) -> str | None:
+    """The name of the root disk among an instance's own devices."""
+    return next((name for name, device in devices.items() if is_root(device)), None)

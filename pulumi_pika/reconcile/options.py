@@ -1,0 +1,172 @@
+"""What a runtime has beyond its plan: where and how it is made, and what else it carries."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from ..planner.names import DEVICE_NAME_PREFIX
+from ..planner.parts import Part
+from ..planner.plan import IncusRuntimePlan
+
+InstanceType = Literal["virtual-machine", "container"]
+WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
+
+MARK_PREFIX: Final = "user.pika."
+"""Instance and volume config keys below this say whose the thing is; nobody else writes them."""
+
+ROOT_DEVICE: Final = "root"
+USER_DATA_KEY: Final = "cloud-init.user-data"
+
+# Incus 6.0 allows `[/.:_a-zA-Z0-9-]{1,63}`; 7.3 forbids the slash and wants alphanumeric ends.
+_DEVICE_NAME: Final = re.compile(r"[a-zA-Z0-9]([.:_a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_CONFIG_KEY: Final = re.compile(r"[a-zA-Z0-9_]+([.\-/:][a-zA-Z0-9_.\-/:]+)+")
+_PLAN_KEYS: Final = {
+    "limits.cpu": "resources.vcpu_count",
+    "limits.memory": "resources.memory_mib",
+    "boot.autorestart": "policies.restart_policy",
+}
+
+
+class Timeouts(Part):
+    """Time limits in seconds.
+
+    `create`, `update` and `delete` bound the work of one operation of Incus's, `wait` what
+    `wait_for` waits for, `stop` how long a guest may take to shut down before it is killed.
+    """
+
+    create: Seconds = 600.0
+    update: Seconds = 600.0
+    delete: Seconds = 300.0
+    wait: Seconds = 300.0
+    stop: Seconds = 30.0
+
+
+class RuntimeOptions(Part):
+    """The arguments of an `IncusRuntime` that are no part of its `RuntimeSpec`."""
+
+    instance_type: InstanceType = "virtual-machine"
+    storage_pool: str | None = None
+    running: bool | None = True
+    config: dict[str, str] = Field(default_factory=dict)
+    devices: dict[str, dict[str, str]] = Field(default_factory=dict)
+    extra_profiles: list[str] = Field(default_factory=list)
+    cloud_init_user_data: str | None = None
+    description: str = ""
+    wait_for: WaitFor = "running"
+    timeouts: Timeouts = Timeouts()
+    allow_restart: bool = True
+    owner: str = ""
+
+
+OptionProblem = tuple[tuple[str | int, ...], str]
+"""A property path, as ``("config", "limits.cpu")``, and why its value is refused."""
+
+
+def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[OptionProblem]:
+    """All that Incus, or the plan, would not let through, found without asking a server."""
+    return [
+        *_name_problems(plan, options),
+        *_limit_problems(plan),
+        *_label_problems(plan),
+        *_config_problems(plan, options),
+        *_device_problems(plan, options),
+    ]
+
+
+def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[OptionProblem]:
+    name = plan.identity.instance_name
+    # Incus's own rule: shared/validate IsHostname.
+    if name.strip() and (
+        not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", name) or name.isdigit()
+    ):
+        yield (
+            ("identity", "instance_name"),
+            f"`{name}` is no instance name: Incus wants 1 to 63 letters, digits and hyphens, "
+            "no hyphen at either end, and not a number",
+        )
+    names: list[tuple[tuple[str | int, ...], str | None]] = [
+        (("incus", "project"), plan.incus.project),
+        (("incus", "profile"), plan.incus.profile),
+        (("storage_pool",), options.storage_pool),
+    ]
+    names += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
+    for where, value in names:
+        if value is None:
+            continue
+        if not value.strip():
+            if where[0] != "incus":  # the planner has said so
+                yield where, "must be non-empty"
+        elif value in (".", "..") or "/" in value or not value.isprintable():
+            yield where, f"`{value}` is no name that Incus allows: no slash, no control character"
+    for index, mount in enumerate(plan.mounts):
+        if not mount.source.isprintable():
+            yield ("mounts", index, "source"), "must not contain control characters"
+        if not mount.guest_path.isprintable():
+            yield ("mounts", index, "guest_path"), "must not contain control characters"
+        if mount.guest_path == "/":
+            yield (
+                ("mounts", index, "guest_path"),
+                "is the root of the guest, which is the root disk's; mount below it",
+            )
+
+
+def _limit_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:
+    for field, value in plan.resources:
+        if value == 0:
+            yield ("resources", field), "must be at least 1; leave it out for no limit"
+
+
+def _label_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:
+    for key in plan.labels:
+        if not key or not key.isprintable() or key != key.strip():
+            yield (
+                ("labels", key),
+                f"key {key!r} cannot be part of a config key: printable, no outer blanks",
+            )
+
+
+def _config_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[OptionProblem]:
+    for key, value in options.config.items():
+        where = ("config", key)
+        if field := _PLAN_KEYS.get(key):
+            yield where, f"is the plan's: set `{field}` instead"
+        elif key.startswith(MARK_PREFIX):
+            yield where, f"is the plan's: keys below `{MARK_PREFIX}` mark whose an instance is"
+        elif key == "boot.autostart" and plan.policies.restart_policy == "always":
+            yield where, "is the plan's, since `policies.restart_policy` is always"
+        elif key == USER_DATA_KEY and options.cloud_init_user_data is not None:
+            yield where, "is given by `cloud_init_user_data` already"
+        elif key.startswith(("volatile.", "image.")):
+            yield where, "is kept by Incus itself and not to be set"
+        elif not _CONFIG_KEY.fullmatch(key) and not key.startswith("user."):
+            yield where, f"{key!r} is no config key"
+        elif not key.isprintable():
+            yield where, "must not contain control characters"
+        elif value == "":
+            yield where, "is empty, which Incus takes as unset; leave the key out"
+
+
+def _device_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[OptionProblem]:
+    taken = {mount.guest_path: f"the mount `{mount.device_name}`" for mount in plan.mounts}
+    for name, device in options.devices.items():
+        where = ("devices", name)
+        if name.startswith(DEVICE_NAME_PREFIX):
+            yield where, f"names that begin with `{DEVICE_NAME_PREFIX}` are the plan's"
+        elif name == ROOT_DEVICE and plan.resources.root_disk_gib is not None:
+            yield where, "is the plan's, since `resources.root_disk_gib` is set"
+        elif not _DEVICE_NAME.fullmatch(name):
+            yield (
+                where,
+                f"{name!r} is no device name: 1 to 63 letters, digits, `.`, `:`, `_` and `-`, "
+                "a letter or digit at both ends",
+            )
+        if not device.get("type"):
+            yield where, "has no `type` (nic, disk, proxy, gpu, ...)"
+        path = device.get("path", "")
+        if device.get("type") == "disk" and path:
+            if other := taken.get(path):
+                yield (*where, "path"), f"`{path}` is where {other} is mounted"
+            taken.setdefault(path, f"the device `{name}`")

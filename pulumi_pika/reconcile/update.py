@@ -1,0 +1,247 @@
+"""Brings a live instance to a changed plan, in place, touching only what changed."""
+
+from collections.abc import Callable
+from typing import Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import BadRequest, IncusError, OperationFailed, PreconditionFailed
+from ..incus.instances import patch_instance, replace_instance
+from ..planner.plan import IncusRuntimePlan
+from .changes import Changes, Previous, find_changes
+from .create import make_volumes
+from .desired import OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
+from .errors import ForeignInstance, InstanceGone, ReconcileError, RestartRefused, RuntimeFailed
+from .observe import LiveInstance, root_device_name
+from .options import RuntimeOptions
+from .placement import place
+from .power import look, start, stop_gently
+from .reporter import Reporter
+from .undo import Undo
+from .wait import wait_for
+
+_NEEDS_RESTART: Final = (
+    "when vm is running",
+    "when the vm is running",
+    "when instance is running",
+    "while the instance is running",
+    "restart required",
+    "beyond boot time size",
+    "support hotplugging",
+    "cannot live update",
+)
+"""How Incus says that a running instance cannot take a change (its instance drivers)."""
+
+
+def update_runtime(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    reporter: Reporter,
+    *,
+    previous: Previous,
+    uuid: str,
+    known_pool: str | None,
+) -> tuple[DesiredInstance, LiveInstance]:
+    """Changes the runtime; returns what it was made to be, and what it is.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the new plan.
+        options: the new options.
+        reporter: takes progress and warnings.
+        previous: what the resource had set before.
+        uuid: the instance's own id, as of its last look.
+        known_pool: the pool of its volumes, as of its last look.
+
+    Raises:
+        InstanceGone: there is no such instance any more.
+        ForeignInstance: the instance of that name is another one.
+        RestartRefused: a change needs a restart that `allow_restart` does not let happen.
+        RuntimeFailed: a change failed. What had been done before stays; the message says so.
+        ReconcileError, IncusError: it failed before anything was changed.
+    """
+    name = plan.identity.instance_name
+    live = _ours(client, name, plan, uuid)
+    placement = place(
+        client, plan, options, known_pool=known_pool, known_root=root_device_name(live.devices)
+    )
+    for warning in placement.warnings:
+        reporter.warn(warning)
+    desired = placement.desired
+    undo = Undo(reporter)
+    try:
+        make_volumes(client, placement, undo, reporter)
+        _bring_about(client, live, desired, previous, reporter)
+    except (IncusError, ReconcileError) as error:
+        outcome = undo.run()
+        tail = "" if outcome == "Nothing had been made." else f" {outcome}"
+        if isinstance(error, ReconcileError) and not tail:
+            raise
+        reason = str(error).rstrip(". ")
+        raise RuntimeFailed(f"{name} could not be changed: {reason}.{tail}") from error
+    after = look(client, name)
+    if after is None:
+        raise InstanceGone(f"{name} vanished while it was being changed")
+    return desired, after
+
+
+def _ours(client: IncusClient, name: str, plan: IncusRuntimePlan, uuid: str) -> LiveInstance:
+    live = look(client, name)
+    if live is None:
+        raise InstanceGone(
+            f"there is no instance {name} in project {client.project} at {client.host} any more; "
+            "run `pulumi refresh`, and `pulumi up` makes it anew"
+        )
+    if not is_ours(live, plan.identity.runtime_id, uuid):
+        raise ForeignInstance(
+            f"the instance {name} in project {client.project} is not the one that this resource "
+            f"made (its runtime id is {live.config.get(RUNTIME_ID_KEY, 'not set')!r}, its owner "
+            f"{live.config.get(OWNER_KEY, 'not set')!r}); nothing of it was touched. "
+            "Run `pulumi refresh` to see it"
+        )
+    return live
+
+
+def is_ours(live: LiveInstance, runtime_id: str, uuid: str) -> bool:
+    """Whether a live instance is the one that a resource made.
+
+    Its own id says so, or, where that is not known, the runtime id that it is marked with.
+    """
+    if uuid and live.uuid:
+        return live.uuid == uuid
+    return live.config.get(RUNTIME_ID_KEY) == runtime_id
+
+
+def _bring_about(
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+    previous: Previous,
+    reporter: Reporter,
+) -> None:
+    options = desired.options
+    was_running = live.running
+    if options.running is False and was_running:
+        _stop(client, desired, reporter)
+        was_running = False
+        live = _again(client, desired)
+    restarted = _apply(client, live, desired, previous, reporter)
+    if options.running is True and not was_running:
+        start(client, desired.name, timeout=options.timeouts.update, reporter=reporter)
+    if (options.running is True and not was_running) or restarted:
+        wait_for(client, desired, reporter)
+
+
+def _apply(
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+    previous: Previous,
+    reporter: Reporter,
+) -> bool:
+    """Applies what differs; returns whether the instance was restarted for it."""
+    changes = find_changes(live, desired, previous)
+    if changes.kept:
+        reporter.warn(
+            f"{desired.name}: left as it is, since somebody changed it: {', '.join(changes.kept)}"
+        )
+    if not changes:
+        return False
+    try:
+        _once_more_if_changed(
+            lambda now: _send_live(client, now, desired, previous), client, live, desired
+        )
+    except (BadRequest, OperationFailed) as error:
+        if not (live.running and _needs_restart(error.reason)):
+            raise
+        if not desired.options.allow_restart:
+            raise RestartRefused(
+                f"{desired.name} cannot take this while it runs ({error.reason}), and "
+                f"allow_restart is off: {changes.summary()}. Set allow_restart to true, or stop "
+                f"it (`incus stop --project {client.project} {desired.name}`) and run "
+                "`pulumi up` again"
+            ) from error
+        reporter.info(f"restarting {desired.name}: {error.reason}")
+    else:
+        return False
+    _stop(client, desired, reporter)
+    try:
+        _once_more_if_changed(
+            lambda now: _send(client, now, find_changes(now, desired, previous), desired),
+            client,
+            _again(client, desired),
+            desired,
+        )
+    finally:
+        # It ran before; whatever became of the change, it is to run again.
+        start(client, desired.name, timeout=desired.options.timeouts.update, reporter=reporter)
+    return True
+
+
+def _once_more_if_changed(
+    send: Callable[[LiveInstance], None],
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+) -> None:
+    try:
+        send(live)
+    except PreconditionFailed:
+        send(_again(client, desired))
+
+
+def _send_live(
+    client: IncusClient, live: LiveInstance, desired: DesiredInstance, previous: Previous
+) -> None:
+    """Applies the changes to an instance as it is, running or not."""
+    changes = find_changes(live, desired, previous)
+    has_devices = bool(changes.devices or changes.removed_devices)
+    if (
+        live.running
+        and live.instance_type == "virtual-machine"
+        and changes.settings
+        and has_devices
+    ):
+        # A running VM's devices are changed before Incus looks whether it can take the keys, so
+        # that a refusal would leave half of it done. Keys alone are refused whole.
+        patch_instance(client, desired.name, changes.patch(live, devices=False), live.etag)
+        live = _again(client, desired)
+        changes = find_changes(live, desired, previous)
+    _send(client, live, changes, desired)
+
+
+def _send(
+    client: IncusClient, live: LiveInstance, changes: Changes, desired: DesiredInstance
+) -> None:
+    if not changes:
+        return
+    if changes.removed_devices:
+        # Only a PUT can remove a device.
+        replace_instance(
+            client,
+            desired.name,
+            changes.whole(live),
+            live.etag,
+            timeout=desired.options.timeouts.update,
+        )
+        return
+    patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
+
+
+def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
+    timeouts = desired.options.timeouts
+    stop_gently(
+        client, desired.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
+    )
+
+
+def _again(client: IncusClient, desired: DesiredInstance) -> LiveInstance:
+    live = look(client, desired.name)
+    if live is None:
+        raise InstanceGone(f"{desired.name} vanished while it was being changed")
+    return live
+
+
+def _needs_restart(reason: str) -> bool:
+    reason = reason.lower()
+    return any(sign in reason for sign in _NEEDS_RESTART)

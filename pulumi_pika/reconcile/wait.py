@@ -1,0 +1,139 @@
+"""Waits until a started instance is what the user waits for."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import IncusError, IncusUnreachable, OperationError
+from ..incus.instances import console_log, exec_status, read_guest_file
+from .desired import DesiredInstance
+from .errors import WaitFailed
+from .observe import LiveInstance
+from .power import look
+from .reporter import Progress, Reporter
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_CONSOLE_LINES: Final = 20
+_STATUS_SCHEMA: Final = 1
+_BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
+
+Seen = tuple[bool, str]
+"""Whether what is waited for is there, and what was seen."""
+
+
+def wait_for(
+    client: IncusClient, desired: DesiredInstance, reporter: Reporter
+) -> LiveInstance | None:
+    """Waits for `wait_for` of the options; returns the instance as last seen, where it was looked
+    at.
+
+    Raises:
+        WaitFailed: it did not come in `timeouts.wait` seconds, or cannot come any more. Says what
+            was seen last, and the tail of the console log.
+    """
+    options, name = desired.options, desired.name
+    if options.wait_for == "running":
+        # The operation that starts an instance ends when it runs.
+        return None
+    check = _CHECKS[options.wait_for]
+    progress = Progress(reporter, f"{name}: waiting for {options.wait_for}")
+    pause = _FIRST_PAUSE
+    seen = "nothing"
+    while True:
+        try:
+            live = look(client, name)
+            if live is None:
+                raise WaitFailed(f"{name} vanished while waiting for {options.wait_for}")
+            if not live.running:
+                raise _failed(client, desired, f"it is {live.status}", progress.elapsed)
+            done, seen = check(client, desired, live)
+            if done:
+                return live
+        except _GuestSaysFailed as error:
+            raise _failed(client, desired, str(error), progress.elapsed) from None
+        except IncusUnreachable as error:
+            seen = str(error)
+        if progress.elapsed > options.timeouts.wait:
+            raise _failed(client, desired, seen, progress.elapsed)
+        progress.tick(f"last seen: {seen}")
+        time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+class _GuestSaysFailed(Exception):
+    """Waiting longer is of no use."""
+
+
+def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    if live.instance_type == "virtual-machine" and live.processes < 0:
+        return False, "the agent in the guest does not answer yet"
+    try:
+        exec_status(client, desired.name, ["true"], timeout=10)
+    except OperationError as error:
+        # Incus reports a missing command as a failed start of it: the guest was reached.
+        if "not found" in error.reason.lower():
+            return True, "exec works"
+        return False, error.reason or str(error)
+    return True, "exec works"
+
+
+def _ipv4(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    address = live.address("inet")
+    return address is not None, f"address {address}" if address else "no global IPv4 address yet"
+
+
+def _ready(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    return live.status == "Ready", f"status {live.status}"
+
+
+def _guest_status(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    path = desired.plan.paths.status_path
+    if live.instance_type == "virtual-machine" and live.processes < 0:
+        return False, "the agent in the guest does not answer yet"
+    content = read_guest_file(client, desired.name, path)
+    if content is None:
+        return False, f"no status file {path} yet"
+    try:
+        status = json.loads(content)
+        state, schema = status["state"], status["schema_version"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False, f"the status file {path} cannot be read ({len(content)} bytes)"
+    if schema != _STATUS_SCHEMA:
+        return False, f"the status file {path} has schema version {schema!r}, not {_STATUS_SCHEMA}"
+    boot_id = status.get("boot_id")
+    if boot_id is not None and boot_id != _boot_id(client, desired.name):
+        return False, f"the status file {path} is of an earlier boot (state {state!r})"
+    said = f"guest state {state!r}" + (f": {status['message']}" if status.get("message") else "")
+    if state == "failed":
+        raise _GuestSaysFailed(said)
+    # A guest that has completed its work was ready before.
+    return state in ("ready", "completed"), said
+
+
+def _boot_id(client: IncusClient, name: str) -> str | None:
+    content = read_guest_file(client, name, _BOOT_ID_PATH)
+    return content.decode(errors="replace").strip() if content is not None else None
+
+
+_CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]]] = {
+    "agent": _agent,
+    "ipv4": _ipv4,
+    "ready": _ready,
+    "guest_status": _guest_status,
+}
+
+
+def _failed(client: IncusClient, desired: DesiredInstance, seen: str, elapsed: float) -> WaitFailed:
+    try:
+        lines = console_log(client, desired.name).splitlines()[-_CONSOLE_LINES:]
+    except IncusError:
+        lines = []
+    tail = "\n  ".join(lines)
+    return WaitFailed(
+        f"{desired.name} did not come to `{desired.options.wait_for}` within {elapsed:.0f} s "
+        f"(timeouts.wait is {desired.options.timeouts.wait:g} s). Last seen: {seen}. "
+        + (f"The console's last lines:\n  {tail}\n" if tail else "The console shows nothing. ")
+    )

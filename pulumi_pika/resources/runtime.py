@@ -1,0 +1,194 @@
+"""`IncusRuntime`: one Incus instance, made exactly to its plan."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import Resource
+
+from ..providers.runtime import IncusRuntimeProvider
+from .args import (
+    BootstrapArgs,
+    IdentityArgs,
+    IncusArgs,
+    InstanceTypeName,
+    MountArgs,
+    PathsArgs,
+    PoliciesArgs,
+    ResourcesArgs,
+    TimeoutsArgs,
+    Tree,
+    WaitForName,
+)
+from .inputs import secret_inputs, tree_of
+
+if TYPE_CHECKING:
+    from ..planner import parts
+    from ..planner.spec import RuntimeMount, RuntimeSpec
+    from ..reconcile.options import Timeouts
+
+_TYPE = "pulumi-python:dynamic/pika:IncusRuntime"
+_OUTPUTS = (
+    "plan",
+    "instance_name",
+    "status",
+    "image_fingerprint",
+    "devices",
+    "left_out",
+    "ipv4",
+    "ipv6",
+    "location",
+    "pool",
+    "uuid",
+    "plan_digest",
+)
+
+
+class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
+    """An Incus instance: a virtual machine, or a container.
+
+    `pulumi preview` shows its whole plan with the name of every device, and `pulumi up` makes
+    precisely that. A failed `up` takes back what it made.
+    """
+
+    plan: pulumi.Output[dict[str, Any]]
+    """The plan, in the shape of `IncusRuntimePlan.to_dict()`; as seen, after a refresh."""
+    instance_name: pulumi.Output[str]
+    status: pulumi.Output[str]
+    """Incus's word for what the instance does: Running, Ready, Stopped, Frozen, Error."""
+    image_fingerprint: pulumi.Output[str]
+    """What image the instance was made of. The alias may point at another one by now."""
+    devices: pulumi.Output[dict[str, dict[str, str]]]
+    """The instance's own devices that the program names, mounts included, by name."""
+    left_out: pulumi.Output[list[str]]
+    """Devices of mounts that are not required and whose source was missing."""
+    ipv4: pulumi.Output[str]
+    """The first global IPv4 address when the instance was last looked at; empty without one."""
+    ipv6: pulumi.Output[str]
+    location: pulumi.Output[str]
+    """The cluster member that it is on; `none` on a server that is no cluster."""
+    pool: pulumi.Output[str]
+    """The storage pool of its custom volumes and of a root disk of its own; empty without any."""
+    uuid: pulumi.Output[str]
+    """The instance's own id, which another instance of the same name would not share."""
+    plan_digest: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        spec: "RuntimeSpec | Mapping[str, Tree] | None" = None,
+        identity: "pulumi.Input[IdentityArgs | parts.RuntimeIdentity] | None" = None,
+        incus: "pulumi.Input[IncusArgs | parts.IncusTarget] | None" = None,
+        resources: "pulumi.Input[ResourcesArgs | parts.RuntimeResources] | None" = None,
+        mounts: "pulumi.Input[Sequence[pulumi.Input[MountArgs | RuntimeMount]]] | None" = None,
+        lifecycle_root: pulumi.Input[str] | None = None,
+        paths: "pulumi.Input[PathsArgs | parts.LifecyclePaths] | None" = None,
+        policies: "pulumi.Input[PoliciesArgs | parts.RuntimePolicies] | None" = None,
+        bootstrap: "pulumi.Input[BootstrapArgs | parts.RuntimeBootstrap] | None" = None,
+        labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
+        metadata: pulumi.Input[Mapping[str, Tree]] | None = None,
+        instance_type: pulumi.Input[InstanceTypeName] = "virtual-machine",
+        storage_pool: pulumi.Input[str] | None = None,
+        running: pulumi.Input[bool] | None = True,
+        config: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
+        devices: (
+            pulumi.Input[Mapping[str, pulumi.Input[Mapping[str, pulumi.Input[str]]]]] | None
+        ) = None,
+        extra_profiles: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
+        cloud_init_user_data: pulumi.Input[str] | None = None,
+        description: pulumi.Input[str] | None = None,
+        wait_for: pulumi.Input[WaitForName] = "running",
+        timeouts: "pulumi.Input[TimeoutsArgs | Timeouts] | None" = None,
+        allow_restart: pulumi.Input[bool] = True,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declares a runtime.
+
+        Every argument, and every value within one, may be an `Output`.
+
+        Args:
+            resource_name: its name in the stack.
+            spec: a whole `RuntimeSpec`, or its JSON, in place of the ten arguments that follow;
+                those given beside it have the last word.
+            identity: `runtime_id` and the `instance_name` in Incus. Another name is a replacement.
+            incus: `project`, `profile` and `image_alias`. Another project or image is a
+                replacement.
+            resources: `vcpu_count`, `memory_mib`, `root_disk_gib`; what is absent is not limited.
+            mounts: what the guest sees where. An absolute source is a path of the host, any other
+                a custom volume in the storage pool; persistent volumes are made if missing.
+            lifecycle_root: the directory in the guest where host and guest meet.
+            paths: the files and directories below it.
+            policies: what happens when the runtime ends.
+            bootstrap: how the guest starts its work.
+            labels: shown as `user.pika.label.<key>` of the instance.
+            metadata: any JSON; part of the plan, not shown to the guest.
+            instance_type: `virtual-machine` or `container`. Another type is a replacement.
+            storage_pool: where volumes and a root disk of its own are; by default the pool of the
+                profile's root disk. Another pool is a replacement.
+            running: whether it runs; None leaves that to others.
+            config: further instance config. Keys that the plan owns are refused.
+            devices: further Incus devices by name (nic, proxy, gpu, ...). Names that begin with
+                `pk-` are the plan's.
+            extra_profiles: profiles applied before the plan's own.
+            cloud_init_user_data: cloud-init's user-data; read by the guest at its first boot.
+            description: shown by `incus list`.
+            wait_for: what a create, or a start, waits for: `running`, `agent` (a command can be
+                run in the guest), `ipv4` (it has a global address), `ready` (it said so to Incus)
+                or `guest_status` (its status file says ready).
+            timeouts: seconds, for `create`, `update`, `delete`, `wait` and `stop`.
+            allow_restart: whether a change that a running instance cannot take may restart it.
+            opts: Pulumi's resource options.
+
+        Raises:
+            ValueError: `spec` names another provider than `incus`.
+        """
+        given = tree_of(
+            {
+                **_fields_of(spec),
+                **_present(
+                    identity=identity,
+                    incus=incus,
+                    resources=resources,
+                    mounts=mounts,
+                    lifecycle_root=lifecycle_root,
+                    paths=paths,
+                    policies=policies,
+                    bootstrap=bootstrap,
+                    labels=labels,
+                    metadata=metadata,
+                    instance_type=instance_type,
+                    storage_pool=storage_pool,
+                    running=running,
+                    config=config,
+                    devices=devices,
+                    extra_profiles=extra_profiles,
+                    cloud_init_user_data=cloud_init_user_data,
+                    description=description,
+                    wait_for=wait_for,
+                    timeouts=timeouts,
+                    allow_restart=allow_restart,
+                ),
+            }
+        )
+        props = {
+            **dict.fromkeys(_OUTPUTS),
+            **given,
+            "secret_inputs": secret_inputs(given),
+            # What marks the instance as this resource's, and names the resource in the log.
+            "owner": pulumi.create_urn(resource_name, _TYPE, opts.parent if opts else None),
+        }
+        super().__init__(IncusRuntimeProvider(), resource_name, props, opts)
+
+
+def _present(**arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _fields_of(spec: "RuntimeSpec | Mapping[str, Tree] | None") -> dict[str, Any]:
+    fields = tree_of(spec) if spec is not None else {}
+    # There is but one provider of instances here; a spec has to name it, a resource does not.
+    provider = fields.pop("provider", "incus")
+    if provider != "incus":
+        raise ValueError(f"spec.provider is {provider!r}; an IncusRuntime is made by `incus`")
+    return dict(fields)
