@@ -11,6 +11,8 @@ def tree_of(value: Any) -> Any:
 
     A model says only what was set in it, so that the program's words are what the state holds.
     """
+    if isinstance(value, pulumi.Output):
+        return value.apply(tree_of)
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(exclude_unset=True, exclude_none=True)
@@ -18,8 +20,6 @@ def tree_of(value: Any) -> Any:
         return {key: tree_of(item) for key, item in value.items() if item is not None}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [tree_of(item) for item in value]
-    if isinstance(value, pulumi.Output):
-        return value.apply(tree_of)
     return value
 
 

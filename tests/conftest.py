@@ -1,0 +1,106 @@
+"""What tests share: a real Incus daemon of their own, images, names that are used once.
+
+Nothing here is a fake. A run without Incus fails at once and says how to get it.
+"""
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from dev import image, leftovers
+from dev.sandbox import Daemon, incusd
+from pulumi_pika.incus.client import IncusClient
+
+PREFIX = "/var/tmp/pika-test-"
+IMAGE = "pika/tiny"
+OTHER_IMAGE = "pika/tiny-two"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A daemon with two images: the same content but for /etc/marker, and the fingerprints."""
+
+    daemon: Daemon
+    image: str
+    other_image: str
+
+    @property
+    def socket(self) -> Path:
+        return self.daemon.socket
+
+
+def daemon_directory(number: str) -> Path:
+    """A directory for one more daemon of this test run."""
+    return Path(f"{PREFIX}{os.getpid()}-{number}")
+
+
+def _remove_what_interrupted_runs_left() -> None:
+    for directory in Path(PREFIX).parent.glob(Path(PREFIX).name + "*"):
+        pid = directory.name.removeprefix(Path(PREFIX).name).split("-")[0]
+        if pid.isdigit() and not leftovers.alive(int(pid)):
+            Daemon(directory).destroy()
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    if incusd() is None or shutil.which("busybox") is None:
+        pytest.exit(
+            "Incus or busybox is not installed, and nothing stands in for them: "
+            "run `python3 dev tools`, or all at once `python3 dev test`",
+            returncode=3,
+        )
+    _remove_what_interrupted_runs_left()
+    daemon = Daemon(daemon_directory("0"))
+    try:
+        daemon.start()
+        daemon.init()
+        fingerprints = []
+        for alias, marker in ((IMAGE, "one"), (OTHER_IMAGE, "two")):
+            file = daemon.directory / f"{marker}.tar.gz"
+            image.build(file, Path(str(shutil.which("busybox"))), marker=marker)
+            fingerprints.append(daemon.import_image(file, alias))
+        yield Sandbox(daemon, *fingerprints)
+    finally:
+        daemon.destroy()
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> IncusClient:
+    return IncusClient(sandbox.socket)
+
+
+@pytest.fixture
+def name(sandbox: Sandbox) -> Iterator[str]:
+    """A name that nothing else has; instances and volumes that begin with it are removed after."""
+    prefix = f"t-{secrets.token_hex(4)}"
+    yield prefix
+    sweep(sandbox.daemon, prefix)
+
+
+def sweep(daemon: Daemon, prefix: str, project: str = "default") -> None:
+    """Removes the instances and custom volumes whose names begin with a prefix."""
+    query = f"?project={project}"
+    for path in daemon.request("GET", f"/instances{query}"):
+        instance = path.partition("?")[0].rpartition("/")[2]
+        if instance.startswith(prefix):
+            state = daemon.request("GET", f"/instances/{instance}/state{query}")
+            if state["status"] != "Stopped":
+                body = {"action": "stop", "force": True}
+                daemon.request("PUT", f"/instances/{instance}/state{query}", body)
+            daemon.request("DELETE", f"/instances/{instance}{query}")
+    for pool in daemon.request("GET", "/storage-pools"):
+        pool_name = pool.rpartition("/")[2]
+        custom = f"/storage-pools/{pool_name}/volumes/custom"
+        for path in daemon.request("GET", f"{custom}{query}"):
+            volume = path.partition("?")[0].rpartition("/")[2]
+            if volume.startswith(prefix):
+                daemon.request("DELETE", f"{custom}/{volume}{query}")
+
+
+def pytest_report_header() -> list[str]:
+    return [f"incusd: {incusd() or 'not found'}", f"python: {sys.executable}"]

@@ -1,0 +1,13 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Sandbox
+from .stack import Stack, make_stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path, sandbox: Sandbox, name: str) -> Iterator[Stack]:
+    """A stack of this test; `name` sweeps what it may leave at the daemon."""
+    yield make_stack(tmp_path / "stack", sandbox.socket)

@@ -1,0 +1,138 @@
+"""A Pulumi stack of a test: a real program, a real engine, a file backend in the test's folder."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TIMEOUT = 240.0
+
+RUNTIMES = """
+import json
+import pathlib
+import pulumi
+from pulumi_pika import IncusRuntime
+
+for name, arguments in json.loads(pathlib.Path("runtimes.json").read_text()).items():
+    options = pulumi.ResourceOptions(**arguments.pop("opts", {}))
+    runtime = IncusRuntime(name, **arguments, opts=options)
+    for output in ("instance_name", "status", "devices", "plan", "left_out", "image_fingerprint"):
+        pulumi.export(f"{name}.{output}", getattr(runtime, output))
+"""
+"""Declares what `runtimes.json` beside it says."""
+
+
+class PulumiFailed(AssertionError):
+    """A command that was to succeed did not; its output is the message."""
+
+
+@dataclass
+class Stack:
+    """One stack. Commands run as a user runs them, from the command line."""
+
+    directory: Path
+    environment: dict[str, str]
+    name: str = "test"
+    last: str = field(default="", repr=False)
+
+    def program(self, text: str) -> None:
+        (self.directory / "__main__.py").write_text(text)
+
+    def declare(self, **runtimes: dict[str, Any]) -> None:
+        """Makes the program declare these runtimes and no others."""
+        self.program(RUNTIMES)
+        (self.directory / "runtimes.json").write_text(json.dumps(runtimes))
+
+    def run(self, *arguments: str, fails: bool = False, env: dict[str, str] | None = None) -> str:
+        """Runs a command; its whole output.
+
+        Raises:
+            PulumiFailed: it ended otherwise than it should.
+        """
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive", "--color", "never", "--stack", self.name],
+            cwd=self.directory,
+            env={**self.environment, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        self.last = done.stdout.decode()
+        if (done.returncode != 0) != fails:
+            raise PulumiFailed(f"pulumi {' '.join(arguments)}: {done.returncode}\n{self.last}")
+        return self.last
+
+    def preview(self, *more: str, fails: bool = False) -> str:
+        return self.run("preview", "--diff", *more, fails=fails)
+
+    def up(self, *more: str, fails: bool = False) -> str:
+        return self.run("up", "--yes", "--skip-preview", *more, fails=fails)
+
+    def refresh(self, *more: str, fails: bool = False) -> str:
+        return self.run("refresh", "--yes", "--skip-preview", "--diff", *more, fails=fails)
+
+    def destroy(self, *more: str, fails: bool = False) -> str:
+        return self.run("destroy", "--yes", "--skip-preview", *more, fails=fails)
+
+    def config(self, key: str, value: str) -> None:
+        self.run("config", "set", key, value)
+
+    def outputs(self) -> dict[str, Any]:
+        outputs: dict[str, Any] = json.loads(self.run("stack", "output", "--json"))
+        return outputs
+
+    def export(self) -> dict[str, Any]:
+        """The state, secrets as ciphertext."""
+        state: dict[str, Any] = json.loads(self.run("stack", "export"))
+        return state
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The resources in the state, but for the stack and the provider."""
+        return [
+            resource
+            for resource in self.export()["deployment"].get("resources", ())
+            if resource["type"].startswith("pulumi-python:")
+        ]
+
+
+def make_stack(directory: Path, socket: Path) -> Stack:
+    """A new stack below `directory` whose runtimes go to the daemon at `socket`."""
+    if shutil.which("pulumi") is None:
+        pytest.exit(
+            "The pulumi command is not on PATH, and nothing stands in for it: "
+            "run `python3 dev tools`, or all at once `python3 dev test`",
+            returncode=3,
+        )
+    for name in ("backend", "home", "project"):
+        (directory / name).mkdir(parents=True)
+    (directory / "project" / "Pulumi.yaml").write_text("name: pika-test\nruntime: python\n")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        # A deprecation is a failure of ours, and shows in the output.
+        "PYTHONWARNINGS": "default",
+        "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}",
+        "PULUMI_HOME": str(directory / "home"),
+        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "INCUS_SOCKET": str(socket),
+    }
+    environment.pop("INCUS_DIR", None)
+    stack = Stack(directory / "project", environment)
+    subprocess.run(
+        ["pulumi", "stack", "init", stack.name, "--non-interactive"],
+        cwd=stack.directory,
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=TIMEOUT,
+    )
+    return stack
