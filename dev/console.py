@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,16 +79,15 @@ def run(
     env: Mapping[str, str] | None = None,
     limit: float | None = None,
     stalled: Callable[[], bool] | None = None,
-    progress: Callable[[deque[str], int], str] | None = None,
+    progress: Callable[[int], str] | None = None,
 ) -> str:
     """Run a command quietly, with progress lines once it takes long; answer its output.
 
     `limit` ends it after so many seconds, `stalled` as soon as it answers true. `progress` gets
-    the last lines and the number of lines so far, and answers what a progress line shows.
+    the number of lines so far, and answers what a progress line shows instead of the last line.
     """
     begun = time.monotonic()
-    lines: deque[str] = deque(maxlen=400)
-    count = 0
+    lines: list[str] = []
     process = subprocess.Popen(
         argv,
         cwd=cwd,
@@ -104,11 +102,10 @@ def run(
     )
 
     def read() -> None:
-        nonlocal count
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            count += 1
+        with process.stdout as output:
+            for line in output:
+                lines.append(line.rstrip())
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
@@ -119,7 +116,7 @@ def run(
             now = time.monotonic()
             if now >= due:
                 due = now + _INTERVAL
-                shown = progress(lines, count) if progress else (lines[-1] if lines else "")
+                shown = progress(len(lines)) if progress else (lines[-1] if lines else "")
                 say(f"    {elapsed(now - begun):>12}  {shown[:100]}".rstrip())
             if limit is not None and now - begun > limit:
                 reason = f"was ended after {elapsed(limit)}"
@@ -139,11 +136,16 @@ def run(
 
 
 def follow(
-    argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    interactive: bool = False,
 ) -> int:
     """Run a command whose own output the user sees; answer its exit code."""
     sys.stdout.flush()
-    with subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL) as process:
+    stdin = None if interactive else subprocess.DEVNULL
+    with subprocess.Popen(argv, cwd=cwd, env=env, stdin=stdin) as process:
         while True:
             try:
                 return process.wait()

@@ -53,7 +53,8 @@ def request(
     reply = _send(unix_socket, method, "/1.0" + path, body, upload, timeout)
     if reply.get("type") != "async":
         return reply.get("metadata")
-    waiting = f"{reply['operation']}/wait?timeout={int(timeout)}"
+    # A cluster member's operation may carry a query of its own.
+    waiting = f"{reply['operation'].partition('?')[0]}/wait?timeout={int(timeout)}"
     operation = _send(unix_socket, "GET", waiting, None, None, timeout + 5)["metadata"]
     if operation["status_code"] != 200:
         why = operation.get("err") or operation["status"]

@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 from .address import find_socket
 from .errors import (
+    IncusApiError,
     IncusUnreachable,
+    NotFound,
     OperationFailed,
     OperationLost,
     OperationTimedOut,
@@ -101,13 +103,16 @@ class IncusClient:
 
         A GET changes nothing, so one whose connection broke off is sent once more.
         """
-        try:
-            reply = self._send("GET", path, params)
-        except IncusUnreachable as error:
-            if not error.sent:
-                raise
-            reply = self._send("GET", path, params)
+        reply = self._get(path, params)
         return Entity(self._metadata(reply, f"GET {path}"), reply.headers.get("ETag", ""))
+
+    def get_list(self, path: str, /, **params: str) -> list[Any]:
+        """The collection at `path`."""
+        reply = self._get(path, params)
+        listed = self._envelope(reply, f"GET {path}").get("metadata")
+        if not isinstance(listed, list):
+            raise UnexpectedResponse(f"GET {path} ({self.host}): the answer carries no list")
+        return listed
 
     def get_raw(self, path: str, /, *, max_bytes: int = MAX_RESPONSE_BYTES, **params: str) -> Reply:
         """What is at `path` where that is no JSON, as a file or a console log."""
@@ -192,6 +197,7 @@ class IncusClient:
             slice_ = max(1, round(min(left, _WAIT_SLICE)))
             try:
                 reply = self._send("GET", path, {"timeout": str(slice_)}, timeout=slice_ + 30)
+                state = self._operation(reply, operation, what)
             except IncusUnreachable:
                 now = time.monotonic()
                 unreachable_since = unreachable_since or now
@@ -199,14 +205,13 @@ class IncusClient:
                     raise
                 time.sleep(0.2)
                 continue
-            unreachable_since = None
-            if reply.status == 404:
+            except NotFound as error:
                 raise OperationLost(
                     f"{what}: {self.host} no longer knows operation {operation}; "
                     "its outcome has to be looked for",
                     operation=operation,
-                )
-            state = self._metadata(reply, what)
+                ) from error
+            unreachable_since = None
             code = state.get("status_code")
             if code == _SUCCESS:
                 metadata = state.get("metadata")
@@ -221,6 +226,31 @@ class IncusClient:
             if progress:
                 metadata = state.get("metadata")
                 progress(time.monotonic() - start, metadata if isinstance(metadata, dict) else {})
+
+    def _get(self, path: str, params: Mapping[str, str]) -> Reply:
+        try:
+            return self._send("GET", path, params)
+        except IncusUnreachable as error:
+            if not error.sent:
+                raise
+            return self._send("GET", path, params)
+
+    def _operation(self, reply: Reply, operation: str, what: str) -> dict[str, Any]:
+        """The operation as an answer of /wait shows it.
+
+        Incus 6.0 answers with an error inside a 200 where the operation failed, and also where it
+        goes on when the time of the wait is up; later versions answer with the operation.
+        """
+        try:
+            return self._metadata(reply, what)
+        except IncusApiError as error:
+            if reply.status != 200:
+                raise
+            if "deadline exceeded" not in error.reason:
+                return {"status_code": error.status, "err": error.reason}
+        # Its own failure may read the same: look.
+        reply = self._send("GET", url("operations", operation), {})
+        return self._metadata(reply, what)
 
     def _send(self, method: str, path: str, params: Mapping[str, str], **options: Any) -> Reply:
         return self.transport.send(

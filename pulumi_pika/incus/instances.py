@@ -16,6 +16,21 @@ def get_instance(client: IncusClient, name: str) -> Entity | None:
         return None
 
 
+def find_instance(client: IncusClient, uuid: str) -> Entity | None:
+    """The instance of this project with the id ``volatile.uuid``, or None."""
+    # The server's own filter (doc/rest-api.md); an id has no characters that mean anything in it.
+    found = client.get_list(
+        "/1.0/instances", filter=f"config.volatile.uuid eq {uuid}", recursion="1"
+    )
+    names = [str(data.get("name")) for data in found if isinstance(data, dict)]
+    return get_instance(client, names[0]) if len(names) == 1 else None
+
+
+def rename_instance(client: IncusClient, name: str, new: str, *, timeout: float) -> None:
+    """Gives a stopped instance another name."""
+    client.run("POST", url("instances", name), {"name": new}, timeout=timeout)
+
+
 def create_instance(client: IncusClient, body: dict[str, Any]) -> str:
     """Starts the making of an instance; the id of the operation."""
     return client.change("POST", "/1.0/instances", body)

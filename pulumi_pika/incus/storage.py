@@ -1,15 +1,15 @@
 """Custom volumes."""
 
-from typing import Any
+from typing import Any, Final
 
-from .client import Entity, IncusClient, url
+from .client import Entity, IncusClient, OnProgress, url
 from .errors import NotFound
 
 
 def get_volume(client: IncusClient, pool: str, name: str) -> Entity | None:
     """The custom volume, or None."""
     try:
-        return client.get(url("storage-pools", pool, "volumes", "custom", name))
+        return client.get(volume_url(pool, name))
     except NotFound as error:
         # A missing pool is 404 as well ("Storage pool not found"), and is not a missing volume.
         if "volume" not in error.reason.lower():
@@ -18,9 +18,15 @@ def get_volume(client: IncusClient, pool: str, name: str) -> Entity | None:
 
 
 def create_volume(
-    client: IncusClient, pool: str, name: str, *, description: str, config: dict[str, str]
+    client: IncusClient,
+    pool: str,
+    name: str,
+    *,
+    description: str,
+    config: dict[str, str],
+    content_type: str = "filesystem",
 ) -> None:
-    """Makes a filesystem volume.
+    """Makes a custom volume, empty.
 
     Raises:
         AlreadyExists: there is one of that name.
@@ -28,13 +34,137 @@ def create_volume(
     body: dict[str, Any] = {
         "name": name,
         "type": "custom",
-        "content_type": "filesystem",
+        "content_type": content_type,
         "description": description,
         "config": config,
     }
     client.run("POST", url("storage-pools", pool, "volumes", "custom"), body, timeout=120.0)
 
 
+def patch_volume(
+    client: IncusClient,
+    pool: str,
+    name: str,
+    *,
+    description: str,
+    config: dict[str, str],
+    etag: str = "",
+) -> None:
+    """Merges `config` by key (``""`` unsets) and sets the description, which Incus clears where a
+    PATCH has none.
+
+    The ETag covers name, type and config, and not the description (Incus
+    cmd/incusd/storage_volumes.go).
+    """
+    body = {"description": description, "config": config}
+    client.change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
+
+
 def delete_volume(client: IncusClient, pool: str, name: str) -> None:
-    """Removes a custom volume that nothing uses."""
-    client.run("DELETE", url("storage-pools", pool, "volumes", "custom", name), timeout=120.0)
+    """Removes a custom volume that nothing uses, with its snapshots."""
+    client.run("DELETE", volume_url(pool, name), timeout=120.0)
+
+
+def restore_volume(
+    client: IncusClient,
+    pool: str,
+    name: str,
+    snapshot: str,
+    *,
+    description: str,
+    config: dict[str, str],
+    etag: str,
+    timeout: float,
+) -> None:
+    """Puts the contents of a snapshot in place of the volume's own, and then sets its config.
+
+    One request, which the server answers once it is done. The config of a snapshot is not
+    restored; `config` replaces the volume's whole, and only where the restore succeeded.
+    """
+    body = {"restore": snapshot, "description": description, "config": config}
+    client.change("PUT", volume_url(pool, name), body, etag=etag, timeout=timeout)
+
+
+def pool_driver(client: IncusClient, pool: str) -> str:
+    """The storage driver of a pool: dir, zfs, btrfs, lvm, ..."""
+    return str(client.get(url("storage-pools", pool)).data.get("driver", ""))
+
+
+def volume_url(pool: str, name: str) -> str:
+    """The path of a custom volume."""
+    return url("storage-pools", pool, "volumes", "custom", name)
+
+
+def snapshot_url(pool: str, volume: str, name: str) -> str:
+    """The path of a custom volume's snapshot."""
+    return url("storage-pools", pool, "volumes", "custom", volume, "snapshots", name)
+
+
+def get_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> Entity | None:
+    """A snapshot of a custom volume, or None; None too where the volume is missing."""
+    try:
+        return client.get(snapshot_url(pool, volume, name))
+    except NotFound as error:
+        if "volume" not in error.reason.lower():
+            raise
+        return None
+
+
+def list_snapshots(client: IncusClient, pool: str, volume: str) -> list[dict[str, Any]]:
+    """The snapshots of a custom volume, the oldest first; their names without the volume's."""
+    path = url("storage-pools", pool, "volumes", "custom", volume, "snapshots")
+    found = [data for data in client.get_list(path, recursion="1") if isinstance(data, dict)]
+    for data in found:
+        data["name"] = str(data.get("name", "")).rpartition("/")[2]
+    return sorted(found, key=lambda data: str(data.get("created_at", "")))
+
+
+def create_snapshot(
+    client: IncusClient, pool: str, volume: str, name: str, expires_at: str | None
+) -> str:
+    """Begins a snapshot, which copies the volume's config and description; the operation's id.
+
+    Args:
+        client: the client.
+        pool: the pool.
+        volume: the volume.
+        name: the snapshot's name.
+        expires_at: when it is removed, as RFC 3339; `NEVER`, or None for what the volume's
+            `snapshots.expiry` says.
+    """
+    body = {"name": name, "expires_at": expires_at}
+    path = url("storage-pools", pool, "volumes", "custom", volume, "snapshots")
+    return client.change("POST", path, body)
+
+
+def patch_snapshot(
+    client: IncusClient,
+    pool: str,
+    volume: str,
+    name: str,
+    *,
+    description: str,
+    expires_at: str,
+    etag: str,
+) -> None:
+    """Sets description and expiry, which is all that can be changed of a snapshot."""
+    body = {"description": description, "expires_at": expires_at}
+    client.change("PUT", snapshot_url(pool, volume, name), body, etag=etag)
+
+
+def delete_snapshot(
+    client: IncusClient,
+    pool: str,
+    volume: str,
+    name: str,
+    *,
+    timeout: float,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Removes a snapshot."""
+    path = snapshot_url(pool, volume, name)
+    client.run("DELETE", path, timeout=timeout, on_progress=on_progress)
+
+
+NEVER: Final = "0001-01-01T00:00:00Z"
+"""The expiry of a snapshot that does not expire (Go's zero time)."""

@@ -1,15 +1,20 @@
 """Carries requests to a daemon over its unix socket: connections, time limits, bounded answers."""
 
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 import requests_unixsocket
-from requests_unixsocket.adapters import UnixAdapter
+from requests_unixsocket.adapters import (
+    UnixAdapter,
+    UnixHTTPConnection,
+    UnixHTTPConnectionPool,
+)
 
 from .errors import IncusUnreachable, UnexpectedResponse
 
@@ -28,11 +33,34 @@ class Reply:
     body: bytes
 
 
+class _Connection(UnixHTTPConnection):  # type: ignore[misc]
+    """The library's own leaves the socket open where it cannot connect."""
+
+    def connect(self) -> None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(self.timeout)
+            sock.connect(unquote(urlsplit(self.unix_socket_url).netloc))
+        except BaseException:
+            sock.close()
+            raise
+        self.sock = sock
+
+
+class _Pool(UnixHTTPConnectionPool):  # type: ignore[misc]
+    def _new_conn(self) -> Any:
+        return _Connection(self.socket_path, self.timeout)
+
+
 class _KeptAdapter(UnixAdapter):  # type: ignore[misc]
     """One connection pool for a socket; the library's own makes one for every URL."""
 
     def get_connection(self, url: str, proxies: Any = None) -> Any:
-        return super().get_connection(_SCHEME + urlsplit(url).netloc, None)
+        place = _SCHEME + urlsplit(url).netloc
+        with self.pools.lock:
+            if place not in self.pools:
+                self.pools[place] = _Pool(place, self.timeout)
+            return self.pools[place]
 
 
 class UnixTransport:

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from pulumi.runtime.rpc import UNKNOWN
 
-from ..reconcile.desired import plan_digest
+from ..reconcile.desired import declared_devices, plan_digest
 from ..reconcile.live import restart_reasons
+from ..reconcile.observe import root_device_name
+from ..reconcile.placement import is_root
 from .examine import OPTION_FIELDS, SECRET_INPUTS, Examined
 from .state import State
 from .values import find
@@ -29,6 +31,10 @@ class Decision:
     """The properties for which the instance is made anew."""
     restarts: list[str] = field(default_factory=list)
     """What a restart may be needed for."""
+    renamed: str = ""
+    """The name that somebody gave the instance outside, where it has to get its own back."""
+    recovers: bool = False
+    """Whether `recover` restarts it."""
 
 
 def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
@@ -54,20 +60,47 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
     if not changes and not new.unknown and state.plan_digest != plan_digest(new.plan):
         # What the instance's own mark says differs in a part of the plan that nothing else shows.
         changes.append("plan")
+    if _devices_drifted(state) and "mounts" not in changes:
+        changes.append("devices")
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
 
-    replaces = [
-        ".".join(path) for path in REPLACING if find(old_plan, path) != find(new_plan, path)
-    ]
-    if (
-        "instance_type",
-    ) in new.unknown or state.options.instance_type != new.options.instance_type:
+    applied = state.plan.to_dict()
+    # An instance that was renamed outside is renamed back: only another name in the program is
+    # another instance. One that was rebuilt outside can only be made anew.
+    replaces = [".".join(path) for path in REPLACING if find(applied, path) != find(new_plan, path)]
+    image = ("incus", "image_alias")
+    if ".".join(image) not in replaces and find(old_plan, image) != find(new_plan, image):
+        replaces.append(".".join(image))
+    kind = state.options.instance_type
+    if ("instance_type",) in new.unknown or kind != new.options.instance_type:
         replaces.append("instance_type")
     if _pool_changes(state, new):
         replaces.append("storage_pool")
-    restarts = [] if replaces or not changes or new.unknown else _restarts(state, new)
-    return Decision(changes, replaces, restarts)
+    if replaces:
+        return Decision(changes, replaces)
+    seen_name = str(find(old_plan, ("identity", "instance_name")) or "")
+    return Decision(
+        changes,
+        restarts=_restarts(state, new) if changes and not new.unknown else [],
+        renamed=seen_name if seen_name != state.plan.identity.instance_name else "",
+        recovers=state.options.recover != new.options.recover,
+    )
+
+
+def _devices_drifted(state: State) -> bool:
+    """Whether one of the plan's devices was changed in what no mount of the plan shows."""
+    expected = declared_devices(state.plan, state.options, state.pool)
+    root = root_device_name(state.devices)
+    for name, device in expected.items():
+        if name in state.left_out:
+            continue
+        seen = state.devices.get(name)
+        if seen is None and root and is_root(device):
+            seen = state.devices[root]
+        if seen != device:
+            return True
+    return False
 
 
 def _pool_changes(state: State, new: Examined) -> bool:

@@ -11,11 +11,17 @@ from pulumi.dynamic import (
     ReadResult,
     UpdateResult,
 )
+from pulumi.runtime.rpc import UNKNOWN
 
+from ..incus.client import IncusClient
+from ..planner.plan import IncusRuntimePlan
 from ..reconcile.changes import Previous
 from ..reconcile.create import create_runtime
 from ..reconcile.delete import delete_runtime
-from ..reconcile.power import look
+from ..reconcile.desired import desired_config, desired_profiles
+from ..reconcile.guest import guest_status
+from ..reconcile.observe import LiveInstance
+from ..reconcile.power import find_renamed, look
 from ..reconcile.update import is_ours, update_runtime
 from .clients import client_for
 from .decide import decide
@@ -25,6 +31,7 @@ from .secrets import Redactor, seal, secret_paths
 from .shape import Failure
 from .state import INPUTS, State, outputs_after
 from .values import path_text, plain
+from .words import on_delete, warnings
 
 _PROVIDER_KEY = "__provider"
 
@@ -47,6 +54,9 @@ def check(news: dict[str, Any]) -> CheckResult:
     inputs["plan"] = examined.plan_tree
     inputs["devices"] = examined.devices
     inputs["instance_name"] = examined.plan_tree["identity"]["instance_name"]
+    # With a part of it unknown, the sentence is too.
+    known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
+    inputs["on_delete"] = on_delete(examined.plan, examined.options) if known else UNKNOWN
     return CheckResult(seal(inputs, secret_paths(inputs)), [])
 
 
@@ -55,15 +65,10 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     news: dict[str, Any] = plain(_without_provider(props))
     with for_people(olds, news) as report:
         state = State.read(olds)
-        decision = decide(state, examine(news), news)
-        if decision.restarts:
-            reporter = report()
-            allowed = state.options.allow_restart and news.get("allow_restart", True)
-            reporter.warn(
-                f"{state.plan.identity.instance_name} may have to restart for "
-                f"{', '.join(decision.restarts)}"
-                + ("" if allowed else "; allow_restart is off, so that the update would fail")
-            )
+        new = examine(news)
+        decision = decide(state, new, news)
+        for warning in warnings(decision, state, new.options):
+            report().warn(warning)
     return DiffResult(
         changes=bool(decision.changes),
         replaces=decision.replaces,
@@ -81,6 +86,7 @@ def create(props: dict[str, Any]) -> CreateResult:
         client = client_for(examined.plan.incus.project)
         desired, live = create_runtime(client, examined.plan, examined.options, report())
         outputs = outputs_after(inputs, desired, live)
+        outputs["guest_status"] = _guest(client, live, desired.plan)
     return CreateResult(
         f"{examined.plan.incus.project}/{live.name}", seal(outputs, secret_paths(inputs))
     )
@@ -92,7 +98,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         state = State.read(props)
         identity = state.plan.identity
         client = client_for(state.plan.incus.project)
-        live = look(client, identity.instance_name)
+        live = look(client, identity.instance_name) or find_renamed(client, state.uuid)
         if live is None:
             return ReadResult("", {})
         if not is_ours(live, identity.runtime_id, state.uuid):
@@ -102,6 +108,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             )
             return ReadResult("", {})
         outputs, inputs = state.refreshed(live)
+        outputs["guest_status"] = _guest(client, live, state.plan)
     secret = secret_paths(outputs)
     return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
 
@@ -118,11 +125,12 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
             examined.plan,
             examined.options,
             report(),
-            previous=Previous(config=state.options.config, devices=state.devices),
+            previous=_previous(state),
             uuid=state.uuid,
             known_pool=state.pool,
         )
         outputs = outputs_after(inputs, desired, live)
+        outputs["guest_status"] = _guest(client, live, desired.plan)
     return UpdateResult(seal(outputs, secret_paths(inputs)))
 
 
@@ -130,15 +138,28 @@ def delete(props: dict[str, Any]) -> None:
     """Removes the instance. Its volumes stay."""
     with for_people(props) as report:
         state = State.read(props)
-        identity = state.plan.identity
         delete_runtime(
             client_for(state.plan.incus.project),
-            identity.instance_name,
-            state.options.timeouts,
+            state.plan,
+            state.options,
             report(),
-            runtime_id=identity.runtime_id,
             uuid=state.uuid,
+            pool=state.pool,
         )
+
+
+def _guest(client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:
+    return guest_status(client, live, plan.paths.status_path).to_dict()
+
+
+def _previous(state: State) -> Previous:
+    return Previous(
+        config=desired_config(state.plan, state.options, autorestart=True),
+        devices=state.devices,
+        profiles=desired_profiles(state.plan, state.options),
+        owner=state.options.owner,
+        recover=state.options.recover,
+    )
 
 
 def _without_provider(props: dict[str, Any]) -> dict[str, Any]:

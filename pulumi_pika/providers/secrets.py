@@ -44,6 +44,7 @@ def seal(tree: dict[str, Any], secret: Iterable[Path]) -> dict[str, Any]:
             if names_devices(path) or path[0] in ("mounts", "resources"):
                 _wrap(tree, ("devices",))
                 _wrap(tree, ("left_out",))
+                _wrap(tree, ("on_delete",))
             if path in (("identity",), ("identity", "instance_name")):
                 _wrap(tree, ("instance_name",))
             if path in (("incus",), ("incus", "image_alias")):

@@ -28,6 +28,7 @@ SCHEMA_VERSION: Final = 1
 OUTPUTS: Final = (
     "plan",
     "instance_name",
+    "on_delete",
     "status",
     "image_fingerprint",
     "devices",
@@ -37,11 +38,20 @@ OUTPUTS: Final = (
     "location",
     "pool",
     "uuid",
+    "made_of",
     "plan_digest",
+    "guest_status",
 )
 """All that an `IncusRuntime` says beyond its inputs."""
 
-INPUTS: Final = (*SPEC_FIELDS, *OPTION_FIELDS, SECRET_INPUTS, "plan", "instance_name")
+INPUTS: Final = (
+    *SPEC_FIELDS,
+    *OPTION_FIELDS,
+    SECRET_INPUTS,
+    "plan",
+    "instance_name",
+    "on_delete",
+)
 """What `check` returns."""
 
 
@@ -60,6 +70,8 @@ class State:
     left_out: frozenset[str]
     pool: str | None
     uuid: str
+    made_of: str
+    """The fingerprint of the image that the instance was made of."""
     plan_digest: str
     secret_inputs: list[str]
 
@@ -89,6 +101,7 @@ class State:
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
             pool=tree.get("pool") or None,
             uuid=str(tree.get("uuid") or ""),
+            made_of=str(tree.get("made_of") or ""),
             plan_digest=str(tree.get("plan_digest") or ""),
             secret_inputs=[str(text) for text in tree.get(SECRET_INPUTS) or []],
         )
@@ -104,6 +117,7 @@ class State:
             devices=self.devices,
             left_out=self.left_out,
             pool=self.pool,
+            fingerprint=self.made_of,
         )
         plan = observed_plan(live, expected)
         options = observed_options(live, expected)
@@ -139,6 +153,7 @@ def outputs_after(
         "plan": desired.plan.to_dict(),
         "left_out": list(desired.left_out),
         "pool": desired.pool or "",
+        "made_of": live.fingerprint,
         "schema_version": SCHEMA_VERSION,
     }
 

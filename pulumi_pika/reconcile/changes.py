@@ -15,6 +15,9 @@ class Previous:
 
     config: dict[str, str] = field(default_factory=dict)
     devices: Devices = field(default_factory=dict)
+    profiles: list[str] = field(default_factory=list)
+    owner: str = ""
+    recover: Any = None
 
 
 @dataclass(slots=True)
@@ -101,7 +104,7 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previou
     for key in live.config:
         if key in desired.config or key == ATTEMPT_KEY:
             continue
-        if key in _PLAN_KEYS or key.startswith(MARK_PREFIX):
+        if key.startswith(MARK_PREFIX) or (key in _PLAN_KEYS and key in previous.config):
             changes.config[key] = ""
         elif key in previous.config:
             # A key of `config` that was dropped there: ours to unset, unless somebody changed it.
@@ -124,11 +127,18 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previou
             else:
                 changes.kept.append(f"device {name}")
 
-    if live.profiles != desired.profiles:
-        changes.profiles = desired.profiles
+    others = [
+        profile
+        for profile in live.profiles
+        if profile not in desired.profiles and profile not in previous.profiles
+    ]
+    # Profiles that others added stay, before ours: the plan's own has the last word.
+    if live.profiles != [*others, *desired.profiles]:
+        changes.profiles = [*others, *desired.profiles]
     if live.description != desired.options.description:
         changes.description = desired.options.description
     return changes
 
 
-_PLAN_KEYS = frozenset({"limits.cpu", "limits.memory", "boot.autorestart"})
+_PLAN_KEYS = frozenset({"limits.cpu", "limits.memory", "boot.autorestart", "boot.autostart"})
+"""What a plan sets without the user's naming it: unset when the plan no longer has it."""

@@ -1,8 +1,8 @@
 """Makes a runtime: volumes, instance, start, wait; or takes back all of it."""
 
+import re
 import secrets
 import time
-from contextlib import suppress
 from typing import Final
 
 from ..incus.client import IncusClient
@@ -12,17 +12,19 @@ from ..incus.errors import (
     IncusError,
     IncusUnreachable,
     OperationError,
+    OperationFailed,
     OperationLost,
     UnexpectedResponse,
 )
 from ..incus.instances import create_instance, running_operations
-from ..incus.storage import create_volume, delete_volume, get_volume
 from ..planner.plan import IncusRuntimePlan
-from .desired import ATTEMPT_KEY, OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
+from .adopt import may_take_over, take_over
+from .data_volumes import claim_volumes, make_volumes
+from .desired import ATTEMPT_KEY, OWNER_KEY, DesiredInstance
 from .errors import InstanceExists, ReconcileError, RuntimeFailed
 from .observe import LiveInstance
 from .options import RuntimeOptions
-from .placement import Placement, place
+from .placement import place
 from .power import kill, look, remove
 from .reporter import Progress, Reporter
 from .undo import Undo
@@ -37,6 +39,9 @@ def create_runtime(
 ) -> tuple[DesiredInstance, LiveInstance]:
     """Makes the runtime; returns what it was made to be, and what it is.
 
+    An instance that an earlier try of the same resource made, whose end nobody saw, is finished;
+    one that `adopt` names is taken over.
+
     Args:
         client: a client in the plan's project.
         plan: the plan.
@@ -45,18 +50,23 @@ def create_runtime(
 
     Raises:
         InstanceExists: there is an instance of that name; nothing was touched.
+        AdoptionRefused: it may be taken over, but differs in what cannot be changed in place.
         RuntimeFailed: it failed, and everything that it had made is gone again (or the message
             names what is not).
         ReconcileError, IncusError: it failed before anything was made.
     """
-    if existing := look(client, plan.identity.instance_name):
-        raise InstanceExists(_exists(client, existing))
+    existing = look(client, plan.identity.instance_name)
+    if existing and not may_take_over(existing, plan, options):
+        raise InstanceExists(_exists(client, existing, options))
+    if existing and (taken := take_over(client, plan, options, reporter)):
+        return taken
     placement = place(client, plan, options)
     for warning in placement.warnings:
         reporter.warn(warning)
     undo = Undo(reporter)
     try:
-        make_volumes(client, placement, undo, reporter)
+        make_volumes(client, placement.desired, placement.missing_volumes, undo, reporter)
+        claim_volumes(client, placement.desired, placement.claimed_volumes)
         live = _make_instance(client, placement.desired, undo, reporter)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
@@ -67,32 +77,6 @@ def create_runtime(
         undo.run()
         raise
     return placement.desired, live
-
-
-def make_volumes(client: IncusClient, placement: Placement, undo: Undo, reporter: Reporter) -> None:
-    """Makes the custom volumes that are missing, each with marks that say whose it is."""
-    desired = placement.desired
-    pool = desired.pool or ""
-    attempt = secrets.token_hex(8)
-    marks = {
-        RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
-        ATTEMPT_KEY: attempt,
-        **({OWNER_KEY: desired.options.owner} if desired.options.owner else {}),
-    }
-    for name in placement.missing_volumes:
-
-        def take_back(name: str = name) -> bool:
-            volume = get_volume(client, pool, name)
-            if volume is None or volume.data.get("config", {}).get(ATTEMPT_KEY) != attempt:
-                return False
-            delete_volume(client, pool, name)
-            return True
-
-        undo.push(f"volume {name} in pool {pool}", take_back)
-        # Made by somebody else since it was looked for: then it is there, and theirs.
-        with suppress(AlreadyExists):
-            create_volume(client, pool, name, description=f"data of {desired.name}", config=marks)
-            reporter.info(f"made volume {name} in pool {pool} (project {client.project})")
 
 
 def _make_instance(
@@ -111,11 +95,13 @@ def _make_instance(
             what=what,
             progress=progress.operation,
         )
-    except AlreadyExists:
+    except (AlreadyExists, OperationFailed) as error:
+        if isinstance(error, OperationFailed) and not _name_is_taken(error.reason):
+            raise
         other = look(client, name)
         if other is None:
             raise
-        raise InstanceExists(_exists(client, other)) from None
+        raise InstanceExists(_exists(client, other, desired.options)) from None
     except (IncusUnreachable, OperationLost, UnexpectedResponse) as error:
         # The answer is lost, not the instance: look whether ours is there and as it should be.
         if isinstance(error, IncusUnreachable) and not error.sent:
@@ -163,22 +149,40 @@ def _remove_attempt(client: IncusClient, name: str, attempt: str) -> bool:
     return True
 
 
-def _exists(client: IncusClient, live: LiveInstance) -> str:
+def _exists(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
     owner = live.config.get(OWNER_KEY)
+    if owner and options.adopt:
+        way = (
+            f"adopt does not take it from another: take it out of management there (see "
+            f"retain_on_delete), then unset its mark: `incus config unset --project "
+            f"{client.project} {live.name} {OWNER_KEY}`"
+        )
+    elif owner:
+        way = "choose another identity.instance_name"
+    else:
+        way = (
+            "choose another identity.instance_name, take it over by setting adopt to true, "
+            f"or remove it: `incus delete --project {client.project} {live.name}`"
+        )
     return (
         f"an instance {live.name} exists in project {live.project or client.project} at "
         f"{client.host} ({live.instance_type}, {live.status}, made {live.raw.get('created_at')}"
         f"{f', by {owner}' if owner else ', not by pulumi_pika'}); nothing of it was touched. "
-        f"Choose another identity.instance_name, or remove it: "
-        f"`incus delete --project {client.project} {live.name}`"
+        f"{way[:1].upper()}{way[1:]}"
     )
+
+
+def _name_is_taken(reason: str) -> bool:
+    """Whether an operation failed for its instance's name; 6.0.4 shows its database's error."""
+    return "already exists" in reason or "UNIQUE constraint failed: instances" in reason
 
 
 def _explain(error: Exception, desired: DesiredInstance) -> str:
     plan = desired.plan
     text = str(error).rstrip(". ")
     reason = error.reason if isinstance(error, IncusApiError | OperationError) else ""
-    if "image" in reason.lower() and "not found" in reason.lower():
+    # 6.0.4 says of an unknown alias that no image was provided.
+    if re.search(r"image.*not (found|provided)", reason.lower()):
         text += (
             f"; is there an image with the alias {plan.incus.image_alias} in project "
             f"{plan.incus.project}? See `incus image list --project {plan.incus.project}`"

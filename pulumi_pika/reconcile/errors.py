@@ -17,6 +17,14 @@ class ForeignInstance(ReconcileError):
     """The instance of that name is not the one that this resource made."""
 
 
+class AdoptionRefused(ReconcileError):
+    """An existing instance cannot be brought to the plan in place; nothing of it was touched."""
+
+
+class ForeignVolume(ReconcileError):
+    """A volume holds the data of another runtime; nothing was made."""
+
+
 class SourceMissing(ReconcileError):
     """A mount's source is missing; nothing was made."""
 

@@ -112,6 +112,8 @@ class Expected:
     devices: Devices
     left_out: frozenset[str]
     pool: str | None
+    fingerprint: str = ""
+    """Of the image that the instance was made of, where that is known."""
 
 
 def observed_plan(live: LiveInstance, expected: Expected) -> dict[str, Any]:
@@ -130,9 +132,12 @@ def observed_plan(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     observed["incus"] = {
         **observed["incus"],
         "project": live.project or plan.incus.project,
-        "profile": live.profiles[-1] if live.profiles else "",
+        "profile": _observed_profiles(live, expected)[0],
     }
-    observed["resources"] = _observed_resources(live)
+    if expected.fingerprint and live.fingerprint != expected.fingerprint:
+        # Rebuilt from another image: no alias tells which, the fingerprint does.
+        observed["incus"]["image_alias"] = live.fingerprint
+    observed["resources"] = _observed_resources(live, plan)
     observed["mounts"] = _observed_mounts(live, expected)
     observed["policies"] = {
         **observed["policies"],
@@ -148,7 +153,7 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     observed = options.model_dump(exclude_none=True)
     observed["instance_type"] = live.instance_type
     observed["description"] = live.description
-    observed["extra_profiles"] = live.profiles[:-1]
+    observed["extra_profiles"] = _observed_profiles(live, expected)[1]
     observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
     if options.running is not None:
         observed["running"] = live.running
@@ -165,15 +170,33 @@ def mib(text: str) -> int | str:
     return _whole(text, 2**20)
 
 
-def _observed_resources(live: LiveInstance) -> dict[str, Any]:
+def _observed_profiles(live: LiveInstance, expected: Expected) -> tuple[str, list[str]]:
+    """The profile that has the last word, and those before it.
+
+    Profiles that others put before ours change nothing of what ours say, and are not seen.
+    """
+    own, extra = expected.plan.incus.profile, expected.options.extra_profiles
+    ours = [profile for profile in live.profiles if profile in (own, *extra)]
+    if live.profiles and live.profiles[-1] == own and ours == [*extra, own]:
+        return own, extra
+    return (live.profiles[-1] if live.profiles else ""), live.profiles[:-1]
+
+
+def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:
+    """The limits that the plan names; others' are others'."""
     resources: dict[str, Any] = {}
-    if cpu := live.config.get("limits.cpu"):
+    cpu, memory = live.config.get("limits.cpu"), live.config.get("limits.memory")
+    if cpu and plan.resources.vcpu_count is not None:
         resources["vcpu_count"] = int(cpu) if cpu.isdigit() else cpu
-    if memory := live.config.get("limits.memory"):
+    if memory and plan.resources.memory_mib is not None:
         resources["memory_mib"] = mib(memory)
-    for device in live.devices.values():
-        if is_root(device) and (size := device.get("size")):
-            resources["root_disk_gib"] = _whole(size, 2**30)
+    root = root_device_name(live.devices)
+    if (
+        root
+        and plan.resources.root_disk_gib is not None
+        and (size := live.devices[root].get("size"))
+    ):
+        resources["root_disk_gib"] = _whole(size, 2**30)
     return resources
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.parts import Part
@@ -58,6 +58,9 @@ class RuntimeOptions(Part):
     wait_for: WaitFor = "running"
     timeouts: Timeouts = Timeouts()
     allow_restart: bool = True
+    adopt: bool = False
+    delete_volumes: bool = False
+    recover: JsonValue = None
     owner: str = ""
 
 
@@ -73,6 +76,7 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *_label_problems(plan),
         *_config_problems(plan, options),
         *_device_problems(plan, options),
+        *_recover_problems(options),
     ]
 
 
@@ -111,6 +115,11 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
                 ("mounts", index, "guest_path"),
                 "is the root of the guest, which is the root disk's; mount below it",
             )
+
+
+def _recover_problems(options: RuntimeOptions) -> Iterator[OptionProblem]:
+    if options.recover is not None and options.running is False:
+        yield ("recover",), "starts the instance, and `running` is false; drop one of the two"
 
 
 def _limit_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:

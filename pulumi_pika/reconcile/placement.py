@@ -10,15 +10,18 @@ from ..incus.client import IncusClient
 from ..incus.errors import NotFound
 from ..incus.storage import get_volume
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
+from .data_volumes import foreign_owner
 from .desired import (
     AUTORESTART_EXTENSION,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
     DesiredInstance,
     assemble,
     desired_profiles,
     is_host_path,
     volume_name,
 )
-from .errors import PlacementError, SourceMissing, Unsupported
+from .errors import ForeignVolume, PlacementError, SourceMissing, Unsupported
 from .options import ROOT_DEVICE, RuntimeOptions
 
 
@@ -28,6 +31,8 @@ class Placement:
 
     desired: DesiredInstance
     missing_volumes: tuple[str, ...] = ()
+    claimed_volumes: tuple[str, ...] = ()
+    """Volumes that are taken over from another runtime, or from an earlier name of this one."""
     warnings: tuple[str, ...] = ()
 
 
@@ -38,6 +43,7 @@ def place(
     *,
     known_pool: str | None = None,
     known_root: str | None = None,
+    known_owner: str = "",
 ) -> Placement:
     """Looks at the server, changes nothing.
 
@@ -47,8 +53,10 @@ def place(
         options: the options.
         known_pool: the pool that an existing instance's volumes are in.
         known_root: the name of an existing instance's root device.
+        known_owner: the URN that the resource had before, where it had another.
 
     Raises:
+        ForeignVolume: a volume holds the data of another runtime.
         PlacementError: a profile is missing, or no pool can be told.
         SourceMissing: the source of a snapshot or of a required mount is missing.
         Unsupported: the server does not know what the plan needs.
@@ -73,7 +81,7 @@ def place(
                 f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
                 f"(project {client.project}) has a root disk; set `storage_pool`"
             )
-    survey = _survey(client, plan.mounts, pool)
+    survey = _survey(client, plan, options, pool, known_owner)
     return Placement(
         desired=assemble(
             plan,
@@ -84,6 +92,7 @@ def place(
             autorestart=autorestart,
         ),
         missing_volumes=tuple(survey.missing_volumes),
+        claimed_volumes=tuple(survey.claimed_volumes),
         warnings=tuple(survey.warnings),
     )
 
@@ -91,14 +100,22 @@ def place(
 @dataclass(slots=True)
 class _Survey:
     missing_volumes: list[str] = field(default_factory=list)
+    claimed_volumes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def _survey(client: IncusClient, mounts: Sequence[IncusMountPlan], pool: str | None) -> _Survey:
-    survey, problems = _Survey(), []
-    present: dict[str, bool] = {}
-    for mount in mounts:
+def _survey(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    pool: str | None,
+    known_owner: str,
+) -> _Survey:
+    survey, problems, foreign = _Survey(), [], []
+    own, earlier = [options.owner], [options.owner, known_owner]
+    present: dict[str, dict[str, str] | None] = {}
+    for mount in plan.mounts:
         source = mount.source
         if is_host_path(source):
             what = f"the host path {source}"
@@ -107,11 +124,19 @@ def _survey(client: IncusClient, mounts: Sequence[IncusMountPlan], pool: str | N
             name = volume_name(source)
             what = f"the custom volume {name} in pool {pool}"
             if name not in present:
-                present[name] = get_volume(client, pool or "", name) is not None
-            there = present[name]
+                volume = get_volume(client, pool or "", name)
+                present[name] = (volume.data.get("config") or {}) if volume else None
+            config = present[name]
+            there = config is not None
+            runtime_id = plan.identity.runtime_id
+            if config is not None and (owner := foreign_owner(config, mount, runtime_id, own)):
+                if options.adopt or not foreign_owner(config, mount, runtime_id, earlier):
+                    survey.claimed_volumes.append(name)
+                else:
+                    foreign.append(f"{_where(mount)}: {what} holds the data of {owner}")
         if there:
             continue
-        where = f"mount {mount.device_name} ({mount.kind}, {mount.guest_path})"
+        where = _where(mount)
         if mount.kind == "persistent_volume" and not is_host_path(source):
             if volume_name(source) not in survey.missing_volumes:
                 survey.missing_volumes.append(volume_name(source))
@@ -122,6 +147,12 @@ def _survey(client: IncusClient, mounts: Sequence[IncusMountPlan], pool: str | N
             survey.warnings.append(
                 f"{where} is left out: {what} does not exist, and the mount is not required"
             )
+    if foreign:
+        raise ForeignVolume(
+            f"nothing was made: {'; '.join(foreign)}; name another source, or take the data over "
+            f"by setting adopt to true, or by removing the marks {RUNTIME_ID_KEY} and {OWNER_KEY} "
+            "from the volume (`incus storage volume unset`)"
+        )
     if problems:
         raise SourceMissing(
             "nothing was made: "
@@ -129,6 +160,10 @@ def _survey(client: IncusClient, mounts: Sequence[IncusMountPlan], pool: str | N
             + "; make the source first (or, but for a snapshot, set required to false)"
         )
     return survey
+
+
+def _where(mount: IncusMountPlan) -> str:
+    return f"mount {mount.device_name} ({mount.kind}, {mount.guest_path})"
 
 
 def _host_path_exists(path: str) -> bool:

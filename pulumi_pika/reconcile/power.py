@@ -13,7 +13,7 @@ from ..incus.errors import (
     OperationLost,
     OperationTimedOut,
 )
-from ..incus.instances import delete_instance, get_instance, set_power
+from ..incus.instances import delete_instance, find_instance, get_instance, set_power
 from .errors import ReconcileError
 from .observe import LiveInstance
 from .reporter import Progress, Reporter
@@ -28,15 +28,24 @@ def look(client: IncusClient, name: str) -> LiveInstance | None:
     return LiveInstance.of(entity.data, entity.etag) if entity else None
 
 
-def start(client: IncusClient, name: str, *, timeout: float, reporter: Reporter) -> None:
-    """Starts a stopped instance.
+def find_renamed(client: IncusClient, uuid: str) -> LiveInstance | None:
+    """The instance with an id, whatever its name is now; None without one."""
+    entity = find_instance(client, uuid) if uuid else None
+    return LiveInstance.of(entity.data, entity.etag) if entity else None
+
+
+def start(
+    client: IncusClient, name: str, *, timeout: float, reporter: Reporter, frozen: bool = False
+) -> None:
+    """Starts a stopped instance, or has a frozen one go on.
 
     Raises:
         OperationFailed: it does not start; the text is Incus's.
     """
     progress = Progress(reporter, f"starting {name}")
+    action = "unfreeze" if frozen else "start"
     try:
-        set_power(client, name, "start", timeout=timeout, on_progress=progress.operation)
+        set_power(client, name, action, timeout=timeout, on_progress=progress.operation)
     except OperationError as error:
         # The outcome counts, not the answer that got lost or that came twice.
         live = look(client, name)

@@ -4,30 +4,32 @@ from collections.abc import Callable
 from typing import Final
 
 from ..incus.client import IncusClient
-from ..incus.errors import BadRequest, IncusError, OperationFailed, PreconditionFailed
-from ..incus.instances import patch_instance, replace_instance
+from ..incus.errors import IncusApiError, IncusError, OperationFailed, PreconditionFailed
+from ..incus.instances import patch_instance, rename_instance, replace_instance
 from ..planner.plan import IncusRuntimePlan
 from .changes import Changes, Previous, find_changes
-from .create import make_volumes
+from .data_volumes import claim_volumes, make_volumes
 from .desired import OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
 from .errors import ForeignInstance, InstanceGone, ReconcileError, RestartRefused, RuntimeFailed
 from .observe import LiveInstance, root_device_name
 from .options import RuntimeOptions
 from .placement import place
-from .power import look, start, stop_gently
+from .power import find_renamed, look, start, stop_gently
 from .reporter import Reporter
 from .undo import Undo
 from .wait import wait_for
 
 _NEEDS_RESTART: Final = (
     "when vm is running",
-    "when the vm is running",
+    "the vm is running",
     "when instance is running",
     "while the instance is running",
     "restart required",
     "beyond boot time size",
     "support hotplugging",
     "cannot live update",
+    # A container that uses more memory than the new limit.
+    "setting cgroup item for the container failed",
 )
 """How Incus says that a running instance cannot take a change (its instance drivers)."""
 
@@ -60,18 +62,46 @@ def update_runtime(
         RuntimeFailed: a change failed. What had been done before stays; the message says so.
         ReconcileError, IncusError: it failed before anything was changed.
     """
+    live = _ours(client, plan, options, uuid, reporter)
+    return bring_to_plan(
+        client, live, plan, options, reporter, previous=previous, known_pool=known_pool
+    )
+
+
+def bring_to_plan(
+    client: IncusClient,
+    live: LiveInstance,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    reporter: Reporter,
+    *,
+    previous: Previous,
+    known_pool: str | None,
+    fresh: bool = False,
+) -> tuple[DesiredInstance, LiveInstance]:
+    """Changes a live instance to the plan; see `update_runtime`.
+
+    Args:
+        live: the instance.
+        fresh: whether nobody has waited yet for what `wait_for` waits for.
+    """
     name = plan.identity.instance_name
-    live = _ours(client, name, plan, uuid)
     placement = place(
-        client, plan, options, known_pool=known_pool, known_root=root_device_name(live.devices)
+        client,
+        plan,
+        options,
+        known_pool=known_pool,
+        known_root=root_device_name(live.devices),
+        known_owner=previous.owner,
     )
     for warning in placement.warnings:
         reporter.warn(warning)
     desired = placement.desired
     undo = Undo(reporter)
     try:
-        make_volumes(client, placement, undo, reporter)
-        _bring_about(client, live, desired, previous, reporter)
+        make_volumes(client, desired, placement.missing_volumes, undo, reporter)
+        claim_volumes(client, desired, placement.claimed_volumes)
+        _bring_about(client, live, desired, previous, reporter, fresh)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
         tail = "" if outcome == "Nothing had been made." else f" {outcome}"
@@ -85,8 +115,17 @@ def update_runtime(
     return desired, after
 
 
-def _ours(client: IncusClient, name: str, plan: IncusRuntimePlan, uuid: str) -> LiveInstance:
+def _ours(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    uuid: str,
+    reporter: Reporter,
+) -> LiveInstance:
+    name = plan.identity.instance_name
     live = look(client, name)
+    if live is None and (renamed := find_renamed(client, uuid)):
+        live = _rename_back(client, renamed, name, options, reporter)
     if live is None:
         raise InstanceGone(
             f"there is no instance {name} in project {client.project} at {client.host} any more; "
@@ -100,6 +139,33 @@ def _ours(client: IncusClient, name: str, plan: IncusRuntimePlan, uuid: str) -> 
             "Run `pulumi refresh` to see it"
         )
     return live
+
+
+def _rename_back(
+    client: IncusClient, live: LiveInstance, name: str, options: RuntimeOptions, reporter: Reporter
+) -> LiveInstance | None:
+    """Gives an instance its planned name again. Incus renames stopped instances only."""
+    reporter.info(f"renaming {live.name} back to {name}")
+    timeouts = options.timeouts
+    if live.running:
+        if not options.allow_restart:
+            raise RestartRefused(
+                f"the instance {name} was renamed to {live.name}; it has to stop to get its name "
+                f"back, and allow_restart is off: stop it (`incus stop --project "
+                f"{client.project} {live.name}`) and run `pulumi up` again"
+            )
+        stop_gently(
+            client, live.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
+        )
+    try:
+        rename_instance(client, live.name, name, timeout=timeouts.update)
+    except IncusError:
+        if live.running:
+            start(client, live.name, timeout=timeouts.update, reporter=reporter)
+        raise
+    if live.running and options.running is None:
+        start(client, name, timeout=timeouts.update, reporter=reporter)
+    return look(client, name)
 
 
 def is_ours(live: LiveInstance, runtime_id: str, uuid: str) -> bool:
@@ -118,6 +184,7 @@ def _bring_about(
     desired: DesiredInstance,
     previous: Previous,
     reporter: Reporter,
+    fresh: bool,
 ) -> None:
     options = desired.options
     was_running = live.running
@@ -126,9 +193,21 @@ def _bring_about(
         was_running = False
         live = _again(client, desired)
     restarted = _apply(client, live, desired, previous, reporter)
-    if options.running is True and not was_running:
-        start(client, desired.name, timeout=options.timeouts.update, reporter=reporter)
-    if (options.running is True and not was_running) or restarted:
+    recover = not fresh and options.recover != previous.recover
+    if recover and was_running and not restarted:
+        reporter.info(f"restarting {desired.name}, since recover changed")
+        _stop(client, desired, reporter)
+        was_running = False
+    started = not was_running and (options.running is True or recover)
+    if started:
+        start(
+            client,
+            desired.name,
+            timeout=options.timeouts.update,
+            reporter=reporter,
+            frozen=live.status == "Frozen",
+        )
+    if started or restarted or (fresh and options.running is True):
         wait_for(client, desired, reporter)
 
 
@@ -151,7 +230,8 @@ def _apply(
         _once_more_if_changed(
             lambda now: _send_live(client, now, desired, previous), client, live, desired
         )
-    except (BadRequest, OperationFailed) as error:
+    except (IncusApiError, OperationFailed) as error:
+        # A PATCH that cannot be done is a 500 to Incus; its text tells why.
         if not (live.running and _needs_restart(error.reason)):
             raise
         if not desired.options.allow_restart:

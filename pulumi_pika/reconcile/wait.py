@@ -1,15 +1,15 @@
 """Waits until a started instance is what the user waits for."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, IncusUnreachable, OperationError
-from ..incus.instances import console_log, exec_status, read_guest_file
+from ..incus.instances import console_log, exec_status
 from .desired import DesiredInstance
 from .errors import WaitFailed
+from .guest import guest_status
 from .observe import LiveInstance
 from .power import look
 from .reporter import Progress, Reporter
@@ -17,8 +17,6 @@ from .reporter import Progress, Reporter
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _CONSOLE_LINES: Final = 20
-_STATUS_SCHEMA: Final = 1
-_BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
 
 Seen = tuple[bool, str]
 """Whether what is waited for is there, and what was seen."""
@@ -90,32 +88,11 @@ def _ready(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
 
 
 def _guest_status(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
-    path = desired.plan.paths.status_path
-    if live.instance_type == "virtual-machine" and live.processes < 0:
-        return False, "the agent in the guest does not answer yet"
-    content = read_guest_file(client, desired.name, path)
-    if content is None:
-        return False, f"no status file {path} yet"
-    try:
-        status = json.loads(content)
-        state, schema = status["state"], status["schema_version"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return False, f"the status file {path} cannot be read ({len(content)} bytes)"
-    if schema != _STATUS_SCHEMA:
-        return False, f"the status file {path} has schema version {schema!r}, not {_STATUS_SCHEMA}"
-    boot_id = status.get("boot_id")
-    if boot_id is not None and boot_id != _boot_id(client, desired.name):
-        return False, f"the status file {path} is of an earlier boot (state {state!r})"
-    said = f"guest state {state!r}" + (f": {status['message']}" if status.get("message") else "")
-    if state == "failed":
-        raise _GuestSaysFailed(said)
+    status = guest_status(client, live, desired.plan.paths.status_path)
+    if status.state == "failed":
+        raise _GuestSaysFailed(status.said())
     # A guest that has completed its work was ready before.
-    return state in ("ready", "completed"), said
-
-
-def _boot_id(client: IncusClient, name: str) -> str | None:
-    content = read_guest_file(client, name, _BOOT_ID_PATH)
-    return content.decode(errors="replace").strip() if content is not None else None
+    return status.state in ("ready", "completed"), status.said()
 
 
 _CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]]] = {

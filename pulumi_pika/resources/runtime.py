@@ -31,6 +31,7 @@ _TYPE = "pulumi-python:dynamic/pika:IncusRuntime"
 _OUTPUTS = (
     "plan",
     "instance_name",
+    "on_delete",
     "status",
     "image_fingerprint",
     "devices",
@@ -40,7 +41,9 @@ _OUTPUTS = (
     "location",
     "pool",
     "uuid",
+    "made_of",
     "plan_digest",
+    "guest_status",
 )
 
 
@@ -60,6 +63,8 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """What image the instance was made of. The alias may point at another one by now."""
     devices: pulumi.Output[dict[str, dict[str, str]]]
     """The instance's own devices that the program names, mounts included, by name."""
+    on_delete: pulumi.Output[str]
+    """In words, what a delete or a replacement does to the data."""
     left_out: pulumi.Output[list[str]]
     """Devices of mounts that are not required and whose source was missing."""
     ipv4: pulumi.Output[str]
@@ -71,7 +76,13 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """The storage pool of its custom volumes and of a root disk of its own; empty without any."""
     uuid: pulumi.Output[str]
     """The instance's own id, which another instance of the same name would not share."""
+    made_of: pulumi.Output[str]
+    """The image that this resource made the instance of; after a rebuild outside, not the one that
+    it is of now."""
     plan_digest: pulumi.Output[str]
+    guest_status: pulumi.Output[dict[str, Any]]
+    """What the guest's status file said when last looked at: `state`, `message`, `updated_at`,
+    `details`; or the state `unknown` with the `reason` why the file is not believed."""
 
     def __init__(
         self,
@@ -101,6 +112,9 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         wait_for: pulumi.Input[WaitForName] = "running",
         timeouts: "pulumi.Input[TimeoutsArgs | Timeouts] | None" = None,
         allow_restart: pulumi.Input[bool] = True,
+        adopt: pulumi.Input[bool] | None = None,
+        delete_volumes: pulumi.Input[bool] | None = None,
+        recover: pulumi.Input[Tree] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares a runtime.
@@ -138,6 +152,14 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                 or `guest_status` (its status file says ready).
             timeouts: seconds, for `create`, `update`, `delete`, `wait` and `stop`.
             allow_restart: whether a change that a running instance cannot take may restart it.
+            adopt: take over an existing instance of that name that no other resource is marked to
+                own, if it can be brought to the plan in place; and volumes that hold another
+                runtime's data.
+            delete_volumes: delete the volumes that were made for the persistent mounts, WITH ALL
+                DATA, when the resource is deleted or replaced. By default they are kept, and
+                found again by the next runtime of the same id.
+            recover: any value; when it changes, a running instance is restarted and a stopped one
+                started.
             opts: Pulumi's resource options.
 
         Raises:
@@ -168,6 +190,9 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                     wait_for=wait_for,
                     timeouts=timeouts,
                     allow_restart=allow_restart,
+                    adopt=adopt,
+                    delete_volumes=delete_volumes,
+                    recover=recover,
                 ),
             }
         )

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,6 @@ from .stack import Stack, make_stack
 
 
 @pytest.fixture
-def stack(tmp_path: Path, sandbox: Sandbox, name: str) -> Iterator[Stack]:
+def stack(tmp_path: Path, sandbox: Sandbox, name: str) -> Stack:
     """A stack of this test; `name` sweeps what it may leave at the daemon."""
-    yield make_stack(tmp_path / "stack", sandbox.socket)
+    return make_stack(tmp_path / "stack", sandbox.socket)

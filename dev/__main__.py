@@ -1,0 +1,89 @@
+"""Run as a folder: `python3 dev COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 (not installed, so nobody else checks it)
+    sys.exit("This needs Python 3.11 or newer: install one, and run this with it.")
+
+# The folder itself is where Python looks first when it runs one; its modules are dev.*, though.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from dev import checks, stack, tools  # noqa: E402
+from dev.console import Failure, say  # noqa: E402
+from dev.sandbox import Daemon  # noqa: E402
+
+
+def main() -> int:
+    """Run the command that the arguments name; its exit code."""
+    arguments = _parser().parse_args()
+    try:
+        return _run(arguments)
+    except Failure as failure:
+        say()
+        say(str(failure))
+        return 1
+    except KeyboardInterrupt:
+        say()
+        say("Interrupted. The same command goes on where it is needed.")
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "tools":
+            tools.ensure()
+        case "up":
+            stack.up()
+        case "env":
+            stack.env()
+        case "down":
+            stack.down()
+        case "test":
+            return checks.test(arguments.arguments)
+        case "lint":
+            return checks.lint()
+        case "daemon":
+            _daemon(arguments)
+    return 0
+
+
+def _daemon(arguments: argparse.Namespace) -> None:
+    """What the other commands have root do, for a user who is not."""
+    daemon = Daemon(arguments.directory)
+    match arguments.action:
+        case "start":
+            daemon.start(arguments.timeout, group=arguments.group)
+        case "restart":
+            daemon.restart(arguments.timeout, group=arguments.group)
+        case "kill":
+            daemon.kill()
+        case "stop":
+            daemon.stop(arguments.timeout)
+        case "destroy":
+            daemon.destroy(arguments.timeout)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 dev", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("up", help="set everything up and run the example stack in a sandbox")
+    commands.add_parser("env", help='use the sandbox in a shell: eval "$(python3 dev env)"')
+    commands.add_parser("down", help="take the sandbox down, leaving nothing behind")
+    test = commands.add_parser("test", help="set everything up and run the tests")
+    test.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
+    commands.add_parser("lint", help="check format, style and types")
+    commands.add_parser("tools", help="only get what is needed: .venv, Incus, busybox, Pulumi")
+    daemon = commands.add_parser("daemon")
+    daemon.add_argument("action", choices=["start", "restart", "kill", "stop", "destroy"])
+    daemon.add_argument("directory")
+    daemon.add_argument("timeout", nargs="?", type=float, default=60.0)
+    daemon.add_argument("group", nargs="?")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Packages of Debian and Ubuntu, for as little change to the machine as possible.
+
+Where the archive of this release lacks a package, the release's backports are looked into. Their
+address is derived from the machine's own sources, and used for that one command: the machine's
+sources and package lists stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.console import CommandFailed, Failure, run
+from dev.root import as_root
+
+_SOURCES = Path("/etc/apt")
+_NO_QUESTIONS = ("DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A set of package sources: the machine's own (no options), or with its backports."""
+
+    options: tuple[str, ...] = ()
+
+    def update(self) -> None:
+        """Fetch the package lists."""
+        try:
+            run(as_root([*self._command("apt-get"), "update"], _NO_QUESTIONS))
+        except CommandFailed:
+            # One broken source of the machine's must not matter if another has what is needed.
+            if not self.candidate("bash"):
+                raise
+
+    def candidate(self, package: str) -> str:
+        """The version that would be installed, empty if there is none."""
+        shown = subprocess.run(
+            [*self._command("apt-cache"), "policy", package],
+            env={**os.environ, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        match = re.search(r"^  Candidate: (\S+)$", shown, re.MULTILINE)
+        return match[1] if match and match[1] != "(none)" else ""
+
+    def backported(self, package: str, suite: str) -> str:
+        """The version that a backports suite has, which is not a candidate by itself."""
+        shown = subprocess.run(
+            [*self._command("apt-cache"), "madison", package],
+            env={**os.environ, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        for line in shown.splitlines():
+            fields = [field.strip() for field in line.split("|")]
+            if len(fields) == 3 and f" {suite}/" in fields[2]:
+                return fields[1]
+        return ""
+
+    def install(self, *packages: str) -> None:
+        """Install packages, without those that they merely recommend."""
+        # Another run of apt (unattended upgrades of a fresh machine) may hold the lock a while.
+        argv = [*self._command("apt-get"), "-o", "DPkg::Lock::Timeout=300", "install", "--yes"]
+        run(as_root([*argv, "--no-install-recommends", *packages], _NO_QUESTIONS))
+
+    def download(self, package: str, folder: Path) -> Path:
+        """Download a package's file without installing it."""
+        # Root's apt would complain that its download user can't write to the folder.
+        folder.chmod(0o755)
+        run(
+            [*self._command("apt-get"), "-o", "APT::Sandbox::User=root", "download", package],
+            cwd=folder,
+        )
+        return next(folder.glob("*.deb"))
+
+    def _command(self, program: str) -> list[str]:
+        return [program, *self.options]
+
+
+def available() -> bool:
+    """Whether this machine has apt."""
+    return shutil.which("apt-get") is not None
+
+
+def release() -> dict[str, str]:
+    """What the system says that it is."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def backports_suite() -> str:
+    """The name of the release's backports."""
+    codename = release().get("VERSION_CODENAME", "")
+    if not codename:
+        raise Failure("this release has no code name, so its backports can't be found")
+    return f"{codename}-backports"
+
+
+@contextlib.contextmanager
+def with_backports() -> Iterator[Archive]:
+    """The machine's sources and its release's backports, for as long as the context lasts."""
+    suite = backports_suite()
+    scratch = Path(tempfile.mkdtemp(prefix="pika-apt-"))
+    try:
+        # apt fetches as a user of its own.
+        scratch.chmod(0o755)
+        parts = scratch / "sources.list.d"
+        parts.mkdir()
+        for path in (_SOURCES / "sources.list.d").glob("*"):
+            (parts / path.name).symlink_to(path)
+        (parts / "pika-backports.sources").write_text(_backports_source(suite))
+        lists = scratch / "lists"
+        (lists / "partial").mkdir(parents=True)
+        archive = Archive(
+            (
+                "-o",
+                f"Dir::Etc::sourceparts={parts}",
+                "-o",
+                f"Dir::State::lists={lists}",
+                "-o",
+                "Dir::Cache::pkgcache=",
+                "-o",
+                "Dir::Cache::srcpkgcache=",
+            )
+        )
+        archive.update()
+        yield archive
+    finally:
+        run(as_root(["rm", "-rf", str(scratch)]))
+
+
+def _backports_source(suite: str) -> str:
+    """A source like the machine's own one of this release, for its backports."""
+    codename = suite.removesuffix("-backports")
+    for path in sorted((_SOURCES / "sources.list.d").glob("*.sources")):
+        for stanza in re.split(r"\n\s*\n", path.read_text()):
+            fields = _fields(stanza)
+            suites = fields.get("suites", "").split()
+            enabled = fields.get("enabled", "yes") != "no"
+            if enabled and codename in suites and "deb" in fields.get("types", "").split():
+                fields |= {"suites": suite, "types": "deb"}
+                return "".join(f"{name.title()}: {value}\n" for name, value in fields.items())
+    lists = [_SOURCES / "sources.list", *sorted((_SOURCES / "sources.list.d").glob("*.list"))]
+    for path in lists:
+        for line in path.read_text().splitlines() if path.exists() else []:
+            match = re.match(r"deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line.strip())
+            if match and match[3] == codename:
+                source = f"Types: deb\nURIs: {match[2]}\nSuites: {suite}\n"
+                source += f"Components: {match[4].strip()}\n"
+                for option in (match[1] or "").split():
+                    name, _, value = option.partition("=")
+                    known = {
+                        "signed-by": "Signed-By",
+                        "trusted": "Trusted",
+                        "arch": "Architectures",
+                    }
+                    if name.lower() in known:
+                        source += f"{known[name.lower()]}: {value.replace(',', ' ')}\n"
+                return source
+    raise Failure(f"no source of {codename} in {_SOURCES}, so none of {suite} can be derived")
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    name = ""
+    for line in stanza.splitlines():
+        if line.startswith("#"):
+            continue
+        if line[:1].isspace() and name:
+            # A key in the file itself spans lines, and their indentation belongs to it.
+            fields[name] += "\n" + line
+        elif ":" in line:
+            name, _, value = line.partition(":")
+            name = name.lower()
+            fields[name] = value.strip()
+    return fields

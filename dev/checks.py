@@ -1,0 +1,62 @@
+"""Lint, types and tests."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from dev import tools
+from dev.console import elapsed, follow, say
+from dev.paths import ROOT
+from dev.python_env import python
+
+_FOLDERS = ("pulumi_pika", "dev", "tests", "benchmarks")
+_NO_TESTS = 5
+
+
+def lint() -> int:
+    """Check format, style and types; all of them, even after one failed."""
+    tools.ensure(only_python=True)
+    folders = [name for name in _FOLDERS if any((ROOT / name).rglob("*.py"))]
+    # Programs called __main__ each, which mypy can check only one by one.
+    programs = sorted(path.parent for path in (ROOT / "examples").glob("*/__main__.py"))
+    checks = {
+        "format": ["ruff", "format", "--check", "."],
+        "style": ["ruff", "check", "."],
+        "types": ["mypy", *folders],
+    }
+    for program in programs:
+        name = str(program.relative_to(ROOT))
+        checks[f"types of {name}"] = ["mypy", name]
+    failed = []
+    for name, argv in checks.items():
+        say(f"==> {name}: {' '.join(argv)}")
+        if follow([str(python()), "-m", *argv], cwd=ROOT) != 0:
+            failed.append(name)
+    say(f"==> lint: {'FAILED: ' + ', '.join(failed) if failed else 'all passed'}")
+    return 1 if failed else 0
+
+
+def test(arguments: list[str]) -> int:
+    """Run the tests with the tools first on PATH; pytest's exit code."""
+    tools.ensure()
+    if not any((ROOT / "tests").rglob("test_*.py")):
+        say("==> tests: there are none yet")
+        return 0
+    # Whatever Incus or Pulumi the user works with must not be what the tests work on.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("INCUS_", "PULUMI_"))
+    }
+    environment |= {"PATH": tools.path(), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    say(f"==> tests: pytest {' '.join(arguments)}".rstrip())
+    begun = time.monotonic()
+    # Interactive for the sake of --pdb.
+    code = follow([str(python()), "-m", "pytest", *arguments], env=environment, interactive=True)
+    taken = elapsed(time.monotonic() - begun)
+    outcome = {0: "all passed", _NO_TESTS: "none were found"}.get(
+        code, f"FAILED (exit code {code})"
+    )
+    say(f"==> tests: {outcome}, in {taken}")
+    return code

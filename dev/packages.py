@@ -1,0 +1,155 @@
+"""Incus and busybox: found on the machine, or got from its package archive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+from dev import apt, sandbox
+from dev.apt import Archive
+from dev.console import Failure, run, say, step
+from dev.paths import cache
+from dev.root import as_root
+
+# Everything that could start the host's own daemon.
+_UNITS = (
+    "incus.socket",
+    "incus-user.socket",
+    "incus.service",
+    "incus-user.service",
+    "incus-startup.service",
+)
+_BY_HAND = (
+    "Install Incus (the daemon and the `incus` command) as its documentation says for your "
+    "system, and run this again. Its service need not run."
+)
+
+
+def ensure_incus() -> None:
+    """Install the Incus daemon and client unless they are there."""
+    if sandbox.incusd() and client():
+        say(f"==> Incus: {sandbox.incusd()} is there")
+        return
+    with step("Incus: installing it with apt", _BY_HAND):
+        if not apt.available():
+            raise Failure("Incus is not installed, and this is no Debian or Ubuntu (no apt-get)")
+        archive = Archive()
+        if not _incus_package(archive):
+            archive.update()
+        if _incus_package(archive):
+            _install_incus(archive)
+        else:
+            say(f"    this release has no Incus of its own; looking into {apt.backports_suite()}")
+            with apt.with_backports() as archive:
+                _install_incus(archive)
+
+
+def client() -> Path | None:
+    """The `incus` command."""
+    found = shutil.which("incus", path=f"{os.environ.get('PATH', '')}:/opt/incus/bin")
+    return Path(found) if found else None
+
+
+def busybox() -> Path:
+    """A statically linked busybox: the machine's, or one of ours, got by `ensure_busybox`."""
+    for place in (_own_busybox(), Path("/bin/busybox"), Path("/usr/bin/busybox")):
+        if place.exists() and _is_static(place):
+            return place
+    raise Failure("there is no static busybox; `python3 dev tools` gets one")
+
+
+def ensure_busybox() -> None:
+    """Get a static busybox into the cache unless the machine has one."""
+    try:
+        say(f"==> busybox: {busybox()} is there")
+        return
+    except Failure:
+        pass
+    todo = "Install the package busybox-static, and run this again."
+    with step("busybox: downloading the package busybox-static", todo):
+        if not apt.available():
+            raise Failure("there is no static busybox, and no apt-get to get one with")
+        archive = Archive()
+        if not archive.candidate("busybox-static"):
+            archive.update()
+        # Only unpacked, since installing it would remove a busybox of another kind.
+        with tempfile.TemporaryDirectory(prefix="pika-busybox-") as scratch:
+            package = archive.download("busybox-static", Path(scratch))
+            run(["dpkg-deb", "--extract", str(package), f"{scratch}/root"])
+            places = [Path(scratch, "root", place) for place in ("bin/busybox", "usr/bin/busybox")]
+            found = next(place for place in places if place.exists())
+            own = _own_busybox()
+            own.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(found, own.with_suffix(".partial"))
+            own.with_suffix(".partial").replace(own)
+
+
+def _incus_package(archive: Archive) -> str:
+    # Newer packagings have the daemon without what virtual machines need in a package of its own.
+    return next((name for name in ("incus-base", "incus") if archive.candidate(name)), "")
+
+
+def _install_incus(archive: Archive) -> None:
+    package = _incus_package(archive)
+    if not package:
+        raise Failure("neither this release nor its backports have a package of Incus")
+    # dnsmasq gives the sandbox's network its addresses; this package of it has no service.
+    packages = [package, "busybox-static", "dnsmasq-base"]
+    if _has_other_busybox():
+        packages.remove("busybox-static")
+    systemd = Path("/run/systemd/system").is_dir()
+    if systemd:
+        # So that the installation starts no daemon. In /run: gone with the next boot in any case.
+        run(as_root(["systemctl", "mask", "--runtime", *_UNITS]))
+    try:
+        archive.install(*packages)
+    finally:
+        if systemd:
+            run(as_root(["systemctl", "unmask", "--runtime", *_UNITS]))
+    if systemd:
+        _disable_service()
+
+
+def _has_other_busybox() -> bool:
+    shown = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${db:Status-Status}", "busybox"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return shown.stdout == "installed"
+
+
+def _disable_service() -> None:
+    """Leave the host's own daemon, new with the package just installed, switched off."""
+    listed = subprocess.run(
+        ["systemctl", "list-unit-files", "--no-legend", *_UNITS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    units = [line.split()[0] for line in listed.stdout.splitlines() if line.strip()]
+    if units:
+        run(as_root(["systemctl", "disable", *units]))
+        say("    the machine's own Incus service is off; to use it:")
+        say("        systemctl enable --now incus.socket incus-startup.service")
+
+
+def _own_busybox() -> Path:
+    return cache() / "busybox"
+
+
+def _is_static(program: Path) -> bool:
+    """Whether an ELF program asks for no interpreter, that is: for no shared libraries."""
+    data = program.read_bytes()
+    if data[:4] != b"\x7fELF":
+        return False
+    wide, order = data[4] == 2, "<" if data[5] == 1 else ">"
+    offset = struct.unpack_from(order + ("Q" if wide else "I"), data, 32 if wide else 28)[0]
+    size, count = struct.unpack_from(order + "HH", data, 54 if wide else 42)
+    types = (struct.unpack_from(order + "I", data, offset + i * size)[0] for i in range(count))
+    return 3 not in types

@@ -1,0 +1,177 @@
+"""The example stack in a sandbox: `up`, `env` and `down`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from dev import image, tools
+from dev.console import Failure, StepFailed, follow, run, say, step
+from dev.packages import busybox
+from dev.paths import ROOT, sandbox
+from dev.sandbox import Daemon
+
+STACK = "sandbox"
+# The alias that the examples use unless they are told of another one.
+IMAGE_ALIAS = "pika-agent/dev"
+# A virtual machine needs hardware that a sandbox can't count on.
+_CONFIGURATION = {"instance_type": "container"}
+_CLIENT_CONFIGURATION = """\
+default-remote: local
+remotes:
+  local: {addr: "unix://", public: false}
+"""
+_AGAIN = "Look at what is printed above. `python3 dev down` removes everything for a fresh start."
+
+
+def up() -> None:
+    """Set everything up, and run a real preview and update of the example stack in it."""
+    tools.ensure()
+    _ensure_sandbox()
+    with step(f"Stack: {STACK}, its state in {_state()}", _AGAIN):
+        _pulumi("stack", "select", "--create", STACK)
+        for name, value in _CONFIGURATION.items():
+            _pulumi("config", "set", name, value)
+    _show("preview", "--diff")
+    _show("up", "--yes", "--skip-preview")
+    _show("stack", "output", "--json")
+    say()
+    say("It runs. To look around:")
+    say(f'    eval "$(python3 {_command()} env)"')
+    say("    incus list")
+    say("    pulumi stack")
+    say("To take all of it down:")
+    say(f"    python3 {_command()} down")
+
+
+def env() -> None:
+    """Print the shell commands that let `incus` and `pulumi` use the sandbox."""
+    first = os.pathsep.join(map(shlex.quote, tools.folders()))
+    say(f'export PATH={first}{os.pathsep}"$PATH"')
+    for name, value in _settings().items():
+        say(f"export {name}={shlex.quote(value)}")
+
+
+def down() -> None:
+    """Destroy the stack, stop the daemon, and remove all that `up` made; caches stay."""
+    directory = sandbox()
+    config = ROOT / f"Pulumi.{STACK}.yaml"
+    if not os.path.lexists(directory):
+        config.unlink(missing_ok=True)
+        say("==> There is no sandbox (any more)")
+        return
+    _check_owner()
+    daemon = _daemon()
+    if _state().is_dir() and daemon.answers() and _has_stack():
+        say("==> pulumi destroy")
+        if follow(
+            ["pulumi", "destroy", "--yes", "--skip-preview", "--remove"],
+            cwd=ROOT,
+            env=_environment(),
+        ):
+            say("    It failed; everything is removed without it.")
+    with step(f"Sandbox: removing {directory}", f"Find out what uses {directory}; try again."):
+        daemon.destroy()
+        shutil.rmtree(directory)
+        config.unlink(missing_ok=True)
+
+
+def _ensure_sandbox() -> None:
+    directory = sandbox()
+    daemon = _daemon()
+    with step(f"Sandbox: a private Incus daemon in {directory}", _AGAIN):
+        # Others may reach the daemon's own directory below it, but see nothing else here.
+        directory.mkdir(mode=0o711, exist_ok=True)
+        _check_owner()
+        _state().mkdir(mode=0o700, exist_ok=True)
+        _client().mkdir(mode=0o700, exist_ok=True)
+        # Without one, the first `incus` command greets a newcomer instead of just answering.
+        (_client() / "config.yml").write_text(_CLIENT_CONFIGURATION)
+        daemon.start()
+        daemon.init()
+    with step(f"Image: {IMAGE_ALIAS}, built locally", _AGAIN):
+        archive = directory / "image.tar.gz"
+        image.build(archive, busybox())
+        daemon.import_image(archive, IMAGE_ALIAS)
+    try:
+        # Bridges of several sandboxes must not share a name, which has 15 characters at most.
+        daemon.add_network(f"pika{directory.name[-8:]}")
+    except Failure as error:
+        say(f"==> Network: none, as this machine does not allow it ({error})")
+
+
+def _check_owner() -> None:
+    directory = sandbox()
+    if directory.is_symlink() or directory.stat().st_uid != os.geteuid():
+        raise StepFailed(
+            "Sandbox",
+            f"{directory} belongs to another user",
+            "Run this as the user who made it, or have it removed.",
+        )
+
+
+def _daemon() -> Daemon:
+    return Daemon(sandbox() / "incus")
+
+
+def _state() -> Path:
+    return sandbox() / "state"
+
+
+def _client() -> Path:
+    return sandbox() / "client"
+
+
+def _settings() -> dict[str, str]:
+    daemon = _daemon()
+    return {
+        "INCUS_CONF": str(_client()),
+        "INCUS_DIR": str(daemon.directory),
+        "INCUS_SOCKET": str(daemon.socket),
+        "PULUMI_BACKEND_URL": f"file://{_state()}",
+        # It protects nothing: the stack has no secrets, and lives as long as the sandbox.
+        "PULUMI_CONFIG_PASSPHRASE": "sandbox",
+        "PULUMI_HOME": str(sandbox() / "pulumi"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_STACK": STACK,
+    }
+
+
+def _environment() -> dict[str, str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("INCUS_", "PULUMI_"))
+    }
+    return environment | _settings() | {"PATH": tools.path()}
+
+
+def _pulumi(*arguments: str) -> str:
+    # PULUMI_STACK would make `stack select` look for that stack.
+    environment = _environment()
+    if arguments[:2] == ("stack", "select"):
+        del environment["PULUMI_STACK"]
+    return run(["pulumi", "--non-interactive", *arguments], cwd=ROOT, env=environment)
+
+
+def _show(*arguments: str) -> None:
+    command = f"pulumi {' '.join(arguments)}"
+    say(f"==> {command}")
+    code = follow(["pulumi", "--non-interactive", *arguments], cwd=ROOT, env=_environment())
+    if code != 0:
+        raise StepFailed(command, f"it ended with exit code {code}; see above", _AGAIN)
+
+
+def _has_stack() -> bool:
+    try:
+        return f'"{STACK}"' in _pulumi("stack", "ls", "--json")
+    except (Failure, OSError):
+        # No Pulumi, or a state that it can't read: nothing that it could destroy.
+        return False
+
+
+def _command() -> str:
+    """The folder of these commands, as seen from where the user is."""
+    return os.path.relpath(ROOT / "dev")

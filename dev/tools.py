@@ -1,0 +1,51 @@
+"""Everything that is needed, got if it is not there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+from dev.console import say
+from dev.packages import ensure_busybox, ensure_incus
+from dev.paths import VENV, cache
+from dev.pulumi_cli import ensure_pulumi, folder
+from dev.python_env import ensure_venv
+
+
+def ensure(*, only_python: bool = False) -> None:
+    """Get all tools, or only those that are Python packages."""
+    with _alone():
+        ensure_venv()
+        if only_python:
+            return
+        ensure_incus()
+        ensure_busybox()
+        ensure_pulumi()
+
+
+def folders() -> list[str]:
+    """The folders of the tools, as PATH has to begin."""
+    pulumi = folder()
+    return [str(VENV / "bin"), *([str(pulumi)] if pulumi else [])]
+
+
+def path() -> str:
+    """A PATH on which the tools come first."""
+    first = folders()
+    others = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join([*first, *(part for part in others if part not in first)])
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep two runs of the same user from getting the same things at the same time."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("==> waiting for another run of this command to finish getting the tools")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

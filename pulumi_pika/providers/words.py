@@ -1,0 +1,41 @@
+"""What a preview says in words, where a diff alone would not tell."""
+
+from collections.abc import Iterator
+
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.data_volumes import own_volumes
+from ..reconcile.options import RuntimeOptions
+from .decide import Decision
+from .state import State
+
+
+def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions) -> str:
+    """What becomes of the data when the resource is deleted or replaced; an input, so that every
+    preview shows it, that of a destroy included."""
+    volumes = own_volumes(plan)
+    if not volumes:
+        return "deletes the instance and its root disk"
+    named = f"volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)}"
+    if options.delete_volumes:
+        return f"deletes the instance, its root disk, AND {named} WITH ALL DATA (delete_volumes)"
+    return f"deletes the instance and its root disk; keeps {named}"
+
+
+def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
+    """What a change does beyond what its diff shows."""
+    name = state.plan.identity.instance_name
+    if decision.replaces:
+        yield (
+            f"{name} is replaced because of {', '.join(decision.replaces)}: "
+            f"{on_delete(state.plan, state.options)}; then it is made anew"
+        )
+    if decision.renamed:
+        yield f"{decision.renamed} has to stop for a moment to get its name {name} back"
+    if decision.recovers:
+        yield f"{name} is restarted, or started if it is stopped, since recover changed"
+    if decision.restarts:
+        allowed = state.options.allow_restart and new.allow_restart
+        yield (
+            f"{name} may have to restart for {', '.join(decision.restarts)}"
+            + ("" if allowed else "; allow_restart is off, so that the update would fail")
+        )

@@ -1,0 +1,100 @@
+"""Takes over an instance that is there already: one that the user names, or one that an earlier
+try of the same resource left half done."""
+
+from ..incus.catalog import image_fingerprint
+from ..incus.client import IncusClient
+from ..incus.errors import NotFound, OperationError
+from ..incus.instances import running_operations
+from ..planner.plan import IncusRuntimePlan
+from .changes import Previous
+from .desired import OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
+from .errors import AdoptionRefused
+from .observe import LiveInstance
+from .options import RuntimeOptions
+from .placement import is_root
+from .power import look
+from .reporter import Progress, Reporter
+from .update import bring_to_plan
+
+
+def may_take_over(live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions) -> bool:
+    """Whether an existing instance is this resource's by its marks, or is given to it.
+
+    `adopt` gives an instance that nobody's mark is on; it does not take another resource's.
+    """
+    owner = live.config.get(OWNER_KEY, "")
+    if owner and owner == options.owner:
+        return options.adopt or live.config.get(RUNTIME_ID_KEY) == plan.identity.runtime_id
+    return options.adopt and not owner
+
+
+def take_over(
+    client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, reporter: Reporter
+) -> tuple[DesiredInstance, LiveInstance] | None:
+    """Brings an existing instance to the plan, in place.
+
+    Returns None where the instance vanished meanwhile, as one does whose making failed at last.
+
+    Raises:
+        AdoptionRefused: it differs in what cannot be changed in place; nothing was touched.
+        RuntimeFailed: a change failed.
+    """
+    name = plan.identity.instance_name
+    progress = Progress(reporter, f"{name} is still being worked on; waiting")
+    for operation in running_operations(client, name):
+        try:
+            client.wait(
+                operation,
+                timeout=options.timeouts.create,
+                what=f"the work going on at {name}",
+                progress=progress.operation,
+            )
+        except OperationError:
+            # Whatever became of it is seen at the instance itself.
+            continue
+    live = look(client, name)
+    if live is None:
+        return None
+    if differences := _fixed_differences(client, live, plan, options):
+        raise AdoptionRefused(
+            f"the instance {name} in project {client.project} cannot be brought to the plan in "
+            f"place: {'; '.join(differences)}. Nothing of it was touched. Change the program to "
+            "match it, or remove the instance"
+        )
+    reporter.info(f"taking over the instance {name} (project {client.project}), {live.status}")
+    return bring_to_plan(
+        client, live, plan, options, reporter, previous=Previous(), known_pool=None, fresh=True
+    )
+
+
+def _fixed_differences(
+    client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
+) -> list[str]:
+    """What of an instance is not the plan's and would take another instance."""
+    differences = []
+    if live.instance_type != options.instance_type:
+        differences.append(
+            f"instance_type: it is a {live.instance_type}, not {options.instance_type}"
+        )
+    alias = plan.incus.image_alias
+    try:
+        wanted = image_fingerprint(client, alias)
+    except NotFound:
+        differences.append(f"incus.image_alias: there is no image {alias}")
+    else:
+        if live.fingerprint != wanted:
+            differences.append(
+                f"incus.image_alias: it was made of image {live.fingerprint[:12] or 'unknown'}, "
+                f"and {alias} is {wanted[:12]} (an alias that points at its image would match)"
+            )
+    pool = next(
+        (
+            device.get("pool")
+            for device in (live.raw.get("expanded_devices") or {}).values()
+            if is_root(device)
+        ),
+        None,
+    )
+    if options.storage_pool and pool and pool != options.storage_pool:
+        differences.append(f"storage_pool: its root disk is in {pool}, not {options.storage_pool}")
+    return differences

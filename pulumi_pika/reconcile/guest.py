@@ -1,0 +1,126 @@
+"""What the guest says of itself in its status file, and whether that can be believed."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import IncusApiError, UnexpectedResponse
+from ..incus.instances import read_guest_file
+from .observe import LiveInstance
+
+STATES: Final = (
+    "requested",
+    "provisioning",
+    "booted",
+    "unreachable",
+    "stopped",
+    "destroyed",
+    "starting",
+    "ready",
+    "failed",
+    "completed",
+)
+SCHEMA_VERSION: Final = 1
+UNKNOWN_STATE: Final = "unknown"
+_BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
+_LONGEST_MESSAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class GuestStatus:
+    """The guest's own state, or why there is none to believe.
+
+    `state` is one of `STATES`, or ``unknown``; `reason` says why it is unknown, and is empty
+    otherwise.
+    """
+
+    state: str
+    reason: str = ""
+    message: str = ""
+    updated_at: str = ""
+    details: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As an output; what is empty has no key."""
+        found = {
+            "state": self.state,
+            "reason": self.reason,
+            "message": self.message,
+            "updated_at": self.updated_at,
+            "details": self.details,
+        }
+        return {key: value for key, value in found.items() if value not in ("", None)}
+
+    def said(self) -> str:
+        """A phrase for messages."""
+        if self.state == UNKNOWN_STATE:
+            return self.reason
+        return f"guest state {self.state!r}" + (f": {self.message}" if self.message else "")
+
+
+def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestStatus:
+    """Reads the status file of a guest.
+
+    A file with the boot id of another boot is of that boot, and not believed; one without a boot
+    id cannot be told to be of this one, and is not believed either.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance.
+        path: where the file is in the guest (`paths.status_path` of the plan).
+
+    Raises:
+        IncusUnreachable: the daemon could not be asked.
+    """
+    if not live.running:
+        return _unknown(f"the instance is {live.status}")
+    if live.instance_type == "virtual-machine" and live.processes < 0:
+        return _unknown("the agent in the guest does not answer")
+    try:
+        content = read_guest_file(client, live.name, path)
+        if content is None:
+            return _unknown(f"no status file {path}")
+        status = _parse(content, path)
+        if isinstance(status, str):
+            return _unknown(status)
+        boot_id = status.get("boot_id")
+        if not isinstance(boot_id, str) or not boot_id:
+            return _unknown(f"the status file {path} does not say of which boot it is")
+        present = read_guest_file(client, live.name, _BOOT_ID_PATH)
+    except (IncusApiError, UnexpectedResponse) as error:
+        return _unknown(f"the status file {path} cannot be read: {error}")
+    if present is None or present.decode(errors="replace").strip() != boot_id.strip():
+        return _unknown(
+            f"the status file {path} is of an earlier boot (it says {status['state']!r})"
+        )
+    return GuestStatus(
+        state=status["state"],
+        message=_text(status.get("message")),
+        updated_at=_text(status.get("updated_at")),
+        details=status.get("details"),
+    )
+
+
+def _parse(content: bytes, path: str) -> dict[str, Any] | str:
+    """The file's contents, or why they are not to be believed."""
+    try:
+        status = json.loads(content)
+    except (ValueError, RecursionError):
+        return f"the status file {path} is no JSON ({len(content)} bytes)"
+    if not isinstance(status, dict):
+        return f"the status file {path} holds no JSON object"
+    version = status.get("schema_version")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        return f"the status file {path} has schema version {version!r}, not {SCHEMA_VERSION}"
+    if status.get("state") not in STATES:
+        return f"the status file {path} has an unknown state {_text(status.get('state'))!r}"
+    return status
+
+
+def _text(value: Any) -> str:
+    return value[:_LONGEST_MESSAGE] if isinstance(value, str) else ""
+
+
+def _unknown(reason: str) -> GuestStatus:
+    return GuestStatus(UNKNOWN_STATE, reason)
