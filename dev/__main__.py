@@ -44,6 +44,8 @@ def _run(arguments: argparse.Namespace) -> int:
             stack.down()
         case "test":
             return checks.test(arguments.arguments)
+        case "docs":
+            checks.docs()
         case "lint":
             return checks.lint()
         case "daemon":
@@ -76,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="set everything up and run the tests")
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     commands.add_parser("lint", help="check format, style and types")
+    commands.add_parser("docs", help="write docs/changes.md from the code that decides")
     commands.add_parser("tools", help="only get what is needed: .venv, Incus, busybox, Pulumi")
     daemon = commands.add_parser("daemon")
     daemon.add_argument("action", choices=["start", "restart", "kill", "stop", "destroy"])

@@ -37,6 +37,12 @@ def lint() -> int:
     return 1 if failed else 0
 
 
+def docs() -> None:
+    """Write the pages that are made from code."""
+    tools.ensure(only_python=True)
+    follow([str(python()), "-m", "dev.changes"], cwd=ROOT)
+
+
 def test(arguments: list[str]) -> int:
     """Run the tests with the tools first on PATH; pytest's exit code."""
     tools.ensure()

@@ -139,6 +139,10 @@ def _build() -> None:
     staging = _staging()
     binaries = staging / "bin"
     binaries.mkdir()
+    # Go's own temporary files, gigabytes that it leaves lying when it is interrupted.
+    scratch = staging / "tmp"
+    scratch.mkdir()
+    go.env["GOTMPDIR"] = str(scratch)
     engine = f"v{PULUMI_VERSION}"
     todo = "See that Go can reach a module proxy (`go env GOPROXY`), and run this again. " + _TODO
     with step("Pulumi: fetching its Go modules", todo):
@@ -174,8 +178,8 @@ def _build() -> None:
             target = binaries / Path(script).name
             shutil.copyfile(scripts / script, target)
             target.chmod(0o755)
-    shutil.rmtree(main)
-    shutil.rmtree(host)
+    for made in (main, host, scratch):
+        shutil.rmtree(made)
     _publish(staging)
 
 

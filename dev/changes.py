@@ -1,0 +1,235 @@
+"""Writes docs/changes.md: what a change of each argument does, asked of the code that decides it.
+
+Run as `python3 dev docs`. `tests/state/test_changes_table.py` does each change to a real container.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dev.paths import ROOT
+
+TARGET = ROOT / "docs" / "changes.md"
+_MOUNT = {"kind": "persistent_volume", "source": "v", "guest_path": "/v", "mode": "read_write"}
+_PATHS = {
+    "events_path": "/run/pika-cloud/events.jsonl",
+    "status_path": "/run/pika-cloud/status.json",
+    "result_path": "/run/pika-cloud/result.json",
+    "guest_request_path": "/run/pika-cloud/guest-request.json",
+    "logs_dir": "/run/pika-cloud/logs",
+    "guest_log_path": "/run/pika-cloud/logs/guest.log",
+    "artifacts_dir": "/run/pika-cloud/artifacts",
+}
+_POLICIES = {"restart_policy": "never", "retention_policy": "debug_keep"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change: what it is called, and the arguments before and after."""
+
+    what: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    containers: bool = True
+    """Whether it can be done to a container here."""
+    note: str = ""
+
+
+def _incus(**more: str) -> dict[str, Any]:
+    return {"incus": {"project": "default", "profile": "default", "image_alias": "image", **more}}
+
+
+def _identity(**more: str) -> dict[str, Any]:
+    return {"identity": {"runtime_id": "r", "instance_name": "name", **more}}
+
+
+def _mounts(**more: Any) -> dict[str, Any]:
+    return {"mounts": [{**_MOUNT, **more}]}
+
+
+ROWS = (
+    Row("identity.runtime_id", {}, _identity(runtime_id="other")),
+    Row("identity.instance_name", {}, _identity(instance_name="other-name")),
+    Row("incus.project", {}, _incus(project="other")),
+    Row("incus.profile", {}, _incus(profile="other")),
+    Row("incus.image_alias", {}, _incus(image_alias="other-image")),
+    Row("resources.vcpu_count", {"resources": {}}, {"resources": {"vcpu_count": 1}}),
+    Row(
+        "resources.memory_mib",
+        {"resources": {"memory_mib": 64}},
+        {"resources": {"memory_mib": 96}},
+        note="a virtual machine takes it live where Incus can hotplug or balloon",
+    ),
+    Row(
+        "resources.root_disk_gib",
+        {"resources": {"root_disk_gib": 1}},
+        {"resources": {"root_disk_gib": 2}},
+        note="Incus may defer it to the next start; it never shrinks on some pools",
+    ),
+    Row("mounts: one added", {}, {"mounts": [_MOUNT]}),
+    Row("mounts: one removed", {"mounts": [_MOUNT]}, {}),
+    Row("mounts[].kind", _mounts(), _mounts(kind="cache")),
+    Row("mounts[].source", _mounts(), _mounts(source="w")),
+    Row("mounts[].guest_path", _mounts(), _mounts(guest_path="/w")),
+    Row("mounts[].mode", _mounts(), _mounts(mode="read_only")),
+    Row("mounts[].required", _mounts(), _mounts(required=True)),
+    Row(
+        "lifecycle_root, paths.state_dir",
+        {},
+        {
+            "lifecycle_root": "/run/other",
+            "paths": {
+                "state_dir": "/run/other",
+                **{key: path.replace("pika-cloud", "other") for key, path in _PATHS.items()},
+            },
+        },
+    ),
+    *(Row(f"paths.{key}", {}, {"paths": {key: f"{path}-2"}}) for key, path in _PATHS.items()),
+    Row(
+        "policies.restart_policy",
+        {"policies": _POLICIES},
+        {"policies": {**_POLICIES, "restart_policy": "always"}},
+    ),
+    Row(
+        "policies.retention_policy",
+        {"policies": _POLICIES},
+        {"policies": {**_POLICIES, "retention_policy": "keep_until_stopped"}},
+    ),
+    *(
+        Row(
+            f"policies.output_collection.{key}",
+            {"policies": _POLICIES},
+            {"policies": {**_POLICIES, "output_collection": {"mode": "always", key: value}}},
+        )
+        for key, value in (
+            ("mode", "none"),
+            ("include_logs", False),
+            ("include_result", False),
+            ("artifact_globs", ["*"]),
+        )
+    ),
+    Row(
+        "bootstrap.guest_request_path",
+        {},
+        {"bootstrap": {"guest_request_path": "/run/pika-cloud/guest-request.json"}},
+    ),
+    Row("bootstrap.entry_command", {}, {"bootstrap": {"entry_command": "/bin/run"}}),
+    Row("labels", {"labels": {"a": "1"}}, {"labels": {"a": "2", "b": "1"}}),
+    Row("metadata", {}, {"metadata": {"a": [1]}}),
+    Row("instance_type", {}, {"instance_type": "other"}, containers=False),
+    Row("storage_pool", {"storage_pool": "default"}, {"storage_pool": "other"}),
+    Row("storage_pool: set to the pool that it is in", {}, {"storage_pool": "default"}),
+    Row(
+        "running",
+        {},
+        {"running": False},
+        note="stops or starts it, which is what is asked for",
+    ),
+    Row("running: left to others (None)", {}, {"running": None}),
+    Row("config: user.*, environment.*", {}, {"config": {"user.a": "1", "environment.A": "1"}}),
+    Row("config: security.nesting", {}, {"config": {"security.nesting": "true"}}),
+    Row("config: limits.processes", {}, {"config": {"limits.processes": "500"}}),
+    Row(
+        "devices: one added",
+        {},
+        {"devices": {"null": {"type": "unix-char", "path": "/dev/n", "source": "/dev/null"}}},
+    ),
+    Row("extra_profiles", {}, {"extra_profiles": ["other"]}),
+    Row(
+        "cloud_init_user_data",
+        {},
+        {"cloud_init_user_data": "#cloud-config\n"},
+        note="the guest reads it at its first boot only",
+    ),
+    Row("description", {}, {"description": "text"}),
+    Row("wait_for", {}, {"wait_for": "agent"}, note="waits at the next start"),
+    *(
+        Row(f"timeouts.{key}", {}, {"timeouts": {key: 77}})
+        for key in ("create", "update", "delete", "wait", "stop")
+    ),
+    Row("allow_restart", {}, {"allow_restart": False}),
+    Row("adopt", {}, {"adopt": True}),
+    Row("delete_volumes", {}, {"delete_volumes": True}),
+    Row("recover", {}, {"recover": "now"}),
+    Row("owner (another URN: the resource was renamed or moved)", {}, {"owner": "urn:other"}),
+)
+
+
+def arguments(row: Row, instance_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All arguments before and after a change, as the resource hands them to the provider."""
+    base: dict[str, Any] = {
+        **_identity(),
+        **_incus(),
+        "instance_type": instance_type,
+        "running": True,
+        "owner": "urn:own",
+    }
+    before, after = {**base, **row.before}, {**base, **row.after}
+    if after["instance_type"] == "other":
+        after["instance_type"] = (
+            "container" if instance_type == "virtual-machine" else "virtual-machine"
+        )
+    return before, {key: value for key, value in after.items() if value is not None}
+
+
+def decided(row: Row, instance_type: str) -> str:
+    """What the provider decides: ``in place``, ``may restart``, ``restarts`` or ``replaces``."""
+    from pulumi_pika.providers.decide import decide
+    from pulumi_pika.providers.examine import examine
+    from pulumi_pika.providers.state import State
+    from pulumi_pika.reconcile.desired import declared_devices, plan_digest
+
+    before, after = arguments(row, instance_type)
+    old = examine(before)
+    state = State.read(
+        {
+            **before,
+            "plan": old.plan_tree,
+            "devices": declared_devices(old.plan, old.options, "default"),
+            "pool": "default",
+            "plan_digest": plan_digest(old.plan),
+        }
+    )
+    new = examine(after)
+    if old.failures or new.failures:
+        raise ValueError(f"{row.what}: {old.failures or new.failures}")
+    decision = decide(state, new, after)
+    if decision.replaces:
+        return "replaces"
+    if not decision.changes:
+        return "no change"
+    if decision.recovers:
+        return "restarts"
+    return "may restart" if decision.restarts else "in place"
+
+
+def table() -> str:
+    """The page."""
+    lines = [
+        "# What a change does",
+        "",
+        "Written by `python3 dev docs` from the code that decides (`providers/decide.py` and",
+        "`reconcile/live.py`); `tests/state/test_changes_table.py` does every change to a real",
+        "container. *In place*: nothing stops. *May restart*: the server is asked to take it live;",
+        "only if it will not, and `allow_restart` is on, the instance is stopped, changed and",
+        "started. *Replaces*: the instance is deleted first and made anew; its volumes stay.",
+        "",
+        "| change of | container | virtual machine | |",
+        "|---|---|---|---|",
+    ]
+    for row in ROWS:
+        cells = (row.what, decided(row, "container"), decided(row, "virtual-machine"), row.note)
+        lines.append(f"| {' | '.join(cells).rstrip()} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(target: Path = TARGET) -> None:
+    """Writes the page."""
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(table())
+
+
+if __name__ == "__main__":
+    write()
