@@ -25,7 +25,10 @@ if TYPE_CHECKING:
         RuntimeSpecError,
     )
     from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
+    from .resources.host import IncusHost
     from .resources.runtime import IncusRuntime
+    from .resources.snapshot import VolumeSnapshot
+    from .resources.volume import PersistentVolume
 
 _HOMES = {
     "planner.parts": (
@@ -48,7 +51,10 @@ _HOMES = {
         "RuntimeSpecError",
     ),
     "planner.spec": ("RuntimeMount", "RuntimeSpec", "plan_mounts"),
+    "resources.host": ("IncusHost",),
     "resources.runtime": ("IncusRuntime",),
+    "resources.snapshot": ("VolumeSnapshot",),
+    "resources.volume": ("PersistentVolume",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -57,6 +63,7 @@ __all__ = [
     "DeviceNameCollision",
     "DuplicateMountGuestPath",
     "EmptyField",
+    "IncusHost",
     "IncusMountPlan",
     "IncusRuntime",
     "IncusRuntimePlan",
@@ -66,6 +73,7 @@ __all__ = [
     "MismatchedGuestRequestPath",
     "MismatchedStateRoot",
     "OutputCollection",
+    "PersistentVolume",
     "RuntimeBootstrap",
     "RuntimeIdentity",
     "RuntimeMount",
@@ -73,6 +81,7 @@ __all__ = [
     "RuntimeResources",
     "RuntimeSpec",
     "RuntimeSpecError",
+    "VolumeSnapshot",
     "__version__",
     "plan_mounts",
 ]

@@ -5,14 +5,16 @@ Nothing here is a fake. A run without Incus fails at once and says how to get it
 
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from dev import image, leftovers
+from dev.console import Failure
+from dev.packages import busybox
 from dev.sandbox import Daemon, incusd
 from pulumi_pika.incus.client import IncusClient
 
@@ -48,7 +50,11 @@ def _remove_what_interrupted_runs_left() -> None:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    if incusd() is None or shutil.which("busybox") is None:
+    try:
+        program = busybox()
+    except Failure:
+        program = None
+    if incusd() is None or program is None:
         pytest.exit(
             "Incus or busybox is not installed, and nothing stands in for them: "
             "run `python3 dev tools`, or all at once `python3 dev test`",
@@ -62,7 +68,7 @@ def sandbox() -> Iterator[Sandbox]:
         fingerprints = []
         for alias, marker in ((IMAGE, "one"), (OTHER_IMAGE, "two")):
             file = daemon.directory / f"{marker}.tar.gz"
-            image.build(file, Path(str(shutil.which("busybox"))), marker=marker)
+            image.build(file, program, marker=marker)
             fingerprints.append(daemon.import_image(file, alias))
         yield Sandbox(daemon, *fingerprints)
     finally:

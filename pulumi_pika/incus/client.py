@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +19,17 @@ from .errors import (
     OperationTimedOut,
     UnexpectedResponse,
     api_error,
+    not_trusted,
 )
-from .transport import MAX_RESPONSE_BYTES, Reply, UnixTransport
+from .shapes import misfit
+from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport
 
 _SUCCESS: Final = 200
 _RUNNING: Final = 103
 _WAIT_SLICE: Final = 2.0
 """Seconds that one /wait may take: the rhythm of progress lines."""
+_GET_PAUSES: Final = (0.05, 0.3)
+"""Seconds before a GET that failed is sent again."""
 _RECONNECT_FOR: Final = 20.0
 """Seconds that a broken-off wait goes on trying to reach the daemon again."""
 
@@ -40,6 +45,7 @@ class Server:
     extensions: frozenset[str]
     instance_types: frozenset[str]
     clustered: bool
+    name: str
 
     def has(self, extension: str) -> bool:
         """Whether the server has the API extension (Incus doc/api-extensions.md)."""
@@ -55,38 +61,81 @@ class Entity:
 
 
 class IncusClient:
-    """A client of one daemon. Thread-safe; `in_project` shares its connections.
+    """A client of one server. Thread-safe; `in_project` and `beside` share its connections.
 
     Args:
         socket: the daemon's unix socket; by default it is looked for (see `find_socket`).
         project: the Incus project of all calls.
+        transport: another way to the server, in place of a socket.
+        target: the cluster member, or ``@group``, that new instances and volumes go to; empty for
+            the server's own choice.
+
+    Attributes:
+        member: the cluster member on which volumes are looked for and made, once that is decided;
+            see `beside`.
     """
 
-    def __init__(self, socket: str | Path | None = None, project: str = "default") -> None:
-        self.transport = UnixTransport(find_socket(str(socket) if socket else None))
+    member: str = ""
+
+    def __init__(
+        self,
+        socket: str | Path | None = None,
+        project: str = "default",
+        *,
+        transport: Transport | None = None,
+        target: str = "",
+    ) -> None:
+        self.transport: Transport = transport or UnixTransport(
+            find_socket(str(socket) if socket else None)
+        )
         self.project = project
+        self.target = target
         self._shared: dict[str, Server] = {}
 
     def in_project(self, project: str) -> "IncusClient":
         """The same client for another project."""
-        client = object.__new__(type(self))
-        client.transport, client.project, client._shared = self.transport, project, self._shared
+        client = copy(self)
+        client.project = project
         return client
+
+    def beside(self, location: str) -> "IncusClient":
+        """The same client for what has to be on one cluster member.
+
+        Args:
+            location: as an instance or a volume has it; on a server that is no cluster ``none``,
+                and empty for storage that all members share.
+        """
+        if location in ("", "none", self.member):
+            return self
+        client = copy(self)
+        client.member = location
+        return client
+
+    @property
+    def placement(self) -> dict[str, str]:
+        """The query of a request that makes an instance."""
+        target = self.member or self.target
+        return {"target": target} if target else {}
 
     @property
     def host(self) -> str:
         """Where the server is, for messages."""
-        return str(self.transport.socket)
+        return self.transport.host
 
     @property
     def is_local(self) -> bool:
-        """Whether the server sees this machine's files, so that host paths can be looked at."""
-        return True
+        """Whether the server sees this machine's files, so that host paths can be looked at.
+
+        A cluster's instances may be on another of its members.
+        """
+        return self.transport.is_local and not self.server().clustered
 
     def server(self) -> Server:
         """What the server says of itself; asked once."""
         if "server" not in self._shared:
             data = self.get("/1.0").data
+            if data.get("auth") == "untrusted":
+                raise not_trusted(self.host, self.transport.client_fingerprint)
             environment = data.get("environment") or {}
             types = {"container": "lxc", "virtual-machine": "qemu"}
             drivers = str(environment.get("driver", ""))
@@ -95,13 +144,14 @@ class IncusClient:
                 extensions=frozenset(data.get("api_extensions") or ()),
                 instance_types=frozenset(kind for kind, name in types.items() if name in drivers),
                 clustered=bool(environment.get("server_clustered")),
+                name=str(environment.get("server_name", "")),
             )
         return self._shared["server"]
 
     def get(self, path: str, /, **params: str) -> Entity:
         """The thing at `path`.
 
-        A GET changes nothing, so one whose connection broke off is sent once more.
+        A GET changes nothing, so one that fails for the server's own reasons is sent again.
         """
         reply = self._get(path, params)
         return Entity(self._metadata(reply, f"GET {path}"), reply.headers.get("ETag", ""))
@@ -112,6 +162,11 @@ class IncusClient:
         listed = self._envelope(reply, f"GET {path}").get("metadata")
         if not isinstance(listed, list):
             raise UnexpectedResponse(f"GET {path} ({self.host}): the answer carries no list")
+        for index, item in enumerate(listed):
+            if isinstance(item, dict) and (wrong := misfit(item)):
+                raise UnexpectedResponse(
+                    f"GET {path} ({self.host}): item {index} of the answer is not Incus's: {wrong}"
+                )
         return listed
 
     def get_raw(self, path: str, /, *, max_bytes: int = MAX_RESPONSE_BYTES, **params: str) -> Reply:
@@ -126,6 +181,7 @@ class IncusClient:
         *,
         etag: str = "",
         timeout: float = 60.0,
+        params: Mapping[str, str] | None = None,
     ) -> str:
         """Sends a change and returns the id of the operation that carries it out, or ``""``.
 
@@ -133,7 +189,7 @@ class IncusClient:
         that was read.
         """
         headers = {"If-Match": etag} if etag else None
-        reply = self._send(method, path, {}, json=body, headers=headers, timeout=timeout)
+        reply = self._send(method, path, params or {}, json=body, headers=headers, timeout=timeout)
         envelope = self._envelope(reply, f"{method} {path}")
         if envelope.get("type") != "async":
             return ""
@@ -150,10 +206,11 @@ class IncusClient:
         *,
         etag: str = "",
         timeout: float,
+        params: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
         """Sends a change and waits for its operation, where there is one; see `wait`."""
-        operation = self.change(method, path, body, etag=etag)
+        operation = self.change(method, path, body, etag=etag, params=params)
         if not operation:
             return {}
         return self.wait(operation, timeout=timeout, what=f"{method} {path}", progress=on_progress)
@@ -213,6 +270,8 @@ class IncusClient:
                 ) from error
             unreachable_since = None
             code = state.get("status_code")
+            if code is None:
+                raise UnexpectedResponse(f"{what} ({self.host}): the operation has no status_code")
             if code == _SUCCESS:
                 metadata = state.get("metadata")
                 return metadata if isinstance(metadata, dict) else {}
@@ -228,12 +287,18 @@ class IncusClient:
                 progress(time.monotonic() - start, metadata if isinstance(metadata, dict) else {})
 
     def _get(self, path: str, params: Mapping[str, str]) -> Reply:
-        try:
-            return self._send("GET", path, params)
-        except IncusUnreachable as error:
-            if not error.sent:
-                raise
-            return self._send("GET", path, params)
+        for pause in _GET_PAUSES:
+            try:
+                reply = self._send("GET", path, params)
+            except IncusUnreachable as error:
+                if not error.sent:
+                    raise
+            else:
+                # Asked for an instance that just stops, Incus 6.0.4 may answer 500 (invalid PID).
+                if reply.status < 500:
+                    return reply
+            time.sleep(pause)
+        return self._send("GET", path, params)
 
     def _operation(self, reply: Reply, operation: str, what: str) -> dict[str, Any]:
         """The operation as an answer of /wait shows it.
@@ -253,6 +318,12 @@ class IncusClient:
         return self._metadata(reply, what)
 
     def _send(self, method: str, path: str, params: Mapping[str, str], **options: Any) -> Reply:
+        if "/volumes/" in path and path.startswith("/1.0/storage-pools/"):
+            # The members' local pools are apart, and each may have a volume of that name.
+            makes = method == "POST" and path.endswith("/volumes/custom")
+            where = self.member or (self.target if makes else "")
+            if where:
+                params = {"target": where, **params}
         return self.transport.send(
             method, path, params={"project": self.project, **params}, **options
         )
@@ -261,23 +332,33 @@ class IncusClient:
         where = f"{where} (project {self.project}, {self.host})"
         try:
             envelope = json.loads(reply.body)
+            if b"\\u" in reply.body:
+                # Half a character, which could be written nowhere.
+                json.dumps(envelope, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise UnexpectedResponse(
                 f"{where}: the answer ({reply.status}, {len(reply.body)} bytes) is no JSON; "
-                "is this an Incus daemon's socket?"
+                "is this an Incus server?"
             ) from error
         if not isinstance(envelope, dict):
             raise UnexpectedResponse(f"{where}: the answer is no JSON object")
         code = envelope.get("error_code")
         if reply.status >= 400 or envelope.get("type") == "error":
             status = code if isinstance(code, int) and code >= 400 else reply.status
-            raise api_error(status, str(envelope.get("error") or ""), where)
+            raise api_error(
+                status,
+                str(envelope.get("error") or ""),
+                where,
+                client_fingerprint=self.transport.client_fingerprint,
+            )
         return envelope
 
     def _metadata(self, reply: Reply, where: str) -> dict[str, Any]:
         metadata = self._envelope(reply, where).get("metadata")
         if not isinstance(metadata, dict):
             raise UnexpectedResponse(f"{where}: the answer carries no object")
+        if wrong := misfit(metadata):
+            raise UnexpectedResponse(f"{where} ({self.host}): the answer is not Incus's: {wrong}")
         return metadata
 
 

@@ -3,6 +3,8 @@
 Every message says what was tried, where, why it failed and, where there is one, what to do next.
 """
 
+import re
+
 
 class IncusError(Exception):
     """Base of all that this package raises about a server."""
@@ -21,6 +23,46 @@ class IncusUnreachable(IncusError):
     def __init__(self, message: str, *, sent: bool) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class ServerCertificateChanged(IncusUnreachable):
+    """The server shows another certificate than the one that it is known by; nothing was sent.
+
+    Attributes:
+        expected: the fingerprint of the certificate that it is known by.
+        shown: that of the certificate that it shows.
+    """
+
+    expected: str
+    shown: str
+
+    def __init__(self, where: str, *, expected: str, shown: str) -> None:
+        super().__init__(
+            f"{where}: the server's certificate is not the one that it is known by: expected "
+            f"SHA-256 {expected}, shown {shown}; nothing was sent. Somebody may be in between. "
+            "Where the server was given a new certificate, compare it there (`incus info`, "
+            "certificate_fingerprint), and only then give the new one here",
+            sent=False,
+        )
+        self.expected, self.shown = expected, shown
+
+
+class BadHostSettings(IncusError):
+    """What was said of the host cannot be so; nothing was sent anywhere."""
+
+
+class MemberOffline(IncusError):
+    """A cluster member that is needed does not answer.
+
+    Attributes:
+        member: its name.
+    """
+
+    member: str
+
+    def __init__(self, message: str, *, member: str) -> None:
+        super().__init__(message)
+        self.member = member
 
 
 class UnexpectedResponse(IncusError):
@@ -108,25 +150,52 @@ _BY_STATUS: dict[int, type[IncusApiError]] = {
     409: AlreadyExists,
     412: PreconditionFailed,
 }
+_TAKEN = ("already exists", "unique constraint failed")
+_RESTRICTED = re.compile(r"Certificate is restricted|does not have permission")
 _HINTS: dict[type[IncusApiError], str] = {
     Unauthorised: "check that this user or certificate may use the server and the project",
     PreconditionFailed: "somebody changed it meanwhile: run `pulumi refresh`, then `pulumi up`",
 }
 
 
-def api_error(status: int, reason: str, where: str) -> IncusApiError:
+def not_trusted(host: str, client_fingerprint: str) -> Unauthorised:
+    """The exception for a server that does not know this client."""
+    shown = f"certificate {client_fingerprint[:12]}" if client_fingerprint else "no certificate"
+    return Unauthorised(
+        f"the server at {host} does not trust this client ({shown}): add the certificate there "
+        "(`incus config trust add-certificate client.crt`), or give a trust_token "
+        "(`incus config trust add NAME` there shows one)",
+        status=403,
+        reason="not trusted",
+    )
+
+
+def api_error(
+    status: int, reason: str, where: str, *, client_fingerprint: str = ""
+) -> IncusApiError:
     """The exception for an error answer.
 
     Args:
         status: the HTTP status.
         reason: the server's text.
         where: what was asked for, as ``GET /1.0/instances/x (project p)``.
+        client_fingerprint: that of the certificate that was shown; empty without one.
     """
     kind = _BY_STATUS.get(status, ServerFailure if status >= 500 else IncusApiError)
-    # POST /1.0/instances answers 500 for a name that is taken.
-    if kind is ServerFailure and "already exists" in reason.lower():
+    # POST /1.0/instances answers 500 for a name that is taken, and so does the loser of two
+    # requests at once that make a volume (6.0.4: the text of its database).
+    if kind is ServerFailure and any(sign in reason.lower() for sign in _TAKEN):
         kind = AlreadyExists
+    # Collections answer 500 to a certificate that is restricted to other projects.
+    if kind is ServerFailure and _RESTRICTED.search(reason):
+        kind = Unauthorised
     message = f"{where}: Incus answered {status}: {reason or 'no reason given'}"
-    if hint := _HINTS.get(kind):
+    if kind is Unauthorised and client_fingerprint:
+        message += (
+            f"; the client certificate {client_fingerprint[:12]} may not do that: see on the "
+            f"server `incus config trust show {client_fingerprint[:12]}` for the projects that it "
+            "is restricted to"
+        )
+    elif hint := _HINTS.get(kind):
         message = f"{message}; {hint}"
     return kind(message, status=status, reason=reason)

@@ -1,19 +1,43 @@
 """Instances: look, make, change, start and stop, remove, and reach into."""
 
-from typing import Any
+import time
+from typing import Any, Final
 
 from .client import Entity, IncusClient, OnProgress, url
-from .errors import NotFound
+from .cluster import member_trouble
+from .errors import NotFound, ServerFailure, UnexpectedResponse
+from .operations import operations_at
+from .shapes import misfit
 
+_NEEDED: Final = ("name", "type", "status", "config", "devices")
 MAX_GUEST_FILE_BYTES = 1024 * 1024
+_ENDS_WITHIN: Final = 10.0
+"""Seconds for which Incus 6.0 may be unable to show a container that is ending: its state is the
+error "Invalid PID" then, usually for less than a second."""
 
 
 def get_instance(client: IncusClient, name: str) -> Entity | None:
-    """The instance with its state (one request), or None."""
-    try:
-        return client.get(url("instances", name), recursion="1")
-    except NotFound:
-        return None
+    """The instance with its state (one request), or None.
+
+    Raises:
+        MemberOffline: it is on a cluster member that does not answer.
+    """
+    deadline = time.monotonic() + _ENDS_WITHIN
+    while True:
+        try:
+            entity = client.get(url("instances", name), recursion="1")
+            if wrong := misfit(entity.data, needs=_NEEDED):
+                raise UnexpectedResponse(
+                    f"GET {url('instances', name)} ({client.host}): the answer is not Incus's: "
+                    f"{wrong}"
+                )
+            return entity
+        except NotFound:
+            return None
+        except ServerFailure as error:
+            if "invalid pid" not in error.reason.lower() or time.monotonic() > deadline:
+                raise member_trouble(client, name, error) from error
+        time.sleep(0.1)
 
 
 def find_instance(client: IncusClient, uuid: str) -> Entity | None:
@@ -33,22 +57,12 @@ def rename_instance(client: IncusClient, name: str, new: str, *, timeout: float)
 
 def create_instance(client: IncusClient, body: dict[str, Any]) -> str:
     """Starts the making of an instance; the id of the operation."""
-    return client.change("POST", "/1.0/instances", body)
+    return client.change("POST", "/1.0/instances", body, params=client.placement)
 
 
 def running_operations(client: IncusClient, name: str) -> list[str]:
     """The ids of the operations that are going on at an instance."""
-    by_status = client.get("/1.0/operations", recursion="1").data
-    path = url("instances", name)
-    return [
-        str(operation["id"])
-        for operation in by_status.get("running") or ()
-        if any(
-            str(resource).partition("?")[0] == path
-            for resources in (operation.get("resources") or {}).values()
-            for resource in resources
-        )
-    ]
+    return operations_at(client, url("instances", name))
 
 
 def patch_instance(client: IncusClient, name: str, body: dict[str, Any], etag: str) -> None:

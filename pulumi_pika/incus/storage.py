@@ -38,7 +38,7 @@ def create_volume(
         "description": description,
         "config": config,
     }
-    client.run("POST", url("storage-pools", pool, "volumes", "custom"), body, timeout=120.0)
+    client.change("POST", url("storage-pools", pool, "volumes", "custom"), body, timeout=120.0)
 
 
 def patch_volume(
@@ -60,9 +60,13 @@ def patch_volume(
     client.change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
 
 
-def delete_volume(client: IncusClient, pool: str, name: str) -> None:
-    """Removes a custom volume that nothing uses, with its snapshots."""
-    client.run("DELETE", volume_url(pool, name), timeout=120.0)
+def delete_volume(client: IncusClient, pool: str, name: str, *, timeout: float = 120.0) -> None:
+    """Removes a custom volume that nothing uses, with its snapshots.
+
+    Raises:
+        BadRequest: it is in use, if only by a stopped instance or a profile.
+    """
+    client.change("DELETE", volume_url(pool, name), timeout=timeout)
 
 
 def restore_volume(

@@ -1,22 +1,166 @@
-"""Clients of the hosts, one for each socket of a provider process, so that connections are kept."""
+"""The host of a provider process, and the clients of it.
+
+Pulumi runs each explicit provider (`IncusHost`) in a process of its own, and the default one in
+another; what the program or the stack config says of the host comes in `configure`, once for each
+provider class. The classes are to have no attributes, so it is kept here.
+"""
 
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from ..incus.address import find_socket
 from ..incus.client import IncusClient
+from ..incus.errors import BadHostSettings
+from ..incus.hosts import HostSettings, connect, resolve
+from ..incus.trust import decode_token, enrol, is_trusted
+from ..reconcile.preflight import HostFacts
+
+PREFIX: Final = "pika:"
+"""Of the keys in the stack config, and of those that `IncusHost` hands over."""
+
+_SECONDS: Final = ("connect_timeout", "reply_timeout")
+_PREFLIGHT: Final = ("auto", "required", "off")
 
 _lock = threading.Lock()
-_clients: dict[str, IncusClient] = {}
+_config: dict[str, Any] = {}
+_hosts: dict[HostSettings, "Host"] = {}
+
+
+@dataclass(slots=True)
+class Host:
+    """The host, whether it knows us, and what was found out about it."""
+
+    settings: HostSettings
+    client: IncusClient
+    enrolled: bool
+    facts: HostFacts
+    away_until: float = 0.0
+    """Until when it is not asked again in a preview, as it did not answer (monotonic)."""
+    said: set[str] = field(default_factory=set)
+    """What was said once already."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def knows_us(self) -> bool:
+        """Whether the server trusts this client by now; the trust token is left as it is."""
+        with self.lock:
+            self.enrolled = self.enrolled or is_trusted(self.client)
+            return self.enrolled
+
+    def first(self, what: str) -> bool:
+        """Whether this is to be said for the first time."""
+        with self.lock:
+            if what in self.said:
+                return False
+            self.said.add(what)
+            return True
+
+    def enrol(self) -> None:
+        """Uses the trust token, where one is given and the server does not know us yet.
+
+        Raises:
+            Unauthorised: the token is not good any more.
+            IncusUnreachable: the server does not answer.
+        """
+        with self.lock:
+            if not self.enrolled:
+                enrol(self.client, decode_token(self.settings.trust_token))
+                self.enrolled = True
+
+
+def configure(config: Any) -> None:
+    """Takes what the program or the stack config says.
+
+    Args:
+        config: a `pulumi.dynamic.Config`, or a mapping of full keys (``pika:url``).
+    """
+    given = {name: config.get(PREFIX + name) for name in HostSettings.__dataclass_fields__}
+    with _lock:
+        _config.clear()
+        _config.update({name: value for name, value in given.items() if value is not None})
+
+
+def host_settings(config: Mapping[str, Any]) -> HostSettings:
+    """The settings in a config, whose values are texts.
+
+    Raises:
+        BadHostSettings: one of them cannot be.
+    """
+    values: dict[str, Any] = {}
+    for name, value in config.items():
+        text = value.strip() if isinstance(value, str) else value
+        if name == "insecure":
+            values[name] = _boolean(text)
+        elif name in _SECONDS:
+            values[name] = _seconds(name, text)
+        elif not isinstance(text, str):
+            raise BadHostSettings(f"{PREFIX}{name} is a {type(value).__name__}; it is to be text")
+        else:
+            values[name] = text
+    if values.get("preflight", "auto") not in _PREFLIGHT:
+        raise BadHostSettings(
+            f"{PREFIX}preflight is {values['preflight']!r}; it is one of {', '.join(_PREFLIGHT)}"
+        )
+    if values.get("verify", "").lower() in ("false", "no", "0"):
+        raise BadHostSettings(
+            f"{PREFIX}verify is false; what takes any server for the right one is called "
+            "insecure, and better is server_fingerprint"
+        )
+    if values.get("verify", "").lower() in ("true", "yes", "1"):
+        values["verify"] = ""
+    return HostSettings(**values)
+
+
+def requested_preflight() -> str:
+    """``auto``, ``required`` or ``off``, also where the host itself cannot be told."""
+    with _lock:
+        mode = str(_config.get("preflight") or "auto").strip()
+    return mode if mode in _PREFLIGHT else "auto"
+
+
+def host() -> Host:
+    """The host of this process.
+
+    Raises:
+        BadHostSettings: what was said of it cannot be so.
+        IncusUnreachable: no host is named and none is found.
+    """
+    with _lock:
+        settings = resolve(host_settings(_config))
+        found = _hosts.get(settings)
+        if found is None:
+            client = connect(settings)
+            enrolled = not settings.trust_token
+            found = _hosts[settings] = Host(settings, client, enrolled, HostFacts(client))
+        return found
 
 
 def client_for(project: str) -> IncusClient:
-    """The client of the host that the environment names, in an Incus project.
+    """The client of the host, in an Incus project; at first contact, the trust token is used.
 
     Raises:
-        IncusUnreachable: no host is named and none is found.
+        BadHostSettings, IncusUnreachable: see `host`.
+        Unauthorised: the trust token is not good any more.
     """
-    socket = str(find_socket())
-    with _lock:
-        if socket not in _clients:
-            _clients[socket] = IncusClient(socket)
-        return _clients[socket].in_project(project)
+    found = host()
+    if not found.enrolled:
+        found.enrol()
+    return found.client.in_project(project)
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    raise BadHostSettings(f"{PREFIX}insecure is {value!r}; it is true or false")
+
+
+def _seconds(name: str, value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds <= 24 * 3600:
+        raise BadHostSettings(f"{PREFIX}{name} is {value!r}; it is a number of seconds above 0")
+    return seconds

@@ -11,7 +11,7 @@ from ..planner.problems import InvalidPath, Problem, RuntimeSpecError
 from ..planner.spec import RuntimeSpec, plan_mounts
 from ..planner.validate import OUTSIDE
 from ..reconcile.desired import Devices, declared_devices
-from ..reconcile.options import ROOT_DEVICE, RuntimeOptions, find_option_problems
+from ..reconcile.options import ROOT_DEVICE, USER_DATA_KEY, RuntimeOptions, find_option_problems
 from .shape import Failure, fit
 from .values import Path, parse_path, put, touches, unknown_paths
 
@@ -29,6 +29,13 @@ _CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
         ("paths", "guest_request_path"),
     ),
 }
+_OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
+    ("recover",): (("running",),),
+    ("config", USER_DATA_KEY): (("cloud_init_user_data",),),
+    ("config", "boot.autostart"): (("policies", "restart_policy"),),
+    ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),
+}
+"""What else the problems of `find_option_problems` with these paths may be about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,12 @@ def examine(inputs: dict[str, Any]) -> Examined:
     failures += [
         Failure(path, reason)
         for path, reason in find_option_problems(plan, options)
-        if path not in reported and not any(touches(path, other) for other in open_)
+        if path not in reported
+        and not any(
+            touches(concern, other)
+            for concern in (path, *_OPTION_CONCERNS.get(path, ()))
+            for other in open_
+        )
     ]
     names = [mount.device_name for mount in plan.mounts]
     return Examined(
@@ -168,16 +180,20 @@ def _show_unknown_devices(
     devices: Devices, unknown: Iterable[Path], device_names: list[str]
 ) -> dict[str, Any] | str:
     tree: dict[str, Any] = {name: dict(device) for name, device in devices.items()}
-    for path in unknown:
+    for path in sorted(unknown, key=str):
         if path == ("devices",) or names_devices(path):
             return UNKNOWN
         if path[0] == "mounts" and path[2] == "mode":
-            put(tree, (device_names[int(path[1])], "readonly"), UNKNOWN)
+            # Mounts that are no list have no devices.
+            if isinstance(path[1], int) and path[1] < len(device_names):
+                put(tree, (device_names[path[1]], "readonly"), UNKNOWN)
         elif path in (("resources",), ("resources", "root_disk_gib")):
-            tree[ROOT_DEVICE] = {"type": "disk", "path": "/", "size": UNKNOWN}
-        elif path == ("storage_pool",) or path == ("instance_type",):
+            root = {"type": "disk", "path": "/"}
+            tree[ROOT_DEVICE] = {**tree.get(ROOT_DEVICE, root), "size": UNKNOWN}
+        elif path == ("storage_pool",):
             for device in tree.values():
-                if path == ("storage_pool",) and not device.get("source", "/").startswith("/"):
+                source = device.get("source", "/") if isinstance(device, dict) else "/"
+                if not source.startswith("/"):
                     device["pool"] = UNKNOWN
         elif path[0] == "devices":
             put(tree, path[1:], UNKNOWN)

@@ -7,27 +7,26 @@ from pulumi.dynamic import (
     CreateResult,
     DiffResult,
     ReadResult,
-    ResourceProvider,
     UpdateResult,
 )
+
+from .host_provider import HostProvider
 
 # `runtime_calls` and the layers below come with the first call: a program that only declares
 # resources imports this module for the class, and pays for no HTTP client and no planner.
 
 
-class IncusRuntimeProvider(ResourceProvider):
+class IncusRuntimeProvider(HostProvider):
     """Makes, changes and removes instances.
 
     Thread-safe, and without attributes, so that it pickles to a reference that never changes.
     """
 
-    serialize_as_secret_always = False
-
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Validates the inputs and adds the plan, all devices and the instance's name to them."""
         from . import runtime_calls
 
-        return runtime_calls.check(news)
+        return runtime_calls.check(news, _olds)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compares plan with plan."""

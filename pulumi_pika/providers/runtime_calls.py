@@ -1,7 +1,7 @@
 """The calls of `IncusRuntimeProvider`: each reads its properties, has the layer below do the work,
 and writes what came of it."""
 
-from typing import Any
+from typing import Any, Final
 
 from pulumi.dynamic import (
     CheckFailure,
@@ -14,12 +14,14 @@ from pulumi.dynamic import (
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
+from ..incus.errors import MemberOffline
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.changes import Previous
 from ..reconcile.create import create_runtime
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
 from ..reconcile.guest import guest_status
+from ..reconcile.location import evacuated_member
 from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_renamed, look
 from ..reconcile.update import is_ours, update_runtime
@@ -27,36 +29,49 @@ from .clients import client_for
 from .decide import decide
 from .errors import ProviderError, for_people
 from .examine import examine
-from .secrets import Redactor, seal, secret_paths
+from .host_checks import AFTER_OTHERS, before_create, check_host, with_defaults
+from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .shape import Failure
 from .state import INPUTS, State, outputs_after
-from .values import path_text, plain
+from .values import find, path_text, plain
 from .words import on_delete, warnings
 
 _PROVIDER_KEY = "__provider"
+UNSEEN: Final = "Error"
+"""Incus's own word for an instance on a cluster member that does not answer."""
 
 
-def check(news: dict[str, Any]) -> CheckResult:
-    """Validates the inputs and adds the plan, the devices and the instance's name to them."""
+def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
+    """Validates the inputs and adds the plan, the devices and the instance's name to them.
+
+    Args:
+        news: the inputs as the program gives them.
+        olds: the inputs that an earlier `check` returned; None or empty for a new instance.
+    """
     try:
-        inputs = {name: plain(news[name]) for name in INPUTS if name in news}
+        before = {name: plain(olds[name]) for name in INPUTS if olds and name in olds}
+        given = {name: plain(news[name]) for name in INPUTS if name in news}
+        inputs = with_defaults(before, given)
         examined = examine(inputs)
+        failures = check_failures(examined.failures, inputs, examined.plan_tree)
     except RecursionError:
-        failure = CheckFailure("", "the inputs are nested too deeply to be read")
-        return CheckResult(dict(news), [failure])
-    redact = Redactor({**inputs, "plan": examined.plan_tree})
-    failures = [
-        CheckFailure(path_text(failure.path), redact(failure.reason))
-        for failure in examined.failures
-    ]
+        failures = [CheckFailure("", "the inputs are nested too deeply to be read")]
     if failures:
-        return CheckResult(inputs, failures)
+        return CheckResult({}, failures)
     inputs["plan"] = examined.plan_tree
     inputs["devices"] = examined.devices
-    inputs["instance_name"] = examined.plan_tree["identity"]["instance_name"]
+    name = find(examined.plan_tree, ("identity", "instance_name"))
+    inputs["instance_name"] = UNKNOWN if name is None else name
     # With a part of it unknown, the sentence is too.
     known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options) if known else UNKNOWN
+    with for_people(inputs) as report:
+        lacking = check_host(
+            before, inputs, examined, after_others=bool(news.get(AFTER_OTHERS)), report=report
+        )
+        failures = check_failures(lacking, inputs, examined.plan_tree)
+    if failures:
+        return CheckResult({}, failures)
     return CheckResult(seal(inputs, secret_paths(inputs)), [])
 
 
@@ -84,12 +99,11 @@ def create(props: dict[str, Any]) -> CreateResult:
         examined = examine(inputs)
         _refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
+        before_create(examined)
         desired, live = create_runtime(client, examined.plan, examined.options, report())
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
-    return CreateResult(
-        f"{examined.plan.incus.project}/{live.name}", seal(outputs, secret_paths(inputs))
-    )
+    return CreateResult(_id_of(live, desired.plan, inputs), seal(outputs, secret_paths(inputs)))
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
@@ -98,7 +112,13 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         state = State.read(props)
         identity = state.plan.identity
         client = client_for(state.plan.incus.project)
-        live = look(client, identity.instance_name) or find_renamed(client, state.uuid)
+        try:
+            live = look(client, identity.instance_name) or find_renamed(client, state.uuid)
+        except MemberOffline as error:
+            # Not gone, and not to be made anew elsewhere: as it was, but for what it does now.
+            report().warn(str(error))
+            outputs = {**state.outputs, "status": UNSEEN}
+            return ReadResult(id_, seal(outputs, secret_paths(outputs)))
         if live is None:
             return ReadResult("", {})
         if not is_ours(live, identity.runtime_id, state.uuid):
@@ -108,8 +128,18 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             )
             return ReadResult("", {})
         outputs, inputs = state.refreshed(live)
+        if state.options.running and (member := evacuated_member(client, live)):
+            report().warn(
+                f"{live.name} is stopped since its cluster member {member} is evacuated; "
+                f"`incus cluster restore {member}` starts it again"
+            )
+            outputs["running"] = inputs["running"] = True
         outputs["guest_status"] = _guest(client, live, state.plan)
-    secret = secret_paths(outputs)
+    secret = where_seen(
+        secret_paths(outputs),
+        [mount.device_name for mount in state.plan.mounts],
+        [mount["device_name"] for mount in outputs["plan"]["mounts"]],
+    )
     return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
 
 
@@ -146,6 +176,16 @@ def delete(props: dict[str, Any]) -> None:
             uuid=state.uuid,
             pool=state.pool,
         )
+
+
+def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -> str:
+    """The resource's id, which the state has in plain text."""
+    name, project = live.name, plan.incus.project
+    if is_secret(("identity", "instance_name"), inputs):
+        name = live.uuid
+    if is_secret(("incus", "project"), inputs):
+        project = "-"
+    return f"{project}/{name}"
 
 
 def _guest(client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:

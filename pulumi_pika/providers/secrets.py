@@ -6,18 +6,42 @@ everything here that is derived from one of them is marked secret too.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
+from pulumi.dynamic import CheckFailure
 from pulumi.runtime.rpc import wrap_rpc_secret
 
+from ..reconcile.desired import volume_name
 from .examine import SECRET_INPUTS, SPEC_FIELDS, names_devices, planned_paths
-from .values import Path, find, parse_path, put
+from .shape import Failure
+from .values import Path, find, parse_path, path_text, put, touches
 
 HIDDEN: Final = "[secret]"
 _SHORTEST: Final = 3
 """Shorter texts occur everywhere; hiding them would say more than it hides."""
+
+_LONGEST: Final = 4000
+
+_DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
+    (("identity", "instance_name"), ("instance_name",)),
+    (("incus", "image_alias"), ("image_fingerprint", "made_of")),
+    (("incus", "profile"), ("pool", "devices")),
+    (("extra_profiles",), ("pool", "devices")),
+    (("storage_pool",), ("pool", "devices")),
+    (("instance_type",), ("devices",)),
+    (("resources", "root_disk_gib"), ("devices",)),
+    # A device's name is a hash of its source, and a key cannot be secret by itself.
+    (("mounts",), ("devices", "left_out", "on_delete")),
+    (("delete_volumes",), ("on_delete",)),
+    (("running",), ("status",)),
+    # It names the file that it looked for.
+    (("paths",), ("guest_status",)),
+    (("lifecycle_root",), ("guest_status",)),
+)
+"""Which outputs tell something of which inputs, beyond the plan and its digest."""
 
 
 def secret_paths(inputs: dict[str, Any]) -> list[Path]:
@@ -28,6 +52,11 @@ def secret_paths(inputs: dict[str, Any]) -> list[Path]:
     return [path for text in given if isinstance(text, str) and (path := parse_path(text))]
 
 
+def is_secret(path: Path, inputs: dict[str, Any]) -> bool:
+    """Whether a part of the inputs, or something in it, is secret."""
+    return any(touches(path, other) for other in secret_paths(inputs))
+
+
 def seal(tree: dict[str, Any], secret: Iterable[Path]) -> dict[str, Any]:
     """Marks everything in a property tree secret that is, or is derived from, a secret input.
 
@@ -35,34 +64,110 @@ def seal(tree: dict[str, Any], secret: Iterable[Path]) -> dict[str, Any]:
         tree: inputs or outputs, which are changed.
         secret: the paths of the secret inputs.
     """
+    secret = list(secret)
+    if _tells({SECRET_INPUTS: [path_text(path) for path in secret], **tree}):
+        _wrap(tree, ("guest_status",))
     for path in secret:
         if path[0] in SPEC_FIELDS:
             for planned in planned_paths(path):
                 _wrap(tree, ("plan", *planned))
             # A low-entropy value could be found by trying.
             _wrap(tree, ("plan_digest",))
-            if names_devices(path) or path[0] in ("mounts", "resources"):
-                _wrap(tree, ("devices",))
-                _wrap(tree, ("left_out",))
-                _wrap(tree, ("on_delete",))
-            if path in (("identity",), ("identity", "instance_name")):
-                _wrap(tree, ("instance_name",))
-            if path in (("incus",), ("incus", "image_alias")):
-                _wrap(tree, ("image_fingerprint",))
-        _wrap(tree, path[:1] if path[0] in ("devices", "config") else path)
+        for given, outputs in _DERIVED:
+            if touches(path, given):
+                for output in outputs:
+                    _wrap(tree, (output,))
+        _wrap(tree, path)
     return tree
 
 
+def seal_as_given(
+    tree: dict[str, Any], secret: Iterable[Path], derived: Mapping[str, Iterable[str]]
+) -> dict[str, Any]:
+    """Marks the secret inputs secret in a property tree that has no plan.
+
+    Args:
+        tree: inputs or outputs, which are changed.
+        secret: the paths of the secret inputs.
+        derived: which outputs tell something of which inputs, by name.
+    """
+    for path in secret:
+        for output in derived.get(str(path[0]), ()):
+            _wrap(tree, (output,))
+        _wrap(tree, path)
+    return tree
+
+
+def _tells(tree: dict[str, Any]) -> bool:
+    """Whether the guest's own words, which are no input of ours, have a secret in them."""
+    said = tree.get("guest_status")
+    if not isinstance(said, dict):
+        return False
+    redact = Redactor(tree)
+    return any(redact(text) != text for text in _texts(said))
+
+
 def _wrap(tree: dict[str, Any], path: Path) -> None:
-    # A secret around this one says it already; a path that is gone (a mount fewer) hides nothing.
+    # A secret around this one says it already; what is gone hides nothing, but for a mount, which
+    # may have moved to another place in the list.
     while path:
         value = find(tree, path)
         if value is not None:
             put(tree, path, wrap_rpc_secret(value))
             return
-        if path[0] != "plan" or path[1:2] not in (("mounts",), ("labels",), ("metadata",)):
+        if "mounts" not in path[:2] or path[-1] == "mounts":
             return
         path = path[:-1]
+
+
+def where_seen(secret: Iterable[Path], applied: list[str], seen: list[str]) -> list[Path]:
+    """The paths of the secret inputs in a tree that a refresh has made.
+
+    Args:
+        secret: the paths in the tree that was applied.
+        applied: the devices of its mounts.
+        seen: the devices of the mounts that the refresh saw.
+    """
+    if applied == seen:
+        return list(secret)
+    # Any mount may stand at any place now.
+    return [("mounts",) if path[0] == "mounts" else path for path in secret]
+
+
+def check_failures(
+    failures: Iterable[Failure], inputs: dict[str, Any], plan: dict[str, Any] | None = None
+) -> list[CheckFailure]:
+    """The failures as Pulumi takes them, without secrets.
+
+    The engine prints the value of the property that a failure names, secret or not, where the name
+    is that of a whole argument; then the name goes into the reason.
+
+    Args:
+        failures: what is wrong.
+        inputs: the inputs.
+        plan: what they come to, as far as that could be told, for names that are derived.
+    """
+    redact = Redactor({**inputs, "plan": plan})
+    secret = secret_paths(inputs)
+    found: dict[tuple[str, str], CheckFailure] = {}
+    for failure in failures:
+        path = failure.path
+        for other in secret:
+            # The keys of a secret map are secret.
+            if path[: len(other)] == other:
+                path = path[: len(other)]
+        reason, where = _sayable(redact(failure.reason)), _sayable(path_text(path))
+        if len(path) == 1 and any(other[0] == path[0] for other in secret):
+            where, reason = "", f"{where} {reason}"
+        found[where, reason] = CheckFailure(where, reason)
+    return list(found.values())
+
+
+def _sayable(text: str) -> str:
+    """The text without what no UTF-8 can say, and not endless."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}... ({len(text)} characters)"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Redactor:
@@ -72,42 +177,60 @@ class Redactor:
         values: set[str] = set()
         for tree in trees:
             for path in secret_paths(tree):
-                for text in _texts(find(tree, path)):
+                for text in _texts(find(tree, path), keys=path[0] not in _MODELS):
                     values.update(_spellings(text))
+                    if path[0] == "mounts":
+                        values.update(_spellings(volume_name(text)))
                 if path[0] == "mounts":
                     values.update(_derived_names(tree, path))
         # The longest first, so that no part of one is left over.
-        self._values = sorted((v for v in values if len(v) >= _SHORTEST), key=len, reverse=True)
+        known = sorted((v for v in values if len(v) >= _SHORTEST), key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:
         """The text without the secrets."""
-        for value in self._values:
-            text = text.replace(value, HIDDEN)
-        return text
+        return self._values.sub(HIDDEN, text) if self._values else text
 
 
-def _texts(value: Any) -> Iterator[str]:
+_MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts")
+"""Arguments whose keys are field names, and known to all."""
+
+
+def _texts(value: Any, *, keys: bool = True) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield str(key)
-            yield from _texts(item)
+            if keys:
+                yield str(key)
+            yield from _texts(item, keys=keys)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from _texts(item, keys=keys)
     elif isinstance(value, str):
         yield value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield str(value)
 
 
+_WORD: Final = re.compile(r"[^\s\"'`=,;<>(){}\[\]]{8,}")
+
+
 def _spellings(text: str) -> Iterator[str]:
-    """How a text shows in messages: as it is, by line, in a URL, in JSON, as repr."""
-    for part in (text, *(line for line in text.splitlines() if len(line.strip()) >= 8)):
+    """How a text shows in messages: whole, by line and by word; as it is, in a URL, in JSON (by
+    Python or Go), as repr."""
+    lines = (line for line in text.splitlines() if len(line.strip()) >= 8)
+    # A console shows words of a script rather than its lines. Those with digits among the letters
+    # are no words of a language.
+    words = (word for word in _WORD.findall(text) if re.search(r"\d", word) and not word.isdigit())
+    for part in {text, *lines, *words}:
         yield part
         yield part.strip()
-        yield quote(part, safe="")
-        yield quote(part)
+        yield quote(part, safe="", errors="replace")
+        yield quote(part, errors="replace")
+        yield quote_plus(part, errors="replace")
         yield json.dumps(part)[1:-1]
+        as_json = json.dumps(part, ensure_ascii=False)[1:-1]
+        yield as_json
+        yield "".join(f"\\u{ord(c):04x}" if c in "<>&\u2028\u2029" else c for c in as_json)
         yield repr(part)[1:-1]
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
-from .values import Path, find, put
+from .values import Path, broken_texts, find, is_broken, put
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,6 +66,13 @@ def fit(model: type[Model], tree: dict[str, Any], unknown: Iterable[Path]) -> Fi
     failures: list[Failure] = []
     for path in open_:
         _stand_in(model, tree, path)
+    for path in list(broken_texts(tree)):
+        failures.append(Failure(path, _REASONS["string_unicode"]))
+        open_.add(path)
+        if is_broken(str(path[-1])):
+            find(tree, path[:-1]).pop(path[-1])
+        else:
+            _stand_in(model, tree, path)
     for _ in range(_ROUNDS):
         try:
             return Fitted(model.model_validate(tree), failures, frozenset(open_))
@@ -89,6 +96,9 @@ def _put_right(
     if detail["type"] != "missing":
         while path and find(tree, path) is None and not _has_key(tree, path):
             path = path[:-1]
+    if not path:
+        # It was in a map that an earlier problem has taken away (a key that is no Unicode).
+        return
     failures.append(Failure(path, _reason(model, path, detail)))
     open_.add(path)
     parent = find(tree, path[:-1])

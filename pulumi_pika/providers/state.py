@@ -4,6 +4,7 @@ The inputs stand in it as given. `plan`, `devices` and the options say what is a
 refresh saw. The rest is the instance's own: status, addresses, image, location.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -125,11 +126,8 @@ class State:
         names = set(self.devices) | set(declared_devices(self.plan, self.options))
         outputs = {
             **self.outputs,
-            **{
-                name: value
-                for name, value in options.items()
-                if name in self.outputs or value != applied.get(name)
-            },
+            # What is as it was keeps the words in which it was given.
+            **{name: value for name, value in options.items() if value != applied.get(name)},
             **outputs_of(live, names),
             "plan": plan,
         }
@@ -138,7 +136,7 @@ class State:
         inputs = {name: outputs[name] for name in INPUTS if name in outputs}
         inputs.update(_spec_of(self.outputs, self.plan.to_dict(), plan))
         inputs["devices"] = _as_declared(
-            outputs["devices"], declared_devices(self.plan, self.options), self.pool
+            outputs["devices"], declared_devices(self.plan, self.options), self.pool, self.left_out
         )
         return outputs, inputs
 
@@ -152,7 +150,7 @@ def outputs_after(
         **outputs_of(live, set(desired.devices)),
         "plan": desired.plan.to_dict(),
         "left_out": list(desired.left_out),
-        "pool": desired.pool or "",
+        "pool": desired.pool or live.root_pool,
         "made_of": live.fingerprint,
         "schema_version": SCHEMA_VERSION,
     }
@@ -162,11 +160,13 @@ def _as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _as_declared(live: Devices, declared: Devices, pool: str | None) -> Devices:
+def _as_declared(
+    live: Devices, declared: Devices, pool: str | None, left_out: Collection[str]
+) -> Devices:
     """The devices as `check` shows them: those that are as they should be in their declared form,
     in which only a server-chosen pool and the name of a profile's root disk are missing."""
     roots = [name for name, device in declared.items() if is_root(device)]
-    shown: Devices = {}
+    shown: Devices = {name: declared[name] for name in left_out if name in declared}
     for name, device in live.items():
         own = roots[0] if roots and name not in declared and is_root(device) else name
         wanted = declared.get(own)

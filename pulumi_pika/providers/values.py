@@ -45,17 +45,24 @@ def is_unknown(value: Any) -> bool:
     return isinstance(value, Unknown) or (isinstance(value, str) and value == UNKNOWN)
 
 
-def plain(value: Any) -> Any:
+_DEEPEST: Final = 100
+"""More levels than Pulumi's wire carries (protobuf reads 100, of which a list or map takes two or
+three); Python's own limit would depend on who calls."""
+
+
+def plain(value: Any, *, depth: int = 0) -> Any:
     """The tree with whole floats as ints, since Pulumi's wire has one kind of number, and with one
     spelling of unknown (`UNKNOWN`).
 
     Raises:
         RecursionError: the tree is nested too deeply.
     """
+    if depth > _DEEPEST:
+        raise RecursionError("nested too deeply")
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, depth=depth + 1) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return UNKNOWN if is_unknown(value) else value
@@ -71,6 +78,30 @@ def unknown_paths(value: Any, at: Path = ()) -> Iterator[Path]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from unknown_paths(item, (*at, index))
+
+
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+
+
+def is_broken(text: str) -> bool:
+    """Whether no UTF-8 can say a text (lone surrogates)."""
+    return _SURROGATE.search(text) is not None
+
+
+def broken_texts(value: Any, at: Path = ()) -> Iterator[Path]:
+    """Where a plain tree has a text, or a key, that is broken."""
+    if isinstance(value, str):
+        if is_broken(value):
+            yield at
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if is_broken(key):
+                yield (*at, key)
+            else:
+                yield from broken_texts(item, (*at, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from broken_texts(item, (*at, index))
 
 
 def find(tree: Any, path: Path) -> Any:

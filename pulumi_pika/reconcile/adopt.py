@@ -11,7 +11,6 @@ from .desired import OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
 from .errors import AdoptionRefused
 from .observe import LiveInstance
 from .options import RuntimeOptions
-from .placement import is_root
 from .power import look
 from .reporter import Progress, Reporter
 from .update import bring_to_plan
@@ -87,14 +86,7 @@ def _fixed_differences(
                 f"incus.image_alias: it was made of image {live.fingerprint[:12] or 'unknown'}, "
                 f"and {alias} is {wanted[:12]} (an alias that points at its image would match)"
             )
-    pool = next(
-        (
-            device.get("pool")
-            for device in (live.raw.get("expanded_devices") or {}).values()
-            if is_root(device)
-        ),
-        None,
-    )
-    if options.storage_pool and pool and pool != options.storage_pool:
-        differences.append(f"storage_pool: its root disk is in {pool}, not {options.storage_pool}")
+    pool = options.storage_pool
+    if pool and plan.resources.root_disk_gib is not None and live.root_pool not in ("", pool):
+        differences.append(f"storage_pool: its root disk is in {live.root_pool}, not {pool}")
     return differences

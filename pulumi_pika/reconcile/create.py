@@ -22,6 +22,7 @@ from .adopt import may_take_over, take_over
 from .data_volumes import claim_volumes, make_volumes
 from .desired import ATTEMPT_KEY, OWNER_KEY, DesiredInstance
 from .errors import InstanceExists, ReconcileError, RuntimeFailed
+from .location import beside_its_volumes
 from .observe import LiveInstance
 from .options import RuntimeOptions
 from .placement import place
@@ -63,6 +64,7 @@ def create_runtime(
     placement = place(client, plan, options)
     for warning in placement.warnings:
         reporter.warn(warning)
+    client = beside_its_volumes(client, placement)
     undo = Undo(reporter)
     try:
         make_volumes(client, placement.desired, placement.missing_volumes, undo, reporter)
@@ -70,6 +72,14 @@ def create_runtime(
         live = _make_instance(client, placement.desired, undo, reporter)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
+        # An earlier try's instance may come to light only now that its name turned out taken.
+        appeared = isinstance(error, InstanceExists) and look(client, placement.desired.name)
+        if (
+            appeared
+            and may_take_over(appeared, plan, options)
+            and (taken := take_over(client, plan, options, reporter))
+        ):
+            return taken
         if isinstance(error, InstanceExists) and outcome == "Nothing had been made.":
             raise
         raise RuntimeFailed(f"{_explain(error, placement.desired)} {outcome}") from error

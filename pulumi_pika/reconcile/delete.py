@@ -48,6 +48,7 @@ def delete_runtime(
             "made, and is left alone"
         )
     elif live is not None:
+        client = client.beside(live.location)
         _remove(client, live, options.timeouts, reporter)
     if options.delete_volumes and pool:
         remove_volumes(client, plan, pool, [options.owner], reporter)

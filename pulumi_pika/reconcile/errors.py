@@ -33,6 +33,10 @@ class PlacementError(ReconcileError):
     """Where the runtime is to go cannot be told: no pool, no profile."""
 
 
+class PreflightFailed(ReconcileError):
+    """The host lacks what the runtime needs; nothing was made. Says all that is missing."""
+
+
 class Unsupported(ReconcileError):
     """The server is too old for what the plan asks for."""
 
@@ -47,3 +51,35 @@ class WaitFailed(ReconcileError):
 
 class RuntimeFailed(ReconcileError):
     """A create, update or delete failed; says what was undone and what was not."""
+
+
+class VolumeExists(ReconcileError):
+    """There is a volume of that name that is nobody's by its marks; nothing of it was touched."""
+
+
+class VolumeGone(ReconcileError):
+    """The volume that was to be changed, or to have a snapshot, is not there."""
+
+
+class VolumeRefused(ReconcileError):
+    """A volume cannot become what is asked for; nothing of it was touched."""
+
+
+class VolumeInUse(ReconcileError):
+    """A volume cannot be deleted since something uses it; nothing of it was touched."""
+
+
+class SnapshotExists(ReconcileError):
+    """There is a snapshot of that name that is another's; nothing of it was touched."""
+
+
+class SnapshotMissing(ReconcileError):
+    """There is no such snapshot to restore; nothing was touched."""
+
+
+class RestoreRefused(ReconcileError):
+    """A snapshot cannot be restored as things are; nothing was touched."""
+
+
+class RestoreFailed(ReconcileError):
+    """A restore failed on its way; says what became of the data and of the instances."""

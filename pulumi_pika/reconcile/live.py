@@ -7,6 +7,7 @@ doc/reference/instance_options.md, devices_disk.md, and its instance drivers.
 from typing import Final
 
 from .desired import Devices
+from .observe import mib
 from .options import RuntimeOptions
 
 _LIVE_PREFIXES: Final = (
@@ -66,7 +67,17 @@ def restart_reasons(
         ]
         if profiles_change:
             reasons.append("the profiles")
+    elif _shrinks(old_config.get("limits.memory"), new_config.get("limits.memory")):
+        reasons.append("`limits.memory` (a container that uses more cannot take it live)")
     return reasons
+
+
+def _shrinks(old: str | None, new: str | None) -> bool:
+    """Whether a memory limit gets lower; one that cannot be compared is taken not to."""
+    if new is None:
+        return False
+    before, after = mib(old) if old else None, mib(new)
+    return before is None or (isinstance(before, int) and isinstance(after, int) and after < before)
 
 
 def _is_cold(key: str, virtual: bool) -> bool:

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..incus.errors import UnexpectedResponse
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
 from .desired import (
@@ -78,6 +79,13 @@ class LiveInstance:
         return self.config.get("volatile.uuid", "")
 
     @property
+    def root_pool(self) -> str:
+        """The storage pool of its root disk, whether its own device or a profile's says so."""
+        devices = _devices(self.raw.get("expanded_devices"))
+        name = root_device_name(devices)
+        return str(devices[name].get("pool") or "") if name else ""
+
+    @property
     def processes(self) -> int:
         """How many processes the guest counts; -1 where a VM's agent does not answer."""
         count = (self.raw.get("state") or {}).get("processes", -1)
@@ -90,7 +98,7 @@ class LiveInstance:
             for address in networks[name].get("addresses") or ():
                 if address.get("family") == family and address.get("scope") == "global":
                     found = str(address.get("address", ""))
-                    if not ipaddress.ip_address(found).is_loopback:
+                    if not _is_loopback(found):
                         return found
         return None
 
@@ -101,6 +109,13 @@ class LiveInstance:
             for name, device in self.devices.items()
             if name in names or name.startswith(DEVICE_NAME_PREFIX)
         }
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise UnexpectedResponse(f"{address!r}, an address of an instance, is none") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +299,14 @@ def outputs_of(live: LiveInstance, devices: set[str]) -> dict[str, Any]:
         "location": live.location,
         "uuid": live.uuid,
         "plan_digest": live.config.get(DIGEST_KEY, ""),
+    }
+
+
+def _devices(value: Any) -> Devices:
+    return {
+        str(name): {str(key): str(item) for key, item in device.items()}
+        for name, device in (value.items() if isinstance(value, dict) else ())
+        if isinstance(device, dict)
     }
 
 

@@ -108,7 +108,9 @@ def remove(client: IncusClient, name: str, *, timeout: float) -> None:
                 return
             if isinstance(error, BadRequest) and "running" in error.reason.lower():
                 kill(client, name)
-            elif "busy" not in str(error).lower() and not isinstance(error, OperationLost):
+            elif "busy" not in str(error).lower() and not isinstance(
+                error, OperationLost | IncusUnreachable
+            ):
                 raise
             if time.monotonic() > deadline:
                 raise

@@ -86,6 +86,7 @@ def bring_to_plan(
         fresh: whether nobody has waited yet for what `wait_for` waits for.
     """
     name = plan.identity.instance_name
+    client = client.beside(live.location)
     placement = place(
         client,
         plan,

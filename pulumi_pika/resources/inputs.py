@@ -33,6 +33,42 @@ def secret_inputs(props: Mapping[str, Any]) -> "pulumi.Output[list[str]]":
     return pulumi.Output.from_input(look())
 
 
+def own_urn(
+    resource_name: str, type_token: str, opts: pulumi.ResourceOptions | None
+) -> pulumi.Input[str]:
+    """The URN that a resource is going to have.
+
+    `pulumi.create_urn` gives it too, but as an output that depends on the parent; and a component
+    depends on its children, so that a child with such an input would depend on itself.
+    """
+    parent = opts.parent if opts else None
+    if parent is None:
+        return pulumi.create_urn(resource_name, type_token)
+
+    async def look() -> str:
+        urn = await parent.urn.future()
+        prefix, _, _ = str(urn).rpartition("::")
+        qualified, _, parent_type = prefix.rpartition("::")
+        if parent_type == "pulumi:pulumi:Stack":
+            return f"{qualified}::{type_token}::{resource_name}"
+        return f"{prefix}${type_token}::{resource_name}"
+
+    return pulumi.Output.from_input(look())
+
+
+def after_others(
+    props: Mapping[str, Any], opts: pulumi.ResourceOptions | None
+) -> "pulumi.Output[bool]":
+    """Whether a resource is made after others of the program, which may bring what it needs."""
+
+    async def look() -> bool:
+        if opts is not None and opts.depends_on:
+            return True
+        return any([bool(await output.resources()) for _, output in _outputs(props, ())])
+
+    return pulumi.Output.from_input(look())
+
+
 def _outputs(
     value: Any, at: tuple[str | int, ...]
 ) -> "Iterator[tuple[tuple[str | int, ...], pulumi.Output[Any]]]":

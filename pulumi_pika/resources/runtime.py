@@ -20,7 +20,7 @@ from .args import (
     Tree,
     WaitForName,
 )
-from .inputs import secret_inputs, tree_of
+from .inputs import after_others, own_urn, secret_inputs, tree_of
 
 if TYPE_CHECKING:
     from ..planner import parts
@@ -200,8 +200,9 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
             **dict.fromkeys(_OUTPUTS),
             **given,
             "secret_inputs": secret_inputs(given),
+            "after_others": after_others(given, opts),
             # What marks the instance as this resource's, and names the resource in the log.
-            "owner": pulumi.create_urn(resource_name, _TYPE, opts.parent if opts else None),
+            "owner": own_urn(resource_name, _TYPE, opts),
         }
         super().__init__(IncusRuntimeProvider(), resource_name, props, opts)
 

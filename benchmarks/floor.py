@@ -1,0 +1,92 @@
+"""The floor: what a script without Pulumi and without us would send, as fast as it can."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+_GRACE = 30
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("incus", timeout=120)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Script:
+    """Plain REST calls over kept connections, one for each thread.
+
+    Args:
+        socket: the daemon's socket.
+        image: the alias that instances are made of.
+        parallel: how many instances are worked on at a time.
+    """
+
+    def __init__(self, socket: Path, image: str, parallel: int) -> None:
+        self._socket, self._image, self._parallel = socket, image, parallel
+        self._local = threading.local()
+
+    def make(self, names: Sequence[str]) -> float:
+        """Makes and starts containers, and looks at each; the seconds that all took."""
+        return self._timed(self._make, names)
+
+    def look(self, names: Sequence[str]) -> float:
+        """Looks at each with its state; the seconds that all took."""
+        return self._timed(self._look, names)
+
+    def remove(self, names: Sequence[str]) -> float:
+        """Shuts each down and removes it; the seconds that all took."""
+        return self._timed(self._remove, names)
+
+    def _timed(self, work: Callable[[str], None], names: Sequence[str]) -> float:
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(self._parallel) as pool:
+            for done in [pool.submit(work, name) for name in names]:
+                done.result()
+        return time.perf_counter() - begun
+
+    def _make(self, name: str) -> None:
+        body = {
+            "name": name,
+            "type": "container",
+            "profiles": ["default"],
+            "source": {"type": "image", "alias": self._image},
+            "start": True,
+        }
+        self._change("POST", "/1.0/instances", body)
+        self._look(name)
+
+    def _look(self, name: str) -> None:
+        self._send("GET", f"/1.0/instances/{name}?recursion=1")
+
+    def _remove(self, name: str) -> None:
+        body = {"action": "stop", "timeout": _GRACE}
+        self._change("PUT", f"/1.0/instances/{name}/state", body)
+        self._change("DELETE", f"/1.0/instances/{name}")
+
+    def _change(self, method: str, path: str, body: object = None) -> None:
+        operation = self._send(method, path, body)["operation"]
+        done = self._send("GET", f"{operation}/wait")["metadata"]
+        if done["status_code"] != 200:
+            raise RuntimeError(f"{method} {path}: {done}")
+
+    def _send(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = _Connection(self._socket)
+        connection.request(method, path, None if body is None else json.dumps(body))
+        reply: dict[str, Any] = json.loads(connection.getresponse().read())
+        if reply["type"] == "error":
+            raise RuntimeError(f"{method} {path}: {reply['error']}")
+        return reply

@@ -1,0 +1,82 @@
+"""A private Incus daemon with one image, and what the machine is."""
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from dev import image, leftovers
+from dev.sandbox import Daemon
+
+IMAGE = "pika/bench"
+_PREFIX = "/var/tmp/pika-bench-"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The daemon, and a folder for everything else that a run makes."""
+
+    daemon: Daemon
+    folder: Path
+
+    @property
+    def socket(self) -> Path:
+        """Where the daemon listens."""
+        return self.daemon.socket
+
+
+@contextlib.contextmanager
+def sandbox() -> Iterator[Sandbox]:
+    """A daemon of this run's own; what an interrupted run has left is removed first."""
+    for left in Path(_PREFIX).parent.glob(Path(_PREFIX).name + "*"):
+        pid = left.name.removeprefix(Path(_PREFIX).name).partition("-")[0]
+        if pid.isdigit() and not leftovers.alive(int(pid)):
+            if left.name.endswith("-work"):
+                shutil.rmtree(left)
+            else:
+                Daemon(left).destroy()
+    daemon = Daemon(f"{_PREFIX}{os.getpid()}")
+    folder = Path(f"{_PREFIX}{os.getpid()}-work")
+    folder.mkdir()
+    try:
+        daemon.start()
+        daemon.init()
+        file = folder / "image.tar.gz"
+        image.build(file, Path(str(shutil.which("busybox"))))
+        daemon.import_image(file, IMAGE)
+        yield Sandbox(daemon, folder)
+    finally:
+        daemon.destroy()
+        shutil.rmtree(folder)
+
+
+def description(box: Sandbox) -> list[str]:
+    """The machine and the versions, a line each."""
+    environment = box.daemon.request("GET", "")["environment"]
+    pulumi = subprocess.run(["pulumi", "version"], capture_output=True, text=True, check=True)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return [
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; "
+        f"{platform.system()} {platform.release()}",
+        f"Incus {environment['server_version']} (storage: dir), "
+        f"Pulumi engine {pulumi.stdout.strip()}, Pulumi SDK {version('pulumi')}, "
+        f"grpcio {version('grpcio')}, pydantic {version('pydantic')}, "
+        f"Python {platform.python_version()}",
+    ]
+
+
+def load() -> str:
+    """The load averages, which tell whether the machine was busy with something else."""
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

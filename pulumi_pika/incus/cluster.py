@@ -1,0 +1,107 @@
+"""Cluster members: which there are, which answer, and what is on which."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .client import IncusClient, url
+from .errors import IncusError, MemberOffline, ServerFailure
+
+_SHARED: Final = frozenset({"ceph", "cephfs", "cephobject", "linstor", "lvmcluster", "truenas"})
+"""Drivers of storage that all members share (Incus internal/server/storage/drivers, `Remote`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A cluster member, as the others see it."""
+
+    name: str
+    status: str
+    message: str
+    groups: frozenset[str]
+    architecture: str
+    scheduling: str
+    """``all``, ``manual`` (only where it is named) or ``group`` (only by a group of its)."""
+
+    @property
+    def online(self) -> bool:
+        """Whether it takes part, and takes new instances: neither offline nor evacuated."""
+        return self.status == "Online"
+
+    def takes(self, group: str) -> bool:
+        """Whether Incus would put a new instance there by itself.
+
+        Args:
+            group: the cluster group that is asked for; empty for any.
+        """
+        if not self.online or (group and group not in self.groups):
+            return False
+        return self.scheduling == "all" or (bool(group) and self.scheduling == "group")
+
+
+def list_members(client: IncusClient) -> list[Member]:
+    """The members, from the one that answers; the others need not be there."""
+    return [
+        _member(data)
+        for data in client.get_list("/1.0/cluster/members", recursion="1")
+        if isinstance(data, dict)
+    ]
+
+
+def list_groups(client: IncusClient) -> list[str]:
+    """The names of the cluster groups."""
+    return [str(path).rpartition("/")[2] for path in client.get_list("/1.0/cluster/groups")]
+
+
+def is_shared(client: IncusClient, pool: str) -> bool:
+    """Whether a pool's volumes are on no member in particular."""
+    return str(client.get(url("storage-pools", pool)).data.get("driver", "")) in _SHARED
+
+
+def image_architecture(client: IncusClient, alias: str) -> str:
+    """The architecture of the image that an alias points at."""
+    target = str(client.get(url("images", "aliases", alias)).data.get("target", ""))
+    return str(client.get(url("images", target)).data.get("architecture", ""))
+
+
+def member_trouble(client: IncusClient, name: str, error: ServerFailure) -> IncusError:
+    """What a failed request for an instance really is: its cluster member may not answer.
+
+    A member that cannot reach the one with the instance says so with a 500 and one of many texts.
+    Lists come from the cluster's database, whatever is offline.
+
+    Args:
+        client: the client.
+        name: the instance.
+        error: what the request ended with.
+    """
+    try:
+        if not client.server().clustered:
+            return error
+        found = client.get_list("/1.0/instances", recursion="1", filter=f"name eq {name}")
+        data = next((it for it in found if isinstance(it, dict) and it.get("name") == name), {})
+        where = str(data.get("location", ""))
+        member = next((it for it in list_members(client) if it.name == where), None)
+    except IncusError:
+        return error
+    # For some seconds after it is gone it still counts as online.
+    if member is None or (member.online and data.get("status") != "Error"):
+        return error
+    return MemberOffline(
+        f"{name} (project {client.project}) is on the cluster member {where}, which does not "
+        f"answer ({member.status}: {member.message}; {error.reason}); what it does there cannot "
+        f"be told. Bring {where} back; where that takes long and its storage is shared, "
+        f"`incus move {name} --target MEMBER` brings it up elsewhere",
+        member=where,
+    )
+
+
+def _member(data: dict[str, Any]) -> Member:
+    config = data.get("config") or {}
+    return Member(
+        name=str(data.get("server_name", "")),
+        status=str(data.get("status", "")),
+        message=str(data.get("message", "")),
+        groups=frozenset(str(group) for group in data.get("groups") or ()),
+        architecture=str(data.get("architecture", "")),
+        scheduling=str(config.get("scheduler.instance") or "all"),
+    )

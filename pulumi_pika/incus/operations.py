@@ -1,0 +1,17 @@
+"""What a server is busy with."""
+
+from .client import IncusClient
+
+
+def operations_at(client: IncusClient, path: str) -> list[str]:
+    """The ids of the operations that are going on at the thing of a path."""
+    by_status = client.get("/1.0/operations", recursion="1").data
+    return [
+        str(operation.get("id", ""))
+        for operation in by_status.get("running") or ()
+        if any(
+            str(resource).partition("?")[0] == path
+            for resources in (operation.get("resources") or {}).values()
+            for resource in resources or ()
+        )
+    ]

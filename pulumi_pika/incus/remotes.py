@@ -1,0 +1,116 @@
+"""The user's own `incus` client: its remotes, and the certificate that it shows to them.
+
+Read, never written. See Incus doc/remotes.md and shared/cliconfig.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BadHostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An entry of the `incus` client's config."""
+
+    name: str
+    addresses: tuple[str, ...]
+    """``https://host:port``, or ``unix:PATH``; ``unix:`` alone is the usual socket."""
+    project: str
+    server_certificate: Path | None
+    """The server's certificate as the client saw it first; None where CAs vouch for it."""
+    client_certificate: Path
+    client_key: Path
+    ca: Path | None
+    """The CA of a PKI setup (``client.ca``)."""
+
+
+def config_directory(environ: Mapping[str, str]) -> Path:
+    """The `incus` client's own directory: INCUS_CONF, or the platform's place for it."""
+    if given := environ.get("INCUS_CONF"):
+        return Path(given)
+    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    if sys.platform == "darwin":
+        current = home / "Library" / "Application Support" / "incus"
+        return current if current.exists() else home / ".config" / "incus"
+    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "incus"
+
+
+def find_remote(name: str, environ: Mapping[str, str] | None = None) -> Remote:
+    """The remote of that name.
+
+    Raises:
+        BadHostSettings: there is none, or it is no Incus server, or not one that is reached with
+            a client certificate.
+    """
+    environ = os.environ if environ is None else environ
+    user = config_directory(environ)
+    shared = Path(environ.get("INCUS_GLOBAL_CONF") or "/etc/incus")
+    if name == "local":
+        return _remote(name, {"addr": "unix:"}, user, user)
+    known: dict[str, Path] = {}
+    # The user's own entries have the last word.
+    for directory in (shared, user):
+        for entry in _remotes(directory):
+            known[entry] = directory
+    if name not in known:
+        listed = ", ".join(sorted(known)) or "none"
+        raise BadHostSettings(
+            f"remote {name!r}: the incus client's config ({user / 'config.yml'}) has no such "
+            f"remote (there: {listed}); add it with `incus remote add {name} ...`, or set "
+            "INCUS_CONF to the directory of another config"
+        )
+    directory = known[name]
+    return _remote(name, _remotes(directory)[name], directory, user)
+
+
+def _remote(name: str, entry: Mapping[str, Any], directory: Path, user: Path) -> Remote:
+    if entry.get("public") or entry.get("protocol", "incus") != "incus":
+        raise BadHostSettings(
+            f"remote {name!r} is an image server "
+            f"({'public' if entry.get('public') else entry.get('protocol')}), where no instance "
+            "can run; name one that is an Incus server"
+        )
+    if entry.get("auth_type", "tls") not in ("tls", ""):
+        raise BadHostSettings(
+            f"remote {name!r} is reached with {entry['auth_type']}, which needs a browser; "
+            "use one with TLS client certificates (`incus remote add --auth-type tls`)"
+        )
+    addresses = tuple(a.strip() for a in str(entry.get("addr") or "").split(",") if a.strip())
+    last = entry.get("last_working_address")
+    if last in addresses:
+        addresses = (last, *(a for a in addresses if a != last))
+    pinned = directory / "servercerts" / f"{name}.crt"
+    own = user / "clientcerts" / f"{name}.crt"
+    certificate = own if own.exists() else user / "client.crt"
+    ca = certificate.with_suffix(".ca")
+    return Remote(
+        name=name,
+        addresses=addresses,
+        project=str(entry.get("project") or ""),
+        server_certificate=pinned if pinned.exists() else None,
+        client_certificate=certificate,
+        client_key=certificate.with_suffix(".key"),
+        ca=ca if ca.exists() else None,
+    )
+
+
+def _remotes(directory: Path) -> dict[str, Any]:
+    import yaml  # comes with pulumi
+
+    file = directory / "config.yml"
+    try:
+        tree = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise BadHostSettings(f"{file} cannot be read: {reason}") from None
+    remotes = tree.get("remotes") if isinstance(tree, dict) else None
+    if not isinstance(remotes, dict):
+        return {}
+    return {str(name): entry for name, entry in remotes.items() if isinstance(entry, dict)}

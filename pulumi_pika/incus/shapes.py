@@ -1,0 +1,127 @@
+"""What shape the answers of a server have, as far as anything here relies on it.
+
+Incus's field names mean the same wherever they occur, so one table does for all answers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class _Map:
+    """A map."""
+
+    of: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list."""
+
+    of: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """A map with known fields, among others."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+_CONFIG: Final = _Map(str)
+_DEVICES: Final = _Map(_Map(str))
+_ANSWER: Final = _Object(
+    {
+        **dict.fromkeys(
+            (
+                "architecture", "content_type", "created_at", "description", "driver", "err",
+                "id", "location", "message", "name", "project", "server_name",
+                "status", "target", "type",
+            ),
+            str,
+        ),
+        "ephemeral": bool,
+        "stateful": bool,
+        "status_code": int,
+        "config": _CONFIG,
+        "expanded_config": _CONFIG,
+        "devices": _DEVICES,
+        "expanded_devices": _DEVICES,
+        "profiles": _List(str),
+        "used_by": _List(str),
+        "groups": _List(str),
+        "resources": _Map(),
+        "running": _List(_Object({"id": str, "resources": _Map(_List(str))})),
+        "api_extensions": _List(str),
+        "environment": _Object(
+            {"server_version": str, "server_name": str, "driver": str, "server_clustered": bool}
+        ),
+        "state": _Object(
+            {
+                "processes": int,
+                "network": _Map(
+                    _Object(
+                        {
+                            "addresses": _List(
+                                _Object({"family": str, "scope": str, "address": str})
+                            )
+                        }
+                    )
+                ),
+            }
+        ),
+    }
+)  # fmt: skip
+_NAMES: Final = {str: "a text", bool: "true or false", int: "a whole number"}
+
+
+def misfit(answer: Any, *, needs: tuple[str, ...] = ()) -> str:
+    """What is wrong with the shape of an answer's object, for a message; empty where nothing is.
+
+    Args:
+        answer: the object.
+        needs: fields that it has to have.
+    """
+    for name in needs:
+        if isinstance(answer, dict) and name not in answer:
+            return f"it has no `{name}`"
+    return _misfit(answer, _ANSWER, "")
+
+
+def _misfit(value: Any, shape: Any, at: str) -> str:
+    if isinstance(shape, _Object | _Map):
+        if not isinstance(value, dict):
+            return f"`{at}` is {_kind(value)}, not a map" if at else f"it is {_kind(value)}"
+        at_field = isinstance(shape, _Object)
+        for key, item in value.items():
+            inner = shape.fields.get(key) if isinstance(shape, _Object) else shape.of
+            # A field that is an empty map or list may be null: so Go writes it.
+            if inner is None or (item is None and at_field and not isinstance(inner, type)):
+                continue
+            if wrong := _misfit(item, inner, f"{at}.{key}" if at else key):
+                return wrong
+        return ""
+    if isinstance(shape, _List):
+        if not isinstance(value, list):
+            return f"`{at}` is {_kind(value)}, not a list"
+        for index, item in enumerate(value):
+            if wrong := _misfit(item, shape.of, f"{at}[{index}]"):
+                return wrong
+        return ""
+    # True is an int to Python, and none to Incus.
+    if isinstance(value, shape) and not (shape is int and isinstance(value, bool)):
+        return ""
+    return f"`{at}` is {_kind(value)}, not {_NAMES[shape]}"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return "a text"
+    return "a truth value" if isinstance(value, bool) else "a number"

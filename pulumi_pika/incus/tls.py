@@ -1,0 +1,223 @@
+"""TLS as Incus has it: version 1.3, a certificate on both sides, and the server's own one pinned.
+
+A server's certificate is self-signed as a rule, and names whatever its host was called when it was
+made. So what counts is its fingerprint; names are compared only where a CA vouches for them.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import ssl
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+
+from .errors import BadHostSettings, ServerCertificateChanged
+
+_CERTIFICATE: Final = re.compile(
+    r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
+)
+_KEPT_CONNECTIONS: Final = 2
+"""Of a session, that is: of a thread; one is in use, and one may wait for an operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTrust:
+    """How a server shows that it is the right one; one of the four.
+
+    Attributes:
+        fingerprint: the SHA-256 of its certificate, as 64 lower-case hex digits.
+        ca: certificates, as PEM, of which one has signed its certificate.
+        system: one of the system's own CAs has signed it.
+        insecure: any server will do.
+    """
+
+    fingerprint: str = ""
+    ca: str = ""
+    system: bool = False
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """What this client shows to a server: certificate and private key, as PEM."""
+
+    certificate: str
+    key: str = field(repr=False)
+    origin: str = ""
+    """Where it is from, for messages."""
+
+    @property
+    def fingerprint(self) -> str:
+        """By which the server knows this client (``incus config trust list``)."""
+        return certificate_fingerprint(self.certificate, self.origin)
+
+
+def certificate_fingerprint(pem: str, origin: str) -> str:
+    """The SHA-256 of the first certificate in a PEM text, in hex digits.
+
+    Raises:
+        BadHostSettings: there is none in it.
+    """
+    match = _CERTIFICATE.search(pem)
+    try:
+        if match is None:
+            raise ValueError
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(match[0])).hexdigest()
+    except ValueError:
+        raise BadHostSettings(
+            f"{origin}: this is no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+        ) from None
+
+
+def clean_fingerprint(text: str, origin: str) -> str:
+    """A SHA-256 fingerprint in any usual spelling (colons, blanks, capitals) as Incus spells it.
+
+    Raises:
+        BadHostSettings: it is none.
+    """
+    digits = re.sub(r"[\s:]", "", text).lower().removeprefix("sha256")
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise BadHostSettings(
+            f"{origin} is {text!r}, which is no SHA-256 fingerprint: 64 hex digits, as "
+            "`incus info` shows at certificate_fingerprint"
+        )
+    return digits
+
+
+def read_pem(value: str, origin: str, *, secret: bool = False) -> str:
+    """PEM text, given as such or as the path of a file with it.
+
+    Args:
+        value: the one or the other.
+        origin: where it is from, for messages.
+        secret: keep it out of messages, since what looks like a path may be a mangled key.
+
+    Raises:
+        BadHostSettings: no such file, or one that this user may not read.
+    """
+    if "-----BEGIN" in value:
+        return value
+    path = Path(value).expanduser()
+    try:
+        return path.read_text()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text"
+        shown = f"{len(value)} characters" if secret or len(value) > 255 else repr(value)
+        raise BadHostSettings(
+            f"{origin}: {shown} is neither PEM (-----BEGIN ...) nor a file that can be read "
+            f"({reason})"
+        ) from None
+
+
+def client_context(trust: ServerTrust, identity: ClientIdentity | None) -> ssl.SSLContext:
+    """The TLS settings of a connection.
+
+    Raises:
+        BadHostSettings: certificate and key do not fit each other, or cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if trust.ca:
+        try:
+            context.load_verify_locations(cadata=trust.ca)
+        except (ssl.SSLError, ValueError) as error:
+            raise BadHostSettings(f"verify: no CA certificates in PEM form ({error})") from None
+    elif trust.system:
+        context.load_default_certs()
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if identity is not None:
+        with _as_file(identity.certificate + "\n" + identity.key) as file:
+            try:
+                context.load_cert_chain(file, password=_no_password)
+            except _Encrypted:
+                raise BadHostSettings(
+                    f"{identity.origin}: the private key is encrypted; nothing can ask for its "
+                    "password here. Give one without: `openssl pkey -in client.key -out plain.key`"
+                ) from None
+            except (ssl.SSLError, OSError, ValueError) as error:
+                reason = getattr(error, "reason", None) or str(error)
+                raise BadHostSettings(
+                    f"{identity.origin}: certificate and private key cannot be used together "
+                    f"({reason}); both have to be PEM, and the key the certificate's own"
+                ) from None
+    return context
+
+
+class _Encrypted(Exception):
+    """OpenSSL would ask for a password at the terminal."""
+
+
+def _no_password() -> str:
+    raise _Encrypted
+
+
+@contextlib.contextmanager
+def _as_file(text: str) -> Iterator[str]:
+    """A file with this text, for as long as it takes; in memory where the system can.
+
+    Python's ssl reads certificates and keys from files only.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("pulumi_pika")
+        try:
+            os.write(descriptor, text.encode())
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.NamedTemporaryFile(mode="w") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
+
+
+class TlsAdapter(HTTPAdapter):
+    """Connections of `requests` that are as `client_context` says, and nothing else."""
+
+    def __init__(self, context: ssl.SSLContext, trust: ServerTrust) -> None:
+        self._context, self._trust = context, trust
+        super().__init__(pool_connections=1, pool_maxsize=_KEPT_CONNECTIONS)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Makes every pool of this adapter use the context, and look at the certificate."""
+        super().init_poolmanager(*arguments, ssl_context=self._context, **options)
+        pool = type("_Pool", (HTTPSConnectionPool,), {"ConnectionCls": self._connection_class()})
+        self.poolmanager.pool_classes_by_scheme = {"https": pool}
+
+    def build_connection_pool_key_attributes(
+        self, request: Any, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        """Where a request goes; what `requests` itself thinks of TLS does not count."""
+        host, _ = super().build_connection_pool_key_attributes(request, True, None)
+        return host, {"cert_reqs": self._context.verify_mode}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Adds no CA of `requests`' own."""
+
+    def _connection_class(self) -> type[HTTPSConnection]:
+        pinned = self._trust.fingerprint
+
+        class Connection(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                if pinned:
+                    sock: Any = self.sock
+                    shown = hashlib.sha256(sock.getpeercert(True) or b"").hexdigest()
+                    if shown != pinned:
+                        self.close()
+                        where = f"https://{self.host}:{self.port}"
+                        raise ServerCertificateChanged(where, expected=pinned, shown=shown)
+                # Else urllib3 warns at each request that nothing was verified.
+                self.is_verified = True
+
+        return Connection

@@ -1,0 +1,209 @@
+"""First contact: trust tokens, and the certificates that are made for them.
+
+A token (``incus config trust add NAME``) carries the server's fingerprint and addresses, and a
+secret that is good for one certificate (Incus doc/authentication.md). The certificate is made here
+and kept for the runs to come, when the token is used up and does no harm.
+"""
+
+import base64
+import binascii
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .client import IncusClient
+from .errors import BadHostSettings, IncusApiError, Unauthorised
+from .tls import ClientIdentity, clean_fingerprint
+
+_DAYS: Final = 3650
+"""As long as the certificates that Incus makes itself are valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustToken:
+    """A decoded token."""
+
+    text: str = field(repr=False)
+    client_name: str
+    fingerprint: str
+    """Of the server's certificate."""
+    addresses: tuple[str, ...]
+    """``host:port``, all that the server listens on."""
+
+
+def decode_token(text: str) -> TrustToken:
+    """Reads a trust token.
+
+    Raises:
+        BadHostSettings: it is none.
+    """
+    text = "".join(text.split())
+    try:
+        tree = json.loads(base64.b64decode(text, validate=True))
+        return TrustToken(
+            text=text,
+            client_name=str(tree["client_name"]),
+            fingerprint=clean_fingerprint(str(tree["fingerprint"]), "trust_token: fingerprint"),
+            addresses=tuple(str(address) for address in tree.get("addresses") or ()),
+        )
+    except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise BadHostSettings(
+            "trust_token: this is no trust token; `incus config trust add NAME` on the server "
+            "shows one (a cluster's join token, from `incus cluster add`, is another thing)"
+        ) from None
+
+
+def identities_directory(environ: Mapping[str, str]) -> Path:
+    """Where the certificates made here are kept."""
+    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pulumi_pika" / "clients"
+
+
+def identity_for(token: TrustToken, environ: Mapping[str, str]) -> ClientIdentity:
+    """The certificate for a token, made at the first time.
+
+    Each server and client name has one of its own, since certificates differ in what they are
+    restricted to.
+
+    Raises:
+        BadHostSettings: it cannot be made or read.
+    """
+    directory = identities_directory(environ) / token.fingerprint[:16]
+    name = re.sub(r"[^A-Za-z0-9._@-]", "_", token.client_name).lstrip(".") or "client"
+    certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Several provider processes may begin at once.
+        with _locked(directory / ".lock"):
+            if not (certificate.exists() and key.exists()):
+                _make(certificate, key, name)
+            key.chmod(0o600)
+        return _read(certificate, key)
+    except OSError as error:
+        raise BadHostSettings(
+            f"trust_token: the certificate for it cannot be kept in {directory} "
+            f"({error.strerror}); make the folder writable, set XDG_CONFIG_HOME, or give "
+            "certificate and key"
+        ) from None
+
+
+def known_identity(fingerprint: str, environ: Mapping[str, str]) -> ClientIdentity | None:
+    """The certificate that an earlier run made for a server, where a token is no longer given.
+
+    Raises:
+        BadHostSettings: there are several, and nothing says which.
+    """
+    directory = identities_directory(environ) / fingerprint[:16]
+    try:
+        keys = sorted(directory.glob("*.key")) if fingerprint else []
+        if not keys:
+            return None
+        if len(keys) > 1:
+            raise BadHostSettings(
+                f"certificate: {directory} has {len(keys)} of them for this server "
+                f"({', '.join(key.stem for key in keys)}); name one with certificate and key"
+            )
+        return _read(keys[0].with_suffix(".crt"), keys[0])
+    except OSError as error:
+        raise BadHostSettings(
+            f"certificate: {error.filename} cannot be read ({error.strerror})"
+        ) from None
+
+
+def enrol(client: IncusClient, token: TrustToken) -> None:
+    """Has the server trust this client, unless it does already.
+
+    Raises:
+        Unauthorised: the token is used up, or has expired, or was taken back.
+        IncusError: the server cannot be reached, or refuses for another reason.
+    """
+    if is_trusted(client):
+        return
+    body = {"type": "client", "trust_token": token.text}
+    try:
+        client.change("POST", "/1.0/certificates", body)
+    except IncusApiError as error:
+        # Another process of this run may have been first.
+        if is_trusted(client):
+            return
+        raise Unauthorised(
+            f"the server at {client.host} refuses the trust_token for {token.client_name!r} "
+            f"({error.reason or error.status}): a token is good for one certificate, and for as "
+            "long as core.remote_token_expiry says. The certificate that this one may have been "
+            f"used for is not {client.transport.client_fingerprint[:12]}, the one kept here. Make "
+            f"a new token there: `incus config trust add {token.client_name}`; where runs do not "
+            "share a home directory, give certificate and key instead",
+            status=error.status,
+            reason=error.reason,
+        ) from None
+
+
+def is_trusted(client: IncusClient) -> bool:
+    """Whether the server knows this client.
+
+    While another process has just been adding the certificate, Incus 6.0 answers a 403 to this,
+    which anybody may ask, until it has made up its mind.
+    """
+    for _ in range(20):
+        try:
+            return bool(client.get("/1.0").data.get("auth") == "trusted")
+        except Unauthorised:
+            time.sleep(0.1)
+    return bool(client.get("/1.0").data.get("auth") == "trusted")
+
+
+def _read(certificate: Path, key: Path) -> ClientIdentity:
+    return ClientIdentity(certificate.read_text(), key.read_text(), str(certificate))
+
+
+def _make(certificate: Path, key: Path, name: str) -> None:
+    """Makes a key and a self-signed certificate, as `incus remote generate-certificate` does.
+
+    With the `openssl` command: Python's own library makes no certificates, and one that does is
+    much to install for what is done once.
+    """
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        raise BadHostSettings(
+            "trust_token: the `openssl` command, which makes the certificate for it, is not "
+            "installed; install it, or give certificate and key (`incus remote "
+            "generate-certificate` makes both)"
+        )
+    with tempfile.TemporaryDirectory(dir=certificate.parent, prefix=".new-") as folder:
+        new_key, new_certificate = Path(folder, "key"), Path(folder, "crt")
+        command = [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+            *("ec_paramgen_curve:secp384r1", "-sha384", "-nodes", "-days", str(_DAYS)),
+            *("-subj", f"/O=pulumi_pika/CN={name}", "-addext", "extendedKeyUsage=clientAuth"),
+            *("-keyout", str(new_key), "-out", str(new_certificate)),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise BadHostSettings(
+                f"trust_token: `openssl req` made no certificate: {done.stderr.strip()[-300:]}"
+            )
+        new_key.chmod(0o600)
+        new_certificate.chmod(0o600)
+        new_key.replace(key)
+        new_certificate.replace(certificate)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    import fcntl
+
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,162 @@
+"""The calls of `VolumeSnapshotProvider`."""
+
+from typing import Any, Final
+
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    UpdateResult,
+)
+
+from ..reconcile.snapshot import (
+    LiveSnapshot,
+    change_snapshot,
+    look_at_snapshot,
+    make_snapshot,
+    remove_snapshot,
+    same_instant,
+)
+from ..reconcile.volume_options import SnapshotOptions, find_snapshot_problems
+from .clients import client_for
+from .errors import for_people
+from .examine import SECRET_INPUTS
+from .options_input import Given, give, without_provider
+from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+
+SCHEMA_VERSION: Final = 1
+"""Raised when the state's shape changes."""
+
+_FIELDS: Final = tuple(SnapshotOptions.model_fields)
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS)
+OUTPUTS: Final = ("volume_name", "snapshot_name", "created_at")
+"""All that a `VolumeSnapshot` says beyond its inputs."""
+
+_PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "pool", "project")
+_REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
+
+
+def check(news: dict[str, Any]) -> CheckResult:
+    """Validates the inputs."""
+    try:
+        inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
+        given = give(SnapshotOptions, inputs, find_snapshot_problems)
+    except RecursionError:
+        failure = CheckFailure("", "the inputs are nested too deeply to be read")
+        return CheckResult({}, [failure])
+    if given.failures:
+        return CheckResult({}, check_failures(given.failures, inputs))
+    return CheckResult(_seal(inputs, inputs), [])
+
+
+def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
+    """Compares options with options."""
+    news = without_provider(props)
+    with for_people(olds, news):
+        state = without_provider(olds)
+        old = give(SnapshotOptions, state, lambda _: ()).options
+        new = give(SnapshotOptions, news, find_snapshot_problems)
+        changes = [name for name in _FIELDS if _differ(name, old, new)]
+        if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
+            changes.append(SECRET_INPUTS)
+    replaces = [name for name in _REPLACING if name in changes]
+    return DiffResult(
+        changes=bool(changes),
+        replaces=replaces,
+        # Under another name the new one is taken before the old one is given up.
+        delete_before_replace=replaces == ["triggers"],
+    )
+
+
+def create(props: dict[str, Any]) -> CreateResult:
+    """Takes the snapshot."""
+    inputs = without_provider(props)
+    with for_people(inputs) as report:
+        options = _options(inputs)
+        live = make_snapshot(client_for(options.project), options, report())
+        outputs = _outputs(inputs, live)
+    return CreateResult(_id_of(options, inputs), _seal(outputs, inputs))
+
+
+def read(id_: str, props: dict[str, Any]) -> ReadResult:
+    """Reads the snapshot back; one that is gone reads as a resource that is gone."""
+    with for_people(props) as report:
+        outputs = without_provider(props)
+        options = give(SnapshotOptions, outputs, lambda _: ()).options
+        live = look_at_snapshot(
+            client_for(options.project), options.pool, options.volume_name, options.snapshot_name
+        )
+        if live is None:
+            return ReadResult("", {})
+        if live.created_at != outputs.get("created_at"):
+            report().warn(
+                f"the {options.where} is not the one that this resource made (made "
+                f"{live.created_at}); the resource's own is gone"
+            )
+            return ReadResult("", {})
+        if options.description is not None:
+            outputs["description"] = live.description
+        if options.expires_at is not None and not same_instant(
+            options.expires_at, live.expires_text
+        ):
+            outputs["expires_at"] = live.expires_text
+        given = dict(outputs)
+    inputs = {name: outputs[name] for name in INPUTS if name in outputs}
+    return ReadResult(id_, _seal(outputs, given), _seal(inputs, given))
+
+
+def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
+    """Changes description and expiry."""
+    inputs = without_provider(props)
+    with for_people(olds, inputs):
+        options = _options(inputs)
+        created_at = str(olds.get("created_at") or "")
+        live = change_snapshot(client_for(options.project), options, created_at=created_at)
+        outputs = _outputs(inputs, live)
+    return UpdateResult(_seal(outputs, inputs))
+
+
+def delete(props: dict[str, Any]) -> None:
+    """Removes the snapshot."""
+    with for_people(props) as report:
+        outputs = without_provider(props)
+        options = give(SnapshotOptions, outputs, lambda _: ()).options
+        remove_snapshot(
+            client_for(options.project),
+            options,
+            report(),
+            created_at=str(outputs.get("created_at") or ""),
+        )
+
+
+def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> bool:
+    if any(path[0] == name for path in new.unknown):
+        return True
+    before, after = getattr(old, name), getattr(new.options, name)
+    if name == "expires_at" and before is not None and after is not None:
+        return not same_instant(before, after)
+    return bool(before != after)
+
+
+def _options(inputs: dict[str, Any]) -> SnapshotOptions:
+    given = give(SnapshotOptions, inputs, find_snapshot_problems)
+    given.refuse()
+    return given.options
+
+
+def _outputs(inputs: dict[str, Any], live: LiveSnapshot) -> dict[str, Any]:
+    return {**inputs, "created_at": live.created_at, "schema_version": SCHEMA_VERSION}
+
+
+def _id_of(options: SnapshotOptions, inputs: dict[str, Any]) -> str:
+    """The resource's id, which the state has in plain text."""
+    names = ("project", "pool", "volume_name", "snapshot_name")
+    return "/".join(
+        "-" if is_secret((name,), inputs) else str(getattr(options, name)) for name in names
+    )
+
+
+def _seal(tree: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    return seal_as_given(tree, secret_paths(given), {})

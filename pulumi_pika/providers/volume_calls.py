@@ -1,0 +1,319 @@
+"""The calls of `PersistentVolumeProvider`."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    UpdateResult,
+)
+from pulumi.runtime.rpc import UNKNOWN
+
+from ..incus.client import IncusClient
+from ..incus.errors import IncusError
+from ..reconcile.desired import LABEL_PREFIX
+from ..reconcile.errors import ReconcileError
+from ..reconcile.reporter import Reporter
+from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_off
+from ..reconcile.volume import (
+    LiveVolume,
+    change_volume,
+    is_ours,
+    look_at_ours,
+    look_at_volume,
+    make_volume,
+    refuse_to_take,
+    remove_volume,
+    volume_outputs,
+)
+from ..reconcile.volume_options import (
+    VolumeOptions,
+    find_volume_change_problems,
+    find_volume_problems,
+    same_size,
+)
+from .clients import client_for
+from .errors import for_people
+from .examine import SECRET_INPUTS
+from .options_input import Given, give, without_provider
+from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .values import Path
+
+SCHEMA_VERSION: Final = 1
+"""Raised when the state's shape changes."""
+
+KEPT: Final = "keeps the volume and its data"
+DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_data)"
+
+_FIELDS: Final = tuple(VolumeOptions.model_fields)
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS, "on_delete")
+OUTPUTS: Final = (
+    "volume_name",
+    "on_delete",
+    "location",
+    "created_at",
+    "restored_from",
+    "safety_snapshot",
+)
+"""All that a `PersistentVolume` says beyond its inputs."""
+
+_REPLACING: Final[tuple[str, ...]] = ("volume_name", "pool", "project", "content_type")
+_DERIVED: Final[dict[str, tuple[str, ...]]] = {
+    "delete_data": ("on_delete",),
+    "restore_from": ("restored_from", "safety_snapshot"),
+}
+
+
+def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+    """Validates the inputs, also against the volume's present ones, and adds `on_delete`."""
+    try:
+        inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
+        given = give(VolumeOptions, inputs, find_volume_problems)
+        if olds:
+            old = give(VolumeOptions, without_provider(olds), lambda _: ()).options
+            given = given.with_problems(_change_problems(old, given))
+    except RecursionError:
+        failure = CheckFailure("", "the inputs are nested too deeply to be read")
+        return CheckResult({}, [failure])
+    if given.failures:
+        return CheckResult({}, check_failures(given.failures, inputs))
+    # An input, so that every preview shows it, that of a destroy included.
+    unknown = ("delete_data",) in given.unknown
+    inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options)
+    return CheckResult(_seal(inputs, inputs), [])
+
+
+def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
+    """Compares options with options, and says what becomes of data."""
+    news = without_provider(props)
+    with for_people(olds, news) as report:
+        state, new = _State(olds), give(VolumeOptions, news, find_volume_problems)
+        changes = _changes(state, new, news)
+        replaces = [name for name in _REPLACING if name in changes]
+        for warning in _warnings(state.options, new, changes, replaces):
+            report().warn(warning)
+        if not replaces and ("restore_from",) not in new.unknown and "restore_from" in changes:
+            _announce_restore(state, new.options, report())
+    return DiffResult(
+        changes=bool(changes),
+        replaces=replaces,
+        # Another place leaves the present volume where it is until all that use it have moved.
+        delete_before_replace=replaces == ["content_type"],
+    )
+
+
+def create(props: dict[str, Any]) -> CreateResult:
+    """Makes the volume, or takes up the one that is there."""
+    inputs = without_provider(props)
+    with for_people(inputs) as report:
+        options = _options(inputs)
+        client = _new_place(client_for(options.project))
+        found = look_at_volume(client, options.pool, options.volume_name)
+        if found is not None:
+            # What cannot be is refused before anything of an existing volume is touched.
+            refuse_to_take(client, found, options)
+            plan_restore(client, found, options)
+        live = make_volume(client, options, report())
+        live = _restore(client, live, options, report())
+        outputs = _outputs(inputs, live)
+    return CreateResult(_id_of(options, inputs), _seal(outputs, inputs))
+
+
+def read(id_: str, props: dict[str, Any]) -> ReadResult:
+    """Reads the live volume back; one that is gone reads as a resource that is gone."""
+    with for_people(props) as report:
+        state = _State(props)
+        options = state.options
+        client = state.client()
+        live = look_at_volume(client, options.pool, options.volume_name)
+        if live is None:
+            return ReadResult("", {})
+        if not is_ours(live, (options.owner,), state.created_at):
+            report().warn(
+                f"the {options.where} is not the one of this resource any more (it is marked as "
+                f"{live.owner or 'nobody'}'s, made {live.created_at}); the resource's own is gone"
+            )
+            return ReadResult("", {})
+        if text := was_cut_off(live):
+            report().warn(f"{text}; `pulumi up` with restore_from as it was meant goes on with it")
+        outputs = state.refreshed(live)
+    inputs = {name: outputs[name] for name in INPUTS if name in outputs}
+    return ReadResult(id_, _seal(outputs, state.outputs), _seal(inputs, state.outputs))
+
+
+def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
+    """Changes the volume in place, and restores a snapshot of it."""
+    inputs = without_provider(props)
+    with for_people(olds, inputs) as report:
+        state, options = _State(olds), _options(inputs)
+        client = state.client()
+        found = look_at_ours(client, options, state.options.owner, state.created_at)
+        # What cannot be restored is refused before anything is changed.
+        plan_restore(client, found, options)
+        live = change_volume(client, options, state.options, report(), created_at=state.created_at)
+        live = _restore(client, live, options, report())
+        outputs = _outputs(inputs, live)
+    return UpdateResult(_seal(outputs, inputs))
+
+
+def delete(props: dict[str, Any]) -> None:
+    """Deletes the volume where `delete_data` is on; else it is kept."""
+    with for_people(props) as report:
+        state = _State(props)
+        remove_volume(state.client(), state.options, report(), created_at=state.created_at)
+
+
+class _State:
+    """The outputs of an earlier create, update or refresh."""
+
+    def __init__(self, outputs: dict[str, Any]) -> None:
+        self.outputs = without_provider(outputs)
+        self.options = give(VolumeOptions, self.outputs, lambda _: ()).options
+        self.created_at = str(self.outputs.get("created_at") or "")
+        self.secret_inputs = [str(text) for text in self.outputs.get(SECRET_INPUTS) or []]
+
+    def client(self) -> IncusClient:
+        """A client for the volume, on the cluster member that it is on."""
+        client = client_for(self.options.project)
+        return client.beside(str(self.outputs.get("location") or ""))
+
+    def refreshed(self, live: LiveVolume) -> dict[str, Any]:
+        """The outputs as the live volume shows them; without drift, what they were."""
+        options, desired = self.options, self.options.desired_config()
+        seen: dict[str, Any] = {
+            "config": {
+                key: live.config[key]
+                for key, value in options.config.items()
+                if key in live.config or value == ""
+            },
+            "labels": _seen_labels(live, options),
+            "description": live.description,
+            "content_type": live.content_type,
+            "owner": live.owner if options.owner else "",
+        }
+        for field, key in (
+            ("size", "size"),
+            ("snapshots_schedule", "snapshots.schedule"),
+            ("snapshots_expiry", "snapshots.expiry"),
+            ("snapshots_pattern", "snapshots.pattern"),
+        ):
+            if key in desired:
+                seen[field] = live.config.get(key)
+        if same_size(seen.get("size"), options.size):
+            seen["size"] = options.size
+        outputs = {**self.outputs, **volume_outputs(live)}
+        for field, value in seen.items():
+            if value == getattr(options, field):
+                continue
+            if value is None:
+                outputs.pop(field, None)
+            else:
+                outputs[field] = value
+        return outputs
+
+
+def _seen_labels(live: LiveVolume, options: VolumeOptions) -> dict[str, str]:
+    labels = {
+        key.removeprefix(LABEL_PREFIX): value
+        for key, value in live.config.items()
+        if key.startswith(LABEL_PREFIX)
+    }
+    # Incus keeps no empty values: an empty label is one that is not there.
+    empty = {key: "" for key, value in options.labels.items() if value == "" and key not in labels}
+    return {**labels, **empty}
+
+
+def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -> list[str]:
+    changes = [name for name in _FIELDS if _differ(name, state.options, new)]
+    if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
+        changes.append(SECRET_INPUTS)
+    return changes
+
+
+def _differ(name: str, old: VolumeOptions, new: Given[VolumeOptions]) -> bool:
+    if any(path[0] == name for path in new.unknown):
+        return True
+    before, after = getattr(old, name), getattr(new.options, name)
+    return not same_size(before, after) if name == "size" else bool(before != after)
+
+
+def _change_problems(old: VolumeOptions, given: Given[VolumeOptions]) -> Iterable[tuple[Path, str]]:
+    # With one of these unknown, it may be another volume.
+    if any((name,) in given.unknown for name in ("volume_name", "pool", "project")):
+        return ()
+    return find_volume_change_problems(old, given.options)
+
+
+def _warnings(
+    old: VolumeOptions, new: Given[VolumeOptions], changes: list[str], replaces: list[str]
+) -> Iterator[str]:
+    if replaces:
+        yield (
+            f"because of {', '.join(replaces)} another volume is made; the present {old.where}: "
+            + (
+                f"the replacement {DELETED}"
+                if old.delete_data
+                else "it is kept with its data, which the new one does not have"
+            )
+        )
+    elif "delete_data" in changes and new.options.delete_data:
+        yield (
+            f"delete_data is on from this update on: to destroy or replace the resource then "
+            f"deletes the {new.options.where} with all its data and snapshots"
+        )
+
+
+def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter) -> None:
+    try:
+        client = state.client()
+        live = look_at_volume(client, options.pool, options.volume_name)
+        plan = plan_restore(client, live, options) if live is not None else None
+    except (IncusError, ReconcileError) as error:
+        reporter.warn(f"restore_from: as things are now, this would fail: {error}")
+    else:
+        if plan is not None:
+            reporter.warn(plan.text(options))
+
+
+def _restore(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
+) -> LiveVolume:
+    plan = plan_restore(client, live, options)
+    if plan is not None:
+        return restore(client, live, options, plan, reporter)
+    finish_cut_off(client, live, options, reporter)
+    return live
+
+
+def _new_place(client: IncusClient) -> IncusClient:
+    """The same client for a volume that is to be made: where its members have each their own
+    volumes, only those of the one that it goes to count."""
+    return client if client.target.startswith("@") else client.beside(client.target)
+
+
+def _on_delete(options: VolumeOptions) -> str:
+    return DELETED if options.delete_data else KEPT
+
+
+def _options(inputs: dict[str, Any]) -> VolumeOptions:
+    given = give(VolumeOptions, inputs, find_volume_problems)
+    given.refuse()
+    return given.options
+
+
+def _outputs(inputs: dict[str, Any], live: LiveVolume) -> dict[str, Any]:
+    return {**inputs, **volume_outputs(live), "schema_version": SCHEMA_VERSION}
+
+
+def _id_of(options: VolumeOptions, inputs: dict[str, Any]) -> str:
+    """The resource's id, which the state has in plain text."""
+    parts = {name: getattr(options, name) for name in ("project", "pool", "volume_name")}
+    return "/".join("-" if is_secret((name,), inputs) else value for name, value in parts.items())
+
+
+def _seal(tree: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    return seal_as_given(tree, secret_paths(given), _DERIVED)

@@ -1,0 +1,420 @@
+"""Looks, before anything is made, whether a host has what a runtime needs.
+
+What is looked up belongs to the host or to a project, not to a runtime: it is asked for once, and
+does for all runtimes that are checked in the next half minute.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
+
+from ..incus.client import IncusClient, Server, url
+from ..incus.cluster import Member, list_groups, list_members
+from ..incus.errors import NotFound, Unauthorised
+from ..planner.plan import IncusRuntimePlan
+from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path
+from .location import not_clustered
+from .options import RuntimeOptions
+
+IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
+_KEPT_FOR: Final = 30.0
+"""Seconds for which an answer counts."""
+_AT_ONCE: Final = 1.0
+"""Seconds within which an answer is not asked for again, even if it is bad news."""
+
+Path = tuple[str | int, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the host lacks, and the property that wants it.
+
+    Attributes:
+        path: the property, as ``("incus", "profile")``.
+        reason: what is the matter, and what to do.
+        may_come: whether something else in the program may bring it before it is needed.
+    """
+
+    path: Path
+    reason: str
+    may_come: bool = False
+
+
+@dataclass(slots=True)
+class _Project:
+    config: dict[str, str]
+    usage: dict[str, tuple[float, float]]
+    """Limit and use by resource; only those that have a limit."""
+
+
+@dataclass(slots=True)
+class HostFacts:
+    """What a host has, as far as it was asked for. Thread-safe."""
+
+    client: IncusClient
+    _kept: dict[tuple[str, ...], tuple[float, Any]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def forget(self) -> None:
+        """Asks anew from now on, but for what was asked for just now."""
+        with self._lock:
+            before = time.monotonic() - _AT_ONCE
+            self._kept = {key: found for key, found in self._kept.items() if found[0] > before}
+
+    def server(self) -> Server:
+        """The server itself."""
+        return self.client.server()
+
+    def project(self, name: str) -> "_Project | None":
+        """A project, or None.
+
+        Raises:
+            Unauthorised: this client may not use it.
+        """
+        return self._ask(("project", name), lambda: self._project(name))
+
+    def projects(self) -> list[str]:
+        """The projects that this client may use."""
+        return self._ask(("projects",), lambda: _names(self.client.get_list("/1.0/projects")))
+
+    def profiles(self, project: str) -> dict[str, dict[str, Any]]:
+        """The profiles that a project uses, by name."""
+
+        def ask() -> dict[str, dict[str, Any]]:
+            listed = self.client.in_project(project).get_list("/1.0/profiles", recursion="1")
+            return {str(data["name"]): data for data in listed if isinstance(data, dict)}
+
+        return self._ask(("profiles", project), ask)
+
+    def aliases(self, project: str) -> dict[str, set[str]]:
+        """The image aliases that a project sees, and the instance types they have images for."""
+
+        def ask() -> dict[str, set[str]]:
+            listed = self.client.in_project(project).get_list("/1.0/images/aliases", recursion="1")
+            found: dict[str, set[str]] = {}
+            for data in listed:
+                if isinstance(data, dict):
+                    found.setdefault(str(data.get("name")), set()).add(str(data.get("type")))
+            return found
+
+        return self._ask(("aliases", project), ask)
+
+    def has_pool(self, name: str) -> bool:
+        """Whether there is such a storage pool."""
+
+        # One by one: a restricted certificate may look at each, and not at all of them.
+        def ask() -> bool:
+            try:
+                self.client.get(url("storage-pools", name))
+            except NotFound:
+                return False
+            return True
+
+        return self._ask(("pool", name), ask)
+
+    def members(self) -> list[Member]:
+        """The cluster's members."""
+        return self._ask(("members",), lambda: list_members(self.client))
+
+    def groups(self) -> list[str]:
+        """The cluster's groups."""
+        return self._ask(("groups",), lambda: list_groups(self.client))
+
+    def _project(self, name: str) -> "_Project | None":
+        client = self.client.in_project(name)
+        try:
+            config = client.get(url("projects", name)).data.get("config") or {}
+        except NotFound:
+            return None
+        usage: dict[str, tuple[float, float]] = {}
+        if any(key.startswith("limits.") for key in config):
+            resources = client.get(url("projects", name, "state")).data.get("resources") or {}
+            for resource, state in resources.items():
+                limit = state.get("Limit", -1)
+                if isinstance(limit, int | float) and limit >= 0:
+                    usage[resource] = (limit, state.get("Usage", 0))
+        return _Project(config, usage)
+
+    def _ask(self, key: tuple[str, ...], ask: Callable[[], T]) -> T:
+        # Under the lock: others who want to know the same wait for this answer.
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None or time.monotonic() - found[0] > _KEPT_FOR:
+                try:
+                    answer: Any = ask()
+                except Unauthorised as error:
+                    answer = error
+                found = self._kept[key] = (time.monotonic(), answer)
+        if isinstance(found[1], Unauthorised):
+            raise found[1]
+        answered: T = found[1]
+        return answered
+
+
+def find_problems(
+    facts: HostFacts,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    before: IncusRuntimePlan | None = None,
+) -> list[Finding]:
+    """All that stands between a host and a runtime, as far as it can be told without making it.
+
+    Args:
+        facts: what the host has.
+        plan: the plan.
+        options: the options.
+        before: the plan that an instance has which is there already, and whose share of the
+            project's limits is used already.
+
+    Raises:
+        IncusUnreachable: the host does not answer.
+        IncusError: it cannot be asked.
+    """
+    return [
+        *_server_problems(facts, plan, options),
+        *_target_problems(facts),
+        *_pool_problems(facts, options),
+        *_project_problems(facts, plan, options, before),
+    ]
+
+
+def _server_problems(
+    facts: HostFacts, plan: IncusRuntimePlan, options: RuntimeOptions
+) -> Iterator[Finding]:
+    server = facts.server()
+    where = f"the server at {facts.client.host} (Incus {server.version})"
+    if options.instance_type not in server.instance_types:
+        able = ", ".join(sorted(server.instance_types)) or "nothing"
+        why = (
+            "it has no QEMU or no KVM: see `incus info` there, under `warnings` too"
+            if options.instance_type == "virtual-machine"
+            else "it has no LXC"
+        )
+        yield Finding(
+            ("instance_type",),
+            f"{where} runs no {options.instance_type} ({why}); it runs: {able}",
+        )
+    policy = plan.policies.restart_policy
+    if policy != "never" and not server.has(AUTORESTART_EXTENSION):
+        yield Finding(
+            ("policies", "restart_policy"),
+            f"{where} is too old for {policy} (API extension {AUTORESTART_EXTENSION}); upgrade "
+            "it, or use `never`",
+        )
+    if options.instance_type == "virtual-machine" and not server.has(IO_BUS_EXTENSION):
+        for index, mount in enumerate(plan.mounts):
+            if mount.io_bus:
+                yield Finding(
+                    ("mounts", index, "mode"),
+                    f"{where} is too old for read-only mounts in virtual machines, which need "
+                    f"io.bus={mount.io_bus} (API extension {IO_BUS_EXTENSION}); upgrade it",
+                )
+
+
+def _target_problems(facts: HostFacts) -> Iterator[Finding]:
+    target = facts.client.target
+    if not target:
+        return
+    if not facts.server().clustered:
+        yield Finding((), not_clustered(facts.client))
+        return
+    try:
+        if target.startswith("@"):
+            group = target[1:]
+            if group not in (known := facts.groups()):
+                yield Finding(
+                    (),
+                    f"cluster_group {group!r} does not exist at {facts.client.host}"
+                    + _instead(group, known),
+                )
+            elif not any(member.takes(group) for member in facts.members()):
+                yield Finding(
+                    (), f"cluster_group {group!r}: no member of it is online and takes instances"
+                )
+            return
+        members = {member.name: member for member in facts.members()}
+    except Unauthorised:
+        return  # A restricted certificate may place instances, and not look at the cluster.
+    if target not in members:
+        yield Finding(
+            (),
+            f"target {target!r} is no member of the cluster at {facts.client.host}"
+            + _instead(target, members),
+        )
+    elif not members[target].online:
+        member = members[target]
+        yield Finding(
+            (),
+            f"target {target!r} is {member.status} ({member.message}); bring it back, or name "
+            "another",
+        )
+
+
+def _pool_problems(facts: HostFacts, options: RuntimeOptions) -> Iterator[Finding]:
+    pool = options.storage_pool
+    if pool is None:
+        return
+    try:
+        there = facts.has_pool(pool)
+    except Unauthorised:
+        return  # It may be used all the same.
+    if not there:
+        yield Finding(
+            ("storage_pool",),
+            f"there is no storage pool {pool} at {facts.client.host}; see `incus storage list`",
+            may_come=True,
+        )
+
+
+def _project_problems(
+    facts: HostFacts,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    before: IncusRuntimePlan | None,
+) -> Iterator[Finding]:
+    name, host = plan.incus.project, facts.client.host
+    where: Path = ("incus", "project")
+    try:
+        project = facts.project(name)
+    except Unauthorised as error:
+        allowed = ", ".join(facts.projects()) or "none"
+        shown = facts.client.transport.client_fingerprint[:12]
+        who = f"the client certificate {shown}" if shown else "this user"
+        yield Finding(
+            where,
+            f"{who} may not use the project {name} at {host} ({error.reason}); it may use: "
+            f"{allowed}. Have it allowed there (`incus config trust edit {shown}`), or name "
+            "another project",
+        )
+        return
+    if project is None:
+        yield Finding(
+            where,
+            f"there is no project {name} at {host}" + _instead(name, facts.projects()),
+            may_come=True,
+        )
+        return
+    profiles = facts.profiles(name)
+    yield from _profile_problems(plan, options, profiles, host)
+    yield from _image_problems(plan, options, facts.aliases(name), host)
+    yield from _restrictions(plan, project)
+    yield from _limit_problems(plan, options, project, profiles, before)
+
+
+def _profile_problems(
+    plan: IncusRuntimePlan, options: RuntimeOptions, profiles: Iterable[str], host: str
+) -> Iterator[Finding]:
+    wanted: list[tuple[Path, str]] = [(("incus", "profile"), plan.incus.profile)]
+    wanted += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
+    for where, name in wanted:
+        if name not in profiles:
+            yield Finding(
+                where,
+                f"there is no profile {name} in project {plan.incus.project} at {host}"
+                + _instead(name, profiles),
+                may_come=True,
+            )
+
+
+def _image_problems(
+    plan: IncusRuntimePlan, options: RuntimeOptions, aliases: dict[str, set[str]], host: str
+) -> Iterator[Finding]:
+    alias, project = plan.incus.image_alias, plan.incus.project
+    where: Path = ("incus", "image_alias")
+    if alias not in aliases:
+        yield Finding(
+            where,
+            f"there is no image with the alias {alias} in project {project} at {host}"
+            + _instead(alias, aliases),
+            may_come=True,
+        )
+    elif options.instance_type not in aliases[alias]:
+        yield Finding(
+            where,
+            f"the image {alias} in project {project} at {host} is for "
+            f"{', '.join(sorted(aliases[alias]))}, and instance_type is {options.instance_type}",
+            may_come=True,
+        )
+
+
+def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding]:
+    """Incus doc/reference/projects.md: `managed` is what `restricted` alone comes to."""
+    disks = project.config.get("restricted.devices.disk", "managed")
+    if project.config.get("restricted") != "true" or disks == "allow":
+        return
+    for index, mount in enumerate(plan.mounts):
+        if disks == "block" or is_host_path(mount.source):
+            what = "host paths" if disks == "managed" else "disks"
+            yield Finding(
+                ("mounts", index, "source"),
+                f"the project {plan.incus.project} is restricted and lets no {what} be mounted "
+                f"(restricted.devices.disk is {disks})",
+            )
+
+
+def _limit_problems(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    project: _Project,
+    profiles: dict[str, dict[str, Any]],
+    before: IncusRuntimePlan | None,
+) -> Iterator[Finding]:
+    name = plan.incus.project
+    by_profile: dict[str, str] = {}
+    for profile in desired_profiles(plan, options):
+        by_profile.update((profiles.get(profile) or {}).get("config") or {})
+    wanted = (
+        ("memory", "memory_mib", "limits.memory", 2**20, "MiB"),
+        ("cpu", "vcpu_count", "limits.cpu", 1, "CPUs"),
+    )
+    for resource, attribute, key, unit, unit_name in wanted:
+        if resource not in project.usage:
+            continue
+        limit, used = project.usage[resource]
+        value = getattr(plan.resources, attribute)
+        if value is None:
+            if key not in by_profile:
+                yield Finding(
+                    ("resources", attribute),
+                    f"is not set, nor by a profile ({key}); the project {name} limits it to "
+                    f"{limit / unit:g} {unit_name} in all, and then each instance has to say",
+                )
+            continue
+        present = getattr(before.resources, attribute) if before else None
+        left = (limit - used) / unit + (present or 0)
+        if value > left:
+            yield Finding(
+                ("resources", attribute),
+                f"is {value} {unit_name}, and the project {name} has {max(left, 0):g} of its "
+                f"{limit / unit:g} left; ask for less, or raise its {key}",
+            )
+    if before is not None:
+        return
+    kind = "virtual-machines" if options.instance_type == "virtual-machine" else "containers"
+    for resource in ("instances", kind):
+        limit, used = project.usage.get(resource, (0, -1))
+        if used >= limit:
+            yield Finding(
+                ("incus", "project"),
+                f"the project {name} has {used:g} {resource.replace('-', ' ')}, as many as its "
+                f"limits.{resource} allows; raise it, or remove one",
+            )
+
+
+def _instead(name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    if close := get_close_matches(name, known, n=1):
+        return f"; did you mean {close[0]}?"
+    if not known:
+        return "; there is none at all"
+    listed = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
+    return f"; there: {listed}"
+
+
+def _names(paths: Iterable[Any]) -> list[str]:
+    return [unquote(str(path).partition("?")[0].rpartition("/")[2]) for path in paths]

@@ -1,0 +1,325 @@
+"""Makes, changes and removes the snapshot of a `VolumeSnapshot`.
+
+Incus takes no config with a snapshot: a snapshot copies its volume's. So the mark that says whose a
+snapshot is is set on the volume just before, and taken off it after; the copy stays.
+"""
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import (
+    AlreadyExists,
+    IncusError,
+    IncusUnreachable,
+    NotFound,
+    OperationFailed,
+    OperationLost,
+    PreconditionFailed,
+    UnexpectedResponse,
+)
+from ..incus.operations import operations_at
+from ..incus.storage import (
+    NEVER,
+    create_snapshot,
+    delete_snapshot,
+    get_snapshot,
+    patch_snapshot,
+    patch_volume,
+    snapshot_url,
+)
+from .errors import SnapshotExists, VolumeGone
+from .options import MARK_PREFIX
+from .reporter import Progress, Reporter
+from .volume import LiveVolume, look_at_volume, once_more_if_changed
+from .volume_options import SnapshotOptions, instant
+
+SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
+"""Followed by a snapshot's name: the URN of the resource that makes it."""
+
+_APPEARS_WITHIN: Final = 3.0
+"""Seconds for which a snapshot is looked for whose making got no answer."""
+
+_marking = threading.Lock()
+"""The server compares ETags and writes in two steps, so that two writes at once lose one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSnapshot:
+    """A snapshot of a custom volume as the server shows it."""
+
+    name: str
+    description: str
+    expires_at: datetime | None
+    """None where it never expires."""
+    expires_text: str
+    created_at: str
+    config: dict[str, str]
+    etag: str
+
+    @property
+    def owner(self) -> str:
+        """The URN of the resource that made it; empty where none did."""
+        return self.config.get(SNAPSHOT_OWNER_PREFIX + self.name, "")
+
+
+def look_at_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> LiveSnapshot | None:
+    """The snapshot as it is now, or None."""
+    entity = get_snapshot(client, pool, volume, name)
+    if entity is None:
+        return None
+    data = entity.data
+    expires = str(data.get("expires_at") or NEVER)
+    expiry = instant(expires)
+    return LiveSnapshot(
+        name=name,
+        description=str(data.get("description") or ""),
+        expires_at=None if expiry == instant(NEVER) else expiry,
+        expires_text="never" if expiry == instant(NEVER) else expires,
+        created_at=str(data.get("created_at") or ""),
+        config={str(key): str(value) for key, value in (data.get("config") or {}).items()},
+        etag=entity.etag,
+    )
+
+
+def make_snapshot(
+    client: IncusClient, options: SnapshotOptions, reporter: Reporter
+) -> LiveSnapshot:
+    """Takes the snapshot, or takes up the one that an earlier attempt of this resource made.
+
+    Raises:
+        VolumeGone: there is no such volume.
+        SnapshotExists: there is such a snapshot, and it is another's.
+        IncusError: it could not be taken.
+    """
+    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    live = look_at_snapshot(client, pool, volume, name)
+    if live is None:
+        live = _take(client, options, reporter)
+    elif not options.owner or live.owner != options.owner:
+        raise _another(client, options, live)
+    else:
+        _await_operations(client, options, reporter)
+        reporter.info(f"took up the {options.where} (made {live.created_at})")
+    return change_snapshot(client, options, created_at=live.created_at)
+
+
+def change_snapshot(
+    client: IncusClient, options: SnapshotOptions, *, created_at: str
+) -> LiveSnapshot:
+    """Sets description and expiry, where they are given and differ.
+
+    Raises:
+        VolumeGone: the snapshot is gone.
+        SnapshotExists: another one has taken its place.
+    """
+    for last in (False, True):
+        live = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+        if live is None:
+            raise VolumeGone(f"there is no {options.where} at {client.host} any more")
+        if created_at and live.created_at != created_at:
+            raise _another(client, options, live)
+        if not differs(live, options):
+            break
+        expires = options.expires_at or live.expires_text
+        try:
+            patch_snapshot(
+                client,
+                options.pool,
+                options.volume_name,
+                options.snapshot_name,
+                description=(
+                    live.description if options.description is None else options.description
+                ),
+                expires_at=NEVER if expires == "never" else expires,
+                etag=live.etag,
+            )
+        except PreconditionFailed:
+            if last:
+                raise
+    found = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+    if found is None:
+        raise VolumeGone(f"the {options.where} vanished while it was being changed")
+    return found
+
+
+def differs(live: LiveSnapshot, options: SnapshotOptions) -> bool:
+    """Whether the snapshot's description or expiry is not what the options say."""
+    if options.description is not None and live.description != options.description:
+        return True
+    return options.expires_at is not None and not same_instant(
+        options.expires_at, live.expires_text
+    )
+
+
+def same_instant(one: str, other: str) -> bool:
+    """Whether two texts name one point in time, whatever the offset."""
+    return instant(one) == instant(other)
+
+
+def remove_snapshot(
+    client: IncusClient, options: SnapshotOptions, reporter: Reporter, *, created_at: str
+) -> None:
+    """Removes the snapshot. One that is gone is done, and another one in its place stays.
+
+    Raises:
+        IncusError: it could not be removed.
+    """
+    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    live = look_at_snapshot(client, pool, volume, name)
+    if live is None:
+        return
+    if live.created_at != created_at:
+        reporter.warn(
+            f"the {options.where} is not the one that this resource made, and is left alone"
+        )
+        return
+    progress = Progress(reporter, f"removing the {options.where}")
+    try:
+        delete_snapshot(
+            client,
+            pool,
+            volume,
+            name,
+            timeout=options.timeouts.delete,
+            on_progress=progress.operation,
+        )
+    except NotFound:
+        return
+    except (OperationFailed, OperationLost, IncusUnreachable, UnexpectedResponse):
+        if look_at_snapshot(client, pool, volume, name) is not None:
+            raise
+
+
+def take_snapshot(
+    client: IncusClient,
+    options: SnapshotOptions,
+    expires_at: str | None,
+    reporter: Reporter,
+) -> LiveSnapshot:
+    """Takes a snapshot that is known to be missing.
+
+    Raises:
+        AlreadyExists: somebody took one of that name first.
+        IncusError: it could not be taken.
+    """
+    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    progress = Progress(reporter, f"taking the {options.where}")
+    try:
+        operation = create_snapshot(client, pool, volume, name, expires_at)
+        client.wait(
+            operation,
+            timeout=options.timeouts.create,
+            what=f"taking the {options.where}",
+            progress=progress.operation,
+        )
+    except OperationFailed as error:
+        # Two at once: the loser's operation fails with the text of the server's database.
+        if "unique constraint failed" not in error.reason.lower():
+            raise
+        raise AlreadyExists(str(error), status=409, reason=error.reason) from error
+    except (IncusUnreachable, OperationLost, UnexpectedResponse) as error:
+        # The answer is lost, not the snapshot: wait for it, and look.
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        deadline = time.monotonic() + _APPEARS_WITHIN
+        while look_at_snapshot(client, pool, volume, name) is None:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        _await_operations(client, options, reporter)
+        if look_at_snapshot(client, pool, volume, name) is None:
+            raise
+    live = look_at_snapshot(client, pool, volume, name)
+    if live is None:
+        raise VolumeGone(f"the {options.where} was taken, and is gone again: somebody removed it")
+    return live
+
+
+def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> LiveSnapshot:
+    volume = look_at_volume(client, options.pool, options.volume_name)
+    if volume is None:
+        raise VolumeGone(
+            f"there is no volume {options.volume_name} in pool {options.pool} (project "
+            f"{options.project}) at {client.host} to take a snapshot of; make it first"
+        )
+    _mark(client, volume, options)
+    try:
+        expires = NEVER if options.expires_at == "never" else options.expires_at
+        live = take_snapshot(client, options, expires, reporter)
+    except AlreadyExists:
+        found = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+        # With our mark it was taken after we set that: it is ours, whoever asked first.
+        if found is None:
+            raise
+        if not options.owner or found.owner != options.owner:
+            raise _another(client, options, found) from None
+        live = found
+    finally:
+        # A mark that stays is no harm: it says only who was about to take a snapshot.
+        with suppress(IncusError, VolumeGone):
+            _unmark(client, options)
+    if options.owner and live.owner not in ("", options.owner):
+        # Somebody else set a mark between ours and the snapshot, and takes it for theirs.
+        raise _another(client, options, live)
+    return live
+
+
+def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
+    if options.owner:
+        with _marking:
+            _set_mark(client, volume, options, options.owner)
+
+
+def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
+    if not options.owner:
+        return
+    with _marking:
+        volume = look_at_volume(client, options.pool, options.volume_name)
+        key = SNAPSHOT_OWNER_PREFIX + options.snapshot_name
+        if volume is not None and volume.config.get(key) == options.owner:
+            _set_mark(client, volume, options, "")
+
+
+def _set_mark(
+    client: IncusClient, volume: LiveVolume, options: SnapshotOptions, value: str
+) -> None:
+    def send(now: LiveVolume) -> None:
+        patch_volume(
+            client,
+            now.pool,
+            now.name,
+            description=now.description,
+            config={SNAPSHOT_OWNER_PREFIX + options.snapshot_name: value},
+            etag=now.etag,
+        )
+
+    once_more_if_changed(client, volume, send)
+
+
+def _await_operations(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> None:
+    """Waits for what is going on at a snapshot: it is listed before its contents are complete."""
+    path = snapshot_url(options.pool, options.volume_name, options.snapshot_name)
+    progress = Progress(reporter, f"taking the {options.where}")
+    for operation in operations_at(client, path):
+        with suppress(OperationLost):
+            client.wait(
+                operation,
+                timeout=options.timeouts.create,
+                what=f"taking the {options.where}",
+                progress=progress.operation,
+            )
+
+
+def _another(client: IncusClient, options: SnapshotOptions, live: LiveSnapshot) -> SnapshotExists:
+    owner = f"taken by {live.owner}" if live.owner else "not taken by this resource"
+    return SnapshotExists(
+        f"the {options.where} exists at {client.host} (made {live.created_at}, {owner}); nothing "
+        "of it was touched. Choose another snapshot_name, or remove it: `incus storage volume "
+        f"snapshot delete --project {options.project} {options.pool} {options.volume_name} "
+        f"{options.snapshot_name}`"
+    )

@@ -1,0 +1,470 @@
+"""Makes, takes up, changes and removes the custom volume of a `PersistentVolume`."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ..incus.client import IncusClient
+from ..incus.errors import (
+    AlreadyExists,
+    BadRequest,
+    IncusApiError,
+    IncusUnreachable,
+    NotFound,
+    PreconditionFailed,
+    UnexpectedResponse,
+)
+from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
+from .desired import ATTEMPT_KEY, LABEL_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
+from .errors import (
+    ForeignVolume,
+    SnapshotMissing,
+    VolumeExists,
+    VolumeGone,
+    VolumeInUse,
+    VolumeRefused,
+)
+from .options import MARK_PREFIX
+from .reporter import Reporter
+from .volume_options import SIZE_KEY, VolumeOptions, same_size, shrink_reason, shrinks
+
+RESTORED_KEY: Final = MARK_PREFIX + "restored"
+"""The name of the snapshot that was restored last; set by the very request that restores it, so
+that a restore whose reply was lost is known to be done."""
+SAFETY_KEY: Final = MARK_PREFIX + "safety_snapshot"
+"""The name of the snapshot that was taken before that."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveVolume:
+    """A custom volume as the server shows it."""
+
+    name: str
+    pool: str
+    project: str
+    """The project that it was looked up in; where that has no volumes of its own, it is in
+    ``default``."""
+    content_type: str
+    description: str
+    config: dict[str, str]
+    location: str
+    created_at: str
+    used_by: tuple[str, ...]
+    """URLs, as ``/1.0/instances/x?project=p``. Instances that have it from a profile are not
+    among them; the profile is."""
+    etag: str
+
+    @property
+    def owner(self) -> str:
+        """The URN of the resource that it is marked as."""
+        return self.config.get(OWNER_KEY, "")
+
+    @property
+    def restored(self) -> str:
+        """The snapshot that was restored last; empty without one."""
+        return self.config.get(RESTORED_KEY, "")
+
+    @property
+    def safety_snapshot(self) -> str:
+        """The snapshot that was taken before the last restore; empty without one."""
+        return self.config.get(SAFETY_KEY, "")
+
+
+def look_at_volume(client: IncusClient, pool: str, name: str) -> LiveVolume | None:
+    """The volume as it is now, or None."""
+    entity = get_volume(client, pool, name)
+    if entity is None:
+        return None
+    data = entity.data
+    return LiveVolume(
+        name=name,
+        pool=pool,
+        project=client.project,
+        content_type=str(data.get("content_type", "")),
+        description=str(data.get("description") or ""),
+        config={str(key): str(value) for key, value in (data.get("config") or {}).items()},
+        location=str(data.get("location") or ""),
+        created_at=str(data.get("created_at") or ""),
+        used_by=tuple(str(user) for user in data.get("used_by") or ()),
+        etag=entity.etag,
+    )
+
+
+@dataclass(slots=True)
+class VolumeChanges:
+    """What differs, in the server's terms."""
+
+    config: dict[str, str] = field(default_factory=dict)
+    """Keys to set; an empty value unsets."""
+    description: str | None = None
+    kept: list[str] = field(default_factory=list)
+    """Keys that are no longer ours to set and were changed by somebody else, so that they stay."""
+
+    def __bool__(self) -> bool:
+        return bool(self.config) or self.description is not None
+
+
+def find_volume_changes(
+    live: LiveVolume, options: VolumeOptions, previous: VolumeOptions | None
+) -> VolumeChanges:
+    """The smallest set of changes that makes `live` what the options say.
+
+    Keys that neither the options name now nor the previous ones named are left alone. A size that
+    is no longer given is one that is no longer looked after, and stays.
+    """
+    desired = options.desired_config()
+    before = previous.desired_config() if previous else {}
+    changes = VolumeChanges()
+    for key, value in desired.items():
+        seen = live.config.get(key)
+        if not (same_size(seen, value) if key == SIZE_KEY else seen == value):
+            changes.config[key] = value
+    for key, seen in live.config.items():
+        if key in desired or key == SIZE_KEY:
+            continue
+        if key.startswith(LABEL_PREFIX):
+            changes.config[key] = ""
+        elif key in before and not key.startswith(MARK_PREFIX):
+            if before[key] == seen:
+                changes.config[key] = ""
+            else:
+                changes.kept.append(key)
+    if options.restore_from is None:
+        # A snapshot that is named again later is then restored again.
+        changes.config.update({key: "" for key in (RESTORED_KEY, SAFETY_KEY) if key in live.config})
+    if live.description != options.description:
+        changes.description = options.description
+    return changes
+
+
+def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter) -> LiveVolume:
+    """Makes the volume, or takes up the one that is there; everything but a restore.
+
+    A volume is taken up where its marks say that it is this resource's: one that was kept when the
+    resource was deleted, or whose making got no answer. One without marks is, with `adopt`.
+
+    Raises:
+        VolumeExists: there is one without marks, and `adopt` is off.
+        ForeignVolume: there is one that is another's.
+        VolumeRefused: the one that is there cannot become what is asked for.
+        SnapshotMissing: `restore_from` is given, and there is no volume yet.
+        IncusError: it could not be made.
+    """
+    live = look_at_volume(client, options.pool, options.volume_name)
+    if live is not None:
+        return _take_up(client, live, options, reporter)
+    if options.restore_from is not None:
+        raise SnapshotMissing(
+            f"restore_from is {options.restore_from}, and there is no {options.where} yet, let "
+            "alone a snapshot of it; nothing was made. Leave restore_from out for now"
+        )
+    attempt = secrets.token_hex(8)
+    try:
+        create_volume(
+            client,
+            options.pool,
+            options.volume_name,
+            description=options.description,
+            config={**options.desired_config(), ATTEMPT_KEY: attempt},
+            content_type=options.content_type,
+        )
+    except AlreadyExists:
+        live = look_at_volume(client, options.pool, options.volume_name)
+        if live is None:
+            raise
+        if options.owner and live.owner == options.owner:
+            return _take_up(client, live, options, reporter)
+        raise _not_ours(client, live, "was made by somebody else at this very moment") from None
+    except (IncusUnreachable, UnexpectedResponse) as error:
+        # The answer is lost, not the volume: look whether ours is there.
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        live = look_at_volume(client, options.pool, options.volume_name)
+        if live is None or live.config.get(ATTEMPT_KEY) != attempt:
+            raise
+    return _there(client, options)
+
+
+def refuse_to_take(client: IncusClient, live: LiveVolume, options: VolumeOptions) -> None:
+    """Raises where an existing volume is not to be this resource's, or cannot be.
+
+    Raises:
+        VolumeExists: it has no marks, and `adopt` is off.
+        ForeignVolume: it is another's.
+        VolumeRefused: it cannot become what is asked for.
+    """
+    ours = _is_marked_ours(live, options)
+    if not ours and (live.owner or live.config.get(RUNTIME_ID_KEY)):
+        raise _not_ours(client, live, "holds the data of another")
+    if not ours and not options.adopt:
+        raise VolumeExists(
+            f"the {options.where} exists at {client.host} and is not marked as anybody's (made "
+            f"{live.created_at}, used by {users_text(live.used_by) or 'nothing'}); nothing of it "
+            "was touched. Set adopt=True to take it over with its data, or choose another "
+            "volume_name"
+        )
+    problems = []
+    if live.content_type != options.content_type:
+        problems.append(
+            f"its content type is {live.content_type}, not {options.content_type}, and cannot be "
+            "changed"
+        )
+    size = live.config.get(SIZE_KEY)
+    if size and options.size and shrinks(size, options.size):
+        problems.append(f"size: {shrink_reason(size, options.size)}")
+    if problems:
+        raise VolumeRefused(
+            f"the {options.where} exists and cannot be taken "
+            f"{'up again' if ours else 'over'}: {'; '.join(problems)}. Nothing of it was touched"
+        )
+
+
+def change_volume(
+    client: IncusClient,
+    options: VolumeOptions,
+    previous: VolumeOptions,
+    reporter: Reporter,
+    *,
+    created_at: str,
+) -> LiveVolume:
+    """Changes the volume in place; everything but a restore.
+
+    Args:
+        client: a client in the volume's project.
+        options: what it is to be.
+        previous: what it was made to be, or seen to be, before.
+        reporter: takes warnings.
+        created_at: when it was made, as of its last look.
+
+    Raises:
+        VolumeGone: there is no such volume any more.
+        ForeignVolume: it is marked as another's by now.
+        VolumeRefused: it would shrink.
+        IncusError: the server does not take the change; settings that it took stay.
+    """
+    live = look_at_ours(client, options, previous.owner, created_at)
+    return _settle(client, live, options, previous, reporter)
+
+
+def look_at_ours(
+    client: IncusClient, options: VolumeOptions, owner_before: str, created_at: str
+) -> LiveVolume:
+    """The volume, which has to be there and this resource's.
+
+    Raises:
+        VolumeGone: it is not there.
+        ForeignVolume: it is another's.
+    """
+    live = look_at_volume(client, options.pool, options.volume_name)
+    if live is None:
+        raise VolumeGone(
+            f"there is no {options.where} at {client.host} any more; run `pulumi refresh`, and "
+            "`pulumi up` makes it anew, empty"
+        )
+    if not is_ours(live, (options.owner, owner_before), created_at):
+        raise _not_ours(client, live, "is no longer this resource's")
+    return live
+
+
+def is_ours(live: LiveVolume, owners: tuple[str, ...], created_at: str) -> bool:
+    """Whether a live volume is the one that a resource made or took over.
+
+    Its mark says so; where somebody took all marks away, the time of its making does.
+    """
+    if live.owner or live.config.get(RUNTIME_ID_KEY):
+        return bool(live.owner) and live.owner in owners
+    return live.created_at == created_at
+
+
+def remove_volume(
+    client: IncusClient, options: VolumeOptions, reporter: Reporter, *, created_at: str
+) -> None:
+    """Deletes the volume, with its data and snapshots, where `delete_data` says so; else says that
+    it is kept, and how to go on.
+
+    Raises:
+        VolumeInUse: something uses it.
+        IncusError: it could not be deleted.
+    """
+    live = look_at_volume(client, options.pool, options.volume_name)
+    if live is None:
+        return
+    if not is_ours(live, (options.owner,), created_at):
+        reporter.warn(f"the {options.where} is no longer this resource's, and is left alone")
+        return
+    if not options.delete_data:
+        owner = f" {options.owner}" if options.owner else ""
+        reporter.warn(
+            f"the {options.where} is kept with its data, since delete_data is off. It is taken up "
+            f"again by the same resource{owner}. To delete it and its data: `incus storage volume "
+            f"delete --project {options.project} {options.pool} {options.volume_name}`"
+        )
+        return
+    if live.used_by:
+        raise _in_use(options, live)
+    try:
+        delete_volume(client, live.pool, live.name, timeout=options.timeouts.delete)
+    except NotFound:
+        return
+    except BadRequest as error:
+        live = look_at_volume(client, options.pool, options.volume_name)
+        if live is None:
+            return
+        if live.used_by or "in use" in error.reason.lower():
+            raise _in_use(options, live) from error
+        raise
+    except (IncusUnreachable, UnexpectedResponse):
+        if look_at_volume(client, options.pool, options.volume_name) is not None:
+            raise
+    reporter.info(f"deleted the {options.where} with its data (delete_data)")
+
+
+def once_more_if_changed(
+    client: IncusClient, live: LiveVolume, send: Callable[[LiveVolume], None]
+) -> None:
+    """Sends a change, and once more where somebody else changed the volume meanwhile.
+
+    Raises:
+        PreconditionFailed: it was changed again.
+        VolumeGone: it is gone.
+    """
+    try:
+        send(live)
+    except PreconditionFailed:
+        again = look_at_volume(client, live.pool, live.name)
+        if again is None:
+            raise VolumeGone(
+                f"volume {live.name} in pool {live.pool} vanished while it was being changed"
+            ) from None
+        send(again)
+
+
+def users_text(used_by: tuple[str, ...]) -> str:
+    """Who uses a volume, for people: ``instance x (project p), profile y (project p)``."""
+    return ", ".join(f"{kind} {name} (project {project})" for kind, name, project in users(used_by))
+
+
+def users(used_by: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Kind, name and project of what uses a volume; the kind is ``instance``, ``profile``, ..."""
+    found = []
+    for user in used_by:
+        parts = urlsplit(user)
+        steps = [unquote(step) for step in parts.path.split("/") if step]
+        kind = steps[1].removesuffix("s") if len(steps) > 2 else "Incus itself"
+        project = parse_qs(parts.query).get("project", ["default"])[0]
+        found.append((kind, steps[2] if len(steps) > 2 else parts.fragment, project))
+    return found
+
+
+def _take_up(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
+) -> LiveVolume:
+    refuse_to_take(client, live, options)
+    ours = _is_marked_ours(live, options)
+    live = _settle(client, live, options, None, reporter)
+    reporter.info(
+        f"took {'up again' if ours else 'over'} the {options.where}, with the data in it "
+        f"(made {live.created_at})"
+    )
+    return live
+
+
+def _is_marked_ours(live: LiveVolume, options: VolumeOptions) -> bool:
+    return bool(options.owner) and live.owner == options.owner
+
+
+def _settle(
+    client: IncusClient,
+    live: LiveVolume,
+    options: VolumeOptions,
+    previous: VolumeOptions | None,
+    reporter: Reporter,
+) -> LiveVolume:
+    size = live.config.get(SIZE_KEY)
+    if size and options.size and shrinks(size, options.size):
+        raise VolumeRefused(f"{options.where}: size {shrink_reason(size, options.size)}")
+    changes = find_volume_changes(live, options, previous)
+    if changes.kept:
+        reporter.warn(
+            f"{options.where}: left as it is, since somebody changed it: {', '.join(changes.kept)}"
+        )
+    if not changes:
+        return live
+
+    def send(now: LiveVolume) -> None:
+        wanted = find_volume_changes(now, options, previous)
+        patch_volume(
+            client,
+            now.pool,
+            now.name,
+            description=options.description,
+            config=wanted.config,
+            etag=now.etag,
+        )
+
+    try:
+        once_more_if_changed(client, live, send)
+    except IncusApiError as error:
+        if SIZE_KEY in changes.config and "in use" in error.reason.lower():
+            raise VolumeRefused(
+                f"the {options.where} cannot grow while it is used by {users_text(live.used_by)} "
+                f"({error.reason}): stop what uses it, and run `pulumi up` again"
+            ) from error
+        if SIZE_KEY in changes.config and "shrunk" in error.reason.lower():
+            # Its config had no size, so that only the server could tell.
+            raise VolumeRefused(
+                f"{options.where}: size {options.size} is smaller than the volume, which was made "
+                f"without a size of its own ({error.reason}); set a larger one, or none"
+            ) from error
+        raise
+    except (IncusUnreachable, UnexpectedResponse) as error:
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        if find_volume_changes(_there(client, options), options, previous):
+            raise
+    return _there(client, options)
+
+
+def _there(client: IncusClient, options: VolumeOptions) -> LiveVolume:
+    live = look_at_volume(client, options.pool, options.volume_name)
+    if live is None:
+        raise VolumeGone(f"the {options.where} was there, and is gone again: somebody removed it")
+    return live
+
+
+def _not_ours(client: IncusClient, live: LiveVolume, what: str) -> ForeignVolume:
+    marks = {key: live.config[key] for key in (OWNER_KEY, RUNTIME_ID_KEY) if key in live.config}
+    whose = [f"resource {marks[OWNER_KEY]}"] if OWNER_KEY in marks else []
+    whose += [f"runtime id {marks[RUNTIME_ID_KEY]}"] if RUNTIME_ID_KEY in marks else []
+    unset = " and ".join(
+        f"`incus storage volume unset --project {live.project} {live.pool} {live.name} {key}`"
+        for key in marks
+    )
+    return ForeignVolume(
+        f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
+        f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
+        "Choose another volume_name"
+        + (f"; or, to take its data over, remove its marks with {unset}, and set adopt=True")
+        * bool(marks)
+    )
+
+
+def _in_use(options: VolumeOptions, live: LiveVolume) -> VolumeInUse:
+    return VolumeInUse(
+        f"the {options.where} cannot be deleted: it is used by "
+        f"{users_text(live.used_by) or 'something'}; nothing of it was touched. Detach it there, "
+        "or delete what uses it first, and run the same command again"
+    )
+
+
+def volume_outputs(live: LiveVolume) -> dict[str, Any]:
+    """What a `PersistentVolume` shows beyond what it was asked to be."""
+    return {
+        "location": live.location,
+        "created_at": live.created_at,
+        # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
+        "restored_from": live.restored,
+        "safety_snapshot": live.safety_snapshot,
+    }

@@ -1,0 +1,168 @@
+"""`IncusHost`: an Incus server that runtimes go to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+import pulumi
+
+_SECRET = ("key", "trust_token")
+_NAMING = ("socket", "url", "remote", "trust_token")
+_CONNECTION = (
+    "certificate",
+    "key",
+    "server_certificate",
+    "server_fingerprint",
+    "verify",
+    "insecure",
+    "connect_timeout",
+    "reply_timeout",
+)
+_OWN = ("project", "storage_pool", "target", "cluster_group", "preflight")
+
+PreflightName = Literal["auto", "required", "off"]
+
+
+class HostTimeouts(TypedDict, total=False):
+    """Seconds to wait for a connection (10), and for an answer to a request (60)."""
+
+    connect: pulumi.Input[float]
+    reply: pulumi.Input[float]
+
+
+class IncusHost(pulumi.ProviderResource):
+    """An Incus server, or a cluster of them, as a Pulumi provider.
+
+    ```python
+    prod = IncusHost("prod", url="https://incus.example:8443", certificate="client.crt",
+                     key="client.key", server_fingerprint="57bb0ff4...")
+    IncusRuntime("box", ..., opts=pulumi.ResourceOptions(provider=prod))
+    ```
+
+    Where an argument that names the host is absent, the stack config does (`pika:url`,
+    `pika:remote`, ... with the names of these arguments), then the environment (INCUS_REMOTE,
+    INCUS_SOCKET, INCUS_DIR), then the usual sockets. A changed url, certificate or key changes how
+    the host is reached and nothing of what is on it.
+    """
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        socket: pulumi.Input[str] | None = None,
+        url: pulumi.Input[str] | Sequence[pulumi.Input[str]] | None = None,
+        remote: pulumi.Input[str] | None = None,
+        certificate: pulumi.Input[str] | None = None,
+        key: pulumi.Input[str] | None = None,
+        server_certificate: pulumi.Input[str] | None = None,
+        server_fingerprint: pulumi.Input[str] | None = None,
+        trust_token: pulumi.Input[str] | None = None,
+        verify: pulumi.Input[str] | Literal[True] | None = None,
+        insecure: pulumi.Input[bool] = False,
+        project: pulumi.Input[str] | None = None,
+        storage_pool: pulumi.Input[str] | None = None,
+        target: pulumi.Input[str] | None = None,
+        cluster_group: pulumi.Input[str] | None = None,
+        timeouts: HostTimeouts | None = None,
+        preflight: pulumi.Input[PreflightName] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declares a host. Nothing is sent to it by that.
+
+        Args:
+            resource_name: its name in the stack.
+            socket: the unix socket of a daemon on this machine.
+            url: `https://host:port` (8443 where no port is named), or several of the same cluster,
+                of which one that answers is used.
+            remote: a remote of your own `incus` client (`incus remote list`), with its addresses,
+                its project, the server's certificate and your client certificate.
+            certificate: the client certificate, as PEM or as the path of a file. A path keeps it
+                out of the stack's state.
+            key: its private key, likewise; a secret. With a path as `certificate`, by default the
+                file beside it that ends in `.key`.
+            server_certificate: the server's own certificate, PEM or path: that one and no other.
+            server_fingerprint: the same by its SHA-256 (`certificate_fingerprint` in `incus info`).
+            trust_token: what `incus config trust add NAME` on the server shows; a secret. With it
+                a certificate is made at the first `up`, kept in `~/.config/pulumi_pika` and added
+                to the server. It also names the server's addresses and fingerprint. It may stay in
+                the program once it is used up.
+            verify: the CA that has signed the server's certificate, PEM or path. Where nothing is
+                pinned, the system's CAs count, and the certificate has to name the host.
+            insecure: takes any server for the right one.
+            project: the Incus project of runtimes that name none when they are made.
+            storage_pool: the storage pool of those that name none when they are made.
+            target: the cluster member that new instances and volumes go to. One that is moved
+                afterwards stays where it is.
+            cluster_group: in place of `target`, the group of members.
+            timeouts: `connect` and `reply`, in seconds. Those of the work itself are the
+                runtimes' own.
+            preflight: `auto` looks at the host before anything is made, and in a preview where it
+                can be reached; `required` wants it reached, and everything there, in a preview
+                too; `off` looks at nothing.
+            opts: Pulumi's resource options.
+
+        Raises:
+            ValueError: `socket`, `url` and `remote` name a host each.
+        """
+        if isinstance(url, Sequence) and not isinstance(url, str):
+            url = pulumi.Output.all(*url).apply(",".join)
+        given: dict[str, Any] = {
+            "socket": socket,
+            "url": url,
+            "remote": remote,
+            "certificate": certificate,
+            "key": key,
+            "server_certificate": server_certificate,
+            "server_fingerprint": server_fingerprint,
+            "trust_token": trust_token,
+            "verify": None if verify is True else verify,
+            "insecure": None if insecure is False else insecure,
+            "project": project,
+            "storage_pool": storage_pool,
+            "target": target,
+            "cluster_group": cluster_group,
+            "preflight": preflight,
+            "connect_timeout": (timeouts or {}).get("connect"),
+            "reply_timeout": (timeouts or {}).get("reply"),
+        }
+        if sum(given[name] is not None for name in ("socket", "url", "remote")) > 1:
+            raise ValueError(
+                f"IncusHost {resource_name!r}: socket, url and remote name a host each; "
+                "give one of them"
+            )
+        settings = _with_config({name: v for name, v in given.items() if v is not None})
+        for name in _SECRET:
+            if name in settings:
+                settings[name] = pulumi.Output.secret(settings[name])
+        props: Mapping[str, Any] = {
+            f"pika:{name}": pulumi.Output.from_input(value).apply(_text)
+            if isinstance(value, pulumi.Output)
+            else _text(value)
+            for name, value in settings.items()
+        }
+        super().__init__("pulumi-python", resource_name, dict(props), opts)
+
+
+def _with_config(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, with the stack config's words for what they do not say.
+
+    What belongs to a connection goes together: a host that the program names gets no certificate
+    of the stack config's.
+    """
+    config = pulumi.Config("pika")
+    names = list(_OWN)
+    if not any(name in given for name in _NAMING):
+        names += [*_NAMING, *_CONNECTION]
+    found: dict[str, Any] = {}
+    for name in names:
+        value = config.get_secret(name) if name in _SECRET else config.get(name)
+        if value is not None:
+            found[name] = value
+    if "target" in given or "cluster_group" in given:
+        found.pop("target", None)
+        found.pop("cluster_group", None)
+    return {**found, **given}
+
+
+def _text(value: Any) -> str:
+    # A provider's configuration is texts.
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,23 @@
+"""Each fault at each step of create, update and delete."""
+
+import pytest
+
+from .conftest import OUTCOMES
+from .faults import FAULTS, Fault
+from .matrix import Place, run
+from .scenarios import SCENARIOS, Scenario
+from .steps import Step
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_fault_at_each_step(
+    scenario: Scenario, fault: Fault, places: list[Place], steps: dict[str, list[Step]]
+) -> None:
+    hit = [step for step in steps[scenario.name] if fault.at(step)]
+    # Without its image nothing at all can be made meanwhile.
+    at_once = places[:1] if fault.name == "image gone" else places
+    outcomes = run(at_once, [(scenario, fault, step) for step in hit])
+    OUTCOMES.extend(outcomes)
+    failed = [str(outcome) for outcome in outcomes if outcome.problems]
+    assert not failed, "\n" + "\n".join(failed)

@@ -1,0 +1,62 @@
+"""What is at a host of one runtime's: its instance, its volumes, and data from before."""
+
+import secrets
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dev.root import as_root
+from dev.sandbox import Daemon
+
+from ..conftest import sweep
+
+_TEXT = "written before"
+
+
+@dataclass
+class World:
+    """A name that nothing else has, and all whose names begin with it.
+
+    A volume with a file in it is there from the beginning, and is nobody's by its marks.
+    """
+
+    daemon: Daemon
+    pool: str = "default"
+    name: str = field(default_factory=lambda: f"f-{secrets.token_hex(4)}")
+
+    def __post_init__(self) -> None:
+        body = {"name": self.data, "config": {}}
+        self.daemon.request("POST", f"/storage-pools/{self.pool}/volumes/custom", body)
+        script = 'printf %s "$1" > "$2"'
+        argv = as_root(["sh", "-c", script, "sh", _TEXT, str(self._file)])
+        subprocess.run(argv, check=True)
+
+    @property
+    def data(self) -> str:
+        return f"{self.name}-data"
+
+    @property
+    def _file(self) -> Path:
+        source = self.daemon.request("GET", f"/storage-pools/{self.pool}")["config"]["source"]
+        return Path(source) / "custom" / f"default_{self.data}" / "file"
+
+    def data_intact(self) -> bool:
+        argv = as_root(["cat", str(self._file)])
+        found = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return found.stdout == _TEXT
+
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """The instances, by name."""
+        listed = self.daemon.request("GET", "/instances?recursion=1")
+        return {it["name"]: it for it in listed if it["name"].startswith(self.name)}
+
+    def volumes(self) -> dict[str, dict[str, Any]]:
+        """The custom volumes, by name."""
+        listed = self.daemon.request(
+            "GET", f"/storage-pools/{self.pool}/volumes/custom?recursion=1"
+        )
+        return {it["name"]: it for it in listed if it["name"].startswith(self.name)}
+
+    def remove(self) -> None:
+        sweep(self.daemon, self.name)

@@ -1,0 +1,220 @@
+"""A real cluster of two members: where things go, and what is said when a member is away."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pulumi_pika.incus.client import IncusClient
+from pulumi_pika.incus.cluster import list_members
+from pulumi_pika.incus.errors import MemberOffline
+from pulumi_pika.incus.storage import create_volume, get_volume
+from pulumi_pika.planner.plan import IncusRuntimePlan
+from pulumi_pika.planner.spec import RuntimeSpec
+from pulumi_pika.reconcile.changes import Previous
+from pulumi_pika.reconcile.create import create_runtime
+from pulumi_pika.reconcile.delete import delete_runtime
+from pulumi_pika.reconcile.errors import PlacementError
+from pulumi_pika.reconcile.location import choose_member
+from pulumi_pika.reconcile.observe import LiveInstance
+from pulumi_pika.reconcile.options import RuntimeOptions
+from pulumi_pika.reconcile.power import look
+from pulumi_pika.reconcile.preflight import HostFacts, find_problems
+from pulumi_pika.reconcile.update import update_runtime
+
+from ..conftest import IMAGE, sweep
+from ..real.helpers import Recorder
+from .daemons import Server, until
+
+Cluster = tuple[Server, Server]
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> IncusClient:
+    return IncusClient(cluster[0].daemon.socket)
+
+
+@pytest.fixture
+def name(cluster: Cluster) -> Iterator[str]:
+    import secrets
+
+    prefix = f"t-{secrets.token_hex(4)}"
+    yield prefix
+    sweep(cluster[0].daemon, prefix)
+    sweep_volumes(cluster, prefix)
+
+
+def sweep_volumes(cluster: Cluster, prefix: str) -> None:
+    request = cluster[0].daemon.request
+    custom = "/storage-pools/default/volumes/custom"
+    for volume in request("GET", f"{custom}?recursion=1"):
+        if volume["name"].startswith(prefix):
+            request("DELETE", f"{custom}/{volume['name']}?target={volume['location']}")
+
+
+def plan_of(name: str, volumes: int = 0, **more: Any) -> IncusRuntimePlan:
+    mounts = [
+        {
+            "kind": "persistent_volume",
+            "source": f"{name}-{index}",
+            "guest_path": f"/mnt/{index}",
+            "mode": "read_write",
+        }
+        for index in range(volumes)
+    ]
+    fields = {
+        "identity": {"runtime_id": f"id-{name}", "instance_name": name},
+        "provider": "incus",
+        "incus": {"project": "default", "profile": "default", "image_alias": IMAGE},
+        "mounts": mounts,
+        **more,
+    }
+    return RuntimeSpec.model_validate(fields).build_incus_plan()
+
+
+OPTIONS = RuntimeOptions(instance_type="container", storage_pool="default")
+
+
+def make(client: IncusClient, plan: IncusRuntimePlan) -> LiveInstance:
+    _, live = create_runtime(client, plan, OPTIONS, Recorder())
+    return live
+
+
+def location_of(client: IncusClient, volume: str) -> str:
+    found = get_volume(client, "default", volume)
+    assert found is not None
+    return str(found.data["location"])
+
+
+@pytest.mark.parametrize("target", ["one", "two", "@second"])
+def test_target_counts_for_instance_and_volumes(
+    client: IncusClient, name: str, target: str
+) -> None:
+    client.target = target
+
+    live = make(client, plan_of(name, volumes=2))
+
+    expected = {"@second": "two"}.get(target, target)
+    assert live.location == expected
+    assert live.running
+    assert {location_of(client, f"{name}-{i}") for i in range(2)} == {expected}
+
+
+def test_without_a_target_both_go_to_one_member(client: IncusClient, name: str) -> None:
+    live = make(client, plan_of(name, volumes=2))
+
+    assert live.location in ("one", "two")
+    assert {location_of(client, f"{name}-{i}") for i in range(2)} == {live.location}
+
+
+def test_instance_goes_to_its_data(client: IncusClient, name: str) -> None:
+    for location in ("one", "two"):
+        volume = f"{name}-{location}"
+        create_volume(client.beside(location), "default", volume, description="", config={})
+        mount = {"kind": "persistent_volume", "source": volume, "guest_path": "/mnt"}
+        live = make(client, plan_of(f"{name}-{location}", mounts=[{**mount, "mode": "read_write"}]))
+        assert live.location == location
+
+
+def test_data_elsewhere_than_the_target_is_refused(client: IncusClient, name: str) -> None:
+    create_volume(client.beside("two"), "default", f"{name}-0", description="", config={})
+    client.target = "one"
+
+    with pytest.raises(PlacementError, match="target is one") as caught:
+        make(client, plan_of(name, volumes=1))
+
+    assert f"{name}-0 on two" in str(caught.value)
+    assert look(client, name) is None
+
+
+def test_update_and_delete_are_at_the_instances_member(
+    client: IncusClient, cluster: Cluster, name: str
+) -> None:
+    client.target = "two"
+    before = plan_of(name)
+    live = make(client, before)
+    client.target = "one"  # What the host says now counts for new things only.
+
+    after = plan_of(name, volumes=1)
+    options = OPTIONS.model_copy(update={"delete_volumes": True})
+    previous = Previous()
+    _, changed = update_runtime(
+        client, after, options, Recorder(), previous=previous, uuid=live.uuid, known_pool="default"
+    )
+    assert changed.location == "two"
+    assert location_of(client, f"{name}-0") == "two"
+
+    # A volume of the same name at another member is another volume.
+    create_volume(client.beside("one"), "default", f"{name}-0", description="", config={})
+    delete_runtime(client, after, options, Recorder(), uuid=live.uuid, pool="default")
+    assert look(client, name) is None
+    assert get_volume(client.beside("two"), "default", f"{name}-0") is None
+    assert get_volume(client.beside("one"), "default", f"{name}-0") is not None
+
+
+def test_what_is_no_member_or_group(client: IncusClient) -> None:
+    for target, said in (("tow", "did you mean two?"), ("@gpu", "there: default, second")):
+        client.target = target
+        found = find_problems(HostFacts(client), plan_of("box"), OPTIONS)
+        assert [said in finding.reason for finding in found] == [True]
+
+
+def test_names_spread_over_the_members(client: IncusClient) -> None:
+    chosen = [choose_member(client, f"box-{i}") for i in range(20)]
+
+    assert set(chosen) == {"one", "two"}
+    assert chosen == [choose_member(client, f"box-{i}") for i in range(20)]
+
+
+def test_moved_instance_is_where_it_is(client: IncusClient, cluster: Cluster, name: str) -> None:
+    client.target = "one"
+    plan = plan_of(name)
+    live = make(client, plan)
+    request = cluster[0].daemon.request
+    request("PUT", f"/instances/{name}/state", {"action": "stop", "force": True})
+    request("POST", f"/instances/{name}?target=two", {"name": name, "migration": True})
+    request("PUT", f"/instances/{name}/state", {"action": "start"})
+
+    moved = look(client, name)
+
+    assert moved is not None
+    assert (moved.location, moved.uuid) == ("two", live.uuid)
+
+
+def test_member_away_is_said_and_comes_back(
+    client: IncusClient, cluster: Cluster, name: str
+) -> None:
+    client.target = "two"
+    plan = plan_of(name, volumes=1)
+    live = make(client, plan)
+    two = cluster[1].daemon
+    two.kill()
+    try:
+        # At once, though it still counts as online, and once the cluster knows.
+        with pytest.raises(MemberOffline, match="cluster member two") as caught:
+            look(client, name)
+        assert caught.value.member == "two"
+        until(lambda: not all(member.online for member in list_members(client)))
+        with pytest.raises(MemberOffline, match="Offline"):
+            look(client, name)
+        with pytest.raises(MemberOffline):
+            delete_runtime(client, plan, OPTIONS, Recorder(), uuid=live.uuid, pool="default")
+
+        found = find_problems(HostFacts(client), plan, OPTIONS)
+        assert "target 'two' is Offline" in found[0].reason
+        client.target = "@second"
+        found = find_problems(HostFacts(client), plan, OPTIONS)
+        assert "no member of it is online" in found[0].reason
+        with pytest.raises(PlacementError, match="two is Offline"):
+            choose_member(client, name)
+        # Without a target there is another one.
+        client.target = ""
+        assert choose_member(client, name) == "one"
+        assert make(client, plan_of(f"{name}-b", volumes=1)).location == "one"
+    finally:
+        two.start()
+        until(lambda: all(member.online for member in list_members(client)))
+
+    back = look(client, name)
+    assert back is not None
+    assert back.uuid == live.uuid

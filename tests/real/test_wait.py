@@ -1,0 +1,271 @@
+"""What `wait_for` waits for, with guests that really do it, and guests that do not."""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pulumi_pika.incus.client import IncusClient, url
+from pulumi_pika.reconcile.create import create_runtime
+from pulumi_pika.reconcile.errors import RuntimeFailed
+from pulumi_pika.reconcile.power import look
+
+from ..conftest import Sandbox
+from .helpers import Recorder, eventually, make, mount, options_of, plan_of
+from .proxy import Proxy, call, edit, error, reply, reset_before
+
+STATUS = "/run/pika-cloud/status.json"
+BOOT_ID = "$(cat /proc/sys/kernel/random/boot_id)"
+
+
+def says(status: str, after: float = 0) -> str:
+    """A guest that writes its status file, `status` being the text within double quotes."""
+    quoted = status.replace('"', '\\"')
+    return f'#!/bin/sh\nsleep {after}\nmkdir -p /run/pika-cloud\nprintf %s "{quoted}" >{STATUS}\n'
+
+
+def status(state: str, **more: Any) -> str:
+    """What the status file of this boot says."""
+    return json.dumps({"schema_version": 1, "state": state, "boot_id": BOOT_ID, **more})
+
+
+def test_running_is_there_when_the_start_has_ended(
+    proxy: Proxy, proxied: IncusClient, name: str
+) -> None:
+    assert make(proxied, plan_of(name)).live.status == "Running"
+    assert proxy.sent("POST", ".*/exec") == []
+
+
+def test_agent_is_there_when_exec_works(proxy: Proxy, proxied: IncusClient, name: str) -> None:
+    make(proxied, plan_of(name), options_of(wait_for="agent"))
+
+    assert proxy.sent("POST", ".*/exec")
+
+
+def test_agent_that_does_not_answer_yet_is_asked_again(
+    proxy: Proxy, proxied: IncusClient, name: str
+) -> None:
+    rule = proxy.on("POST", ".*/exec", reset_before(), times=2)
+
+    make(proxied, plan_of(name), options_of(wait_for="agent"))
+
+    assert rule.applied == 2
+
+
+def test_guest_without_the_command_has_an_agent(client: IncusClient, name: str) -> None:
+    # Nothing but a process 1: exec reaches the guest and finds no `true`.
+    options = options_of(wait_for="agent", cloud_init_user_data="#!/bin/sh\nrm /bin/true\n")
+
+    assert make(client, plan_of(name), options).live.running
+
+
+@pytest.fixture(scope="module")
+def network(sandbox: Sandbox) -> Iterator[str]:
+    """A real bridge with DHCP."""
+    bridge = f"pikat{secrets.token_hex(4)}"
+    profile = sandbox.daemon.request("GET", "/profiles/default")
+    sandbox.daemon.add_network(bridge)
+    # Not for all instances: only those of the tests that name it are on it.
+    sandbox.daemon.request("PUT", "/profiles/default", profile)
+    yield bridge
+    sandbox.daemon.request("DELETE", f"/networks/{bridge}")
+
+
+def test_ipv4_is_there_when_the_guest_has_an_address(
+    client: IncusClient, name: str, network: str
+) -> None:
+    nic = {"type": "nic", "name": "eth0", "network": network}
+
+    made = make(client, plan_of(name), options_of(wait_for="ipv4", devices={"eth0": nic}))
+
+    address = made.live.address("inet")
+    assert address is not None
+    assert address.startswith("10.")
+
+
+def test_guest_without_a_network_gets_no_ipv4(client: IncusClient, name: str) -> None:
+    with pytest.raises(RuntimeFailed, match=r"Last seen: no global IPv4 address yet"):
+        make(client, plan_of(name), options_of(wait_for="ipv4", timeouts={"wait": 0.3}))
+
+
+def test_ready_is_waited_for_with_progress(
+    client: IncusClient, name: str, reporter: Recorder
+) -> None:
+    def report_ready() -> None:
+        eventually(lambda: (live := look(client, name)) and live.running)
+        # What Incus itself writes when a guest says so through /dev/incus/sock.
+        config = {"volatile.last_state.ready": "true"}
+        client.change("PATCH", url("instances", name), {"config": config})
+
+    later = threading.Timer(3.5, report_ready)
+    later.start()
+    made = make(client, plan_of(name), options_of(wait_for="ready"), reporter)
+    later.join()
+
+    assert made.live.status == "Ready"
+    assert made.live.running
+    assert any(
+        line.startswith(f"{name}: waiting for ready: ") and "last seen: status Running" in line
+        for line in reporter.infos
+    ), reporter.infos
+
+
+@pytest.mark.parametrize("state", ["ready", "completed"])
+def test_guest_that_says_ready_is_ready(client: IncusClient, name: str, state: str) -> None:
+    options = options_of(wait_for="guest_status", cloud_init_user_data=says(status(state), 0.3))
+
+    assert make(client, plan_of(name), options).live.running
+
+
+def test_status_without_boot_id_is_not_taken(client: IncusClient, name: str) -> None:
+    anytime = says(json.dumps({"schema_version": 1, "state": "ready"}))
+    options = options_of(
+        wait_for="guest_status", timeouts={"wait": 0.8}, cloud_init_user_data=anytime
+    )
+
+    with pytest.raises(RuntimeFailed, match="does not say of which boot it is"):
+        make(client, plan_of(name), options)
+
+
+def test_status_of_an_earlier_boot_is_not_taken(client: IncusClient, name: str) -> None:
+    old = status("ready", boot_id="00000000-0000-4000-8000-000000000000")
+    options = options_of(
+        wait_for="guest_status", timeouts={"wait": 1}, cloud_init_user_data=says(old)
+    )
+
+    with pytest.raises(RuntimeFailed, match=r"is of an earlier boot \(it says 'ready'\)"):
+        make(client, plan_of(name), options)
+
+
+def test_status_of_another_schema_is_not_taken(client: IncusClient, name: str) -> None:
+    new = json.dumps({"schema_version": 2, "state": "ready"})
+    options = options_of(
+        wait_for="guest_status", timeouts={"wait": 1}, cloud_init_user_data=says(new)
+    )
+
+    with pytest.raises(RuntimeFailed, match="has schema version 2, not 1"):
+        make(client, plan_of(name), options)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", r"is no JSON \(1 bytes\)"),
+        ("", r"is no JSON \(0 bytes\)"),
+        ("[]", "holds no JSON object"),
+        ('{"state": "ready"}', "has schema version None, not 1"),
+        ('{"schema_version": 1, "state": "great"}', "has an unknown state 'great'"),
+    ],
+)
+def test_status_that_cannot_be_read_is_not_taken(
+    client: IncusClient, name: str, text: str, said: str
+) -> None:
+    options = options_of(
+        wait_for="guest_status", timeouts={"wait": 0.8}, cloud_init_user_data=says(text)
+    )
+
+    with pytest.raises(RuntimeFailed, match=said):
+        make(client, plan_of(name), options)
+
+
+def test_missing_status_file_is_told(client: IncusClient, name: str) -> None:
+    options = options_of(wait_for="guest_status", timeouts={"wait": 0.3})
+
+    with pytest.raises(RuntimeFailed, match=rf"Last seen: no status file {STATUS}\."):
+        make(client, plan_of(name), options)
+
+
+def test_guest_that_says_failed_is_not_waited_for_any_longer(
+    client: IncusClient, name: str
+) -> None:
+    failed = status("failed", message="no disk left")
+    options = options_of(
+        wait_for="guest_status", timeouts={"wait": 60}, cloud_init_user_data=says(failed)
+    )
+
+    begun = time.monotonic()
+
+    with pytest.raises(RuntimeFailed, match=r"guest state 'failed': no disk left") as caught:
+        make(client, plan_of(name), options)
+
+    assert time.monotonic() - begun < 30
+    assert look(client, name) is None
+    assert f"Undone: removed instance {name}." in str(caught.value)
+
+
+def test_guest_that_ends_is_not_waited_for_any_longer(client: IncusClient, name: str) -> None:
+    script = "#!/bin/sh\necho I give up\nkill -TERM 1\n"
+    options = options_of(
+        wait_for="guest_status", timeouts={"wait": 60}, cloud_init_user_data=script
+    )
+
+    with pytest.raises(RuntimeFailed, match=r"it is Stopped"):
+        make(client, plan_of(name), options)
+
+    assert look(client, name) is None
+
+
+def test_status_path_of_the_spec_is_read(client: IncusClient, name: str) -> None:
+    root = "/srv/x"
+    names = {
+        "events_path": "events.jsonl",
+        "status_path": "how.json",
+        "result_path": "result.json",
+        "guest_request_path": "request.json",
+        "logs_dir": "logs",
+        "guest_log_path": "logs/guest.log",
+        "artifacts_dir": "artifacts",
+    }
+    paths = {"state_dir": root, **{key: f"{root}/{value}" for key, value in names.items()}}
+    script = (
+        says(status("ready")).replace("/run/pika-cloud", root).replace("status.json", "how.json")
+    )
+    plan = plan_of(name, lifecycle_root=root, paths=paths)
+
+    made = make(client, plan, options_of(wait_for="guest_status", cloud_init_user_data=script))
+
+    assert made.live.config["user.pika.lifecycle_root"] == root
+
+
+def test_daemon_that_goes_away_meanwhile_is_waited_for(
+    proxy: Proxy, proxied: IncusClient, name: str
+) -> None:
+    # Both tries of a GET are cut off, twice.
+    rule = proxy.on("GET", ".*/files", reset_before(), times=4)
+    options = options_of(wait_for="guest_status", cloud_init_user_data=says(status("ready")))
+
+    assert make(proxied, plan_of(name), options).live.running
+    assert rule.applied == 4
+
+
+def test_agent_of_a_virtual_machine_is_waited_for_by_its_processes(
+    proxy: Proxy, proxied: IncusClient, name: str
+) -> None:
+    # A container that looks like a VM whose agent comes up at the third look.
+    def as_vm(answer: dict[str, Any]) -> None:
+        answer["metadata"]["type"] = "virtual-machine"
+        answer["metadata"]["state"]["processes"] = -1
+
+    rule = proxy.on("GET", f"/1.0/instances/{name}", edit(as_vm), nth=2, times=2)
+    looks_before_exec: list[int] = []
+    proxy.on("POST", ".*/exec", call(lambda _: looks_before_exec.append(rule.applied)))
+
+    make(proxied, plan_of(name), options_of(wait_for="agent"))
+
+    assert looks_before_exec == [2]
+
+
+def test_failed_wait_without_a_console_log_says_so(
+    proxy: Proxy, proxied: IncusClient, name: str
+) -> None:
+    proxy.on("GET", ".*/console", reply(404, error("no log", 404)), times=None)
+    plan = plan_of(name, mount("persistent_volume", f"{name}-state", "/mnt/state"))
+
+    with pytest.raises(RuntimeFailed, match=r"The console shows nothing\."):
+        create_runtime(
+            proxied, plan, options_of(wait_for="ready", timeouts={"wait": 0.3}), Recorder()
+        )
