@@ -15,10 +15,10 @@ def image_fingerprint(client: IncusClient, alias: str) -> str:
 
 
 def profile_devices(client: IncusClient, name: str) -> dict[str, dict[str, str]]:
-    """A profile's own devices.
+    """A profile's own devices, as of two seconds ago at most.
 
     Raises:
         NotFound: no such profile in this project.
     """
-    devices: Any = client.get(url("profiles", name)).data.get("devices")
+    devices: Any = client.get_briefly(url("profiles", name)).data.get("devices")
     return devices if isinstance(devices, dict) else {}

@@ -1,6 +1,7 @@
 """Requests in Incus's terms: a project on every call, errors as exceptions, operations awaited."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -17,6 +18,7 @@ from .errors import (
     OperationFailed,
     OperationLost,
     OperationTimedOut,
+    ServerFailure,
     UnexpectedResponse,
     api_error,
     not_trusted,
@@ -30,6 +32,8 @@ _WAIT_SLICE: Final = 2.0
 """Seconds that one /wait may take: the rhythm of progress lines."""
 _GET_PAUSES: Final = (0.05, 0.3)
 """Seconds before a GET that failed is sent again."""
+_BRIEFLY: Final = 2.0
+"""Seconds for which `get_briefly` does not ask again."""
 _RECONNECT_FOR: Final = 20.0
 """Seconds that a broken-off wait goes on trying to reach the daemon again."""
 
@@ -91,6 +95,8 @@ class IncusClient:
         self.project = project
         self.target = target
         self._shared: dict[str, Server] = {}
+        self._brief: dict[tuple[str, str], tuple[float, Entity]] = {}
+        self._asking = threading.Lock()
 
     def in_project(self, project: str) -> "IncusClient":
         """The same client for another project."""
@@ -155,6 +161,19 @@ class IncusClient:
         """
         reply = self._get(path, params)
         return Entity(self._metadata(reply, f"GET {path}"), reply.headers.get("ETag", ""))
+
+    def get_briefly(self, path: str, /) -> Entity:
+        """The thing at `path`, as it was at most two seconds ago.
+
+        For what many things that are made at once have in common; all of them wait for one answer.
+        """
+        key = (self.project, path)
+        with self._asking:
+            asked, entity = self._brief.get(key, (0.0, None))
+            if entity is None or time.monotonic() - asked > _BRIEFLY:
+                asked, entity = time.monotonic(), self.get(path)
+                self._brief[key] = asked, entity
+            return entity
 
     def get_list(self, path: str, /, **params: str) -> list[Any]:
         """The collection at `path`."""
@@ -225,7 +244,8 @@ class IncusClient:
     ) -> dict[str, Any]:
         """Waits for an operation and returns its metadata.
 
-        A wait that is cut off is taken up again; the operation itself is never started anew.
+        A wait that is cut off, or answered by no proper answer, is taken up again; the operation
+        itself is never started anew.
 
         Args:
             operation: its id.
@@ -237,7 +257,7 @@ class IncusClient:
             OperationFailed: it failed; the text is Incus's.
             OperationTimedOut: it goes on still.
             OperationLost: the server no longer knows it.
-            IncusUnreachable: the daemon stayed away.
+            IncusUnreachable, ServerFailure, UnexpectedResponse: no proper answer came for a while.
         """
         path = f"/1.0/operations/{segment(operation)}/wait"
         start = time.monotonic()
@@ -255,7 +275,8 @@ class IncusClient:
             try:
                 reply = self._send("GET", path, {"timeout": str(slice_)}, timeout=slice_ + 30)
                 state = self._operation(reply, operation, what)
-            except IncusUnreachable:
+            except (IncusUnreachable, ServerFailure, UnexpectedResponse):
+                # The answer is lost, the operation goes on: what it comes to can still be seen.
                 now = time.monotonic()
                 unreachable_since = unreachable_since or now
                 if now - unreachable_since > _RECONNECT_FOR:

@@ -16,8 +16,8 @@ _ENDS_WITHIN: Final = 10.0
 error "Invalid PID" then, usually for less than a second."""
 
 
-def get_instance(client: IncusClient, name: str) -> Entity | None:
-    """The instance with its state (one request), or None.
+def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entity | None:
+    """The instance, with its state where that is wanted (one request), or None.
 
     Raises:
         MemberOffline: it is on a cluster member that does not answer.
@@ -25,7 +25,7 @@ def get_instance(client: IncusClient, name: str) -> Entity | None:
     deadline = time.monotonic() + _ENDS_WITHIN
     while True:
         try:
-            entity = client.get(url("instances", name), recursion="1")
+            entity = client.get(url("instances", name), **({"recursion": "1"} if state else {}))
             if wrong := misfit(entity.data, needs=_NEEDED):
                 raise UnexpectedResponse(
                     f"GET {url('instances', name)} ({client.host}): the answer is not Incus's: "

@@ -5,6 +5,7 @@ another; what the program or the stack config says of the host comes in `configu
 provider class. The classes are to have no attributes, so it is kept here.
 """
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,9 +23,18 @@ PREFIX: Final = "pika:"
 _SECONDS: Final = ("connect_timeout", "reply_timeout")
 _PREFLIGHT: Final = ("auto", "required", "off")
 
+_VARIABLES: Final = (
+    "INCUS_CONF",
+    "INCUS_DIR",
+    "INCUS_GLOBAL_CONF",
+    "INCUS_PROJECT",
+    "INCUS_REMOTE",
+    "INCUS_SOCKET",
+)
+
 _lock = threading.Lock()
 _config: dict[str, Any] = {}
-_hosts: dict[HostSettings, "Host"] = {}
+_hosts: dict[tuple[Any, ...], "Host"] = {}
 
 
 @dataclass(slots=True)
@@ -125,13 +135,16 @@ def host() -> Host:
         BadHostSettings: what was said of it cannot be so.
         IncusUnreachable: no host is named and none is found.
     """
+    said = tuple(os.environ.get(name) for name in _VARIABLES)
     with _lock:
-        settings = resolve(host_settings(_config))
-        found = _hosts.get(settings)
+        # To resolve it may mean to read the config of the `incus` client.
+        key = (*sorted(_config.items()), *said)
+        found = _hosts.get(key)
         if found is None:
+            settings = resolve(host_settings(_config))
             client = connect(settings)
             enrolled = not settings.trust_token
-            found = _hosts[settings] = Host(settings, client, enrolled, HostFacts(client))
+            found = _hosts[key] = Host(settings, client, enrolled, HostFacts(client))
         return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..incus.errors import IncusError
 from ..reconcile.errors import ReconcileError
-from .report import PulumiReporter
+from .report import PulumiReporter, printable
 from .secrets import Redactor
 
 
@@ -27,7 +27,7 @@ def for_people(*trees: dict[str, Any]) -> Iterator[Callable[[], PulumiReporter]]
     try:
         yield lambda: PulumiReporter(str(trees[-1].get("owner") or ""), redact)
     except (IncusError, ReconcileError, ProviderError) as error:
-        raise ProviderError(redact(str(error))) from None
+        raise ProviderError(printable(redact(str(error)))) from None
     except Exception as error:
         where = error.__traceback__
         while where is not None and where.tb_next is not None:

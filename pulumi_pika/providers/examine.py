@@ -61,7 +61,10 @@ def examine(inputs: dict[str, Any]) -> Examined:
         inputs: a plain tree (see `values.plain`), which is left as it is.
     """
     unknown = frozenset(
-        path for path in unknown_paths(inputs) if path[0] in SPEC_FIELDS or path[0] in OPTION_FIELDS
+        path
+        for name in (*SPEC_FIELDS, *OPTION_FIELDS)
+        if name in inputs
+        for path in unknown_paths(inputs[name], (name,))
     )
     spec_tree: dict[str, Any] = {
         "provider": "incus",

@@ -128,6 +128,11 @@ def before_create(examined: Examined) -> None:
 
 def _look(examined: Examined, olds: dict[str, Any] | None, report: Report) -> list[Finding]:
     here = host()
+    if here.settings.insecure and here.first("insecure"):
+        report().warn(
+            f"insecure: any server that answers at {here.client.host} is taken for the right one; "
+            "give server_fingerprint instead"
+        )
     if time.monotonic() < here.away_until:
         return []
     try:

@@ -16,5 +16,7 @@ class HostProvider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Takes what the `IncusHost`, or the stack config, says of the host."""
         from .clients import configure
+        from .parallel import widen
 
+        widen()
         configure(req.config)

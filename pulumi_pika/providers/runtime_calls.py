@@ -20,7 +20,7 @@ from ..reconcile.changes import Previous
 from ..reconcile.create import create_runtime
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
-from ..reconcile.guest import guest_status
+from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_renamed, look
@@ -33,7 +33,7 @@ from .host_checks import AFTER_OTHERS, before_create, check_host, with_defaults
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .shape import Failure
 from .state import INPUTS, State, outputs_after
-from .values import find, path_text, plain
+from .values import Path, find, path_text, plain
 from .words import on_delete, warnings
 
 _PROVIDER_KEY = "__provider"
@@ -102,7 +102,12 @@ def create(props: dict[str, Any]) -> CreateResult:
         before_create(examined)
         desired, live = create_runtime(client, examined.plan, examined.options, report())
         outputs = outputs_after(inputs, desired, live)
-        outputs["guest_status"] = _guest(client, live, desired.plan)
+        options = examined.options
+        if live.running and options.wait_for == "running" and not options.adopt:
+            # It has only just begun to boot; looking into it is the dearest request of a create.
+            outputs["guest_status"] = unheard(desired.plan.paths.status_path).to_dict()
+        else:
+            outputs["guest_status"] = _guest(client, live, desired.plan)
     return CreateResult(_id_of(live, desired.plan, inputs), seal(outputs, secret_paths(inputs)))
 
 
@@ -118,7 +123,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             # Not gone, and not to be made anew elsewhere: as it was, but for what it does now.
             report().warn(str(error))
             outputs = {**state.outputs, "status": UNSEEN}
-            return ReadResult(id_, seal(outputs, secret_paths(outputs)))
+            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
         if live is None:
             return ReadResult("", {})
         if not is_ours(live, identity.runtime_id, state.uuid):
@@ -135,11 +140,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             )
             outputs["running"] = inputs["running"] = True
         outputs["guest_status"] = _guest(client, live, state.plan)
-    secret = where_seen(
-        secret_paths(outputs),
-        [mount.device_name for mount in state.plan.mounts],
-        [mount["device_name"] for mount in outputs["plan"]["mounts"]],
-    )
+    secret = _secret_seen(state, outputs)
     return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
 
 
@@ -176,6 +177,13 @@ def delete(props: dict[str, Any]) -> None:
             uuid=state.uuid,
             pool=state.pool,
         )
+
+
+def _secret_seen(state: State, outputs: dict[str, Any]) -> list[Path]:
+    """The paths of what is secret in the outputs, and the inputs, of a refresh."""
+    applied = [mount.device_name for mount in state.plan.mounts]
+    seen = find(outputs, ("plan", "mounts")) or []
+    return where_seen(secret_paths(outputs), applied, [str(m.get("device_name")) for m in seen])
 
 
 def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -> str:

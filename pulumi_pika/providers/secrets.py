@@ -157,6 +157,8 @@ def check_failures(
             if path[: len(other)] == other:
                 path = path[: len(other)]
         reason, where = _sayable(redact(failure.reason)), _sayable(path_text(path))
+        if path != failure.path:
+            reason = f"in a secret part of it: {reason}"
         if len(path) == 1 and any(other[0] == path[0] for other in secret):
             where, reason = "", f"{where} {reason}"
         found[where, reason] = CheckFailure(where, reason)

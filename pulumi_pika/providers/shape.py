@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
-from .values import Path, broken_texts, find, is_broken, put
+from .values import Path, find, put
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,13 +66,6 @@ def fit(model: type[Model], tree: dict[str, Any], unknown: Iterable[Path]) -> Fi
     failures: list[Failure] = []
     for path in open_:
         _stand_in(model, tree, path)
-    for path in list(broken_texts(tree)):
-        failures.append(Failure(path, _REASONS["string_unicode"]))
-        open_.add(path)
-        if is_broken(str(path[-1])):
-            find(tree, path[:-1]).pop(path[-1])
-        else:
-            _stand_in(model, tree, path)
     for _ in range(_ROUNDS):
         try:
             return Fitted(model.model_validate(tree), failures, frozenset(open_))

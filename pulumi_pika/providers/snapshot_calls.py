@@ -31,9 +31,6 @@ SCHEMA_VERSION: Final = 1
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS)
-OUTPUTS: Final = ("volume_name", "snapshot_name", "created_at")
-"""All that a `VolumeSnapshot` says beyond its inputs."""
-
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 

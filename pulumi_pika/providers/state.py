@@ -26,25 +26,6 @@ from .values import find, plain
 SCHEMA_VERSION: Final = 1
 """Raised when the state's shape changes; see docs/architecture.md on how older ones are read."""
 
-OUTPUTS: Final = (
-    "plan",
-    "instance_name",
-    "on_delete",
-    "status",
-    "image_fingerprint",
-    "devices",
-    "left_out",
-    "ipv4",
-    "ipv6",
-    "location",
-    "pool",
-    "uuid",
-    "made_of",
-    "plan_digest",
-    "guest_status",
-)
-"""All that an `IncusRuntime` says beyond its inputs."""
-
 INPUTS: Final = (
     *SPEC_FIELDS,
     *OPTION_FIELDS,

@@ -59,6 +59,8 @@ def plain(value: Any, *, depth: int = 0) -> Any:
     """
     if depth > _DEEPEST:
         raise RecursionError("nested too deeply")
+    if type(value) is str:
+        return value  # Most values are texts: what follows would say the same, only later.
     if isinstance(value, dict):
         return {str(key): plain(item, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -70,38 +72,25 @@ def plain(value: Any, *, depth: int = 0) -> Any:
 
 def unknown_paths(value: Any, at: Path = ()) -> Iterator[Path]:
     """Where a plain tree is unknown."""
-    if value == UNKNOWN:
-        yield at
-    elif isinstance(value, dict):
+    # Nearly all trees have nothing to be found, and finding that out takes no paths.
+    if not _holds_unknown(value):
+        return
+    if isinstance(value, dict):
         for key, item in value.items():
             yield from unknown_paths(item, (*at, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from unknown_paths(item, (*at, index))
+    else:
+        yield at
 
 
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-
-
-def is_broken(text: str) -> bool:
-    """Whether no UTF-8 can say a text (lone surrogates)."""
-    return _SURROGATE.search(text) is not None
-
-
-def broken_texts(value: Any, at: Path = ()) -> Iterator[Path]:
-    """Where a plain tree has a text, or a key, that is broken."""
+def _holds_unknown(value: Any) -> bool:
     if isinstance(value, str):
-        if is_broken(value):
-            yield at
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if is_broken(key):
-                yield (*at, key)
-            else:
-                yield from broken_texts(item, (*at, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from broken_texts(item, (*at, index))
+        return value == UNKNOWN
+    if isinstance(value, dict):
+        return any(map(_holds_unknown, value.values()))
+    return isinstance(value, list) and any(map(_holds_unknown, value))
 
 
 def find(tree: Any, path: Path) -> Any:

@@ -51,16 +51,6 @@ DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_dat
 
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, "on_delete")
-OUTPUTS: Final = (
-    "volume_name",
-    "on_delete",
-    "location",
-    "created_at",
-    "restored_from",
-    "safety_snapshot",
-)
-"""All that a `PersistentVolume` says beyond its inputs."""
-
 _REPLACING: Final[tuple[str, ...]] = ("volume_name", "pool", "project", "content_type")
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "delete_data": ("on_delete",),

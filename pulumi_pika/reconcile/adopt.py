@@ -7,11 +7,11 @@ from ..incus.errors import NotFound, OperationError
 from ..incus.instances import running_operations
 from ..planner.plan import IncusRuntimePlan
 from .changes import Previous
-from .desired import OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
+from .desired import ATTEMPT_KEY, OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
 from .errors import AdoptionRefused
 from .observe import LiveInstance
 from .options import RuntimeOptions
-from .power import look
+from .power import look, remove
 from .reporter import Progress, Reporter
 from .update import bring_to_plan
 
@@ -32,7 +32,8 @@ def take_over(
 ) -> tuple[DesiredInstance, LiveInstance] | None:
     """Brings an existing instance to the plan, in place.
 
-    Returns None where the instance vanished meanwhile, as one does whose making failed at last.
+    Returns None where there is none any more: its making failed at last, or was cut off half way,
+    and what there was of it is removed.
 
     Raises:
         AdoptionRefused: it differs in what cannot be changed in place; nothing was touched.
@@ -54,6 +55,10 @@ def take_over(
     live = look(client, name)
     if live is None:
         return None
+    if is_half_made(live) and live.config.get(OWNER_KEY) == options.owner:
+        reporter.info(f"removing {name}, whose making was cut off half way")
+        remove(client, name, timeout=options.timeouts.create)
+        return None
     if differences := _fixed_differences(client, live, plan, options):
         raise AdoptionRefused(
             f"the instance {name} in project {client.project} cannot be brought to the plan in "
@@ -63,6 +68,20 @@ def take_over(
     reporter.info(f"taking over the instance {name} (project {client.project}), {live.status}")
     return bring_to_plan(
         client, live, plan, options, reporter, previous=Previous(), known_pool=None, fresh=True
+    )
+
+
+def is_half_made(live: LiveInstance) -> bool:
+    """Whether the daemon ended while it made an instance of ours: its root disk is incomplete.
+
+    Incus sets ``volatile.apply_template`` when an image is unpacked, and takes it away at the first
+    start, which sets ``volatile.last_state.power`` (seen with 6.0.4).
+    """
+    return (
+        not live.running
+        and ATTEMPT_KEY in live.config
+        and "volatile.apply_template" not in live.config
+        and "volatile.last_state.power" not in live.config
     )
 
 

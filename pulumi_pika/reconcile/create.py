@@ -13,12 +13,10 @@ from ..incus.errors import (
     IncusUnreachable,
     OperationError,
     OperationFailed,
-    OperationLost,
-    UnexpectedResponse,
 )
 from ..incus.instances import create_instance, running_operations
 from ..planner.plan import IncusRuntimePlan
-from .adopt import may_take_over, take_over
+from .adopt import is_half_made, may_take_over, take_over
 from .data_volumes import claim_volumes, make_volumes
 from .desired import ATTEMPT_KEY, OWNER_KEY, DesiredInstance
 from .errors import InstanceExists, ReconcileError, RuntimeFailed
@@ -26,7 +24,7 @@ from .location import beside_its_volumes
 from .observe import LiveInstance
 from .options import RuntimeOptions
 from .placement import place
-from .power import kill, look, remove
+from .power import ANSWER_LOST, kill, look, remove
 from .reporter import Progress, Reporter
 from .undo import Undo
 from .wait import wait_for
@@ -94,30 +92,35 @@ def _make_instance(
 ) -> LiveInstance:
     attempt = secrets.token_hex(8)
     name = desired.name
-    undo.push(f"instance {name}", lambda: _remove_attempt(client, name, attempt))
+    # Whether it may come still, though there is none: its end was not seen.
+    open_ = False
+    undo.push(f"instance {name}", lambda: _remove_attempt(client, name, attempt, open_))
     what = f"making {name}"
     progress = Progress(reporter, what)
     try:
         operation = create_instance(client, desired.creation(attempt))
+        open_ = True
         client.wait(
             operation,
             timeout=desired.options.timeouts.create,
             what=what,
             progress=progress.operation,
         )
+        open_ = False
     except (AlreadyExists, OperationFailed) as error:
+        open_ = False
         if isinstance(error, OperationFailed) and not _name_is_taken(error.reason):
             raise
         other = look(client, name)
         if other is None:
             raise
         raise InstanceExists(_exists(client, other, desired.options)) from None
-    except (IncusUnreachable, OperationLost, UnexpectedResponse) as error:
+    except ANSWER_LOST as error:
         # The answer is lost, not the instance: look whether ours is there and as it should be.
-        if isinstance(error, IncusUnreachable) and not error.sent:
+        if isinstance(error, IncusUnreachable) and not (error.sent or open_):
             raise
-        live = _find_attempt(client, name, attempt)
-        if live is None:
+        open_ = True
+        if _find_attempt(client, name, attempt) is None:
             raise
         for operation in running_operations(client, name):
             client.wait(
@@ -126,8 +129,9 @@ def _make_instance(
                 what=what,
                 progress=progress.operation,
             )
+        open_ = False
         live = look(client, name)
-        if live is None or (desired.options.running and not live.running):
+        if live is None or is_half_made(live) or (desired.options.running and not live.running):
             raise
     waited = wait_for(client, desired, reporter) if desired.options.running else None
     live = waited or look(client, name)
@@ -143,14 +147,14 @@ def _find_attempt(client: IncusClient, name: str, attempt: str) -> LiveInstance 
         live = look(client, name)
         if live is not None:
             return live if live.config.get(ATTEMPT_KEY) == attempt else None
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline and not running_operations(client, name):
             return None
         time.sleep(0.2)
 
 
-def _remove_attempt(client: IncusClient, name: str, attempt: str) -> bool:
+def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool) -> bool:
     """Removes the instance if this attempt made it, and no other of that name."""
-    live = look(client, name)
+    live = _find_attempt(client, name, attempt) if may_come else look(client, name)
     if live is None or live.config.get(ATTEMPT_KEY) != attempt:
         return False
     if live.running:

@@ -1,12 +1,18 @@
 """The custom volumes that a runtime makes for its own mounts: made, told apart, removed."""
 
 import secrets
+import time
 from collections.abc import Iterable
-from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from ..incus.client import IncusClient, url
-from ..incus.errors import AlreadyExists, IncusError, NotFound
+from ..incus.errors import (
+    AlreadyExists,
+    IncusError,
+    IncusUnreachable,
+    NotFound,
+    UnexpectedResponse,
+)
 from ..incus.storage import create_volume, delete_volume, get_volume
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
 from .desired import (
@@ -17,9 +23,12 @@ from .desired import (
     is_host_path,
     volume_name,
 )
-from .errors import RuntimeFailed
+from .errors import ForeignVolume, RuntimeFailed
 from .reporter import Reporter
 from .undo import Undo
+
+_APPEARS_WITHIN: Final = 3.0
+"""Seconds for which a volume is looked for whose creation got no answer."""
 
 
 def own_volumes(plan: IncusRuntimePlan) -> list[str]:
@@ -62,7 +71,11 @@ def make_volumes(
     undo: Undo,
     reporter: Reporter,
 ) -> None:
-    """Makes the volumes that are missing, each with marks that say whose it is."""
+    """Makes the volumes that are missing, each with marks that say whose it is.
+
+    Raises:
+        ForeignVolume: another runtime made one of them meanwhile.
+    """
     pool = desired.pool or ""
     attempt = secrets.token_hex(8)
     marks = {
@@ -76,14 +89,49 @@ def make_volumes(
             volume = get_volume(client, pool, name)
             if volume is None or volume.data.get("config", {}).get(ATTEMPT_KEY) != attempt:
                 return False
+            if volume.data.get("used_by"):
+                # An instance that was changed has it by now: it is not in vain.
+                return False
             delete_volume(client, pool, name)
             return True
 
         undo.push(f"volume {name} in pool {pool}", take_back)
-        # Made by somebody else since it was looked for: then it is there, and theirs.
-        with suppress(AlreadyExists):
+        try:
             create_volume(client, pool, name, description=f"data of {desired.name}", config=marks)
-            reporter.info(f"made volume {name} in pool {pool} (project {client.project})")
+        except AlreadyExists:
+            # Made by somebody else since it was looked for: then it is there, and theirs.
+            _refuse_foreign(client, desired, pool, name)
+            continue
+        except (IncusUnreachable, UnexpectedResponse) as error:
+            # The answer is lost, not the volume.
+            sent = not isinstance(error, IncusUnreachable) or error.sent
+            if not (sent and _appears(client, pool, name, attempt)):
+                raise
+        reporter.info(f"made volume {name} in pool {pool} (project {client.project})")
+
+
+def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, name: str) -> None:
+    volume = get_volume(client, pool, name)
+    config = (volume.data.get("config") or {}) if volume else {}
+    runtime_id, owners = desired.plan.identity.runtime_id, [desired.options.owner]
+    for mount in desired.plan.mounts:
+        if is_host_path(mount.source) or volume_name(mount.source) != name:
+            continue
+        if owner := foreign_owner(config, mount, runtime_id, owners):
+            raise ForeignVolume(
+                f"mount {mount.device_name} ({mount.kind}, {mount.guest_path}): the custom volume "
+                f"{name} in pool {pool} was made meanwhile for {owner}; name another source"
+            )
+
+
+def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
+    """Whether the volume of an attempt is there, which may take a moment."""
+    deadline = time.monotonic() + _APPEARS_WITHIN
+    while (volume := get_volume(client, pool, name)) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return bool(volume.data.get("config", {}).get(ATTEMPT_KEY) == attempt)
 
 
 def claim_volumes(client: IncusClient, desired: DesiredInstance, names: Iterable[str]) -> None:
@@ -130,8 +178,7 @@ def remove_volumes(
             if why:
                 reporter.warn(f"volume {name} in pool {pool} is left: {why}")
                 continue
-            with suppress(NotFound):
-                delete_volume(client, pool, name)
+            _delete(client, pool, name)
             reporter.info(f"deleted volume {name} in pool {pool} and its data (delete_volumes)")
         except IncusError as error:
             failed.append(f"volume {name} in pool {pool} could not be deleted: {error}")
@@ -146,6 +193,21 @@ def _why_left(volume: dict[str, Any], runtime_id: str, owners: Iterable[str]) ->
     owner = config.get(OWNER_KEY, "")
     if owner and owner not in list(owners):
         return f"it is marked as {owner}'s"
-    if users := volume.get("used_by"):
-        return f"it is used by {', '.join(str(user).rpartition('/')[2] for user in users)}"
+    if users := _users(volume):
+        return f"it is used by {users}"
     return ""
+
+
+def _users(volume: dict[str, Any]) -> str:
+    return ", ".join(str(user).rpartition("/")[2] for user in volume.get("used_by") or ())
+
+
+def _delete(client: IncusClient, pool: str, name: str) -> None:
+    """Deletes a volume; one that is gone already, or whose deletion got no answer, is deleted."""
+    try:
+        delete_volume(client, pool, name)
+    except NotFound:
+        return
+    except (IncusUnreachable, UnexpectedResponse):
+        if get_volume(client, pool, name) is not None:
+            raise

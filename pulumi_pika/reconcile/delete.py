@@ -39,7 +39,7 @@ def delete_runtime(
         RuntimeFailed: it, or one of its volumes, could not be removed.
     """
     name = plan.identity.instance_name
-    live = look(client, name)
+    live = look(client, name, inside=False)
     if live is None and (live := find_renamed(client, uuid)):
         reporter.info(f"{name} was renamed to {live.name}; removing it under that name")
     if live is not None and not is_ours(live, plan.identity.runtime_id, uuid):

@@ -1,11 +1,13 @@
 """What the guest says of itself in its status file, and whether that can be believed."""
 
 import json
+import re
+import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..incus.client import IncusClient
-from ..incus.errors import IncusApiError, UnexpectedResponse
+from ..incus.errors import IncusError
 from ..incus.instances import read_guest_file
 from .observe import LiveInstance
 
@@ -25,6 +27,7 @@ SCHEMA_VERSION: Final = 1
 UNKNOWN_STATE: Final = "unknown"
 _BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
 _LONGEST_MESSAGE: Final = 500
+_DEEPEST: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,12 @@ class GuestStatus:
         return f"guest state {self.state!r}" + (f": {self.message}" if self.message else "")
 
 
+def unheard(path: str) -> GuestStatus:
+    """What can be said of a guest that has written nothing, or that was not looked at since its
+    start: the same, so that a look that finds nothing is no change."""
+    return GuestStatus(UNKNOWN_STATE, f"no word from the guest yet in {path}")
+
+
 def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestStatus:
     """Reads the status file of a guest.
 
@@ -69,9 +78,6 @@ def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestSta
         client: a client in the instance's project.
         live: the instance.
         path: where the file is in the guest (`paths.status_path` of the plan).
-
-    Raises:
-        IncusUnreachable: the daemon could not be asked.
     """
     if not live.running:
         return _unknown(f"the instance is {live.status}")
@@ -80,7 +86,7 @@ def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestSta
     try:
         content = read_guest_file(client, live.name, path)
         if content is None:
-            return _unknown(f"no status file {path}")
+            return unheard(path)
         status = _parse(content, path)
         if isinstance(status, str):
             return _unknown(status)
@@ -88,7 +94,7 @@ def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestSta
         if not isinstance(boot_id, str) or not boot_id:
             return _unknown(f"the status file {path} does not say of which boot it is")
         present = read_guest_file(client, live.name, _BOOT_ID_PATH)
-    except (IncusApiError, UnexpectedResponse) as error:
+    except IncusError as error:
         return _unknown(f"the status file {path} cannot be read: {error}")
     if present is None or present.decode(errors="replace").strip() != boot_id.strip():
         return _unknown(
@@ -110,12 +116,30 @@ def _parse(content: bytes, path: str) -> dict[str, Any] | str:
         return f"the status file {path} is no JSON ({len(content)} bytes)"
     if not isinstance(status, dict):
         return f"the status file {path} holds no JSON object"
+    if not _can_be_kept(status):
+        return f"the status file {path} holds what no state can (too deep, or no number or text)"
     version = status.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         return f"the status file {path} has schema version {version!r}, not {SCHEMA_VERSION}"
     if status.get("state") not in STATES:
         return f"the status file {path} has an unknown state {_text(status.get('state'))!r}"
     return status
+
+
+def _can_be_kept(value: Any, levels: int = _DEEPEST) -> bool:
+    """Whether a value that a guest wrote can be an output: Pulumi's wire has but finite numbers,
+    whole characters, and few levels."""
+    if isinstance(value, dict):
+        return levels > 0 and all(
+            _can_be_kept(key) and _can_be_kept(item, levels - 1) for key, item in value.items()
+        )
+    if isinstance(value, list):
+        return levels > 0 and all(_can_be_kept(item, levels - 1) for item in value)
+    if isinstance(value, str):
+        return not re.search("[\ud800-\udfff]", value)
+    if isinstance(value, int | float):
+        return abs(value) <= sys.float_info.max
+    return True
 
 
 def _text(value: Any) -> str:

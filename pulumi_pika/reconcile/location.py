@@ -62,6 +62,26 @@ def beside_its_volumes(client: IncusClient, placement: Placement) -> IncusClient
     return client.beside(choose_member(client, desired.name, desired.plan.incus.image_alias))
 
 
+def for_new_volume(client: IncusClient, pool: str, name: str) -> IncusClient:
+    """The client with the member that a new volume goes to; as it is where that does not matter.
+
+    Left to itself, Incus makes a local pool's volume on the member that the request came to, and
+    all runtimes would follow their volumes to that one.
+
+    Raises:
+        PlacementError: no member takes it, or the server has none.
+    """
+    if not client.server().clustered:
+        if client.target:
+            raise PlacementError(not_clustered(client))
+        return client
+    if client.member or is_shared(client, pool):
+        return client
+    if client.target and not client.target.startswith("@"):
+        return client.beside(client.target)
+    return client.beside(choose_member(client, name))
+
+
 def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:
     """A member for a thing with local data, of those that Incus may choose itself.
 

@@ -105,9 +105,25 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
                 yield where, "must be non-empty"
         elif value in (".", "..") or "/" in value or not value.isprintable():
             yield where, f"`{value}` is no name that Incus allows: no slash, no control character"
+    for where, text in (
+        (("identity", "runtime_id"), plan.identity.runtime_id),
+        (("incus", "image_alias"), plan.incus.image_alias),
+    ):
+        if not text.isprintable():
+            yield where, "must not contain control characters"
+    if plan.incus.image_alias in (".", ".."):
+        yield ("incus", "image_alias"), "is no name of an image"
     for index, mount in enumerate(plan.mounts):
         if not mount.source.isprintable():
             yield ("mounts", index, "source"), "must not contain control characters"
+        elif not mount.source.startswith("/") and any(
+            part in ("", ".", "..") for part in mount.source.removesuffix("/").split("/")
+        ):
+            yield (
+                ("mounts", index, "source"),
+                f"`{mount.source}` names no directory of a volume for certain: `VOLUME` or "
+                "`VOLUME/DIRECTORY`, without `.`, `..` and empty parts",
+            )
         if not mount.guest_path.isprintable():
             yield ("mounts", index, "guest_path"), "must not contain control characters"
         if mount.guest_path == "/":
@@ -150,7 +166,7 @@ def _config_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
             yield where, "is given by `cloud_init_user_data` already"
         elif key.startswith(("volatile.", "image.")):
             yield where, "is kept by Incus itself and not to be set"
-        elif not _CONFIG_KEY.fullmatch(key) and not key.startswith("user."):
+        elif key == "user." or not (_CONFIG_KEY.fullmatch(key) or key.startswith("user.")):
             yield where, f"{key!r} is no config key"
         elif not key.isprintable():
             yield where, "must not contain control characters"

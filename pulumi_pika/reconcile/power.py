@@ -1,6 +1,7 @@
 """Starts and stops instances, and removes them."""
 
 import time
+from contextlib import suppress
 from typing import Final
 
 from ..incus.client import IncusClient
@@ -12,8 +13,15 @@ from ..incus.errors import (
     OperationFailed,
     OperationLost,
     OperationTimedOut,
+    UnexpectedResponse,
 )
-from ..incus.instances import delete_instance, find_instance, get_instance, set_power
+from ..incus.instances import (
+    delete_instance,
+    find_instance,
+    get_instance,
+    running_operations,
+    set_power,
+)
 from .errors import ReconcileError
 from .observe import LiveInstance
 from .reporter import Progress, Reporter
@@ -21,10 +29,20 @@ from .reporter import Progress, Reporter
 _KILL_TIMEOUT: Final = 60.0
 _BUSY_FOR: Final = 60.0
 
+ANSWER_LOST: Final = (IncusUnreachable, OperationLost, UnexpectedResponse)
+"""A change may have been carried out all the same: look."""
 
-def look(client: IncusClient, name: str) -> LiveInstance | None:
-    """The instance as it is now, or None."""
-    entity = get_instance(client, name)
+
+def look(client: IncusClient, name: str, *, inside: bool = True) -> LiveInstance | None:
+    """The instance as it is now, or None.
+
+    Args:
+        client: a client in its project.
+        name: its name.
+        inside: whether its addresses and processes are looked at too, for which the server
+            enters the guest.
+    """
+    entity = get_instance(client, name, state=inside)
     return LiveInstance.of(entity.data, entity.etag) if entity else None
 
 
@@ -32,6 +50,18 @@ def find_renamed(client: IncusClient, uuid: str) -> LiveInstance | None:
     """The instance with an id, whatever its name is now; None without one."""
     entity = find_instance(client, uuid) if uuid else None
     return LiveInstance.of(entity.data, entity.etag) if entity else None
+
+
+def look_after(client: IncusClient, name: str, error: Exception) -> LiveInstance | None:
+    """The instance once nothing goes on at it, after a change whose answer was lost."""
+    if isinstance(error, IncusUnreachable) and not error.sent:
+        raise error
+    if isinstance(error, ANSWER_LOST):
+        for operation in running_operations(client, name):
+            # Whatever became of it is seen at the instance itself.
+            with suppress(OperationError):
+                client.wait(operation, timeout=_BUSY_FOR, what=f"the work going on at {name}")
+    return look(client, name)
 
 
 def start(
@@ -46,9 +76,9 @@ def start(
     action = "unfreeze" if frozen else "start"
     try:
         set_power(client, name, action, timeout=timeout, on_progress=progress.operation)
-    except OperationError as error:
+    except (OperationError, *ANSWER_LOST) as error:
         # The outcome counts, not the answer that got lost or that came twice.
-        live = look(client, name)
+        live = look_after(client, name, error)
         if isinstance(error, OperationTimedOut) or live is None or not live.running:
             raise
 
@@ -71,10 +101,12 @@ def stop_gently(
             grace=grace,
             on_progress=progress.operation,
         )
-    except (OperationError, BadRequest) as error:
-        live = look(client, name)
+    except (OperationError, BadRequest, *ANSWER_LOST) as error:
+        live = look_after(client, name, error)
         if live is None or not live.running:
             return
+        if isinstance(error, ANSWER_LOST):
+            raise
         raise ReconcileError(
             f"{name} did not shut down within {grace:g} s ({error}); it was not killed, since "
             "that can lose data: see what keeps it, raise timeouts.stop, "
@@ -86,8 +118,8 @@ def kill(client: IncusClient, name: str) -> None:
     """Stops an instance at once."""
     try:
         set_power(client, name, "stop", timeout=_KILL_TIMEOUT, force=True)
-    except (OperationError, BadRequest):
-        live = look(client, name)
+    except (OperationError, BadRequest, *ANSWER_LOST) as error:
+        live = look_after(client, name, error)
         if live is not None and live.running:
             raise
 

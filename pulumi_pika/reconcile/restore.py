@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -182,12 +183,13 @@ def restore(
         _put_back(client, options, plan, reporter)
     except (IncusError, ReconcileError) as error:
         reason = str(error).rstrip(". ")
-        started = _start_again(client, plan.start, reporter)
-        if not started:
-            _forget(client, options)
+        failed = _start_again(client, plan.start, reporter)
+        if not failed:
+            with suppress(IncusError, ReconcileError):
+                _forget(client, options)
         raise RestoreFailed(
             f"{options.where}: restoring {plan.snapshot} failed: {reason}. "
-            f"{step[:1].upper()}{step[1:]}. {_outcome(plan.start, started)}"
+            f"{step[:1].upper()}{step[1:]}. {_outcome(plan.start, failed)}"
         ) from error
     except BaseException:
         _start_again(client, plan.start, reporter)

@@ -41,5 +41,8 @@ class Undo:
         if undone:
             said.append(f"Undone: removed {', '.join(undone)}.")
         if left:
-            said.append(f"Could NOT be undone, remove by hand: {'; '.join(left)}.")
+            said.append(
+                f"Could NOT be undone, remove by hand: {'; '.join(left)}. "
+                "Or run the same command again, which goes on from there."
+            )
         return " ".join(said) or "Nothing had been made."

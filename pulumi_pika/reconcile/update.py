@@ -14,7 +14,7 @@ from .errors import ForeignInstance, InstanceGone, ReconcileError, RestartRefuse
 from .observe import LiveInstance, root_device_name
 from .options import RuntimeOptions
 from .placement import place
-from .power import find_renamed, look, start, stop_gently
+from .power import ANSWER_LOST, find_renamed, look, look_after, start, stop_gently
 from .reporter import Reporter
 from .undo import Undo
 from .wait import wait_for
@@ -124,7 +124,7 @@ def _ours(
     reporter: Reporter,
 ) -> LiveInstance:
     name = plan.identity.instance_name
-    live = look(client, name)
+    live = look(client, name, inside=False)
     if live is None and (renamed := find_renamed(client, uuid)):
         live = _rename_back(client, renamed, name, options, reporter)
     if live is None:
@@ -248,7 +248,7 @@ def _apply(
     _stop(client, desired, reporter)
     try:
         _once_more_if_changed(
-            lambda now: _send(client, now, find_changes(now, desired, previous), desired),
+            lambda now: _send(client, now, desired, previous),
             client,
             _again(client, desired),
             desired,
@@ -285,28 +285,44 @@ def _send_live(
     ):
         # A running VM's devices are changed before Incus looks whether it can take the keys, so
         # that a refusal would leave half of it done. Keys alone are refused whole.
-        patch_instance(client, desired.name, changes.patch(live, devices=False), live.etag)
+        try:
+            patch_instance(client, desired.name, changes.patch(live, devices=False), live.etag)
+        except ANSWER_LOST as error:
+            if _left(client, desired, previous, error).settings:
+                raise
         live = _again(client, desired)
-        changes = find_changes(live, desired, previous)
-    _send(client, live, changes, desired)
+    _send(client, live, desired, previous)
 
 
 def _send(
-    client: IncusClient, live: LiveInstance, changes: Changes, desired: DesiredInstance
+    client: IncusClient, live: LiveInstance, desired: DesiredInstance, previous: Previous
 ) -> None:
-    if not changes:
-        return
-    if changes.removed_devices:
-        # Only a PUT can remove a device.
-        replace_instance(
-            client,
-            desired.name,
-            changes.whole(live),
-            live.etag,
-            timeout=desired.options.timeouts.update,
-        )
-        return
-    patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
+    changes = find_changes(live, desired, previous)
+    try:
+        if changes.removed_devices:
+            # Only a PUT can remove a device.
+            replace_instance(
+                client,
+                desired.name,
+                changes.whole(live),
+                live.etag,
+                timeout=desired.options.timeouts.update,
+            )
+        elif changes:
+            patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
+    except ANSWER_LOST as error:
+        if _left(client, desired, previous, error):
+            raise
+
+
+def _left(
+    client: IncusClient, desired: DesiredInstance, previous: Previous, error: Exception
+) -> Changes:
+    """What is left to do after a change whose answer was lost."""
+    live = look_after(client, desired.name, error)
+    if live is None:
+        raise InstanceGone(f"{desired.name} vanished while it was being changed")
+    return find_changes(live, desired, previous)
 
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:

@@ -26,6 +26,7 @@ from .errors import (
     VolumeInUse,
     VolumeRefused,
 )
+from .location import for_new_volume
 from .options import MARK_PREFIX
 from .reporter import Reporter
 from .volume_options import SIZE_KEY, VolumeOptions, same_size, shrink_reason, shrinks
@@ -160,6 +161,7 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
             f"restore_from is {options.restore_from}, and there is no {options.where} yet, let "
             "alone a snapshot of it; nothing was made. Leave restore_from out for now"
         )
+    client = for_new_volume(client, options.pool, options.volume_name)
     attempt = secrets.token_hex(8)
     try:
         create_volume(

@@ -3,12 +3,9 @@
 The pydantic models of `pulumi_pika.planner` are taken in their place wherever all is known.
 """
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
-
-InstanceTypeName = Literal["virtual-machine", "container"]
-WaitForName = Literal["running", "agent", "ipv4", "ready", "guest_status"]
 
 
 class IdentityArgs(TypedDict):

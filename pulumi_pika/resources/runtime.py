@@ -11,14 +11,12 @@ from .args import (
     BootstrapArgs,
     IdentityArgs,
     IncusArgs,
-    InstanceTypeName,
     MountArgs,
     PathsArgs,
     PoliciesArgs,
     ResourcesArgs,
     TimeoutsArgs,
     Tree,
-    WaitForName,
 )
 from .inputs import after_others, own_urn, secret_inputs, tree_of
 
@@ -99,7 +97,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         bootstrap: "pulumi.Input[BootstrapArgs | parts.RuntimeBootstrap] | None" = None,
         labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         metadata: pulumi.Input[Mapping[str, Tree]] | None = None,
-        instance_type: pulumi.Input[InstanceTypeName] = "virtual-machine",
+        instance_type: pulumi.Input[str] = "virtual-machine",
         storage_pool: pulumi.Input[str] | None = None,
         running: pulumi.Input[bool] | None = True,
         config: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
@@ -109,7 +107,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         extra_profiles: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         cloud_init_user_data: pulumi.Input[str] | None = None,
         description: pulumi.Input[str] | None = None,
-        wait_for: pulumi.Input[WaitForName] = "running",
+        wait_for: pulumi.Input[str] = "running",
         timeouts: "pulumi.Input[TimeoutsArgs | Timeouts] | None" = None,
         allow_restart: pulumi.Input[bool] = True,
         adopt: pulumi.Input[bool] | None = None,

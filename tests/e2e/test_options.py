@@ -122,7 +122,7 @@ def test_wait_that_fails_takes_all_back_and_tells(
 
     said = stack.up(fails=True)
 
-    assert "waiting for guest_status: 2 s, last seen: no status file" in said
+    assert "waiting for guest_status: 2 s, last seen: no word from the guest yet" in said
     assert "did not come to `guest_status`" in said
     assert "Undone: removed" in said
     assert "Traceback" not in said

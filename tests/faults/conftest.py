@@ -1,12 +1,10 @@
 """Places for the matrix, and the table at the end of the run."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from dev import image
 
 from ..conftest import Sandbox
 from ..real.proxy import Proxy
@@ -19,11 +17,9 @@ OUTCOMES: list[Outcome] = []
 
 
 @pytest.fixture(scope="session")
-def image_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_file(sandbox: Sandbox) -> Path:
     """The sandbox's first image."""
-    file = tmp_path_factory.mktemp("image") / "one.tar.gz"
-    image.build(file, Path(str(shutil.which("busybox"))), marker="one")
-    return file
+    return sandbox.daemon.directory / "one.tar.gz"
 
 
 @pytest.fixture(scope="session")

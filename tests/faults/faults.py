@@ -1,5 +1,6 @@
 """What goes wrong at a step."""
 
+import contextlib
 import itertools
 import threading
 import time
@@ -62,6 +63,13 @@ class Fault:
     impatient: bool = False
     kills: bool = False
     """Whether the provider's process ends."""
+    same_at_gets: bool = False
+    """Whether it comes to the same as another fault, or at another step, where nothing changes."""
+
+    def hits(self, step: Step, *, all_gets: bool) -> bool:
+        """Whether it is tried at a step."""
+        plain = not (step.changes or step.waits)
+        return self.at(step) and not (plain and self.same_at_gets and not all_gets)
 
 
 def _everywhere(step: Step) -> bool:
@@ -158,41 +166,39 @@ def _host_away(scene: Scene) -> Action:
 
 def _daemon_killed(scene: Scene) -> Action:
     """The daemon is killed while it works on the request, and comes back as fast as it can."""
-    restart = threading.Thread(target=_restart, args=(scene,))
+    back = threading.Thread(target=bring_back, args=(scene.daemon, scene.proxy))
 
     def act(request: Request, forward: Forward) -> Answer:
         if scene.step.changes:
             threading.Thread(target=_quietly, args=(forward, request)).start()
             time.sleep(0.01)
         scene.daemon.kill()
-        restart.start()
+        back.start()
         raise Reset
 
-    scene.after.append(restart.join)
+    scene.after.append(back.join)
     return act
 
 
-def _restart(scene: Scene) -> None:
-    # Nobody listens meanwhile, as where the daemon itself is asked.
-    scene.proxy.close()
-    scene.daemon.start()
-    scene.proxy.start()
+def bring_back(daemon: Daemon, proxy: Proxy) -> None:
+    """Starts a daemon that was killed. Nobody listens until it does."""
+    proxy.close()
+    daemon.start()
+    proxy.start()
 
 
 def _quietly(forward: Forward, request: Request) -> None:
-    try:
+    with contextlib.suppress(Reset):
         forward(request)
-    except Reset:
-        pass
 
 
 FAULTS = (
     Fault("reset before", _everywhere, lambda scene: reset_before()),
-    Fault("reply lost", _everywhere, lambda scene: reset_after()),
-    Fault("cut off", _everywhere, lambda scene: truncate(12)),
+    Fault("reply lost", _everywhere, lambda scene: reset_after(), same_at_gets=True),
+    Fault("cut off", _everywhere, lambda scene: truncate(12), same_at_gets=True),
     Fault("bad JSON", _everywhere, _truncated),
     Fault("500", _everywhere, lambda scene: reply(500, error("made to fail", 500))),
-    Fault("late reply", _everywhere, _slow, impatient=True),
+    Fault("late reply", _everywhere, _slow, impatient=True, same_at_gets=True),
     Fault(
         "late request",
         lambda step: step.changes,
@@ -204,8 +210,10 @@ FAULTS = (
     Fault("changed", lambda step: step.etagged, _changed),
     Fault("changed ever", lambda step: step.etagged, _changed, times=None),
     Fault("image gone", lambda step: step.makes_instance, _image_deleted),
-    Fault("host away", _everywhere, _host_away, could_undo=False),
-    Fault("killed", _everywhere, _process_killed, could_undo=False, kills=True),
+    Fault("host away", _everywhere, _host_away, could_undo=False, same_at_gets=True),
+    Fault("killed", _everywhere, _process_killed, could_undo=False, kills=True, same_at_gets=True),
 )
 
-DAEMON_KILLED = Fault("daemon killed", _everywhere, _daemon_killed, could_undo=False)
+DAEMON_KILLED = Fault(
+    "daemon killed", _everywhere, _daemon_killed, could_undo=False, same_at_gets=True
+)

@@ -1,13 +1,11 @@
 """Runs a call with a fault at one of its steps, and judges what came of it."""
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 from dev.sandbox import Daemon
 
@@ -20,7 +18,6 @@ from .scenarios import (
     problems_after_error,
     problems_when_gone,
     problems_when_up,
-    volumes_of,
 )
 from .steps import Step, steps_of
 from .world import World
@@ -189,6 +186,8 @@ def _unclear(raised: Raised | Killed, fault: Fault) -> list[str]:
         return [] if fault.kills else ["the process ended"]
     if raised.kind != PROVIDER_ERROR or "failed in itself" in raised.text:
         return [f"it raised {raised}"]
+    if fault.could_undo and "NOT be undone" in raised.text:
+        return [f"it could not undo: {raised.text}"]
     if "Traceback" in raised.text or "object at 0x" in raised.text:
         return [f"it is not for people: {raised.text}"]
     return []

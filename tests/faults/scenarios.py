@@ -150,6 +150,7 @@ UPDATE_LIVE = Scenario(
         runtime(name, running=True),
         runtime(name, "more", running=True, resources={"memory_mib": 64}),
     ),
+    first="POST default/volumes",
 )
 UPDATE_RECOVER = Scenario(
     "update: restart",
@@ -163,6 +164,7 @@ DELETE_VOLUMES = Scenario(
     "destroy",
     lambda name: (runtime(name, "state", delete_volumes=True),) * 2,
     loses=("state",),
+    first="GET default/volumes/{name}-data",
 )
 
 SCENARIOS = (

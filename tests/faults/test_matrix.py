@@ -5,7 +5,7 @@ import pytest
 from .conftest import OUTCOMES
 from .faults import FAULTS, Fault
 from .matrix import Place, run
-from .scenarios import SCENARIOS, Scenario
+from .scenarios import CREATE, SCENARIOS, Scenario
 from .steps import Step
 
 
@@ -14,7 +14,8 @@ from .steps import Step
 def test_fault_at_each_step(
     scenario: Scenario, fault: Fault, places: list[Place], steps: dict[str, list[Step]]
 ) -> None:
-    hit = [step for step in steps[scenario.name] if fault.at(step)]
+    all_gets = scenario is CREATE
+    hit = [step for step in steps[scenario.name] if fault.hits(step, all_gets=all_gets)]
     # Without its image nothing at all can be made meanwhile.
     at_once = places[:1] if fault.name == "image gone" else places
     outcomes = run(at_once, [(scenario, fault, step) for step in hit])

@@ -58,7 +58,7 @@ def anything(rng: random.Random, depth: int = 0) -> Any:
     if roll < 0.7:
         return unknown(rng)
     if roll < 0.72 and depth == 0:
-        return deep(rng, rng.choice((3, 30, 90, 1_000, 3_000)))
+        return deep(rng, rng.choice((3, 30, 90, 150, 300, 1_000, 3_000)))
     if depth > 3:
         return "leaf"
     if roll < 0.86:

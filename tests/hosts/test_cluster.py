@@ -15,7 +15,7 @@ from pulumi_pika.reconcile.changes import Previous
 from pulumi_pika.reconcile.create import create_runtime
 from pulumi_pika.reconcile.delete import delete_runtime
 from pulumi_pika.reconcile.errors import PlacementError
-from pulumi_pika.reconcile.location import choose_member
+from pulumi_pika.reconcile.location import choose_member, for_new_volume
 from pulumi_pika.reconcile.observe import LiveInstance
 from pulumi_pika.reconcile.options import RuntimeOptions
 from pulumi_pika.reconcile.power import look
@@ -150,6 +150,16 @@ def test_update_and_delete_are_at_the_instances_member(
     assert look(client, name) is None
     assert get_volume(client.beside("two"), "default", f"{name}-0") is None
     assert get_volume(client.beside("one"), "default", f"{name}-0") is not None
+
+
+def test_new_volumes_follow_the_target_or_spread(client: IncusClient, name: str) -> None:
+    def chosen(target: str, volume: str) -> str:
+        client.target = target
+        return for_new_volume(client, "default", volume).member
+
+    assert {chosen("one", f"{name}-{i}") for i in range(5)} == {"one"}
+    assert {chosen("@second", f"{name}-{i}") for i in range(5)} == {"two"}
+    assert {chosen("", f"{name}-{i}") for i in range(20)} == {"one", "two"}
 
 
 def test_what_is_no_member_or_group(client: IncusClient) -> None:

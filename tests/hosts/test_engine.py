@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from pulumi_pika.incus.client import IncusClient
+from pulumi_pika.incus.cluster import list_members
+
 from ..conftest import IMAGE, Sandbox, sweep
 from ..e2e.stack import Stack, make_stack
 from ..real.proxy import Proxy
-from .daemons import Certificate, Server, free_address, make_certificate
+from .daemons import Certificate, Server, free_address, make_certificate, until
 from .test_cluster import Cluster, sweep_volumes
 
 PROGRAM = """
@@ -260,7 +263,6 @@ def test_cluster(stack: Stack, cluster: Cluster, name: str) -> None:
         stack.up("--expect-no-changes")
         request("POST", "/cluster/members/two/state", {"action": "restore"}, timeout=60)
         stack.refresh()
-        stack.up("--expect-no-changes")
 
         # Another target is for what is made from now on.
         declare(stack, {**hosts, "two": {**host, "target": "one"}}, runtimes)
@@ -275,6 +277,8 @@ def test_cluster(stack: Stack, cluster: Cluster, name: str) -> None:
             stack.up("--expect-no-changes")
         finally:
             two.daemon.start()
+            client = IncusClient(one.daemon.socket)
+            until(lambda: all(member.online for member in list_members(client)))
         stack.destroy()
     finally:
         sweep(one.daemon, name)

@@ -77,7 +77,7 @@ def test_guest_status(client: IncusClient, name: str) -> None:
     managed = Managed(arguments(name, mounts=[]))
     managed.up()
     nothing = managed["guest_status"]
-    assert nothing == {"state": "unknown", "reason": f"no status file {STATUS_PATH}"}
+    assert nothing == {"state": "unknown", "reason": f"no word from the guest yet in {STATUS_PATH}"}
 
     def seen(status: Any) -> dict[str, Any]:
         say(client, name, status)

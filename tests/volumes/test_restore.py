@@ -349,6 +349,28 @@ class TestFailures:
         assert holds(client, box, "one")
         assert was_cut_off(there(client, name)) == ""
 
+    def test_instance_that_does_not_start_is_tried_by_the_next(
+        self,
+        proxied: IncusClient,
+        proxy: Proxy,
+        client: IncusClient,
+        name: str,
+        box: str,
+        sandbox: Sandbox,
+        reporter: Recorder,
+    ) -> None:
+        proxy.on("PUT", f".*{box}/state", reply(400, error("no memory", 400)), nth=2)
+        wanted = options(name, restore_from="one")
+        with pytest.raises(RestoreFailed) as caught:
+            put_back(proxied, wanted, reporter)
+        assert "one is restored" in str(caught.value)
+        assert f"`incus start --project default {box}`" in str(caught.value)
+        live = there(client, name)
+        assert plan_restore(client, live, wanted) is None, "it would be restored once more"
+        finish_cut_off(client, live, wanted, reporter)
+        assert status(sandbox, box) == "Running"
+        assert holds(client, box, "one")
+
     def test_cut_off_and_given_up(
         self, client: IncusClient, name: str, box: str, sandbox: Sandbox, reporter: Recorder
     ) -> None:

@@ -1,0 +1,214 @@
+"""What needs no server: the planner, the import, provider calls, memory of a provider process."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from dev.paths import ROOT
+
+from .report import Row, Section
+
+_KINDS: Final = ("persistent_volume", "cache", "read_only_snapshot", "artifact_output")
+
+
+def arguments(name: str, mounts: int) -> dict[str, Any]:
+    """The arguments of a container, as they reach its provider."""
+    return {
+        "identity": {"runtime_id": f"id-{name}", "instance_name": name},
+        "incus": {"project": "default", "profile": "default", "image_alias": "pika/bench"},
+        "mounts": [
+            {
+                "kind": _KINDS[number % 4],
+                "source": f"{name}-data-{number}",
+                "guest_path": f"/mnt/data-{number}",
+                "mode": "read_only" if number % 4 == 2 else "read_write",
+            }
+            for number in range(mounts)
+        ],
+        "instance_type": "container",
+        "storage_pool": "default",
+        "running": True,
+        "owner": f"urn:pulumi:bench::bench::pulumi-python:dynamic/pika:IncusRuntime::{name}",
+        "secret_inputs": [],
+    }
+
+
+def wire(tree: Any) -> Any:
+    """The tree as Pulumi's wire brings it: every number a float."""
+    return json.loads(json.dumps(tree), parse_int=float)
+
+
+def planner(rounds: int) -> Section:
+    """Specs a second, and whether a long list of mounts takes its share and no more."""
+    from pulumi_pika import RuntimeSpec
+
+    def spec(mounts: int) -> dict[str, Any]:
+        given = arguments("box", mounts)
+        return {key: given[key] for key in ("identity", "incus", "mounts")} | {"provider": "incus"}
+
+    def plan(fields: dict[str, Any]) -> Callable[[], object]:
+        return lambda: RuntimeSpec.model_validate(fields).build_incus_plan()
+
+    eight, hundred, thousand = (_best(plan(spec(n)), rounds) for n in (8, 100, 1000))
+    return Section(
+        "Planner",
+        "`RuntimeSpec.model_validate(dict)` and `build_incus_plan()`, one thread.",
+        [
+            Row("specs with 8 mounts", f"{1 / eight:,.0f} / s", "at least 10,000 / s"),
+            Row("a spec with 100 mounts", f"{hundred * 1e3:.2f} ms"),
+            Row(
+                "a spec with 1,000 mounts",
+                f"{thousand * 1e3:.2f} ms, {thousand / hundred:.1f} x as long",
+                "linear: 10 x",
+            ),
+        ],
+    )
+
+
+def imports(rounds: int) -> Section:
+    """The import of the package above that of pulumi, in fresh processes that take turns."""
+    base, ours = [], []
+    for _ in range(rounds):
+        base.append(_import("import pulumi"))
+        ours.append(_import("import pulumi; from pulumi_pika import IncusRuntime"))
+    above = statistics.median(ours) - statistics.median(base)
+    return Section(
+        "Import",
+        f"Fresh processes, medians of {rounds} (CPU time, which another process does not disturb).",
+        [
+            Row("`import pulumi`", f"{statistics.median(base):.0f} ms"),
+            Row(
+                "`from pulumi_pika import IncusRuntime` above that",
+                f"{above:.0f} ms",
+                "at most 60 ms",
+            ),
+        ],
+    )
+
+
+def provider_calls(rounds: int) -> Section:
+    """Calls that do not touch the host, of our own code, without gRPC."""
+    rows = []
+    for mounts in (0, 8):
+        inputs, outputs, calls = _existing(f"box-{mounts}", mounts)
+        given = wire(arguments(f"box-{mounts}", mounts))
+        if calls.diff(outputs, inputs).changes:
+            raise RuntimeError("a diff of what did not change says that it did")
+        for name, call in (
+            ("check", lambda given=given, inputs=inputs, calls=calls: calls.check(given, inputs)),
+            ("diff", lambda out=outputs, inputs=inputs, calls=calls: calls.diff(out, inputs)),
+        ):
+            taken = _best(call, rounds) * 1e3
+            rows.append(
+                Row(f"{name}, {mounts} mounts, nothing changed", f"{taken:.2f} ms", "under 1 ms")
+            )
+    return Section("Provider calls that touch no host", "Our own code alone, one thread.", rows)
+
+
+def memory(cycles: int) -> Section:
+    """A fresh process that checks and diffs 500 runtimes, and then one of them many times."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"from benchmarks.calls import _memory; _memory({cycles})"],
+        cwd=ROOT,
+        env={**os.environ, "INCUS_SOCKET": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    empty, loaded, many, again = json.loads(done.stdout)
+    return Section(
+        "Memory of a provider process",
+        "Resident set. Pulumi's own share is a process with `pulumi.dynamic` and gRPC.",
+        [
+            Row("Pulumi's own share", f"{empty:.0f} MiB"),
+            Row("with our provider loaded", f"{loaded:.0f} MiB"),
+            Row("after check and diff of 500 different runtimes", f"{many:.0f} MiB"),
+            Row(
+                f"after {cycles:,} more cycles of check and diff",
+                f"{again:.0f} MiB, {again - many:+.1f} MiB",
+                "no growth (below 1 MiB)",
+            ),
+        ],
+    )
+
+
+def _memory(cycles: int) -> None:
+    import grpc  # noqa: F401
+    import pulumi.dynamic  # noqa: F401
+
+    figures = [_resident()]
+    _existing("first", 8)
+    figures.append(_resident())
+    for number in range(500):
+        inputs, outputs, calls = _existing(f"box-{number}", 8)
+        calls.diff(outputs, inputs)
+    figures.append(_resident())
+    given = wire(arguments("first", 8))
+    inputs, outputs, calls = _existing("first", 8)
+    for _ in range(cycles):
+        calls.check(given, inputs)
+        calls.diff(outputs, inputs)
+    figures.append(_resident())
+    print(json.dumps(figures))
+
+
+def _existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """The inputs and outputs of a runtime that was made and has not changed since."""
+    from pulumi_pika.providers import clients, runtime_calls
+    from pulumi_pika.providers.examine import examine
+    from pulumi_pika.providers.values import plain
+    from pulumi_pika.reconcile.desired import declared_devices, plan_digest
+
+    clients.configure({"pika:preflight": "off"})
+    checked = runtime_calls.check(wire(arguments(name, mounts)))
+    if checked.failures:
+        raise RuntimeError(str([failure.reason for failure in checked.failures]))
+    inputs = wire(checked.inputs)
+    examined = examine(plain(inputs))
+    outputs = {
+        **inputs,
+        "devices": declared_devices(examined.plan, examined.options),
+        "plan_digest": plan_digest(examined.plan),
+        "status": "Running",
+        "pool": "default",
+        "uuid": "c6b8d770-982c-4c46-8213-5b40031513d6",
+        "left_out": [],
+        "schema_version": 1.0,
+    }
+    return inputs, outputs, runtime_calls
+
+
+def _best(call: Callable[[], object], rounds: int) -> float:
+    """Seconds of one call: the median of the rounds, each of about a fifth of a second of CPU."""
+    begun = time.process_time()
+    call()
+    times = max(1, int(0.2 / max(time.process_time() - begun, 1e-5)))
+    taken = []
+    for _ in range(rounds):
+        begun = time.process_time()
+        for _ in range(times):
+            call()
+        taken.append((time.process_time() - begun) / times)
+    return statistics.median(taken)
+
+
+def _import(program: str) -> float:
+    """Milliseconds of CPU that a fresh process takes for imports."""
+    text = (
+        f"import time\nbegun = time.process_time()\n{program}\nprint(time.process_time() - begun)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout) * 1e3
+
+
+def _resident() -> float:
+    """MiB."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,0 +1,147 @@
+"""`pulumi up`, `preview`, `refresh` and `destroy` of many runtimes, against plain REST calls and
+against what Pulumi takes for as many resources that do nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from pulumi_pika.providers.parallel import VARIABLE
+
+from .floor import Script
+from .machine import IMAGE, Sandbox
+from .report import Row, Section, median, seconds
+from .stack import EMPTY, RUNTIMES, Stack
+
+PARALLEL = 8
+"""Pulumi's own choice on two cores (4 for each); the script uses as many threads."""
+AIM = 1.25
+Times = dict[str, list[float]]
+
+
+def lifecycle(box: Sandbox, count: int, rounds: int) -> Section:
+    """One number of runtimes. In each round the script, Pulumi's share and ours take turns."""
+    script: Times = defaultdict(list)
+    empty: Times = defaultdict(list)
+    ours: Times = defaultdict(list)
+    four: Times = defaultdict(list)
+    for turn in range(rounds):
+        _script(box, count, script)
+        for kind, program, width, times in (
+            ("empty", EMPTY, "", empty),
+            ("ours", RUNTIMES, "", ours),
+            ("four", RUNTIMES, "0", four),
+        ):
+            if kind == "four" and count < 2:
+                continue
+            folder = box.folder / f"{kind}-{count}-{turn}"
+            stack = Stack(folder, program, box.socket, PARALLEL, {VARIABLE: width})
+            stack.declare({f"{folder.name}-{number}": {} for number in range(count)})
+            _commands(stack, times, with_all=kind != "four")
+    return Section(
+        f"{count} runtime{'s' if count > 1 else ''}",
+        f"Medians of {rounds} rounds (and their spread). Containers without mounts; `--parallel "
+        f"{PARALLEL}`, and as many threads in the script. Ours above Pulumi's own share, by the "
+        "script, is the ratio.",
+        list(_rows(script, empty, ours, four, count)),
+    )
+
+
+def _script(box: Sandbox, count: int, times: Times) -> None:
+    script = Script(box.socket, IMAGE, PARALLEL)
+    names = [f"script-{number}" for number in range(count)]
+    times["up"].append(script.make(names))
+    times["refresh"].append(script.look(names))
+    times["destroy"].append(script.remove(names))
+
+
+def _commands(stack: Stack, times: Times, *, with_all: bool) -> None:
+    if with_all:
+        times["preview"].append(stack.preview())
+    times["up"].append(stack.up())
+    if with_all:
+        times["up again"].append(stack.up())
+        times["preview again"].append(stack.preview())
+        times["refresh"].append(stack.refresh())
+    times["destroy"].append(stack.destroy())
+
+
+def _rows(script: Times, empty: Times, ours: Times, four: Times, count: int) -> Iterator[Row]:
+    for command in ("up", "refresh", "destroy"):
+        floor = median(script[command])
+        above = median(ours[command]) - median(empty[command])
+        yield Row(f"script: {_SCRIPT[command]}", seconds(script[command]))
+        yield Row(f"`pulumi {command}` of empty resources", seconds(empty[command]))
+        yield Row(
+            f"**`pulumi {command}`**",
+            seconds(ours[command]),
+            floor=f"{floor:.2f} s",
+            ratio=f"**{above / floor:.2f}**",
+            target=f"at most {AIM}" if command == "up" and count > 1 else "",
+        )
+        if four[command]:
+            above = median(four[command]) - median(empty[command])
+            yield Row(
+                f"the same with {VARIABLE}=0 (4 calls at a time)",
+                seconds(four[command]),
+                floor=f"{floor:.2f} s",
+                ratio=f"{above / floor:.2f}",
+            )
+    for command, shown in _OTHERS.items():
+        floor = median(empty[command])
+        yield Row(
+            shown,
+            seconds(ours[command]),
+            floor=f"{floor:.2f} s (empty)",
+            ratio=f"{median(ours[command]) / floor:.2f}",
+        )
+
+
+_OTHERS = {
+    "up again": "`pulumi up`, nothing changed",
+    "preview again": "`pulumi preview`, nothing changed",
+    "preview": "`pulumi preview` of new ones",
+}
+_SCRIPT = {
+    "up": "POST with start, wait, GET with state",
+    "refresh": "GET with state",
+    "destroy": "PUT state, wait, DELETE, wait",
+}
+
+
+def waiting(box: Sandbox, counts: Sequence[int]) -> Section:
+    """What the width of the provider process is worth where guests take their time."""
+    rows = []
+    more = {"wait_for": "guest_status", "cloud_init_user_data": _READY_LATER}
+    for count in counts:
+        taken = {}
+        for width in ("0", ""):
+            folder = box.folder / f"waiting-{count}-{width or 'wide'}"
+            stack = Stack(folder, RUNTIMES, box.socket, count, {VARIABLE: width})
+            stack.declare({f"{folder.name}-{number}": more for number in range(count)})
+            taken[width] = stack.up()
+            stack.destroy()
+        rows.append(
+            Row(
+                f"`pulumi up --parallel {count}` of {count}",
+                f"{taken['']:.1f} s",
+                floor=f"{taken['0']:.1f} s",
+                ratio=f"{taken[''] / taken['0']:.2f}",
+            )
+        )
+    return Section(
+        "Guests that take their time",
+        f"Containers that say {_READY_AFTER} seconds after their start that they are ready, as a "
+        'virtual machine does that boots, with `wait_for="guest_status"`. The floor here is the '
+        f"same with {VARIABLE}=0, which leaves Pulumi's four calls at a time. One run each.",
+        rows,
+    )
+
+
+_READY_AFTER = 3
+_READY_LATER = f"""#!/bin/sh
+(
+sleep {_READY_AFTER}
+mkdir -p /run/pika-cloud
+printf '{{"schema_version": 1, "state": "ready", "boot_id": "%s"}}' \\
+    "$(cat /proc/sys/kernel/random/boot_id)" > /run/pika-cloud/status.json
+) &
+"""

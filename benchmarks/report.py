@@ -1,0 +1,64 @@
+"""Figures, and how they are written down."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure.
+
+    Attributes:
+        what: what it is of.
+        value: the figure.
+        target: what it is to be.
+        floor: what it is compared with, measured in the same run.
+        ratio: the figure by the floor.
+    """
+
+    what: str
+    value: str
+    target: str = ""
+    floor: str = ""
+    ratio: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures that belong together."""
+
+    title: str
+    how: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def lines(self) -> Iterable[str]:
+        """As Markdown."""
+        heads = ("what", "value", "floor", "ratio", "target")
+        used = [head for head in heads if any(getattr(row, head) for row in self.rows)]
+        names = {"what": "", "value": "ours", "floor": "floor", "ratio": "ratio", "target": "aim"}
+        yield f"## {self.title}"
+        yield ""
+        yield self.how
+        yield ""
+        yield f"| {' | '.join(names[head] for head in used)} |"
+        yield f"| {' | '.join('---' if head == 'what' else '---:' for head in used)} |"
+        for row in self.rows:
+            yield f"| {' | '.join(getattr(row, head) for head in used)} |"
+        for note in self.notes:
+            yield ""
+            yield note
+        yield ""
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; of two, the lower one, which less has disturbed."""
+    return statistics.median_low(values)
+
+
+def seconds(values: Sequence[float]) -> str:
+    """The median, and how far the values spread."""
+    if len(values) == 1:
+        return f"{values[0]:.2f} s"
+    return f"{median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"

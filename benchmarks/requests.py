@@ -1,0 +1,103 @@
+"""How many requests each command takes, as the daemon gets them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from tests.real.proxy import Proxy, Request
+
+from .machine import Sandbox
+from .report import Row, Section
+from .stack import RUNTIMES, Stack
+
+_PER_PROCESS = ("/1.0", "/1.0/projects/", "/1.0/profiles", "/1.0/images/aliases")
+"""What a process asks for once (or every half minute), for all runtimes together."""
+
+
+def count_requests(box: Sandbox, count: int) -> Section:
+    """The requests of every command for `count` runtimes with a volume each."""
+    commands: list[tuple[str, Sequence[str]]] = []
+    with Proxy(box.socket, box.folder / "proxy") as proxy:
+        stack = Stack(box.folder / "requests", RUNTIMES, proxy.socket, 4)
+        for limit in (None, 64):
+            stack.declare({f"counted-{n}": _with_volume(n, limit) for n in range(count)})
+            if limit is None:
+                commands.append(("preview of new ones", _sent(proxy, stack.preview)))
+                commands.append(("up", _sent(proxy, stack.up)))
+                commands.append(("up, nothing changed", _sent(proxy, stack.up)))
+                commands.append(("preview, nothing changed", _sent(proxy, stack.preview)))
+                commands.append(("refresh", _sent(proxy, stack.refresh)))
+        commands.append(("up, another memory limit", _sent(proxy, stack.up)))
+        commands.append(("destroy", _sent(proxy, stack.destroy)))
+    rows = [
+        Row(
+            f"`{command.partition(' ')[0].rstrip(',')}`"
+            f"{command[len(command.partition(' ')[0].rstrip(',')) :]}",
+            f"{len([line for line in sent if not _is_shared(line)]) / count:g}",
+            target=_AIMS.get(command, ""),
+        )
+        for command, sent in commands
+    ]
+    return Section(
+        "Requests for each runtime",
+        f"{count} containers with one volume each, storage pool not named. What a process asks "
+        "once for all is not counted here; see docs/requests.md.",
+        rows,
+        [_listing(commands, count)],
+    )
+
+
+_AIMS = {
+    "up": "6: no more than a script that can be run twice",
+    "up, nothing changed": "at most 1",
+}
+
+
+def _with_volume(number: int, memory: int | None) -> dict[str, Any]:
+    mount = {
+        "kind": "persistent_volume",
+        "source": f"counted-{number}-state",
+        "guest_path": "/mnt/state",
+        "mode": "read_write",
+    }
+    resources = {} if memory is None else {"resources": {"memory_mib": memory}}
+    return {"mounts": [mount], "delete_volumes": True, **resources}
+
+
+def _sent(proxy: Proxy, command: Callable[[], float]) -> list[str]:
+    proxy.clear_requests()
+    command()
+    return [_line(request) for request in proxy.requests]
+
+
+def _line(request: Request) -> str:
+    query = "&".join(f"{key}={value}" for key, value in request.query.items() if key != "project")
+    return f"{request.method} {unquote(request.path)}{'?' if query else ''}{query}"
+
+
+def _is_shared(line: str) -> bool:
+    path = line.partition(" ")[2].partition("?")[0]
+    return line.startswith("GET ") and (
+        path == "/1.0" or any(path.startswith(begin) for begin in _PER_PROCESS[1:])
+    )
+
+
+def _listing(commands: Sequence[tuple[str, Sequence[str]]], count: int) -> str:
+    """The requests of the first runtime, and those of all."""
+    lines = ["```"]
+    for command, sent in commands:
+        lines.append(f"{command}:")
+        own = [line for line in sent if "counted-0" in line or "/operations/" in line]
+        first, operations = [], 0
+        for line in own:
+            if "/operations/" in line:
+                operations += 1
+            else:
+                first.append(f"    {line}")
+        shared = [f"    (once) {line}" for line in sent if _is_shared(line)]
+        lines += [*shared, *first]
+        if operations:
+            lines.append(f"    {operations / count:g} x GET /1.0/operations/ID/wait")
+        if not sent:
+            lines.append("    none")
+    return "\n".join([*lines, "```"])

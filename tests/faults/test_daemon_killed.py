@@ -1,0 +1,131 @@
+"""The daemon is killed at each step, and comes back."""
+
+import io
+import os
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from dev.sandbox import Daemon
+from pulumi_pika.incus.client import IncusClient
+
+from ..conftest import IMAGE, daemon_directory
+from ..real.proxy import Answer, Forward, Proxy, Request, Reset
+from ..state.engine import Managed
+from .conftest import OUTCOMES
+from .faults import DAEMON_KILLED, bring_back
+from .matrix import Place, run
+from .provider import Killed, Provider, Raised
+from .scenarios import CREATE, CREATE_RUNNING, DELETE, UPDATE, UPDATE_LIVE, Scenario, runtime
+from .steps import Step
+from .world import World
+
+BIG_IMAGE = "pika/big"
+FILES = 600
+
+
+@pytest.fixture(scope="module")
+def mortal_places(
+    image_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Place]]:
+    """Daemons that nobody else uses."""
+    sockets = tmp_path_factory.mktemp("k")
+    with ExitStack() as stack:
+        places = []
+        for number in ("k1", "k2"):
+            daemon = Daemon(daemon_directory(number))
+            stack.callback(daemon.destroy)
+            daemon.start()
+            daemon.init()
+            daemon.import_image(image_file, IMAGE)
+            proxy = stack.enter_context(Proxy(daemon.socket, sockets / number))
+            places.append(Place(daemon, proxy, image_file))
+        yield places
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [CREATE, CREATE_RUNNING, UPDATE, UPDATE_LIVE, DELETE],
+    ids=lambda scenario: scenario.name,
+)
+def test_daemon_killed_at_each_step(
+    scenario: Scenario, mortal_places: list[Place], steps: dict[str, list[Step]]
+) -> None:
+    hit = [step for step in steps[scenario.name] if DAEMON_KILLED.hits(step, all_gets=False)]
+    outcomes = run(mortal_places, [(scenario, DAEMON_KILLED, step) for step in hit])
+    OUTCOMES.extend(outcomes)
+    failed = [str(outcome) for outcome in outcomes if outcome.problems]
+    assert not failed, "\n" + "\n".join(failed)
+
+
+@pytest.fixture(scope="module")
+def unpacking_place(
+    mortal_places: list[Place], image_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Place:
+    """With an image that takes a while to unpack."""
+    big = tmp_path_factory.mktemp("big") / "big.tar.gz"
+    with tarfile.open(image_file) as small, tarfile.open(big, "w:gz", compresslevel=1) as target:
+        for member in small:
+            target.addfile(member, small.extractfile(member) if member.isreg() else None)
+        for number in range(FILES):
+            member = tarfile.TarInfo(f"rootfs/filler-{number}")
+            member.size = 40_000
+            target.addfile(member, io.BytesIO(os.urandom(1000) * 40))
+    mortal_places[0].daemon.import_image(big, BIG_IMAGE)
+    return mortal_places[0]
+
+
+@pytest.mark.parametrize("process_dies_too", [False, True])
+@pytest.mark.parametrize("running", [False, True])
+def test_daemon_killed_while_it_unpacks(
+    unpacking_place: Place, running: bool, process_dies_too: bool
+) -> None:
+    """It leaves an instance with half a root disk, which must not pass for a whole one."""
+    place, world = unpacking_place, World(unpacking_place.daemon)
+    given = runtime(world.name, "state", running=running)
+    given["incus"] = {**given["incus"], "image_alias": BIG_IMAGE}
+    managed = Managed(given)
+    place.proxy.clear()
+    back = threading.Thread(target=bring_back, args=(place.daemon, place.proxy))
+
+    def kill(request: Request, forward: Forward) -> Answer:
+        forward(request)
+        deadline = time.monotonic() + 5
+        while not world.instances():
+            assert time.monotonic() < deadline
+        place.daemon.kill()
+        if process_dies_too:
+            provider.kill()
+        back.start()
+        raise Reset
+
+    with closing(Provider(place.proxy.socket)) as provider:
+        place.proxy.on("POST", "/1.0/instances", kill)
+        # In time it may also have made another by itself.
+        with suppress(Raised, Killed):
+            provider.call(managed, "up")
+        back.join()
+        config = world.instances().get(world.name, {}).get("config", {})
+        assert "volatile.apply_template" not in config or managed.outputs is not None, (
+            "it had been unpacked already: the image has to be bigger"
+        )
+    with closing(Provider(place.proxy.socket)) as provider:
+        provider.call(managed, "up")
+        assert provider.call(managed, "refresh") == {}
+        assert provider.call(managed, "planned") == "same"
+        if not running:
+            body = {"action": "start"}
+            world.daemon.request("PUT", f"/instances/{world.name}/state", body)
+        last = IncusClient(world.daemon.socket).get_raw(
+            f"/1.0/instances/{world.name}/files", path=f"/filler-{FILES - 1}"
+        )
+        assert last.status == 200, "half a root disk passes for a whole one"
+        provider.call(managed, "destroy")
+    assert world.instances() == {}
+    assert world.data_intact()
+    world.remove()
