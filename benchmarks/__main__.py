@@ -13,6 +13,14 @@ from .report import Section
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
+_HEAD = """\
+# How fast it is
+
+Written by `.venv/bin/python -m benchmarks`, which makes an Incus daemon of its own and takes it
+down again (`python3 dev tools` gets what it needs). Every floor was measured in the same run, in
+turns with what it is the floor of.
+""".splitlines()
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -61,11 +69,7 @@ def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[st
         if unknown := [name for name in only if name not in parts]:
             sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(parts)}")
         wanted = only or [name for name in parts if not (quick and name == "100")]
-        yield "# How fast it is"
-        yield ""
-        yield "Written by `.venv/bin/python -m benchmarks` (`python3 dev tools` gets what it needs),"
-        yield "which makes an Incus daemon of its own and takes it down again. Every floor was"
-        yield "measured in the same run, in turns with what it is the floor of."
+        yield from _HEAD
         yield ""
         date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         yield f"- {date}; load before: {machine.load()}"

@@ -1,5 +1,7 @@
 """How many requests each command takes, as the daemon gets them."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -83,21 +85,17 @@ def _is_shared(line: str) -> bool:
 
 
 def _listing(commands: Sequence[tuple[str, Sequence[str]]], count: int) -> str:
-    """The requests of the first runtime, and those of all."""
+    """The requests of each command, names and ids taken out, and how often each was sent."""
     lines = ["```"]
     for command, sent in commands:
-        lines.append(f"{command}:")
-        own = [line for line in sent if "counted-0" in line or "/operations/" in line]
-        first, operations = [], 0
-        for line in own:
-            if "/operations/" in line:
-                operations += 1
-            else:
-                first.append(f"    {line}")
-        shared = [f"    (once) {line}" for line in sent if _is_shared(line)]
-        lines += [*shared, *first]
-        if operations:
-            lines.append(f"    {operations / count:g} x GET /1.0/operations/ID/wait")
-        if not sent:
-            lines.append("    none")
+        lines.append(f"{command}:{'' if sent else ' none'}")
+        kinds = Counter(_kind(line) for line in sent)
+        for kind, times in kinds.items():
+            often = "once" if _is_shared(kind) else f"{times / count:g} each"
+            lines.append(f"    {often:8} {kind}")
     return "\n".join([*lines, "```"])
+
+
+def _kind(line: str) -> str:
+    line = re.sub(r"counted-\d+", "NAME", line)
+    return re.sub(r"/operations/[^/?]+", "/operations/ID", line)

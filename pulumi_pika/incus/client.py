@@ -50,6 +50,8 @@ class Server:
     instance_types: frozenset[str]
     clustered: bool
     name: str
+    fingerprint: str
+    """Of its certificate, which a cluster's members share; it tells servers apart."""
 
     def has(self, extension: str) -> bool:
         """Whether the server has the API extension (Incus doc/api-extensions.md)."""
@@ -151,6 +153,7 @@ class IncusClient:
                 instance_types=frozenset(kind for kind, name in types.items() if name in drivers),
                 clustered=bool(environment.get("server_clustered")),
                 name=str(environment.get("server_name", "")),
+                fingerprint=str(environment.get("certificate_fingerprint", "")),
             )
         return self._shared["server"]
 

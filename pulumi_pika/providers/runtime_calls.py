@@ -14,18 +14,19 @@ from pulumi.dynamic import (
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
-from ..incus.errors import MemberOffline
+from ..incus.errors import IncusError, MemberOffline
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.changes import Previous
 from ..reconcile.create import create_runtime
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
+from ..reconcile.errors import ForeignInstance
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_renamed, look
 from ..reconcile.update import is_ours, update_runtime
-from .clients import client_for
+from .clients import client_for, host
 from .decide import decide
 from .errors import ProviderError, for_people
 from .examine import examine
@@ -102,6 +103,7 @@ def create(props: dict[str, Any]) -> CreateResult:
         before_create(examined)
         desired, live = create_runtime(client, examined.plan, examined.options, report())
         outputs = outputs_after(inputs, desired, live)
+        outputs["server_fingerprint"] = client.server().fingerprint
         options = examined.options
         if live.running and options.wait_for == "running" and not options.adopt:
             # It has only just begun to boot; looking into it is the dearest request of a create.
@@ -125,6 +127,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             outputs = {**state.outputs, "status": UNSEEN}
             return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
         if live is None:
+            _refuse_another_server(client, state)
             return ReadResult("", {})
         if not is_ours(live, identity.runtime_id, state.uuid):
             report().warn(
@@ -140,6 +143,8 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             )
             outputs["running"] = inputs["running"] = True
         outputs["guest_status"] = _guest(client, live, state.plan)
+        outputs["alias_fingerprint"] = _alias_target(state)
+        outputs["server_fingerprint"] = client.server().fingerprint
     secret = _secret_seen(state, outputs)
     return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
 
@@ -162,6 +167,8 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         )
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
+        outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
+        outputs["server_fingerprint"] = client.server().fingerprint
     return UpdateResult(seal(outputs, secret_paths(inputs)))
 
 
@@ -169,13 +176,28 @@ def delete(props: dict[str, Any]) -> None:
     """Removes the instance. Its volumes stay."""
     with for_people(props) as report:
         state = State.read(props)
-        delete_runtime(
-            client_for(state.plan.incus.project),
-            state.plan,
-            state.options,
-            report(),
-            uuid=state.uuid,
-            pool=state.pool,
+        client = client_for(state.plan.incus.project)
+        found = delete_runtime(
+            client, state.plan, state.options, report(), uuid=state.uuid, pool=state.pool
+        )
+        if not found:
+            _refuse_another_server(client, state)
+
+
+def _refuse_another_server(client: IncusClient, state: State) -> None:
+    """Keeps an instance from being forgotten where a program now names another host.
+
+    Raises:
+        ForeignInstance: it was last seen at another server.
+    """
+    known, here = state.outputs.get("server_fingerprint"), client.server().fingerprint
+    if known and here and known != here:
+        raise ForeignInstance(
+            f"there is no instance {state.plan.identity.instance_name} in project "
+            f"{client.project} at {client.host}, and it was last seen at another server: one with "
+            f"the certificate {str(known)[:12]}, and this one has {here[:12]}. Let the program "
+            "name the host that it is at; if it is really gone (the server was set up anew), "
+            "forget it with `pulumi state delete`"
         )
 
 
@@ -194,6 +216,15 @@ def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -
     if is_secret(("incus", "project"), inputs):
         project = "-"
     return f"{project}/{name}"
+
+
+def _alias_target(state: State) -> str:
+    """What the plan's image alias points at by now; as it was where that cannot be asked."""
+    incus, kind = state.plan.incus, state.options.instance_type
+    try:
+        return host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")
+    except IncusError:
+        return str(state.outputs.get("alias_fingerprint") or "")
 
 
 def _guest(client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:

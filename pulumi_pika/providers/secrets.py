@@ -27,7 +27,7 @@ _LONGEST: Final = 4000
 
 _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("identity", "instance_name"), ("instance_name",)),
-    (("incus", "image_alias"), ("image_fingerprint", "made_of")),
+    (("incus", "image_alias"), ("image_fingerprint", "alias_fingerprint", "made_of")),
     (("incus", "profile"), ("pool", "devices")),
     (("extra_profiles",), ("pool", "devices")),
     (("storage_pool",), ("pool", "devices")),

@@ -133,6 +133,7 @@ def outputs_after(
         "left_out": list(desired.left_out),
         "pool": desired.pool or live.root_pool,
         "made_of": live.fingerprint,
+        "alias_fingerprint": live.fingerprint,
         "schema_version": SCHEMA_VERSION,
     }
 

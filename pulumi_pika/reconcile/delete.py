@@ -20,7 +20,7 @@ def delete_runtime(
     *,
     uuid: str,
     pool: str | None,
-) -> None:
+) -> bool:
     """Shuts the instance down, kills it if it does not, and removes it.
 
     One that is gone already is done. One that another made under the same name is left alone, with
@@ -34,6 +34,9 @@ def delete_runtime(
         reporter: takes progress and warnings.
         uuid: the instance's own id, as of its last look.
         pool: the pool of its volumes, as of its last look.
+
+    Returns:
+        whether there was an instance of that name, or of that id.
 
     Raises:
         RuntimeFailed: it, or one of its volumes, could not be removed.
@@ -52,6 +55,7 @@ def delete_runtime(
         _remove(client, live, options.timeouts, reporter)
     if options.delete_volumes and pool:
         remove_volumes(client, plan, pool, [options.owner], reporter)
+    return live is not None
 
 
 def _remove(

@@ -91,15 +91,16 @@ class HostFacts:
 
         return self._ask(("profiles", project), ask)
 
-    def aliases(self, project: str) -> dict[str, set[str]]:
-        """The image aliases that a project sees, and the instance types they have images for."""
+    def aliases(self, project: str) -> dict[str, dict[str, str]]:
+        """The image aliases that a project sees: the fingerprint for each instance type."""
 
-        def ask() -> dict[str, set[str]]:
+        def ask() -> dict[str, dict[str, str]]:
             listed = self.client.in_project(project).get_list("/1.0/images/aliases", recursion="1")
-            found: dict[str, set[str]] = {}
+            found: dict[str, dict[str, str]] = {}
             for data in listed:
                 if isinstance(data, dict):
-                    found.setdefault(str(data.get("name")), set()).add(str(data.get("type")))
+                    targets = found.setdefault(str(data.get("name")), {})
+                    targets[str(data.get("type"))] = str(data.get("target"))
             return found
 
         return self._ask(("aliases", project), ask)
@@ -322,7 +323,7 @@ def _profile_problems(
 
 
 def _image_problems(
-    plan: IncusRuntimePlan, options: RuntimeOptions, aliases: dict[str, set[str]], host: str
+    plan: IncusRuntimePlan, options: RuntimeOptions, aliases: dict[str, dict[str, str]], host: str
 ) -> Iterator[Finding]:
     alias, project = plan.incus.image_alias, plan.incus.project
     where: Path = ("incus", "image_alias")

@@ -32,6 +32,7 @@ _OUTPUTS = (
     "on_delete",
     "status",
     "image_fingerprint",
+    "alias_fingerprint",
     "devices",
     "left_out",
     "ipv4",
@@ -41,6 +42,7 @@ _OUTPUTS = (
     "uuid",
     "made_of",
     "plan_digest",
+    "server_fingerprint",
     "guest_status",
 )
 
@@ -59,6 +61,9 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """Incus's word for what the instance does: Running, Ready, Stopped, Frozen, Error."""
     image_fingerprint: pulumi.Output[str]
     """What image the instance was made of. The alias may point at another one by now."""
+    alias_fingerprint: pulumi.Output[str]
+    """What `incus.image_alias` pointed at when last looked at; where it was moved, that is no
+    change, and the instance is still of `image_fingerprint`."""
     devices: pulumi.Output[dict[str, dict[str, str]]]
     """The instance's own devices that the program names, mounts included, by name."""
     on_delete: pulumi.Output[str]
@@ -78,6 +83,8 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """The image that this resource made the instance of; after a rebuild outside, not the one that
     it is of now."""
     plan_digest: pulumi.Output[str]
+    server_fingerprint: pulumi.Output[str]
+    """Of the certificate of the server, or cluster, that it was last seen at."""
     guest_status: pulumi.Output[dict[str, Any]]
     """What the guest's status file said when last looked at: `state`, `message`, `updated_at`,
     `details`; or the state `unknown` with the `reason` why the file is not believed."""

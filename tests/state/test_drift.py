@@ -6,7 +6,10 @@ import pytest
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.planner.names import device_name
+from pulumi_pika.providers import clients
+from pulumi_pika.providers.errors import ProviderError
 from pulumi_pika.reconcile.power import look
+from pulumi_pika.reconcile.preflight import HostFacts
 
 from ..conftest import OTHER_IMAGE, Sandbox
 from .engine import Managed, arguments, volume_mount
@@ -277,10 +280,13 @@ def test_alias_moved_is_no_change(name: str, sandbox: Sandbox) -> None:
     managed = Managed(given)
     managed.up()
     sandbox.daemon.request("PUT", f"/images/aliases/{name}", {"target": sandbox.other_image})
+    # As in the next command, which has another process.
+    clients.host().facts = HostFacts(clients.host().client)
     try:
         assert managed.refresh() == {}
         assert managed.planned() == "same"
         assert managed["image_fingerprint"] == sandbox.image
+        assert managed["alias_fingerprint"] == sandbox.other_image
     finally:
         sandbox.daemon.request("DELETE", f"/images/aliases/{name}")
 
@@ -298,3 +304,17 @@ def test_stopped_and_changed_is_changed_first(
     assert live is not None
     assert live.running
     assert live.config["limits.memory"] == "80MiB"
+
+
+def test_another_server_is_not_taken_for_a_loss(client: IncusClient, name: str) -> None:
+    managed = Managed(arguments(name))
+    managed.up()
+    assert managed.outputs is not None
+    # As where the program names another host now, at which there is no such instance.
+    elsewhere = {"server_fingerprint": "f" * 64, "uuid": "none"}
+    managed.outputs = {**managed.outputs, **elsewhere}
+    managed.outputs["identity"] = {"runtime_id": "r", "instance_name": f"{name}-away"}
+
+    for call in (managed.refresh, managed.destroy):
+        with pytest.raises(ProviderError, match="last seen at another server"):
+            call()
