@@ -4,6 +4,7 @@ The spec is plain JSON here, as another program may have written it.
 """
 
 import pulumi
+
 from pulumi_pika import IncusRuntime
 
 config = pulumi.Config()

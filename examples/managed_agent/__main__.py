@@ -1,6 +1,7 @@
 """A managed agent: a long-lived instance whose data is on a volume of its own."""
 
 import pulumi
+
 from pulumi_pika import IncusRuntime
 
 config = pulumi.Config()

@@ -56,12 +56,16 @@ def look_after(client: IncusClient, name: str, error: Exception) -> LiveInstance
     """The instance once nothing goes on at it, after a change whose answer was lost."""
     if isinstance(error, IncusUnreachable) and not error.sent:
         raise error
-    if isinstance(error, ANSWER_LOST):
-        for operation in running_operations(client, name):
-            # Whatever became of it is seen at the instance itself.
-            with suppress(OperationError):
-                client.wait(operation, timeout=_BUSY_FOR, what=f"the work going on at {name}")
-    return look(client, name)
+    try:
+        if isinstance(error, ANSWER_LOST):
+            for operation in running_operations(client, name):
+                # Whatever became of it is seen at the instance itself.
+                with suppress(OperationError):
+                    client.wait(operation, timeout=_BUSY_FOR, what=f"the work going on at {name}")
+        return look(client, name)
+    except IncusUnreachable:
+        # What could not be done says more than that it could not be looked at.
+        raise error from None
 
 
 def start(

@@ -30,6 +30,8 @@ _NEEDS_RESTART: Final = (
     "cannot live update",
     # A container that uses more memory than the new limit.
     "setting cgroup item for the container failed",
+    # A mount that is in use, or that a daemon which was killed left behind in plugging it in.
+    "device or resource busy",
 )
 """How Incus says that a running instance cannot take a change (its instance drivers)."""
 

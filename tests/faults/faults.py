@@ -128,7 +128,8 @@ def _changed(scene: Scene) -> Action:
     def change(request: Request) -> None:
         path = f"/instances/{scene.world.name}"
         live = scene.daemon.request("GET", path)
-        theirs = {"user.theirs": str(next(_numbers))}
+        scene.world.theirs = str(next(_numbers))
+        theirs = {"user.theirs": scene.world.theirs}
         body = {"description": live["description"], "config": theirs}
         scene.daemon.request("PATCH", path, body)
 

@@ -76,6 +76,9 @@ def problems_always(scenario: Scenario, world: World) -> list[str]:
     for name in {world.data} | (volumes_of(before) if before else set()):
         if name not in volumes and name not in lost:
             found.append(f"lost: volume {name}")
+    for instance in instances.values():
+        if instance["config"].get("user.theirs", "") != world.theirs:
+            found.append("lost: what somebody else set meanwhile")
     if not world.data_intact():
         found.append("lost: the data")
     return found

@@ -24,6 +24,8 @@ class World:
     daemon: Daemon
     pool: str = "default"
     name: str = field(default_factory=lambda: f"f-{secrets.token_hex(4)}")
+    theirs: str = ""
+    """What somebody else set `user.theirs` of the instance to."""
 
     def __post_init__(self) -> None:
         body = {"name": self.data, "config": {}}

@@ -175,7 +175,8 @@ def test_status_that_cannot_be_read_is_not_taken(
 def test_missing_status_file_is_told(client: IncusClient, name: str) -> None:
     options = options_of(wait_for="guest_status", timeouts={"wait": 0.3})
 
-    with pytest.raises(RuntimeFailed, match=rf"Last seen: no word from the guest yet in {STATUS}\."):
+    last_seen = rf"Last seen: no word from the guest yet in {STATUS}\."
+    with pytest.raises(RuntimeFailed, match=last_seen):
         make(client, plan_of(name), options)
 
 

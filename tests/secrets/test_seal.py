@@ -98,7 +98,8 @@ def test_outputs_that_tell_of_inputs() -> None:
     outputs: dict[str, Any] = {
         "made_of": "f", "image_fingerprint": "f", "pool": "p", "devices": {"a": {}},
         "left_out": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
-        "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"}, "uuid": "u",
+        "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
+        "uuid": "u",
         "instance_name": "n", "location": "none",
     }  # fmt: skip
     for secret, expected in {
