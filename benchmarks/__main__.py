@@ -63,7 +63,7 @@ def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[st
             "1": lambda: lifecycle.lifecycle(box, 1, turns),
             "20": lambda: lifecycle.lifecycle(box, 20, turns),
             "100": lambda: lifecycle.lifecycle(box, 100, turns),
-            "waiting": lambda: lifecycle.waiting(box, (20,) if quick else (20, 50)),
+            "waiting": lambda: lifecycle.waiting(box, (20,)),
             "state": lambda: state.state(box),
         }
         if unknown := [name for name in only if name not in parts]:

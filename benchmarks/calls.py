@@ -65,7 +65,7 @@ def planner(rounds: int) -> Section:
             Row(
                 "a spec with 1,000 mounts",
                 f"{thousand * 1e3:.2f} ms, {thousand / hundred:.1f} x as long",
-                "linear: 10 x",
+                "about 10 x: linear",
             ),
         ],
     )

@@ -12,6 +12,8 @@ from dev.python_env import python
 
 _FOLDERS = ("pulumi_pika", "dev", "tests", "benchmarks")
 _NO_TESTS = 5
+# Each worker has daemons of its own, and waits for Incus most of the time: more than the cores.
+_WHOLE = ["-n", "3", "--dist", "loadfile", "--durations", "10"]
 
 
 def lint() -> int:
@@ -56,7 +58,8 @@ def test(arguments: list[str]) -> int:
         if not name.startswith(("INCUS_", "PULUMI_"))
     }
     environment |= {"PATH": tools.path(), "PULUMI_SKIP_UPDATE_CHECK": "true"}
-    say(f"==> tests: pytest {' '.join(arguments)}".rstrip())
+    arguments = arguments or _WHOLE
+    say(f"==> tests: pytest {' '.join(arguments)}")
     begun = time.monotonic()
     # Interactive for the sake of --pdb.
     code = follow([str(python()), "-m", "pytest", *arguments], env=environment, interactive=True)

@@ -108,5 +108,14 @@ def sweep(daemon: Daemon, prefix: str, project: str = "default") -> None:
                 daemon.request("DELETE", f"{custom}/{volume}{query}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what became of each fault, where faults were tried; by whichever worker."""
+    from .faults.table import lines
+
+    if table := lines(report for some in terminalreporter.stats.values() for report in some):
+        terminalreporter.section("faults")
+        terminalreporter.line("\n".join(table))
+
+
 def pytest_report_header() -> list[str]:
     return [f"incusd: {incusd() or 'not found'}", f"python: {sys.executable}"]

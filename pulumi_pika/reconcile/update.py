@@ -30,8 +30,10 @@ _NEEDS_RESTART: Final = (
     "cannot live update",
     # A container that uses more memory than the new limit.
     "setting cgroup item for the container failed",
-    # A mount that is in use, or that a daemon which was killed left behind in plugging it in.
+    # A mount that is in use, or that a daemon which was killed in plugging it in left behind, on
+    # the host or inside the container.
     "device or resource busy",
+    "failed to add mount for device inside container",
 )
 """How Incus says that a running instance cannot take a change (its instance drivers)."""
 

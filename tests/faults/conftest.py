@@ -1,6 +1,6 @@
-"""Places for the matrix, and the table at the end of the run."""
+"""Places for the matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,12 +8,13 @@ import pytest
 
 from ..conftest import Sandbox
 from ..real.proxy import Proxy
-from .matrix import Outcome, Place
+from .matrix import Outcome, Place, in_places
 from .scenarios import SCENARIOS, Scenario
 from .steps import Step
+from .table import PROPERTY
 
 AT_ONCE = 4
-OUTCOMES: list[Outcome] = []
+Tell = Callable[[Iterable[Outcome]], None]
 
 
 @pytest.fixture(scope="session")
@@ -41,33 +42,23 @@ def places(
 @pytest.fixture(scope="session")
 def steps(places: list[Place]) -> dict[str, list[Step]]:
     """The steps of each scenario that are disturbed."""
-    return {scenario.name: _from_first(scenario, places[0]) for scenario in SCENARIOS}
+    return dict(
+        zip((it.name for it in SCENARIOS), in_places(places, SCENARIOS, _from_first), strict=True)
+    )
 
 
-def _from_first(scenario: Scenario, place: Place) -> list[Step]:
+def _from_first(place: Place, scenario: Scenario) -> list[Step]:
     steps = place.record(scenario)
     names = [str(step) for step in steps]
     return steps[names.index(scenario.first) :] if scenario.first else steps
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not OUTCOMES:
-        return
-    terminalreporter.section("faults")
-    for line in _table(OUTCOMES):
-        terminalreporter.line(line)
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Puts outcomes into the table at the end of the run, whichever process prints that."""
 
+    def record(outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            record_property(PROPERTY, [outcome.scenario, outcome.fault, outcome.step, outcome.word])
 
-def _table(outcomes: list[Outcome]) -> Iterator[str]:
-    yield "ok: succeeded all the same    undone: an error, nothing left, the next up succeeds"
-    yield "again, resumed: an error, and the next up (or delete) finishes what was left"
-    for scenario in dict.fromkeys(outcome.scenario for outcome in outcomes):
-        cells = {(o.step, o.fault): o.word for o in outcomes if o.scenario == scenario}
-        faults = list(dict.fromkeys(fault for _, fault in cells))
-        width = max(len(step) for step, _ in cells)
-        yield ""
-        yield scenario
-        yield "  ".join([" " * width, *faults])
-        for step in dict.fromkeys(step for step, _ in cells):
-            words = (cells.get((step, fault), "-").ljust(len(fault)) for fault in faults)
-            yield "  ".join([step.ljust(width), *words]).rstrip()
+    return record

@@ -1,11 +1,12 @@
 """Runs a call with a fault at one of its steps, and judges what came of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeVar
 
 from dev.sandbox import Daemon
 
@@ -21,6 +22,9 @@ from .scenarios import (
 )
 from .steps import Step, steps_of
 from .world import World
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PROVIDER_ERROR = "pulumi_pika.providers.errors.ProviderError"
 
@@ -131,25 +135,37 @@ class Place:
         return word, problems, str(raised) if raised else ""
 
 
-def run(places: Iterable[Place], cells: Iterable[tuple[Scenario, Fault, Step]]) -> list[Outcome]:
-    """Runs cells, one at a time in each place."""
+def in_places(
+    places: Iterable[Place], items: Iterable[Item], work: Callable[[Place, Item], Result]
+) -> list[Result]:
+    """Does all the work, one piece at a time in each place."""
     free: SimpleQueue[Place] = SimpleQueue()
     for place in (all_places := list(places)):
         free.put(place)
 
-    def one(cell: tuple[Scenario, Fault, Step]) -> Outcome:
+    def one(item: Item) -> Result:
         place = free.get()
+        try:
+            return work(place, item)
+        finally:
+            free.put(place)
+
+    with ThreadPoolExecutor(len(all_places)) as pool:
+        return list(pool.map(one, items))
+
+
+def run(places: Iterable[Place], cells: Iterable[tuple[Scenario, Fault, Step]]) -> list[Outcome]:
+    """Runs cells."""
+
+    def one(place: Place, cell: tuple[Scenario, Fault, Step]) -> Outcome:
         try:
             return place.disturb(*cell)
         except Exception as error:
             scenario, fault, step = cell
             problem = f"the test itself failed: {type(error).__name__}: {error}"
             return Outcome(scenario.name, fault.name, str(step), "FAILED", (problem,))
-        finally:
-            free.put(place)
 
-    with ThreadPoolExecutor(len(all_places)) as pool:
-        return list(pool.map(one, cells))
+    return in_places(places, cells, one)
 
 
 def _try(provider: Provider, managed: Managed, method: str) -> Raised | Killed | None:

@@ -17,7 +17,7 @@ from pulumi_pika.incus.client import IncusClient
 from ..conftest import IMAGE, daemon_directory
 from ..real.proxy import Answer, Forward, Proxy, Request, Reset
 from ..state.engine import Managed
-from .conftest import OUTCOMES
+from .conftest import Tell
 from .faults import DAEMON_KILLED, bring_back
 from .matrix import Place, run
 from .provider import Killed, Provider, Raised
@@ -54,11 +54,11 @@ def mortal_places(
     ids=lambda scenario: scenario.name,
 )
 def test_daemon_killed_at_each_step(
-    scenario: Scenario, mortal_places: list[Place], steps: dict[str, list[Step]]
+    scenario: Scenario, mortal_places: list[Place], steps: dict[str, list[Step]], tell: Tell
 ) -> None:
     hit = [step for step in steps[scenario.name] if DAEMON_KILLED.hits(step, all_gets=False)]
     outcomes = run(mortal_places, [(scenario, DAEMON_KILLED, step) for step in hit])
-    OUTCOMES.extend(outcomes)
+    tell(outcomes)
     failed = [str(outcome) for outcome in outcomes if outcome.problems]
     assert not failed, "\n" + "\n".join(failed)
 

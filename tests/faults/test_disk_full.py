@@ -12,7 +12,7 @@ from dev.sandbox import Daemon
 
 from ..conftest import Sandbox, daemon_directory
 from ..real.proxy import Action, Request, call
-from .conftest import OUTCOMES
+from .conftest import Tell
 from .faults import Fault, Scene
 from .matrix import Place, run
 from .scenarios import Scenario, runtime
@@ -88,10 +88,10 @@ def small_place(sandbox: Sandbox, places: list[Place]) -> Iterator[Place]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_disk_full_at_each_step(scenario: Scenario, small_place: Place) -> None:
+def test_disk_full_at_each_step(scenario: Scenario, small_place: Place, tell: Tell) -> None:
     steps: list[Step] = small_place.record(scenario)
     cells = [(scenario, DISK_FULL, step) for step in steps if DISK_FULL.at(step)]
     outcomes = run([small_place], cells)
-    OUTCOMES.extend(outcomes)
+    tell(outcomes)
     failed = [str(outcome) for outcome in outcomes if outcome.problems]
     assert not failed, "\n" + "\n".join(failed)
