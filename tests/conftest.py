@@ -3,9 +3,11 @@
 Nothing here is a fake. A run without Incus fails at once and says how to get it.
 """
 
+import contextlib
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from dev import image, leftovers
 from dev.console import Failure
 from dev.packages import busybox
+from dev.rest import ApiError
 from dev.sandbox import Daemon, incusd
 from pulumi_pika.incus.client import IncusClient
 
@@ -94,11 +97,7 @@ def sweep(daemon: Daemon, prefix: str, project: str = "default") -> None:
     for path in daemon.request("GET", f"/instances{query}"):
         instance = path.partition("?")[0].rpartition("/")[2]
         if instance.startswith(prefix):
-            state = daemon.request("GET", f"/instances/{instance}/state{query}")
-            if state["status"] != "Stopped":
-                body = {"action": "stop", "force": True}
-                daemon.request("PUT", f"/instances/{instance}/state{query}", body)
-            daemon.request("DELETE", f"/instances/{instance}{query}")
+            _remove_instance(daemon, f"/instances/{instance}", query)
     for pool in daemon.request("GET", "/storage-pools"):
         pool_name = pool.rpartition("/")[2]
         custom = f"/storage-pools/{pool_name}/volumes/custom"
@@ -106,6 +105,22 @@ def sweep(daemon: Daemon, prefix: str, project: str = "default") -> None:
             volume = path.partition("?")[0].rpartition("/")[2]
             if volume.startswith(prefix):
                 daemon.request("DELETE", f"{custom}/{volume}{query}")
+
+
+def _remove_instance(daemon: Daemon, path: str, query: str) -> None:
+    # What a failed test started may still be starting, or stopping, under our hands.
+    for _ in range(20):
+        with contextlib.suppress(ApiError):
+            daemon.request("PUT", f"{path}/state{query}", {"action": "stop", "force": True})
+        try:
+            daemon.request("DELETE", f"{path}{query}")
+        except ApiError as error:
+            if error.status == 404:
+                return
+            time.sleep(0.3)
+        else:
+            return
+    raise AssertionError(f"{path} could not be removed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -111,7 +111,7 @@ def _make_instance(
         open_ = False
         if isinstance(error, OperationFailed) and not _name_is_taken(error.reason):
             raise
-        other = look(client, name)
+        other = _find(client, name)
         if other is None:
             raise
         raise InstanceExists(_exists(client, other, desired.options)) from None
@@ -142,11 +142,17 @@ def _make_instance(
 
 def _find_attempt(client: IncusClient, name: str, attempt: str) -> LiveInstance | None:
     """The instance that this attempt made, which may take a moment to appear."""
+    live = _find(client, name)
+    return live if live is not None and live.config.get(ATTEMPT_KEY) == attempt else None
+
+
+def _find(client: IncusClient, name: str) -> LiveInstance | None:
+    """The instance of a name, which may take a moment to appear; None where none does."""
     deadline = time.monotonic() + _APPEARS_WITHIN
     while True:
         live = look(client, name)
         if live is not None:
-            return live if live.config.get(ATTEMPT_KEY) == attempt else None
+            return live
         if time.monotonic() > deadline and not running_operations(client, name):
             return None
         time.sleep(0.2)
@@ -187,8 +193,13 @@ def _exists(client: IncusClient, live: LiveInstance, options: RuntimeOptions) ->
 
 
 def _name_is_taken(reason: str) -> bool:
-    """Whether an operation failed for its instance's name; 6.0.4 shows its database's error."""
-    return "already exists" in reason or "UNIQUE constraint failed: instances" in reason
+    """Whether an operation failed for its instance's name; 6.0.4 shows its database's error, or
+    that another's work on an instance of that name goes on."""
+    return (
+        "already exists" in reason
+        or "UNIQUE constraint failed: instances" in reason
+        or ("creating instance record" in reason and "is busy running" in reason)
+    )
 
 
 def _explain(error: Exception, desired: DesiredInstance) -> str:

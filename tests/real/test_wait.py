@@ -95,13 +95,15 @@ def test_guest_without_a_network_gets_no_ipv4(client: IncusClient, name: str) ->
 def test_ready_is_waited_for_with_progress(
     client: IncusClient, name: str, reporter: Recorder
 ) -> None:
+    waiting = f"{name}: waiting for ready: "
+
     def report_ready() -> None:
-        eventually(lambda: (live := look(client, name)) and live.running)
+        eventually(lambda: any(map(said_so, reporter.infos)), within=60)
         # What Incus itself writes when a guest says so through /dev/incus/sock.
         config = {"volatile.last_state.ready": "true"}
         client.change("PATCH", url("instances", name), {"config": config})
 
-    later = threading.Timer(3.5, report_ready)
+    later = threading.Thread(target=report_ready)
     later.start()
     made = make(client, plan_of(name), options_of(wait_for="ready"), reporter)
     later.join()
@@ -109,8 +111,7 @@ def test_ready_is_waited_for_with_progress(
     assert made.live.status == "Ready"
     assert made.live.running
     assert any(
-        line.startswith(f"{name}: waiting for ready: ") and "last seen: status Running" in line
-        for line in reporter.infos
+        line.startswith(waiting) and "last seen: status Running" in line for line in reporter.infos
     ), reporter.infos
 
 
