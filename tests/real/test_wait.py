@@ -95,7 +95,8 @@ def test_guest_without_a_network_gets_no_ipv4(client: IncusClient, name: str) ->
 def test_ready_is_waited_for_with_progress(
     client: IncusClient, name: str, reporter: Recorder
 ) -> None:
-    waiting = f"{name}: waiting for ready: "
+    def said_so(line: str) -> bool:
+        return line.startswith(f"{name}: waiting for ready: ") and "status Running" in line
 
     def report_ready() -> None:
         eventually(lambda: any(map(said_so, reporter.infos)), within=60)
@@ -110,9 +111,7 @@ def test_ready_is_waited_for_with_progress(
 
     assert made.live.status == "Ready"
     assert made.live.running
-    assert any(
-        line.startswith(waiting) and "last seen: status Running" in line for line in reporter.infos
-    ), reporter.infos
+    assert any(map(said_so, reporter.infos)), reporter.infos
 
 
 @pytest.mark.parametrize("state", ["ready", "completed"])
