@@ -53,8 +53,8 @@ class Section:
 
 
 def median(values: Sequence[float]) -> float:
-    """The median; of two, the lower one, which less has disturbed."""
-    return statistics.median_low(values)
+    """The median; of two, the mean."""
+    return statistics.median(values)
 
 
 def seconds(values: Sequence[float]) -> str:
