@@ -92,6 +92,8 @@ def test_daemon_killed_while_it_unpacks(
     managed = Managed(given)
     place.proxy.clear()
     back = threading.Thread(target=bring_back, args=(place.daemon, place.proxy))
+    # The call may end, with its process, before the thread that ended it has gone on.
+    on_its_way = threading.Event()
 
     def kill(request: Request, forward: Forward) -> Answer:
         forward(request)
@@ -102,6 +104,7 @@ def test_daemon_killed_while_it_unpacks(
         if process_dies_too:
             provider.kill()
         back.start()
+        on_its_way.set()
         raise Reset
 
     with closing(Provider(place.proxy.socket)) as provider:
@@ -109,6 +112,7 @@ def test_daemon_killed_while_it_unpacks(
         # In time it may also have made another by itself.
         with suppress(Raised, Killed):
             provider.call(managed, "up")
+        assert on_its_way.wait(30)
         back.join()
         config = world.instances().get(world.name, {}).get("config", {})
         assert "volatile.apply_template" not in config or managed.outputs is not None, (
