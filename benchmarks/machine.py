@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from dev import image, leftovers
+from dev.packages import busybox
 from dev.sandbox import Daemon
 
 IMAGE = "pika/bench"
@@ -33,13 +34,11 @@ class Sandbox:
 @contextlib.contextmanager
 def sandbox() -> Iterator[Sandbox]:
     """A daemon of this run's own; what an interrupted run has left is removed first."""
-    for left in Path(_PREFIX).parent.glob(Path(_PREFIX).name + "*"):
-        pid = left.name.removeprefix(Path(_PREFIX).name).partition("-")[0]
-        if pid.isdigit() and not leftovers.alive(int(pid)):
-            if left.name.endswith("-work"):
-                shutil.rmtree(left)
-            else:
-                Daemon(left).destroy()
+    for left in leftovers.abandoned(_PREFIX):
+        if left.name.endswith("-work"):
+            shutil.rmtree(left)
+        else:
+            Daemon(left).destroy()
     daemon = Daemon(f"{_PREFIX}{os.getpid()}")
     folder = Path(f"{_PREFIX}{os.getpid()}-work")
     folder.mkdir()
@@ -47,7 +46,7 @@ def sandbox() -> Iterator[Sandbox]:
         daemon.start()
         daemon.init()
         file = folder / "image.tar.gz"
-        image.build(file, Path(str(shutil.which("busybox"))))
+        image.build(file, busybox())
         daemon.import_image(file, IMAGE)
         yield Sandbox(daemon, folder)
     finally:

@@ -64,6 +64,16 @@ def processes(directory: Path) -> Processes:
     return found
 
 
+def abandoned(prefix: str) -> list[Path]:
+    """The folders `PREFIX<pid>` and `PREFIX<pid>-...` of runs whose process is gone."""
+    found = []
+    for path in Path(prefix).parent.glob(Path(prefix).name + "*"):
+        pid = path.name.removeprefix(Path(prefix).name).partition("-")[0]
+        if pid.isdigit() and not alive(int(pid)):
+            found.append(path)
+    return found
+
+
 def alive(pid: int) -> bool:
     """Whether the process runs still; one that only waits to be reaped does not."""
     try:

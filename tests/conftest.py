@@ -44,13 +44,6 @@ def daemon_directory(number: str) -> Path:
     return Path(f"{PREFIX}{os.getpid()}-{number}")
 
 
-def _remove_what_interrupted_runs_left() -> None:
-    for directory in Path(PREFIX).parent.glob(Path(PREFIX).name + "*"):
-        pid = directory.name.removeprefix(Path(PREFIX).name).split("-")[0]
-        if pid.isdigit() and not leftovers.alive(int(pid)):
-            Daemon(directory).destroy()
-
-
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     try:
@@ -63,7 +56,8 @@ def sandbox() -> Iterator[Sandbox]:
             "run `python3 dev tools`, or all at once `python3 dev test`",
             returncode=3,
         )
-    _remove_what_interrupted_runs_left()
+    for directory in leftovers.abandoned(PREFIX):
+        Daemon(directory).destroy()
     daemon = Daemon(daemon_directory("0"))
     try:
         daemon.start()

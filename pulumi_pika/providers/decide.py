@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pulumi.runtime.rpc import UNKNOWN
-
 from ..reconcile.desired import declared_devices, plan_digest
 from ..reconcile.live import restart_reasons
 from ..reconcile.observe import root_device_name
@@ -112,7 +110,7 @@ def _pool_changes(state: State, new: Examined) -> bool:
 
 
 def _restarts(state: State, new: Examined) -> list[str]:
-    if new.devices == UNKNOWN or isinstance(new.devices, str):
+    if isinstance(new.devices, str):
         return []
     return restart_reasons(
         state.options,

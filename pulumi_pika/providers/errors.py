@@ -1,18 +1,38 @@
 """Turns whatever a call ends with into an error that people can read."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from pulumi.dynamic import CheckFailure, CheckResult
 
 from ..incus.errors import IncusError
 from ..reconcile.errors import ReconcileError
 from .report import PulumiReporter, printable
 from .secrets import Redactor
+from .shape import Failure
+from .values import path_text
 
 
 class ProviderError(Exception):
     """What a call ends with; its message is for the user and has no secrets."""
+
+
+def refuse(failures: Iterable[Failure]) -> None:
+    """Ends a call where something is wrong: what was unknown to `check` was not looked at.
+
+    Raises:
+        ProviderError: all that is wrong.
+    """
+    said = "; ".join(f"{path_text(failure.path)}: {failure.reason}" for failure in failures)
+    if said:
+        raise ProviderError(said)
+
+
+def too_deep() -> CheckResult:
+    """The answer of a `check` that could not even read its inputs."""
+    return CheckResult({}, [CheckFailure("", "the inputs are nested too deeply to be read")])
 
 
 @contextmanager

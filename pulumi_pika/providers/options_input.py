@@ -7,13 +7,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from ..reconcile.options import OptionProblem
-from .errors import ProviderError
 from .shape import Failure, fit
-from .values import Path, path_text, plain, touches, unknown_paths
+from .values import Path, plain, touches, unknown_paths
 
 Model = TypeVar("Model", bound=BaseModel)
-
-_PROVIDER_KEY = "__provider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +33,6 @@ class Given(Generic[Model]):
                 failures.append(Failure(path, reason))
         return Given(self.options, failures, self.unknown, self.open)
 
-    def refuse(self) -> None:
-        """Ends the call where something is wrong: what was unknown to `check` was not looked at.
-
-        Raises:
-            ProviderError: all that is wrong.
-        """
-        if self.failures:
-            raise ProviderError(
-                "; ".join(f"{path_text(item.path)}: {item.reason}" for item in self.failures)
-            )
-
 
 def give(
     model: type[Model],
@@ -65,8 +51,3 @@ def give(
     fitted = fit(model, tree, unknown)
     given = Given(fitted.model, fitted.failures, unknown, fitted.open)
     return given.with_problems(find_problems(given.options))
-
-
-def without_provider(props: dict[str, Any]) -> dict[str, Any]:
-    """The properties without what Pulumi keeps among them for itself, plain."""
-    return {key: plain(value) for key, value in props.items() if key != _PROVIDER_KEY}

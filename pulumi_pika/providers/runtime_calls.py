@@ -4,7 +4,6 @@ and writes what came of it."""
 from typing import Any, Final
 
 from pulumi.dynamic import (
-    CheckFailure,
     CheckResult,
     CreateResult,
     DiffResult,
@@ -28,16 +27,14 @@ from ..reconcile.power import find_renamed, look
 from ..reconcile.update import is_ours, update_runtime
 from .clients import client_for, host
 from .decide import decide
-from .errors import ProviderError, for_people
+from .errors import for_people, refuse, too_deep
 from .examine import examine
 from .host_checks import AFTER_OTHERS, before_create, check_host, with_defaults
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
-from .shape import Failure
 from .state import INPUTS, State, outputs_after
-from .values import Path, find, path_text, plain
+from .values import Path, find, plain, without_provider
 from .words import on_delete, warnings
 
-_PROVIDER_KEY = "__provider"
 UNSEEN: Final = "Error"
 """Incus's own word for an instance on a cluster member that does not answer."""
 
@@ -56,7 +53,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         examined = examine(inputs)
         failures = check_failures(examined.failures, inputs, examined.plan_tree)
     except RecursionError:
-        failures = [CheckFailure("", "the inputs are nested too deeply to be read")]
+        return too_deep()
     if failures:
         return CheckResult({}, failures)
     inputs["plan"] = examined.plan_tree
@@ -78,7 +75,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     """Compares plan with plan."""
-    news: dict[str, Any] = plain(_without_provider(props))
+    news: dict[str, Any] = without_provider(props)
     with for_people(olds, news) as report:
         state = State.read(olds)
         new = examine(news)
@@ -95,10 +92,10 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 
 def create(props: dict[str, Any]) -> CreateResult:
     """Makes the instance and the volumes that it lacks, or nothing."""
-    inputs = plain(_without_provider(props))
+    inputs = without_provider(props)
     with for_people(inputs) as report:
         examined = examine(inputs)
-        _refuse(examined.failures)
+        refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
         before_create(examined)
         desired, live = create_runtime(client, examined.plan, examined.options, report())
@@ -151,10 +148,10 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     """Changes the instance in place."""
-    inputs = plain(_without_provider(props))
+    inputs = without_provider(props)
     with for_people(olds, inputs) as report:
         state, examined = State.read(olds), examine(inputs)
-        _refuse(examined.failures)
+        refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
         desired, live = update_runtime(
             client,
@@ -239,14 +236,3 @@ def _previous(state: State) -> Previous:
         owner=state.options.owner,
         recover=state.options.recover,
     )
-
-
-def _without_provider(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in props.items() if key != _PROVIDER_KEY}
-
-
-def _refuse(failures: list[Failure]) -> None:
-    if failures:
-        raise ProviderError(
-            "; ".join(f"{path_text(failure.path)}: {failure.reason}" for failure in failures)
-        )

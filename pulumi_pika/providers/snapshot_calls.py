@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from pulumi.dynamic import (
-    CheckFailure,
     CheckResult,
     CreateResult,
     DiffResult,
@@ -21,10 +20,11 @@ from ..reconcile.snapshot import (
 )
 from ..reconcile.volume_options import SnapshotOptions, find_snapshot_problems
 from .clients import client_for
-from .errors import for_people
+from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
-from .options_input import Given, give, without_provider
+from .options_input import Given, give
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .values import without_provider
 
 SCHEMA_VERSION: Final = 1
 """Raised when the state's shape changes."""
@@ -41,8 +41,7 @@ def check(news: dict[str, Any]) -> CheckResult:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
         given = give(SnapshotOptions, inputs, find_snapshot_problems)
     except RecursionError:
-        failure = CheckFailure("", "the inputs are nested too deeply to be read")
-        return CheckResult({}, [failure])
+        return too_deep()
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
     return CheckResult(_seal(inputs, inputs), [])
@@ -139,7 +138,7 @@ def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> boo
 
 def _options(inputs: dict[str, Any]) -> SnapshotOptions:
     given = give(SnapshotOptions, inputs, find_snapshot_problems)
-    given.refuse()
+    refuse(given.failures)
     return given.options
 
 

@@ -21,7 +21,7 @@ from ..reconcile.observe import (
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.placement import is_root
 from .examine import OPTION_FIELDS, SECRET_INPUTS, SPEC_FIELDS, examine
-from .values import find, plain
+from .values import find, without_provider
 
 SCHEMA_VERSION: Final = 1
 """Raised when the state's shape changes; see docs/architecture.md on how older ones are read."""
@@ -60,7 +60,7 @@ class State:
     @classmethod
     def read(cls, outputs: dict[str, Any]) -> "State":
         """The state of a resource's outputs, as Pulumi hands them back."""
-        tree = {key: plain(value) for key, value in outputs.items() if key != "__provider"}
+        tree = without_provider(outputs)
         devices = {
             name: {key: str(value) for key, value in device.items()}
             for name, device in _as_dict(tree.get("devices")).items()

@@ -12,6 +12,8 @@ from pulumi.runtime.rpc import UNKNOWN
 
 Path = tuple[str | int, ...]
 
+_PROVIDER_KEY: Final = "__provider"
+
 _PLAIN_KEY: Final = re.compile(r"[^\[\].\"]+")
 _STEP: Final = re.compile(r"\.?(?:([^\[\].\"]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\])")
 
@@ -119,3 +121,8 @@ def touches(one: Path, other: Path) -> bool:
     """Whether one path is the other, within it, or around it."""
     shared = min(len(one), len(other))
     return one[:shared] == other[:shared]
+
+
+def without_provider(props: dict[str, Any]) -> dict[str, Any]:
+    """The properties without what Pulumi keeps among them for itself, plain."""
+    return {key: plain(value) for key, value in props.items() if key != _PROVIDER_KEY}

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pulumi.dynamic import (
-    CheckFailure,
     CheckResult,
     CreateResult,
     DiffResult,
@@ -37,11 +36,11 @@ from ..reconcile.volume_options import (
     same_size,
 )
 from .clients import client_for
-from .errors import for_people
+from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
-from .options_input import Given, give, without_provider
+from .options_input import Given, give
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
-from .values import Path
+from .values import Path, without_provider
 
 SCHEMA_VERSION: Final = 1
 """Raised when the state's shape changes."""
@@ -67,8 +66,7 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
             old = give(VolumeOptions, without_provider(olds), lambda _: ()).options
             given = given.with_problems(_change_problems(old, given))
     except RecursionError:
-        failure = CheckFailure("", "the inputs are nested too deeply to be read")
-        return CheckResult({}, [failure])
+        return too_deep()
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
     # An input, so that every preview shows it, that of a destroy included.
@@ -291,7 +289,7 @@ def _on_delete(options: VolumeOptions) -> str:
 
 def _options(inputs: dict[str, Any]) -> VolumeOptions:
     given = give(VolumeOptions, inputs, find_volume_problems)
-    given.refuse()
+    refuse(given.failures)
     return given.options
 
 

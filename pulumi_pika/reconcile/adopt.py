@@ -3,15 +3,14 @@ try of the same resource left half done."""
 
 from ..incus.catalog import image_fingerprint
 from ..incus.client import IncusClient
-from ..incus.errors import NotFound, OperationError
-from ..incus.instances import running_operations
+from ..incus.errors import NotFound
 from ..planner.plan import IncusRuntimePlan
 from .changes import Previous
 from .desired import ATTEMPT_KEY, OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
 from .errors import AdoptionRefused
 from .observe import LiveInstance
 from .options import RuntimeOptions
-from .power import look, remove
+from .power import look, remove, settle
 from .reporter import Progress, Reporter
 from .update import bring_to_plan
 
@@ -41,17 +40,7 @@ def take_over(
     """
     name = plan.identity.instance_name
     progress = Progress(reporter, f"{name} is still being worked on; waiting")
-    for operation in running_operations(client, name):
-        try:
-            client.wait(
-                operation,
-                timeout=options.timeouts.create,
-                what=f"the work going on at {name}",
-                progress=progress.operation,
-            )
-        except OperationError:
-            # Whatever became of it is seen at the instance itself.
-            continue
+    settle(client, name, timeout=options.timeouts.create, progress=progress.operation)
     live = look(client, name)
     if live is None:
         return None

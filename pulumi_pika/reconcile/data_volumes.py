@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ..incus.client import IncusClient, url
+from ..incus.client import IncusClient
 from ..incus.errors import (
     AlreadyExists,
     IncusError,
@@ -13,7 +13,7 @@ from ..incus.errors import (
     NotFound,
     UnexpectedResponse,
 )
-from ..incus.storage import create_volume, delete_volume, get_volume
+from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
 from .desired import (
     ATTEMPT_KEY,
@@ -149,9 +149,8 @@ def claim_volumes(client: IncusClient, desired: DesiredInstance, names: Iterable
             RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
             OWNER_KEY: desired.options.owner,
         }
-        path = url("storage-pools", pool, "volumes", "custom", name)
-        body = {"description": volume.data.get("description") or "", "config": marks}
-        client.change("PATCH", path, body, etag=volume.etag)
+        description = volume.data.get("description") or ""
+        patch_volume(client, pool, name, description=description, config=marks, etag=volume.etag)
 
 
 def remove_volumes(

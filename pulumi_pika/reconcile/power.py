@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from ..incus.client import IncusClient
+from ..incus.client import IncusClient, OnProgress
 from ..incus.errors import (
     BadRequest,
     IncusUnreachable,
@@ -52,16 +52,28 @@ def find_renamed(client: IncusClient, uuid: str) -> LiveInstance | None:
     return LiveInstance.of(entity.data, entity.etag) if entity else None
 
 
+def settle(
+    client: IncusClient,
+    name: str,
+    *,
+    timeout: float = _BUSY_FOR,
+    progress: OnProgress | None = None,
+) -> None:
+    """Waits until nothing goes on at an instance; what became of it is seen at the instance."""
+    for operation in running_operations(client, name):
+        with suppress(OperationError):
+            client.wait(
+                operation, timeout=timeout, what=f"the work going on at {name}", progress=progress
+            )
+
+
 def look_after(client: IncusClient, name: str, error: Exception) -> LiveInstance | None:
     """The instance once nothing goes on at it, after a change whose answer was lost."""
     if isinstance(error, IncusUnreachable) and not error.sent:
         raise error
     try:
         if isinstance(error, ANSWER_LOST):
-            for operation in running_operations(client, name):
-                # Whatever became of it is seen at the instance itself.
-                with suppress(OperationError):
-                    client.wait(operation, timeout=_BUSY_FOR, what=f"the work going on at {name}")
+            settle(client, name)
         return look(client, name)
     except IncusUnreachable:
         # What could not be done says more than that it could not be looked at.

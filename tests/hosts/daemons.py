@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dev import image, rest
+from dev.packages import busybox
 from dev.sandbox import Daemon
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.hosts import HostSettings, connect, resolve
@@ -132,7 +132,7 @@ def serve(daemon: Daemon, *, marker: str = "one") -> Server:
     daemon.start()
     daemon.init()
     file = daemon.directory / f"{marker}.tar.gz"
-    image.build(file, Path(str(shutil.which("busybox"))), marker=marker)
+    image.build(file, busybox(), marker=marker)
     daemon.import_image(file, IMAGE)
     return listen(daemon)
 

@@ -1,6 +1,5 @@
 """What the tests of volumes build and look at."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from pulumi_pika.incus.client import IncusClient
@@ -13,25 +12,12 @@ from pulumi_pika.reconcile.volume import LiveVolume, look_at_volume
 from pulumi_pika.reconcile.volume_options import SnapshotOptions, VolumeOptions
 
 from ..conftest import IMAGE, Sandbox
+from ..real.helpers import Recorder
 
 POOL = "default"
 CUSTOM = f"/storage-pools/{POOL}/volumes/custom"
 OWNER = "urn:pulumi:test::project::pulumi-python:dynamic/pika:PersistentVolume::data"
 OTHER = "urn:pulumi:test::project::pulumi-python:dynamic/pika:PersistentVolume::other"
-
-
-@dataclass
-class Recorder:
-    """A Reporter that keeps the lines."""
-
-    infos: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def info(self, message: str) -> None:
-        self.infos.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def options(name: str, **more: Any) -> VolumeOptions:

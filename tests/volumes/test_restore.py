@@ -23,10 +23,10 @@ from pulumi_pika.reconcile.restore import (
 from pulumi_pika.reconcile.volume import change_volume, make_volume
 
 from ..conftest import Sandbox
+from ..real.helpers import Recorder
 from ..real.proxy import Proxy, delay, edit, error, reply, reset_after, reset_before, truncate
 from .helpers import (
     CUSTOM,
-    Recorder,
     holds,
     launch,
     options,

@@ -19,13 +19,13 @@ from pulumi_pika.reconcile.snapshot import (
 from pulumi_pika.reconcile.volume import find_volume_changes, make_volume
 
 from ..conftest import Sandbox
+from ..real.helpers import Recorder
 from ..real.proxy import Proxy, call, reply, reset_after, reset_before, truncate
 from .helpers import (
     CUSTOM,
     OTHER,
     OWNER,
     POOL,
-    Recorder,
     options,
     snapshot_options,
     snapshots,
