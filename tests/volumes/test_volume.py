@@ -29,7 +29,7 @@ from pulumi_pika.reconcile.volume import (
 from ..conftest import Sandbox
 from ..real.helpers import Recorder
 from ..real.proxy import Proxy, call, error, reply, reset_after, reset_before, truncate
-from .helpers import CUSTOM, OTHER, OWNER, POOL, Recorder, launch, options, snapshot, there
+from .helpers import CUSTOM, OTHER, OWNER, POOL, launch, options, snapshot, there
 
 
 def raw(sandbox: Sandbox, name: str, **config: str) -> None:
