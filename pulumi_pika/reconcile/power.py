@@ -85,18 +85,28 @@ def start(
 ) -> None:
     """Starts a stopped instance, or has a frozen one go on.
 
+    A start that fails is tried once more when nothing goes on at the instance any more: the stop of
+    an earlier call, which was cut off, may have got in its way.
+
     Raises:
         OperationFailed: it does not start; the text is Incus's.
     """
     progress = Progress(reporter, f"starting {name}")
     action = "unfreeze" if frozen else "start"
-    try:
-        set_power(client, name, action, timeout=timeout, on_progress=progress.operation)
-    except (OperationError, *ANSWER_LOST) as error:
-        # The outcome counts, not the answer that got lost or that came twice.
-        live = look_after(client, name, error)
-        if isinstance(error, OperationTimedOut) or live is None or not live.running:
-            raise
+    for again in (True, False):
+        try:
+            set_power(client, name, action, timeout=timeout, on_progress=progress.operation)
+        except (OperationError, *ANSWER_LOST) as error:
+            # The outcome counts, not the answer that got lost or that came twice.
+            live = look_after(client, name, error)
+            if isinstance(error, OperationTimedOut) or live is None:
+                raise
+            if not live.running:
+                if not (again and isinstance(error, OperationFailed)):
+                    raise
+                settle(client, name)
+                continue
+        return
 
 
 def stop_gently(

@@ -726,3 +726,31 @@ def test_preview_knows_that_a_container_may_not_take_less_memory_live() -> None:
     assert "`limits.memory`" in reasons("64MiB", "32MiB")[0]
     assert "`limits.memory`" in reasons(None, "32MiB")[0]
     assert reasons("64MiB", "96MiB") == reasons("64MiB", None) == reasons("50%", "32MiB") == []
+
+
+def start_fails(proxy: Proxy, times: int) -> None:
+    """The next starts fail as one does that an earlier stop gets in the way of."""
+    operation = {"type": "async", "operation": "/1.0/operations/gone", "metadata": {"id": "gone"}}
+    proxy.on("PUT", f"{PATH}/state", reply(202, operation), times=times)
+    failed = error("no such file or directory")
+    proxy.on("GET", "/1.0/operations/gone/wait", reply(200, failed), times=times)
+
+
+def test_start_that_a_stop_got_in_the_way_of_is_tried_once_more(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name), options_of(running=False))
+    start_fails(proxy, times=1)
+
+    assert made.update(reporter, options=options_of()).live.running
+
+
+def test_start_that_fails_again_is_an_error(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name), options_of(running=False))
+    start_fails(proxy, times=2)
+
+    with pytest.raises(RuntimeFailed, match="no such file or directory"):
+        made.update(reporter, options=options_of())
+    assert len(proxy.sent("PUT", f"{PATH}/state")) == 2
