@@ -36,6 +36,11 @@ _BRIEFLY: Final = 2.0
 """Seconds for which `get_briefly` does not ask again."""
 _RECONNECT_FOR: Final = 20.0
 """Seconds that a broken-off wait goes on trying to reach the daemon again."""
+_STARTS_WITHIN: Final = 15.0
+"""Seconds that a server which is just starting is given before its refusal is an error."""
+_STARTING: Final = (b"Daemon is starting up", b"Server isn't ready yet")
+"""What a server says that has begun nothing yet: itself (Incus cmd/incusd/daemon.go), or the member
+that was to pass a request on to it (6.0.4)."""
 
 OnProgress = Callable[[float, Mapping[str, Any]], None]
 """Called while an operation goes on, with the seconds so far and the operation's metadata."""
@@ -348,9 +353,16 @@ class IncusClient:
             where = self.member or (self.target if makes else "")
             if where:
                 params = {"target": where, **params}
-        return self.transport.send(
-            method, path, params={"project": self.project, **params}, **options
-        )
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while True:
+            reply = self.transport.send(
+                method, path, params={"project": self.project, **params}, **options
+            )
+            # It was refused before anything was done, so that a change may be sent again too.
+            starting = reply.status >= 500 and any(text in reply.body for text in _STARTING)
+            if not starting or time.monotonic() > deadline:
+                return reply
+            time.sleep(0.2)
 
     def _envelope(self, reply: Reply, where: str) -> dict[str, Any]:
         where = f"{where} (project {self.project}, {self.host})"

@@ -361,6 +361,21 @@ def test_get_that_the_server_fails_at_is_sent_again(proxy: Proxy, proxied: Incus
     assert proxied.get("/1.0").data["api_version"] == "1.0"
 
 
+@pytest.mark.parametrize(
+    ("status", "said"), [(503, "Daemon is starting up"), (500, "Server isn't ready yet")]
+)
+def test_server_that_is_starting_is_waited_for(
+    proxy: Proxy, proxied: IncusClient, name: str, status: int, said: str
+) -> None:
+    # 6.0.4 says the first of itself, and the second of the cluster member that it asks.
+    proxy.on("GET", "/1.0", reply(status, error(said, status)), times=4)
+    proxy.on("POST", "/1.0/instances", reply(status, error(said, status)), times=4)
+
+    assert proxied.get("/1.0").data["api_version"] == "1.0"
+    proxied.run("POST", "/1.0/instances", empty(name), timeout=30)
+    assert len(proxy.sent("POST")) == 5
+
+
 def test_broken_off_get_is_sent_once_more(proxy: Proxy, proxied: IncusClient) -> None:
     proxy.on("GET", "/1.0", reset_before())
 
