@@ -38,9 +38,8 @@ _RECONNECT_FOR: Final = 20.0
 """Seconds that a broken-off wait goes on trying to reach the daemon again."""
 _STARTS_WITHIN: Final = 15.0
 """Seconds that a server which is just starting is given before its refusal is an error."""
-_STARTING: Final = (b"Daemon is starting up", b"Server isn't ready yet")
-"""What a server says that has begun nothing yet: itself (Incus cmd/incusd/daemon.go), or the member
-that was to pass a request on to it (6.0.4)."""
+_STARTING: Final = b"Daemon is starting up"
+"""What a server says that has begun nothing yet, with a 503 (Incus cmd/incusd/daemon.go)."""
 
 OnProgress = Callable[[float, Mapping[str, Any]], None]
 """Called while an operation goes on, with the seconds so far and the operation's metadata."""
@@ -359,7 +358,7 @@ class IncusClient:
                 method, path, params={"project": self.project, **params}, **options
             )
             # It was refused before anything was done, so that a change may be sent again too.
-            starting = reply.status >= 500 and any(text in reply.body for text in _STARTING)
+            starting = reply.status == 503 and _STARTING in reply.body
             if not starting or time.monotonic() > deadline:
                 return reply
             time.sleep(0.2)

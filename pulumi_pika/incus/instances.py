@@ -11,9 +11,11 @@ from .shapes import misfit
 
 _NEEDED: Final = ("name", "type", "status", "config", "devices")
 MAX_GUEST_FILE_BYTES = 1024 * 1024
-_ENDS_WITHIN: Final = 10.0
+_SHOWN_WITHIN: Final = 15.0
 """Seconds for which Incus 6.0 may be unable to show a container that is ending: its state is the
-error "Invalid PID" then, usually for less than a second."""
+error "Invalid PID" then, usually for less than a second. So may a cluster member that is just back
+be refused what is passed on to it (6.0.4: "Server isn't ready yet")."""
+_PASSES: Final = ("invalid pid", "isn't ready yet")
 
 
 def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entity | None:
@@ -22,7 +24,7 @@ def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entit
     Raises:
         MemberOffline: it is on a cluster member that does not answer.
     """
-    deadline = time.monotonic() + _ENDS_WITHIN
+    deadline = time.monotonic() + _SHOWN_WITHIN
     while True:
         try:
             entity = client.get(url("instances", name), **({"recursion": "1"} if state else {}))
@@ -35,8 +37,10 @@ def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entit
         except NotFound:
             return None
         except ServerFailure as error:
-            if "invalid pid" not in error.reason.lower() or time.monotonic() > deadline:
-                raise member_trouble(client, name, error) from error
+            trouble = member_trouble(client, name, error)
+            passes = any(text in error.reason.lower() for text in _PASSES)
+            if trouble is not error or not passes or time.monotonic() > deadline:
+                raise trouble from error
         time.sleep(0.1)
 
 
