@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[str]:
-    from . import calls, lifecycle, machine, requests, state
+    from . import calls, lifecycle, machine, memory, requests, state
 
     few, many = (2, 3) if quick else (5, 15)
     turns = rounds or (1 if quick else 3)
@@ -58,7 +58,7 @@ def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[st
             "planner": lambda: calls.planner(few),
             "import": lambda: calls.imports(many),
             "calls": lambda: calls.provider_calls(few),
-            "memory": lambda: calls.memory(1000),
+            "memory": lambda: memory.memory(box, 1000),
             "requests": lambda: requests.count_requests(box, 4),
             "1": lambda: lifecycle.lifecycle(box, 1, turns),
             "20": lambda: lifecycle.lifecycle(box, 20, turns),

@@ -1,13 +1,11 @@
-"""What needs no server: the planner, the import, provider calls, memory of a provider process."""
+"""What needs no server: the planner, the import, provider calls."""
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from dev.paths import ROOT
@@ -96,7 +94,7 @@ def provider_calls(rounds: int) -> Section:
     """Calls that do not touch the host, of our own code, without gRPC."""
     rows = []
     for mounts in (0, 8):
-        inputs, outputs, calls = _existing(f"box-{mounts}", mounts)
+        inputs, outputs, calls = existing(f"box-{mounts}", mounts)
         given = wire(arguments(f"box-{mounts}", mounts))
         if calls.diff(outputs, inputs).changes:
             raise RuntimeError("a diff of what did not change says that it did")
@@ -111,54 +109,7 @@ def provider_calls(rounds: int) -> Section:
     return Section("Provider calls that touch no host", "Our own code alone, one thread.", rows)
 
 
-def memory(cycles: int) -> Section:
-    """A fresh process that checks and diffs 500 runtimes, and then one of them many times."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"from benchmarks.calls import _memory; _memory({cycles})"],
-        cwd=ROOT,
-        env={**os.environ, "INCUS_SOCKET": "/nonexistent"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    empty, loaded, many, again = json.loads(done.stdout)
-    return Section(
-        "Memory of a provider process",
-        "Resident set. Pulumi's own share is a process with `pulumi.dynamic` and gRPC.",
-        [
-            Row("Pulumi's own share", f"{empty:.0f} MiB"),
-            Row("with our provider loaded", f"{loaded:.0f} MiB"),
-            Row("after check and diff of 500 different runtimes", f"{many:.0f} MiB"),
-            Row(
-                f"after {cycles:,} more cycles of check and diff",
-                f"{again:.0f} MiB, {again - many:+.1f} MiB",
-                "no growth (below 1 MiB)",
-            ),
-        ],
-    )
-
-
-def _memory(cycles: int) -> None:
-    import grpc  # noqa: F401
-    import pulumi.dynamic  # noqa: F401
-
-    figures = [_resident()]
-    _existing("first", 8)
-    figures.append(_resident())
-    for number in range(500):
-        inputs, outputs, calls = _existing(f"box-{number}", 8)
-        calls.diff(outputs, inputs)
-    figures.append(_resident())
-    given = wire(arguments("first", 8))
-    inputs, outputs, calls = _existing("first", 8)
-    for _ in range(cycles):
-        calls.check(given, inputs)
-        calls.diff(outputs, inputs)
-    figures.append(_resident())
-    print(json.dumps(figures))
-
-
-def _existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], Any]:
+def existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], Any]:
     """The inputs and outputs of a runtime that was made and has not changed since."""
     from pulumi_pika.providers import clients, runtime_calls
     from pulumi_pika.providers.examine import examine
@@ -215,9 +166,3 @@ def _imports() -> tuple[float, float]:
     )
     first, second = map(float, done.stdout.split())
     return first, second
-
-
-def _resident() -> float:
-    """MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
