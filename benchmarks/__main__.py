@@ -29,7 +29,7 @@ def main() -> None:
         "--only",
         action="append",
         metavar="PART",
-        help="planner, import, calls, memory, requests, state, waiting, 1, 20 or 100; nothing is "
+        help="planner, import, calls, memory, requests, state, waiting, jobs, 1, 20 or 100; nothing is "
         "written then. May be given several times",
     )
     parser.add_argument("--rounds", type=int, help="rounds of each number of runtimes (3)")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[str]:
-    from . import calls, lifecycle, machine, memory, requests, state
+    from . import calls, jobs, lifecycle, machine, memory, requests, state
 
     few, many = (2, 3) if quick else (5, 15)
     turns = rounds or (1 if quick else 3)
@@ -63,6 +63,7 @@ def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[st
             "1": lambda: lifecycle.lifecycle(box, 1, turns),
             "20": lambda: lifecycle.lifecycle(box, 20, turns),
             "100": lambda: lifecycle.lifecycle(box, 100, turns),
+            "jobs": lambda: jobs.jobs(box, many),
             "waiting": lambda: lifecycle.waiting(box, (20,)),
             "state": lambda: state.state(box),
         }

@@ -39,17 +39,33 @@ class Script:
 
     def make(self, names: Sequence[str]) -> float:
         """Makes and starts containers, and looks at each; the seconds that all took."""
-        return self._timed(self._make, names)
+        return self.each(self._make, names)
 
     def look(self, names: Sequence[str]) -> float:
         """Looks at each with its state; the seconds that all took."""
-        return self._timed(self._look, names)
+        return self.each(self._look, names)
 
     def remove(self, names: Sequence[str]) -> float:
         """Shuts each down and removes it; the seconds that all took."""
-        return self._timed(self._remove, names)
+        return self.each(self._remove, names)
 
-    def _timed(self, work: Callable[[str], None], names: Sequence[str]) -> float:
+    def run(self, name: str) -> None:
+        """Makes one, runs a command in it, reads its output, kills and removes it."""
+        self._create(name)
+        path = f"/1.0/instances/{name}"
+        body = {
+            "command": ["/bin/sh", "-c", "echo hello"],
+            "interactive": False,
+            "wait-for-websocket": False,
+            "record-output": True,
+        }
+        done = self._change("POST", f"{path}/exec", body)
+        self._request("GET", done["metadata"]["output"]["1"])
+        self._change("PUT", f"{path}/state", {"action": "stop", "force": True})
+        self._change("DELETE", path)
+
+    def each(self, work: Callable[[str], None], names: Sequence[str]) -> float:
+        """Does something with each, many at a time; the seconds that all took."""
         begun = time.perf_counter()
         with ThreadPoolExecutor(self._parallel) as pool:
             for done in [pool.submit(work, name) for name in names]:
@@ -57,6 +73,10 @@ class Script:
         return time.perf_counter() - begun
 
     def _make(self, name: str) -> None:
+        self._create(name)
+        self._look(name)
+
+    def _create(self, name: str) -> None:
         body = {
             "name": name,
             "type": "container",
@@ -65,7 +85,6 @@ class Script:
             "start": True,
         }
         self._change("POST", "/1.0/instances", body)
-        self._look(name)
 
     def _look(self, name: str) -> None:
         self._send("GET", f"/1.0/instances/{name}?recursion=1")
@@ -75,18 +94,24 @@ class Script:
         self._change("PUT", f"/1.0/instances/{name}/state", body)
         self._change("DELETE", f"/1.0/instances/{name}")
 
-    def _change(self, method: str, path: str, body: object = None) -> None:
+    def _change(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         operation = self._send(method, path, body)["operation"]
         done = self._send("GET", f"{operation}/wait")["metadata"]
         if done["status_code"] != 200:
             raise RuntimeError(f"{method} {path}: {done}")
+        found: dict[str, Any] = done
+        return found
 
     def _send(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        reply: dict[str, Any] = json.loads(self._request(method, path, body))
+        if reply["type"] == "error":
+            raise RuntimeError(f"{method} {path}: {reply['error']}")
+        return reply
+
+    def _request(self, method: str, path: str, body: object = None) -> bytes:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = _Connection(self._socket)
         connection.request(method, path, None if body is None else json.dumps(body))
-        reply: dict[str, Any] = json.loads(connection.getresponse().read())
-        if reply["type"] == "error":
-            raise RuntimeError(f"{method} {path}: {reply['error']}")
-        return reply
+        content: bytes = connection.getresponse().read()
+        return content

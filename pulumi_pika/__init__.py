@@ -25,7 +25,11 @@ if TYPE_CHECKING:
         RuntimeSpecError,
     )
     from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
+    from .jobs.api import run_job
+    from .jobs.errors import JobFailed
+    from .jobs.run import JobOutcome
     from .resources.host import IncusHost
+    from .resources.job import IncusJob
     from .resources.runtime import IncusRuntime
     from .resources.snapshot import VolumeSnapshot
     from .resources.volume import PersistentVolume
@@ -51,7 +55,11 @@ _HOMES = {
         "RuntimeSpecError",
     ),
     "planner.spec": ("RuntimeMount", "RuntimeSpec", "plan_mounts"),
+    "jobs.api": ("run_job",),
+    "jobs.errors": ("JobFailed",),
+    "jobs.run": ("JobOutcome",),
     "resources.host": ("IncusHost",),
+    "resources.job": ("IncusJob",),
     "resources.runtime": ("IncusRuntime",),
     "resources.snapshot": ("VolumeSnapshot",),
     "resources.volume": ("PersistentVolume",),
@@ -64,11 +72,14 @@ __all__ = [
     "DuplicateMountGuestPath",
     "EmptyField",
     "IncusHost",
+    "IncusJob",
     "IncusMountPlan",
     "IncusRuntime",
     "IncusRuntimePlan",
     "IncusTarget",
     "InvalidPath",
+    "JobFailed",
+    "JobOutcome",
     "LifecyclePaths",
     "MismatchedGuestRequestPath",
     "MismatchedStateRoot",
@@ -84,6 +95,7 @@ __all__ = [
     "VolumeSnapshot",
     "__version__",
     "plan_mounts",
+    "run_job",
 ]
 
 

@@ -195,9 +195,27 @@ class IncusClient:
                 )
         return listed
 
-    def get_raw(self, path: str, /, *, max_bytes: int = MAX_RESPONSE_BYTES, **params: str) -> Reply:
-        """What is at `path` where that is no JSON, as a file or a console log."""
-        return self._send("GET", path, params, max_bytes=max_bytes)
+    def get_raw(
+        self,
+        path: str,
+        /,
+        *,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **params: str,
+    ) -> Reply:
+        """What is at `path` where that is no JSON, as a file or a console log.
+
+        It is asked for once, and an answer that is an error is returned as well.
+        """
+        return self._send(
+            "GET", path, params, max_bytes=max_bytes, headers=headers, timeout=timeout
+        )
+
+    def head(self, path: str, /, *, timeout: float | None = None, **params: str) -> Reply:
+        """The answer to a HEAD: what `get_raw` would say, without a body."""
+        return self._send("HEAD", path, params, timeout=timeout)
 
     def change(
         self,
@@ -208,14 +226,24 @@ class IncusClient:
         etag: str = "",
         timeout: float = 60.0,
         params: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> str:
         """Sends a change and returns the id of the operation that carries it out, or ``""``.
 
         An `etag` makes the server refuse (PreconditionFailed) where the thing is no longer the one
-        that was read.
+        that was read. `data` is a body that is no JSON, in place of `body`.
         """
-        headers = {"If-Match": etag} if etag else None
-        reply = self._send(method, path, params or {}, json=body, headers=headers, timeout=timeout)
+        sent = {**(headers or {}), **({"If-Match": etag} if etag else {})}
+        reply = self._send(
+            method,
+            path,
+            params or {},
+            json=body,
+            data=data,
+            headers=sent or None,
+            timeout=timeout,
+        )
         envelope = self._envelope(reply, f"{method} {path}")
         if envelope.get("type") != "async":
             return ""
@@ -313,6 +341,28 @@ class IncusClient:
             if progress:
                 metadata = state.get("metadata")
                 progress(time.monotonic() - start, metadata if isinstance(metadata, dict) else {})
+
+    def peek(self, operation: str, *, seconds: float) -> dict[str, Any] | None:
+        """Waits a moment for an operation; its state where it has ended, None while it goes on.
+
+        Args:
+            operation: its id.
+            seconds: how long to wait, at least one.
+
+        Raises:
+            OperationLost: the server does not know it (any more).
+            IncusUnreachable, ServerFailure, UnexpectedResponse: no proper answer came.
+        """
+        path = f"/1.0/operations/{segment(operation)}/wait"
+        slice_ = max(1, round(seconds))
+        try:
+            reply = self._send("GET", path, {"timeout": str(slice_)}, timeout=slice_ + 30)
+            state = self._operation(reply, operation, "GET wait")
+        except NotFound as error:
+            raise OperationLost(
+                f"{self.host} no longer knows operation {operation}", operation=operation
+            ) from error
+        return None if state.get("status_code") == _RUNNING else state
 
     def _get(self, path: str, params: Mapping[str, str]) -> Reply:
         for pause in _GET_PAUSES:

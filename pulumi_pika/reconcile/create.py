@@ -67,7 +67,7 @@ def create_runtime(
     try:
         make_volumes(client, placement.desired, placement.missing_volumes, undo, reporter)
         claim_volumes(client, placement.desired, placement.claimed_volumes)
-        live = _make_instance(client, placement.desired, undo, reporter)
+        live = make_instance(client, placement.desired, undo, reporter)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
         # An earlier try's instance may come to light only now that its name turned out taken.
@@ -80,16 +80,28 @@ def create_runtime(
             return taken
         if isinstance(error, InstanceExists) and outcome == "Nothing had been made.":
             raise
-        raise RuntimeFailed(f"{_explain(error, placement.desired)} {outcome}") from error
+        raise RuntimeFailed(f"{explain_failure(error, placement.desired)} {outcome}") from error
     except BaseException:
         undo.run()
         raise
     return placement.desired, live
 
 
-def _make_instance(
+def make_instance(
     client: IncusClient, desired: DesiredInstance, undo: Undo, reporter: Reporter
 ) -> LiveInstance:
+    """Makes the instance, starts it where it is to run, and waits for what is waited for.
+
+    Args:
+        client: a client for the cluster member that it is to be on.
+        desired: what it is to be.
+        undo: gets the step that takes it back.
+        reporter: takes progress.
+
+    Raises:
+        InstanceExists: its name is taken.
+        ReconcileError, IncusError: it failed; `undo` takes it back.
+    """
     attempt = secrets.token_hex(8)
     name = desired.name
     # Whether it may come still, though there is none: its end was not seen.
@@ -202,7 +214,8 @@ def _name_is_taken(reason: str) -> bool:
     )
 
 
-def _explain(error: Exception, desired: DesiredInstance) -> str:
+def explain_failure(error: Exception, desired: DesiredInstance) -> str:
+    """A sentence on why an instance could not be made."""
     plan = desired.plan
     text = str(error).rstrip(". ")
     reason = error.reason if isinstance(error, IncusApiError | OperationError) else ""

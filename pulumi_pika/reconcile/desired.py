@@ -127,6 +127,9 @@ class DesiredInstance:
     """Devices of optional mounts whose source is missing."""
     pool: str | None = None
     """Where its custom volumes are."""
+    image: str = ""
+    """The fingerprint of the image that it is made of; by default what the plan's alias points
+    at."""
 
     @property
     def name(self) -> str:
@@ -135,6 +138,7 @@ class DesiredInstance:
 
     def creation(self, attempt: str) -> dict[str, Any]:
         """The body of POST /1.0/instances."""
+        alias = {"alias": self.plan.incus.image_alias}
         return {
             "name": self.name,
             "type": self.options.instance_type,
@@ -143,7 +147,7 @@ class DesiredInstance:
             "config": {**_without_empty(self.config), ATTEMPT_KEY: attempt},
             "devices": self.devices,
             "start": self.options.running is True,
-            "source": {"type": "image", "alias": self.plan.incus.image_alias},
+            "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},
         }
 
 

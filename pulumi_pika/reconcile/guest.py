@@ -116,7 +116,7 @@ def _parse(content: bytes, path: str) -> dict[str, Any] | str:
         return f"the status file {path} is no JSON ({len(content)} bytes)"
     if not isinstance(status, dict):
         return f"the status file {path} holds no JSON object"
-    if not _can_be_kept(status):
+    if not can_be_kept(status):
         return f"the status file {path} holds what no state can (too deep, or no number or text)"
     version = status.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
@@ -126,15 +126,15 @@ def _parse(content: bytes, path: str) -> dict[str, Any] | str:
     return status
 
 
-def _can_be_kept(value: Any, levels: int = _DEEPEST) -> bool:
+def can_be_kept(value: Any, levels: int = _DEEPEST) -> bool:
     """Whether a value that a guest wrote can be an output: Pulumi's wire has but finite numbers,
     whole characters, and few levels."""
     if isinstance(value, dict):
         return levels > 0 and all(
-            _can_be_kept(key) and _can_be_kept(item, levels - 1) for key, item in value.items()
+            can_be_kept(key) and can_be_kept(item, levels - 1) for key, item in value.items()
         )
     if isinstance(value, list):
-        return levels > 0 and all(_can_be_kept(item, levels - 1) for item in value)
+        return levels > 0 and all(can_be_kept(item, levels - 1) for item in value)
     if isinstance(value, str):
         return not re.search("[\ud800-\udfff]", value)
     if isinstance(value, int | float):

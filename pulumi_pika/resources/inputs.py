@@ -23,6 +23,29 @@ def tree_of(value: Any) -> Any:
     return value
 
 
+def present(**arguments: Any) -> dict[str, Any]:
+    """The arguments that were given."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def fields_of(spec: Any, made_by: str) -> dict[str, Any]:
+    """The fields of a whole spec, as arguments.
+
+    Args:
+        spec: a `RuntimeSpec`, its JSON, or None.
+        made_by: what the resource says of who makes it, for messages.
+
+    Raises:
+        ValueError: it names another provider than `incus`.
+    """
+    fields = tree_of(spec) if spec is not None else {}
+    # There is but one provider of instances here; a spec has to name it, a resource does not.
+    provider = fields.pop("provider", "incus")
+    if provider != "incus":
+        raise ValueError(f"spec.provider is {provider!r}; {made_by} `incus`")
+    return dict(fields)
+
+
 def secret_inputs(props: Mapping[str, Any]) -> "pulumi.Output[list[str]]":
     """The property paths, as ``mounts[0].source``, of the parts of `props` that are secret."""
     from ..providers.values import path_text

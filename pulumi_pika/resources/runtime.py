@@ -18,7 +18,7 @@ from .args import (
     TimeoutsArgs,
     Tree,
 )
-from .inputs import after_others, own_urn, secret_inputs, tree_of
+from .inputs import after_others, fields_of, own_urn, present, secret_inputs, tree_of
 
 if TYPE_CHECKING:
     from ..planner import parts
@@ -172,8 +172,8 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         """
         given = tree_of(
             {
-                **_fields_of(spec),
-                **_present(
+                **fields_of(spec, "an IncusRuntime is made by"),
+                **present(
                     identity=identity,
                     incus=incus,
                     resources=resources,
@@ -210,16 +210,3 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
             "owner": own_urn(resource_name, _TYPE, opts),
         }
         super().__init__(IncusRuntimeProvider(), resource_name, props, opts)
-
-
-def _present(**arguments: Any) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _fields_of(spec: "RuntimeSpec | Mapping[str, Tree] | None") -> dict[str, Any]:
-    fields = tree_of(spec) if spec is not None else {}
-    # There is but one provider of instances here; a spec has to name it, a resource does not.
-    provider = fields.pop("provider", "incus")
-    if provider != "incus":
-        raise ValueError(f"spec.provider is {provider!r}; an IncusRuntime is made by `incus`")
-    return dict(fields)

@@ -1,0 +1,194 @@
+"""The throw-away instance of a job: made, found again when a run was killed, and removed."""
+
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from ..incus.catalog import image_fingerprint
+from ..incus.client import IncusClient
+from ..incus.errors import IncusError, NotFound
+from ..incus.instances import patch_instance
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.create import explain_failure, make_instance
+from ..reconcile.data_volumes import claim_volumes, make_volumes
+from ..reconcile.desired import OWNER_KEY
+from ..reconcile.errors import PlacementError, ReconcileError, RuntimeFailed
+from ..reconcile.location import beside_its_volumes
+from ..reconcile.observe import LiveInstance
+from ..reconcile.options import MARK_PREFIX, RuntimeOptions
+from ..reconcile.placement import place
+from ..reconcile.power import kill, look, remove, settle
+from ..reconcile.reporter import Progress, Reporter
+from ..reconcile.undo import Undo
+from .errors import JobInstanceTaken
+
+JOB_KEY: Final = MARK_PREFIX + "job"
+"""Marks an instance as a job's; says which process of which machine runs it."""
+KEPT: Final = "kept"
+"""What the mark says once the job has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An instance that was made for one attempt."""
+
+    client: IncusClient
+    """For what is on its cluster member."""
+    live: LiveInstance
+
+
+def find_image(client: IncusClient, plan: IncusRuntimePlan) -> str:
+    """The fingerprint that the plan's image alias points at.
+
+    Raises:
+        PlacementError: there is no such image; nothing was made.
+    """
+    alias = plan.incus.image_alias
+    try:
+        return image_fingerprint(client, alias)
+    except NotFound as error:
+        raise PlacementError(
+            f"incus.image_alias: there is no image with the alias {alias} in project "
+            f"{client.project} at {client.host}; see `incus image list --project {client.project}`"
+        ) from error
+
+
+def remove_stale(
+    client: IncusClient, plan: IncusRuntimePlan, owner: str, reporter: Reporter
+) -> None:
+    """Removes the instance that an earlier run of the job left behind.
+
+    Raises:
+        JobInstanceTaken: it is another's, or its run goes on; nothing of it was touched.
+    """
+    name = plan.identity.instance_name
+    live = look(client, name, inside=False)
+    if live is None:
+        return
+    if not is_of(live, owner):
+        whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
+        raise JobInstanceTaken(
+            f"identity.instance_name: an instance {name} exists in project {client.project} at "
+            f"{client.host}, and is not of this job (it belongs to {whose}); nothing of it was "
+            "touched. Choose another name, or remove it yourself: "
+            f"`incus delete --force --project {client.project} {name}`"
+        )
+    runner = live.config.get(JOB_KEY, "")
+    if _runs_still(runner):
+        raise JobInstanceTaken(
+            f"the job {name} is running already, in process {runner.split()[1]} of this machine; "
+            "nothing of it was touched. Wait for it, or end that process"
+        )
+    reporter.info(f"removing the instance {name}, which an earlier run of this job left behind")
+    discard(client, live, reporter)
+
+
+def is_of(live: LiveInstance, owner: str) -> bool:
+    """Whether an instance is the job's of this owner, by its marks."""
+    return JOB_KEY in live.config and live.config.get(OWNER_KEY) == owner
+
+
+def make(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    fingerprint: str,
+    reporter: Reporter,
+) -> Made:
+    """Makes the instance, started, of exactly the image with that fingerprint.
+
+    Raises:
+        RuntimeFailed: it failed; what was made is gone again, or the message names what is not.
+        ReconcileError, IncusError: it failed before anything was made.
+    """
+    placement = place(client, plan, runtime)
+    for warning in placement.warnings:
+        reporter.warn(warning)
+    client = beside_its_volumes(client, placement)
+    desired = placement.desired
+    # Running again is the job's own business, in a new instance.
+    config = {**desired.config, "boot.autorestart": "false", JOB_KEY: _this_process()}
+    config.pop("boot.autostart", None)
+    desired = replace(desired, config=config, image=fingerprint)
+    undo = Undo(reporter)
+    try:
+        make_volumes(client, desired, placement.missing_volumes, undo, reporter)
+        claim_volumes(client, desired, placement.claimed_volumes)
+        return Made(client, make_instance(client, desired, undo, reporter))
+    except (IncusError, ReconcileError) as error:
+        outcome = undo.run()
+        raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
+    except BaseException:
+        undo.run()
+        raise
+
+
+def discard(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
+    """Kills and removes an instance of a job's, and nothing else of that name.
+
+    Raises:
+        RuntimeFailed: it could not be removed.
+    """
+    name = live.name
+    progress = Progress(reporter, f"removing {name}")
+    try:
+        with suppress(ReconcileError):
+            _stop(client, live, progress)
+        here = look(client, name, inside=False)
+        if here is not None and here.uuid == live.uuid:
+            remove(client, name, timeout=300)
+    except IncusError as error:
+        raise RuntimeFailed(
+            f"the instance {name} in project {client.project} could not be removed: {error}. The "
+            "next run of the job removes it; or do so yourself: "
+            f"`incus delete --force --project {client.project} {name}`"
+        ) from error
+
+
+def keep(client: IncusClient, live: LiveInstance, *, until_stopped: bool) -> None:
+    """Leaves an instance of a job's that has ended.
+
+    Args:
+        client: the client.
+        live: the instance.
+        until_stopped: whether the server is to remove it as soon as it stops, by itself
+            (Incus doc/explanation/instances.md: ephemeral).
+
+    Raises:
+        IncusError: it could not be changed.
+    """
+    body = {"description": live.description, "config": {JOB_KEY: KEPT}}
+    patch_instance(client, live.name, {**body, "ephemeral": until_stopped}, "")
+
+
+def _stop(client: IncusClient, live: LiveInstance, progress: Progress) -> None:
+    if live.status != "Stopped":
+        kill(client, live.name)
+    elif JOB_KEY in live.config:
+        # A killed run may have left it in the midst of being made.
+        settle(client, live.name, progress=progress.operation)
+
+
+def _this_process() -> str:
+    """This process, so that another on the same machine can tell whether it lives."""
+    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
+
+
+def _runs_still(runner: str) -> bool:
+    host, _, rest = runner.partition(" ")
+    pid, _, started = rest.partition(" ")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    return int(pid) != os.getpid() and bool(started) and _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since the boot; empty without one (proc(5), stat)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]

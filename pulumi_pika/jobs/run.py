@@ -1,0 +1,402 @@
+"""Runs a job: an instance is made, the command is followed to its end, its outputs are brought
+home, and the instance goes, or stays, as the plan's policies say."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import IncusError
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.errors import ReconcileError
+from ..reconcile.observe import LiveInstance
+from ..reconcile.options import RuntimeOptions
+from ..reconcile.power import look
+from .begin import begin
+from .collect import Collected, Collection, LeftOut, collect
+from .errors import JobFailed, JobInstanceTaken
+from .folder import OutputFolder
+from .follow import Command, Follower
+from .instance import Made, discard, find_image, keep, make, remove_stale
+from .options import JobOptions
+from .result import Ended, GuestResult, Status, Verdict, judge, parse_result
+from .script import script_of
+from .tail import small_file
+from .watch import Watcher, size
+
+OUTPUT_FILE: Final = "output.log"
+TAIL_LINES: Final = 50
+_TAIL_BYTES: Final = 64 * 1024
+_STOPS_WITHIN: Final = 1.0
+"""Seconds in which an instance is seen to stop that a command brought down with it."""
+_AGAIN: Final[dict[str, frozenset[Status]]] = {
+    "never": frozenset(),
+    "on_failure": frozenset({"failed", "timed_out"}),
+    "always": frozenset({"failed", "timed_out", "lost"}),
+}
+"""After which ends a job runs again, by restart policy. A completed one never does."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """What came of a job.
+
+    Attributes:
+        status: `completed`, `failed`, `timed_out` or `lost`.
+        exit_code: the command's; None where it is not known.
+        message: a sentence or two for people.
+        duration_secs: seconds that the command took, in the last attempt.
+        image_fingerprint: the image that its instance was made of.
+        attempts: how often it ran.
+        outputs: the files that were brought home, below `output_dir`.
+        left_out: what was not, and why.
+        log_tail: the last lines of the command's output.
+        kept: the instance that is still there; empty without one.
+        uuid: that instance's own id.
+        hint: how to get into it, and how to remove it.
+    """
+
+    status: Status
+    exit_code: int | None
+    message: str
+    duration_secs: float
+    image_fingerprint: str
+    attempts: int
+    outputs: tuple[Collected, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    log_tail: str = ""
+    kept: str = ""
+    uuid: str = ""
+    hint: str = ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether it succeeded."""
+        return self.status == "completed"
+
+    def check(self, name: str) -> None:
+        """Does nothing for a job that completed.
+
+        Raises:
+            JobFailed: it did not; with the last lines of its output.
+        """
+        if self.completed:
+            return
+        tail = "\n  ".join(self.log_tail.splitlines())
+        raise JobFailed(
+            f"the job {name} {_WORDS[self.status]}: {self.message}"
+            + (f" (after {self.attempts} attempts)" if self.attempts > 1 else "")
+            + (f". {self.hint[:1].upper()}{self.hint[1:]}" if self.hint else "")
+            + (f"\nThe last lines of its output:\n  {tail}" if tail else "\nIt wrote no output.")
+        )
+
+
+_WORDS: Final[dict[Status, str]] = {
+    "completed": "completed",
+    "failed": "failed",
+    "timed_out": "ran out of time",
+    "lost": "is lost",
+}
+
+
+@dataclass(slots=True)
+class LastLines:
+    """The end of a job's output."""
+
+    _kept: deque[bytes] = field(default_factory=deque)
+    _size: int = 0
+
+    def write(self, data: bytes) -> None:
+        """Takes further output."""
+        self._kept.append(data)
+        self._size += len(data)
+        while self._size - len(self._kept[0]) >= _TAIL_BYTES:
+            self._size -= len(self._kept.popleft())
+
+    def text(self) -> str:
+        """The last lines."""
+        text = b"".join(self._kept)[-_TAIL_BYTES:].decode(errors="replace")
+        return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def run(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    options: JobOptions,
+    watcher: Watcher,
+) -> JobOutcome:
+    """Runs a job to its end, as often as its restart policy lets it.
+
+    That it failed is an outcome. Whatever happens on the way, an interruption included, the
+    instance is removed, unless the retention policy keeps it.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the plan.
+        runtime: the options of the instance.
+        options: the work.
+        watcher: takes what the job says.
+
+    Raises:
+        JobInstanceTaken: there is an instance of that name that is not a dead one of this job's.
+        PlacementError: the image, or what else it needs, is not there.
+        JobNotBegun, RuntimeFailed: the instance could not be made, or not begin the work.
+        IncusError: the host could not be asked.
+        OSError: `output_dir` cannot be written to.
+    """
+    name = plan.identity.instance_name
+    folder = OutputFolder(Path(options.output_dir)) if options.output_dir is not None else None
+    with _alone(client, name):
+        fingerprint = find_image(client, plan)
+        remove_stale(client, plan, options.owner, watcher)
+        if folder:
+            folder.clear_previous()
+        attempts = options.attempts(plan)
+        for attempt in range(1, attempts + 1):
+            outcome = _attempt(client, plan, runtime, options, fingerprint, folder, watcher)
+            outcome = replace(outcome, attempts=attempt)
+            again = attempt < attempts and outcome.status in _AGAIN[plan.policies.restart_policy]
+            if not again:
+                break
+            watcher.warn(f"{name}: attempt {attempt} of {attempts} failed: {outcome.message}")
+            _discard_kept(client, outcome, watcher)
+        return outcome
+
+
+_active: set[tuple[str, str, str]] = set()
+_lock = threading.Lock()
+
+
+@contextmanager
+def _alone(client: IncusClient, name: str) -> Iterator[None]:
+    """Keeps two runs of this process from the same instance."""
+    key = (client.host, client.project, name)
+    with _lock:
+        if key in _active:
+            raise JobInstanceTaken(f"the job {name} is running already, in this process")
+        _active.add(key)
+    try:
+        yield
+    finally:
+        with _lock:
+            _active.discard(key)
+
+
+def _attempt(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    options: JobOptions,
+    fingerprint: str,
+    folder: OutputFolder | None,
+    watcher: Watcher,
+) -> JobOutcome:
+    made = make(client, plan, runtime, fingerprint, watcher)
+    settled = False
+    try:
+        ended, tail, captured = _work(made, plan, runtime, options, folder, watcher)
+        verdict = _judge(made, plan, ended, watcher)
+        collection = _bring_home(made, plan, options, verdict, folder, captured, watcher)
+        outcome = JobOutcome(
+            status=verdict.status,
+            exit_code=verdict.exit_code,
+            message=verdict.message,
+            duration_secs=round(ended.seconds, 3),
+            image_fingerprint=fingerprint,
+            attempts=1,
+            outputs=collection.files,
+            left_out=collection.left_out,
+            log_tail=tail.text(),
+        )
+        outcome = _retain(made, plan, outcome, watcher)
+        settled = True
+        return outcome
+    except (IncusError, ReconcileError, OSError):
+        if plan.policies.retention_policy == "debug_keep":
+            _keep_broken(made, watcher)
+            settled = True
+        raise
+    finally:
+        # Also where the user interrupts.
+        if not settled:
+            _remove(made, watcher)
+
+
+def _work(
+    made: Made,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    options: JobOptions,
+    folder: OutputFolder | None,
+    watcher: Watcher,
+) -> tuple[Ended, LastLines, Any]:
+    """Runs the command; the captured output waits for the verdict, on which it depends whether it
+    is to be kept."""
+    name = made.live.name
+    collection = plan.policies.output_collection
+    wanted = folder is not None and collection.mode != "none" and collection.include_logs
+    captured = folder.begin(OUTPUT_FILE) if folder and wanted else None
+    tail, bound = LastLines(), options.max_artifact_mib * 2**20
+
+    def take(data: bytes) -> None:
+        tail.write(data)
+        if captured and captured.size < bound:
+            captured.write(data[: bound - captured.size])
+
+    try:
+        script = script_of(plan, options)
+        operation = begin(
+            made.client,
+            name,
+            script,
+            user=options.user,
+            group=options.group,
+            within=runtime.timeouts.wait,
+            reporter=watcher,
+        )
+        command = Command(name, operation, script.limit, plan.paths.events_path)
+        ended = Follower(made.client, command, watcher, take).to_end()
+    except BaseException:
+        if captured:
+            captured.drop()
+        raise
+    return ended, tail, captured
+
+
+def _judge(made: Made, plan: IncusRuntimePlan, ended: Ended, watcher: Watcher) -> Verdict:
+    path = plan.paths.result_path
+    found: GuestResult | str | None
+    try:
+        content = small_file(made.client, made.live.name, path)
+        found = parse_result(content, path) if content is not None else None
+    except IncusError as error:
+        found = f"the result file {path} could not be read ({error})"
+    verdict = judge(ended, found, path=path, entry=plan.bootstrap.entry_command is not None)
+    if isinstance(found, str):
+        watcher.warn(f"{made.live.name}: {found}")
+    return verdict
+
+
+def _bring_home(
+    made: Made,
+    plan: IncusRuntimePlan,
+    options: JobOptions,
+    verdict: Verdict,
+    folder: OutputFolder | None,
+    captured: Any,
+    watcher: Watcher,
+) -> Collection:
+    mode = plan.policies.output_collection.mode
+    wanted = mode == "always" or (mode == "failure_only" and verdict.status != "completed")
+    if folder is None or not wanted:
+        if captured:
+            captured.drop()
+        return Collection((), ())
+    bound = options.max_artifact_mib * 2**20
+    files: list[Collected] = []
+    left_out: list[LeftOut] = []
+    try:
+        if captured:
+            if captured.size >= bound:
+                left_out.append(
+                    LeftOut(OUTPUT_FILE, f"all beyond its first {size(bound)} (max_artifact_mib)")
+                )
+            bound -= captured.size
+            kept = captured.keep()
+            files.append(Collected(OUTPUT_FILE, "log", kept.size, kept.sha256))
+    except BaseException:
+        captured.drop()
+        raise
+    found = collect(
+        made.client, made.live.name, plan, folder, max_bytes=max(bound, 0), reporter=watcher
+    )
+    collection = Collection((*files, *found.files), (*left_out, *found.left_out))
+    folder.write_manifest(collection.files)
+    for left in collection.left_out:
+        watcher.warn(f"{made.live.name}: not brought home: {left.path}: {left.reason}")
+    return collection
+
+
+def _retain(
+    made: Made, plan: IncusRuntimePlan, outcome: JobOutcome, watcher: Watcher
+) -> JobOutcome:
+    """Removes the instance, or leaves it as the retention policy says."""
+    policy, name = plan.policies.retention_policy, made.live.name
+    until_stopped = policy == "keep_until_stopped"
+    live = _seen(made)
+    if live is not None and (
+        (until_stopped and live.running) or (policy == "debug_keep" and not outcome.completed)
+    ):
+        try:
+            keep(made.client, live, until_stopped=until_stopped)
+        except IncusError as error:
+            watcher.warn(f"{name} is kept, though it could not be marked so: {error}")
+        if until_stopped and not outcome.completed:
+            # What ended the command may be the end of the instance, which takes a moment; the
+            # server did not know yet that it was to remove it then.
+            time.sleep(_STOPS_WITHIN)
+            live = _seen(made)
+    else:
+        return outcome if _remove(made, watcher) else _still_there(outcome, made.live)
+    if live is None:
+        return outcome
+    if until_stopped and not live.running:
+        return outcome if _remove(made, watcher) else _still_there(outcome, live)
+    hint = _how_to_use(made, live, policy)
+    watcher.info(hint)
+    return replace(_still_there(outcome, live), hint=hint)
+
+
+def _seen(made: Made) -> LiveInstance | None:
+    """The instance as it is now; as it was, where that cannot be told."""
+    try:
+        live = look(made.client, made.live.name, inside=False)
+    except IncusError:
+        return made.live
+    return live if live is not None and live.uuid == made.live.uuid else None
+
+
+def _still_there(outcome: JobOutcome, live: LiveInstance) -> JobOutcome:
+    return replace(outcome, kept=live.name, uuid=live.uuid)
+
+
+def _keep_broken(made: Made, watcher: Watcher) -> None:
+    with suppress(IncusError):
+        keep(made.client, made.live, until_stopped=False)
+    watcher.warn(_how_to_use(made, made.live, "debug_keep"))
+
+
+def _how_to_use(made: Made, live: LiveInstance, policy: str) -> str:
+    where = f"--project {made.client.project} {live.name}"
+    enter = f"`incus exec {where} -- sh`"
+    if not live.running:
+        enter = f"`incus start {where}`, then {enter}"
+    until = "until it stops" if policy == "keep_until_stopped" else "to be looked into"
+    return (
+        f"the instance {live.name} is kept {until} ({policy}). To get in: {enter}. To remove it: "
+        f"`incus delete --force {where}`; the next run of the job does so too"
+    )
+
+
+def _remove(made: Made, watcher: Watcher) -> bool:
+    try:
+        discard(made.client, made.live, watcher)
+    except ReconcileError as error:
+        watcher.warn(str(error))
+        return False
+    return True
+
+
+def _discard_kept(client: IncusClient, outcome: JobOutcome, watcher: Watcher) -> None:
+    """Makes room for the next attempt."""
+    if not outcome.kept:
+        return
+    live = look(client, outcome.kept, inside=False)
+    if live is not None and live.uuid == outcome.uuid:
+        discard(client.beside(live.location), live, watcher)

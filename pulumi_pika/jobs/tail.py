@@ -1,0 +1,100 @@
+"""Reads small files of a guest, and what is written to a file as it grows."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..incus.client import IncusClient, url
+from ..incus.errors import UnexpectedResponse
+from ..incus.guest_files import guest_entry, read_chunks
+
+CHUNK: Final = 1024 * 1024
+_PARTIAL: Final = 206
+_PAST_END: Final = 416
+_WITHIN: Final = 30.0
+SMALL: Final = 1024 * 1024
+
+
+def small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
+    """A file of the guest, of 1 MiB at most; None where there is none, or nothing in it.
+
+    It is looked at first: to read a FIFO, which shows as an empty file, would never end.
+
+    Raises:
+        UnexpectedResponse: it is larger.
+        IncusError: it cannot be read.
+    """
+    entry = guest_entry(client, instance, path)
+    if entry is None or entry.type != "file" or not entry.size:
+        return None
+    if entry.size > SMALL:
+        raise UnexpectedResponse(f"the file {path} of {instance} has {entry.size:,} bytes")
+    return b"".join(read_chunks(client, url("instances", instance, "files"), {"path": path}))[
+        :SMALL
+    ]
+
+
+class Tail:
+    """A file that grows, and how far it was read.
+
+    Args:
+        client: a client in the instance's project.
+        path: the file's path in Incus's API.
+        params: the query: for a file of the guest, its ``path``.
+
+    Attributes:
+        offset: how many bytes were read.
+        size: how many there were when last read.
+    """
+
+    def __init__(
+        self, client: IncusClient, path: str, params: Mapping[str, str] | None = None
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._params = params or {}
+        self.offset = 0
+        self.size = 0.0
+
+    def read(self) -> bytes:
+        """What came since the last read, 1 MiB at most; empty where nothing did, or where there is
+        no such file (yet). A file that became shorter is read anew.
+
+        Raises:
+            IncusError: it cannot be read.
+        """
+        end = self.offset + CHUNK - 1
+        reply = self._client.get_raw(
+            self._path,
+            headers={"Range": f"bytes={self.offset}-{end}"},
+            timeout=_WITHIN,
+            max_bytes=CHUNK + self.offset,
+            **self._params,
+        )
+        if reply.headers.get("X-Incus-Type", "file") != "file":
+            return b""
+        if reply.status == _PARTIAL:
+            self.offset += len(reply.body)
+            self.size = _whole_size(reply.headers.get("Content-Range", ""))
+            return reply.body
+        if reply.status == 200:
+            # Of an empty file, or by a server that knows no ranges.
+            new = reply.body[self.offset : end + 1]
+            self.offset += len(new)
+            self.size = len(reply.body)
+            return new
+        if reply.status == _PAST_END:
+            self.size = _whole_size(reply.headers.get("Content-Range", ""))
+            if self.size < self.offset:
+                self.offset = 0
+            return b""
+        if reply.status == 404:
+            return b""
+        raise UnexpectedResponse(
+            f"GET {self._path} ({self._client.host}): Incus answered {reply.status}"
+        )
+
+
+def _whole_size(content_range: str) -> float:
+    """The size in ``bytes A-B/SIZE`` or ``bytes */SIZE``."""
+    text = content_range.rpartition("/")[2]
+    return int(text) if text.isdigit() else float("inf")

@@ -1,0 +1,314 @@
+"""The calls of `IncusJobProvider`."""
+
+import secrets as tokens
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pulumi.dynamic import (
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    UpdateResult,
+)
+from pulumi.runtime.rpc import UNKNOWN
+
+from ..incus.client import IncusClient
+from ..jobs.instance import JOB_KEY, discard
+from ..jobs.options import DEFAULT_RESOURCES, EXEC_WITHIN, JobOptions, find_job_problems
+from ..jobs.run import JobOutcome, run
+from ..jobs.watch import LineWatcher
+from ..reconcile.observe import RUNNING, LiveInstance
+from ..reconcile.power import find_renamed, look
+from .clients import client_for
+from .errors import for_people, refuse, too_deep
+from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
+from .host_checks import AFTER_OTHERS, before_create, check_host, with_defaults
+from .options_input import Given, give
+from .report import printable
+from .secrets import Redactor, check_failures, is_secret, seal, secret_paths
+from .values import find, plain, without_provider
+
+SCHEMA_VERSION: Final = 1
+"""Raised when the state's shape changes."""
+
+_REPLACING_OPTIONS: Final = (
+    "instance_type",
+    "storage_pool",
+    "config",
+    "devices",
+    "extra_profiles",
+    "cloud_init_user_data",
+)
+"""Options of the instance; with others of them the job might come out otherwise."""
+_INSTANCE_OPTIONS: Final = (*_REPLACING_OPTIONS, "description", "timeouts", "owner")
+_REPLACING_WORK: Final = ("command", "run_as_root", "user", "group", "environment", "triggers")
+_JOB_FIELDS: Final = tuple(JobOptions.model_fields)
+INPUTS: Final = (
+    *dict.fromkeys((*SPEC_FIELDS, *_INSTANCE_OPTIONS, *_JOB_FIELDS, SECRET_INPUTS)),
+    "plan",
+    "instance_name",
+)
+"""What `check` returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the inputs come to."""
+
+    examined: Examined
+    given: Given[JobOptions]
+
+    @classmethod
+    def of(cls, inputs: dict[str, Any]) -> "_Job":
+        return cls(examine(_of_instance(inputs)), give(JobOptions, inputs, find_job_problems))
+
+    @property
+    def name(self) -> str:
+        return self.examined.plan.identity.instance_name
+
+    @property
+    def project(self) -> str:
+        return self.examined.plan.incus.project
+
+    def refuse(self) -> None:
+        refuse([*self.examined.failures, *self.given.failures])
+
+
+def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
+    """Validates the inputs and adds the plan, the devices and the instance's name to them.
+
+    Args:
+        news: the inputs as the program gives them.
+        olds: the inputs that an earlier `check` returned; None or empty for a new job.
+    """
+    try:
+        before = {name: plain(olds[name]) for name in INPUTS if olds and name in olds}
+        taken = {name: plain(news[name]) for name in INPUTS if name in news}
+        inputs = with_defaults(before, taken)
+        job = _Job.of(inputs)
+        examined = job.examined
+        failures = check_failures(
+            [*examined.failures, *job.given.failures], inputs, examined.plan_tree
+        )
+    except RecursionError:
+        return too_deep()
+    if failures:
+        return CheckResult({}, failures)
+    inputs["plan"] = examined.plan_tree
+    name = find(examined.plan_tree, ("identity", "instance_name"))
+    inputs["instance_name"] = UNKNOWN if name is None else name
+    with for_people(inputs) as report:
+        lacking = check_host(
+            before, inputs, examined, after_others=bool(news.get(AFTER_OTHERS)), report=report
+        )
+        failures = check_failures(lacking, inputs, examined.plan_tree)
+    if failures:
+        return CheckResult({}, failures)
+    return CheckResult(seal(inputs, secret_paths(inputs)), [])
+
+
+def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
+    """Tells what runs the job anew: another plan, another command, another trigger."""
+    news = without_provider(props)
+    with for_people(olds, news) as report:
+        state = without_provider(olds)
+        old, new = _Job.of(state), _Job.of(news)
+        changes, replaces = _changes(old, new)
+        if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
+            changes.append(SECRET_INPUTS)
+        if not replaces and _is_over(state, old):
+            report().info(
+                f"{state['kept']}, the instance that was kept of the job, is "
+                f"{state.get('kept_status') or 'gone'}: what is left of it is removed"
+            )
+            changes.append("kept")
+        if replaces:
+            report().info(f"the job {old.name} runs anew because of {', '.join(replaces)}")
+    return DiffResult(
+        changes=bool(changes or replaces),
+        replaces=replaces,
+        # A kept instance has the name that the next one is to have.
+        delete_before_replace=True,
+    )
+
+
+def create(props: dict[str, Any]) -> CreateResult:
+    """Runs the job to its end."""
+    inputs = without_provider(props)
+    with for_people(inputs) as report:
+        job = _Job.of(inputs)
+        job.refuse()
+        options = job.given.options
+        client = client_for(job.project)
+        before_create(job.examined)
+        watcher = LineWatcher(report(), job.name)
+        try:
+            outcome = run(client, job.examined.plan, job.examined.options, options, watcher)
+        finally:
+            watcher.finish()
+        if not options.allow_failure:
+            outcome.check(job.name)
+        if not outcome.completed:
+            report().warn(f"the job {job.name} is {outcome.status}: {outcome.message}")
+        outputs = {
+            **inputs,
+            **_outputs_of(outcome, Redactor(inputs)),
+            "schema_version": SCHEMA_VERSION,
+        }
+    return CreateResult(_id_of(job, inputs), seal(outputs, secret_paths(inputs)))
+
+
+def read(id_: str, props: dict[str, Any]) -> ReadResult:
+    """Looks at the instance, where one was kept; all else is as it was."""
+    with for_people(props):
+        outputs = without_provider(props)
+        if outputs.get("kept"):
+            live = _kept(outputs)
+            outputs["kept_status"] = live.status if live else ""
+    inputs = {name: outputs[name] for name in INPUTS if name in outputs}
+    secret = secret_paths(outputs)
+    return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
+
+
+def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
+    """Takes inputs that run nothing, and removes a kept instance whose time is over."""
+    inputs = without_provider(props)
+    with for_people(olds, inputs) as report:
+        state = without_provider(olds)
+        outputs = {**{name: state[name] for name in _OUTCOME if name in state}, **inputs}
+        old = _Job.of(state)
+        live = _kept(state) if state.get("kept") else None
+        if live is not None and not live.running and _until_stopped(old):
+            discard(_client(state, live), live, report())
+            live = None
+        outputs["kept"] = live.name if live else ""
+        outputs["kept_status"] = live.status if live else ""
+        outputs["kept_uuid"] = live.uuid if live else ""
+        outputs["schema_version"] = SCHEMA_VERSION
+    return UpdateResult(seal(outputs, secret_paths(inputs)))
+
+
+def delete(props: dict[str, Any]) -> None:
+    """Removes the instance, where one was kept. What was brought home stays."""
+    with for_people(props) as report:
+        state = without_provider(props)
+        live = _kept(state) if state.get("kept") else None
+        if live is not None:
+            discard(_client(state, live), live, report())
+
+
+_OUTCOME: Final = (
+    "status",
+    "exit_code",
+    "message",
+    "duration_secs",
+    "image_fingerprint",
+    "attempts",
+    "outputs",
+    "left_out",
+    "log_tail",
+)
+"""The outputs that a run leaves, and nothing but a run changes."""
+
+
+def _outputs_of(outcome: JobOutcome, redact: Redactor) -> dict[str, Any]:
+    """What a run leaves. The job's own words may have a secret of the inputs in them."""
+    return {
+        "status": outcome.status,
+        "exit_code": outcome.exit_code,
+        "message": printable(redact(outcome.message)),
+        "duration_secs": outcome.duration_secs,
+        "image_fingerprint": outcome.image_fingerprint,
+        "attempts": outcome.attempts,
+        "outputs": [
+            {**collected.to_dict(), "path": redact(collected.path)} for collected in outcome.outputs
+        ],
+        "left_out": [
+            {key: printable(redact(text)) for key, text in left.to_dict().items()}
+            for left in outcome.left_out
+        ],
+        "log_tail": printable(redact(outcome.log_tail)),
+        "kept": outcome.kept,
+        "kept_status": "Running" if outcome.kept else "",
+        "kept_uuid": outcome.uuid,
+    }
+
+
+def _of_instance(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs that make the plan and the instance, with a job's own defaults."""
+    taken = {name: inputs[name] for name in (*SPEC_FIELDS, *_INSTANCE_OPTIONS) if name in inputs}
+    defaults: dict[str, dict[str, Any]] = {
+        "resources": DEFAULT_RESOURCES.model_dump(exclude_none=True),
+        "timeouts": {"wait": EXEC_WITHIN},
+    }
+    for name, values in defaults.items():
+        given: Any = taken.get(name)
+        if given is None or isinstance(given, dict):
+            taken[name] = {**values, **(given or {})}
+    return {**taken, "running": True}
+
+
+def _changes(old: _Job, new: _Job) -> tuple[list[str], list[str]]:
+    """The properties that differ, and those of them that run the job anew."""
+    before, after = old.examined.plan_tree, new.examined.plan_tree
+    replaces = [
+        name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)
+    ]
+    replaces += [name for name in _REPLACING_OPTIONS if _option_differs(name, old, new)]
+    replaces += [name for name in _REPLACING_WORK if _work_differs(name, old, new)]
+    changes = [
+        name for name in ("description", "timeouts", "owner") if _option_differs(name, old, new)
+    ]
+    changes += [
+        name
+        for name in _JOB_FIELDS
+        if name not in (*_REPLACING_WORK, "owner") and _work_differs(name, old, new)
+    ]
+    return changes, replaces
+
+
+def _option_differs(name: str, old: _Job, new: _Job) -> bool:
+    if any(path[0] == name for path in new.examined.unknown):
+        return True
+    return bool(getattr(old.examined.options, name) != getattr(new.examined.options, name))
+
+
+def _work_differs(name: str, old: _Job, new: _Job) -> bool:
+    if any(path[0] == name for path in new.given.unknown):
+        return True
+    return bool(getattr(old.given.options, name) != getattr(new.given.options, name))
+
+
+def _until_stopped(job: _Job) -> bool:
+    return job.examined.plan.policies.retention_policy == "keep_until_stopped"
+
+
+def _is_over(state: dict[str, Any], job: _Job) -> bool:
+    """Whether a kept instance is to go, or has gone, as a refresh saw it."""
+    if not state.get("kept"):
+        return False
+    status = state.get("kept_status") or ""
+    return not status or (_until_stopped(job) and status not in RUNNING)
+
+
+def _kept(state: dict[str, Any]) -> LiveInstance | None:
+    """The instance that was kept; None where it is gone, whatever has its name now."""
+    client = _client(state, None)
+    live = look(client, str(state["kept"]), inside=False)
+    uuid = str(state.get("kept_uuid") or "")
+    if live is None or live.uuid != uuid:
+        live = find_renamed(client, uuid)
+    return live if live is not None and JOB_KEY in live.config else None
+
+
+def _client(state: dict[str, Any], live: LiveInstance | None) -> IncusClient:
+    client = client_for(str(find(state, ("plan", "incus", "project")) or "default"))
+    return client.beside(live.location) if live else client
+
+
+def _id_of(job: _Job, inputs: dict[str, Any]) -> str:
+    """The resource's id, which the state has in plain text: each run is another."""
+    name = "-" if is_secret(("identity", "instance_name"), inputs) else job.name
+    project = "-" if is_secret(("incus", "project"), inputs) else job.project
+    return f"{project}/{name}/{tokens.token_hex(4)}"
