@@ -39,7 +39,7 @@ def jobs(box: Sandbox, rounds: int) -> Section:
     many: dict[str, list[float]] = {"script": [], "ours": []}
     for turn in range(rounds):
         for kind, work in (("script", script.run), ("ours", ours), ("home", brought_home)):
-            one[kind].append(_timed(lambda work=work, turn=turn: work(f"job-{turn}")))
+            one[kind].append(_timed(work, f"job-{turn}"))
     for turn in range(max(1, rounds // 3)):
         names = [f"job-{turn}-{number}" for number in range(_MANY)]
         many["script"].append(script.each(script.run, names))
@@ -81,7 +81,7 @@ def _spec(name: str) -> dict[str, Any]:
     }
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _timed(work: Callable[[str], None], name: str) -> float:
     begun = time.perf_counter()
-    work()
+    work(name)
     return time.perf_counter() - begun

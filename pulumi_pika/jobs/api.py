@@ -77,7 +77,7 @@ def run_job(
         pydantic.ValidationError: the spec, or an argument, has another shape.
         RuntimeSpecError: the spec says something impossible; all of it.
         JobRefused: the arguments do; all of it.
-        JobInstanceTaken, JobNotBegun, ReconcileError, IncusError, OSError: see `run`.
+        JobInstanceTaken, JobNotBegun, JobOutputRefused, ReconcileError, IncusError: see `run`.
     """
     plan, runtime, options = prepare(
         spec,

@@ -22,3 +22,7 @@ class JobFailed(JobError):
 
 class JobRefused(JobError):
     """What was asked for cannot work; nothing was asked of any server."""
+
+
+class JobOutputRefused(JobError):
+    """The outputs cannot be put where they are to be."""

@@ -19,7 +19,7 @@ from ..reconcile.options import RuntimeOptions
 from ..reconcile.power import look
 from .begin import begin
 from .collect import Collected, Collection, LeftOut, collect
-from .errors import JobFailed, JobInstanceTaken
+from .errors import JobFailed, JobInstanceTaken, JobOutputRefused
 from .folder import OutputFolder
 from .follow import Command, Follower
 from .instance import Made, discard, find_image, keep, make, remove_stale
@@ -147,9 +147,25 @@ def run(
         JobInstanceTaken: there is an instance of that name that is not a dead one of this job's.
         PlacementError: the image, or what else it needs, is not there.
         JobNotBegun, RuntimeFailed: the instance could not be made, or not begin the work.
+        JobOutputRefused: `output_dir` cannot be written to.
         IncusError: the host could not be asked.
-        OSError: `output_dir` cannot be written to.
     """
+    try:
+        return _run(client, plan, runtime, options, watcher)
+    except OSError as error:
+        raise JobOutputRefused(
+            f"output_dir: {error}; make {options.output_dir} a directory that can be written to, "
+            "or name another"
+        ) from error
+
+
+def _run(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    options: JobOptions,
+    watcher: Watcher,
+) -> JobOutcome:
     name = plan.identity.instance_name
     folder = OutputFolder(Path(options.output_dir)) if options.output_dir is not None else None
     with _alone(client, name):

@@ -28,9 +28,12 @@ def small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
         return None
     if entry.size > SMALL:
         raise UnexpectedResponse(f"the file {path} of {instance} has {entry.size:,} bytes")
-    return b"".join(read_chunks(client, url("instances", instance, "files"), {"path": path}))[
-        :SMALL
-    ]
+    files = url("instances", instance, "files")
+    # It may have grown since.
+    content = next(iter(read_chunks(client, files, {"path": path}, chunk=SMALL + 1)), b"")
+    if len(content) > SMALL:
+        raise UnexpectedResponse(f"the file {path} of {instance} has more than {SMALL:,} bytes")
+    return content or None
 
 
 class Tail:

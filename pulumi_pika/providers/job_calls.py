@@ -176,7 +176,8 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     inputs = without_provider(props)
     with for_people(olds, inputs) as report:
         state = without_provider(olds)
-        outputs = {**{name: state[name] for name in _OUTCOME if name in state}, **inputs}
+        outputs: dict[str, Any] = {name: state[name] for name in _OUTCOME if name in state}
+        outputs.update(inputs)
         old = _Job.of(state)
         live = _kept(state) if state.get("kept") else None
         if live is not None and not live.running and _until_stopped(old):

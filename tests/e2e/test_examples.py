@@ -7,6 +7,7 @@ from dev.paths import ROOT
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.planner.names import device_name
+from pulumi_pika.reconcile.power import look
 
 from ..conftest import IMAGE
 from .stack import Stack
@@ -50,4 +51,25 @@ def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path)
         ("test -d /artifacts", 0),
     ):
         assert exec_status(client, name, ["sh", "-c", command], timeout=30) == status
+    stack.destroy()
+
+
+def test_ci_job(stack: Stack, client: IncusClient, name: str, tmp_path: Path) -> None:
+    script = tmp_path / "build.sh"
+    script.write_text(
+        '#!/bin/sh\necho built >> "$CACHE/builds"\nmkdir "$REPORTS"\n'
+        'cat "$CACHE/builds" > "$REPORTS/all.txt"\n'
+    )
+    script.chmod(0o755)
+    tmp_path.chmod(0o755)
+
+    run_example(stack, "ci_job", instance_name=name, sources=str(tmp_path), revision="one")
+
+    assert stack.outputs()["status"] == "completed"
+    assert stack.outputs()["outputs"] == ["output.log", "artifacts/reports/all.txt"]
+    stack.config("revision", "two")
+    stack.up()
+    report = stack.directory / "outputs" / "artifacts" / "reports" / "all.txt"
+    assert report.read_text() == "built\nbuilt\n", "the cache did not stay"
+    assert look(client, name) is None
     stack.destroy()

@@ -15,7 +15,7 @@ from pulumi_pika import RuntimeSpecError
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.storage import get_volume
 from pulumi_pika.jobs.api import run_job
-from pulumi_pika.jobs.errors import JobFailed, JobInstanceTaken, JobRefused
+from pulumi_pika.jobs.errors import JobFailed, JobInstanceTaken, JobOutputRefused, JobRefused
 from pulumi_pika.jobs.events import Event
 from pulumi_pika.jobs.instance import JOB_KEY
 from pulumi_pika.jobs.run import JobOutcome
@@ -500,6 +500,13 @@ def test_what_is_missing_is_said_and_nothing_made(client: IncusClient, name: str
     target = {"project": "default", "profile": "default", "image_alias": "no/such"}
     with pytest.raises(PlacementError, match=r"incus\.image_alias: .*no/such"):
         job(client, name, "true", spec={"incus": target})
+    assert look(client, name) is None
+
+
+def test_output_dir_that_cannot_be_is_said(client: IncusClient, name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JobOutputRefused, match=f"output_dir: .*{tmp_path}/file"):
+        job(client, name, "true", output_dir=str(tmp_path / "file"), spec={"policies": policies()})
     assert look(client, name) is None
 
 

@@ -265,8 +265,8 @@ class Proxy:
         ]
 
     def changes(self) -> list[Request]:
-        """The requests so far that are no GET."""
-        return [request for request in self.requests if request.method != "GET"]
+        """The requests so far that are neither GET nor HEAD."""
+        return [request for request in self.requests if request.method not in ("GET", "HEAD")]
 
     # Life
 
@@ -320,7 +320,9 @@ class Proxy:
                 body = response.read()
             except (OSError, http.client.HTTPException) as problem:
                 raise Reset from problem
-            kept = {k: v for k, v in response.getheaders() if k.lower() not in _HOP_HEADERS}
+            # The length in an answer to a HEAD is that of another answer's body.
+            dropped = _HOP_HEADERS - ({"content-length"} if request.method == "HEAD" else set())
+            kept = {k: v for k, v in response.getheaders() if k.lower() not in dropped}
             return Answer(response.status, kept, body)
 
     def _opened(self) -> int:
@@ -382,7 +384,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body[: answer.cut_at])
         self.close_connection = answer.cut_at is not None
