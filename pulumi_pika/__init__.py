@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .jobs.api import run_job
+    from .jobs.errors import JobFailed
+    from .jobs.run import JobOutcome
     from .planner.parts import (
         IncusTarget,
         LifecyclePaths,
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
         RuntimeSpecError,
     )
     from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
-    from .jobs.api import run_job
-    from .jobs.errors import JobFailed
-    from .jobs.run import JobOutcome
     from .resources.host import IncusHost
     from .resources.job import IncusJob
     from .resources.runtime import IncusRuntime

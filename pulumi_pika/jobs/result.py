@@ -54,6 +54,11 @@ class Verdict:
     exit_code: int | None
     message: str
 
+    @property
+    def completed(self) -> bool:
+        """Whether it is a success."""
+        return self.status == "completed"
+
 
 def parse_result(content: bytes, path: str) -> GuestResult | str:
     """The result that a file holds, or why it is none.

@@ -3,12 +3,11 @@ home, and the instance goes, or stays, as the plan's policies say."""
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
@@ -18,6 +17,7 @@ from ..reconcile.observe import LiveInstance
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.power import look
 from .begin import begin
+from .capture import Capture
 from .collect import Collected, Collection, LeftOut, collect
 from .errors import JobFailed, JobInstanceTaken, JobOutputRefused
 from .folder import OutputFolder
@@ -27,11 +27,8 @@ from .options import JobOptions
 from .result import Ended, GuestResult, Status, Verdict, judge, parse_result
 from .script import script_of
 from .tail import small_file
-from .watch import Watcher, size
+from .watch import Watcher
 
-OUTPUT_FILE: Final = "output.log"
-TAIL_LINES: Final = 50
-_TAIL_BYTES: Final = 64 * 1024
 _STOPS_WITHIN: Final = 1.0
 """Seconds in which an instance is seen to stop that a command brought down with it."""
 _AGAIN: Final[dict[str, frozenset[Status]]] = {
@@ -102,26 +99,6 @@ _WORDS: Final[dict[Status, str]] = {
     "timed_out": "ran out of time",
     "lost": "is lost",
 }
-
-
-@dataclass(slots=True)
-class LastLines:
-    """The end of a job's output."""
-
-    _kept: deque[bytes] = field(default_factory=deque)
-    _size: int = 0
-
-    def write(self, data: bytes) -> None:
-        """Takes further output."""
-        self._kept.append(data)
-        self._size += len(data)
-        while self._size - len(self._kept[0]) >= _TAIL_BYTES:
-            self._size -= len(self._kept.popleft())
-
-    def text(self) -> str:
-        """The last lines."""
-        text = b"".join(self._kept)[-_TAIL_BYTES:].decode(errors="replace")
-        return "\n".join(text.splitlines()[-TAIL_LINES:])
 
 
 def run(
@@ -214,11 +191,15 @@ def _attempt(
     watcher: Watcher,
 ) -> JobOutcome:
     made = make(client, plan, runtime, fingerprint, watcher)
-    settled = False
+    settled, capture = False, None
     try:
-        ended, tail, captured = _work(made, plan, runtime, options, folder, watcher)
+        collected = plan.policies.output_collection
+        # It waits for the verdict, on which it depends whether it is brought home.
+        wanted = collected.mode != "none" and collected.include_logs
+        capture = Capture(folder if wanted else None, options.max_artifact_mib * 2**20)
+        ended = _work(made, plan, runtime, options, capture, watcher)
         verdict = _judge(made, plan, ended, watcher)
-        collection = _bring_home(made, plan, options, verdict, folder, captured, watcher)
+        collection = _bring_home(made, plan, options, verdict, folder, capture, watcher)
         outcome = JobOutcome(
             status=verdict.status,
             exit_code=verdict.exit_code,
@@ -228,7 +209,7 @@ def _attempt(
             attempts=1,
             outputs=collection.files,
             left_out=collection.left_out,
-            log_tail=tail.text(),
+            log_tail=capture.tail(),
         )
         outcome = _retain(made, plan, outcome, watcher)
         settled = True
@@ -240,6 +221,8 @@ def _attempt(
         raise
     finally:
         # Also where the user interrupts.
+        if capture is not None:
+            capture.drop()
         if not settled:
             _remove(made, watcher)
 
@@ -249,40 +232,23 @@ def _work(
     plan: IncusRuntimePlan,
     runtime: RuntimeOptions,
     options: JobOptions,
-    folder: OutputFolder | None,
+    capture: Capture,
     watcher: Watcher,
-) -> tuple[Ended, LastLines, Any]:
-    """Runs the command; the captured output waits for the verdict, on which it depends whether it
-    is to be kept."""
+) -> Ended:
+    """Runs the command."""
     name = made.live.name
-    collection = plan.policies.output_collection
-    wanted = folder is not None and collection.mode != "none" and collection.include_logs
-    captured = folder.begin(OUTPUT_FILE) if folder and wanted else None
-    tail, bound = LastLines(), options.max_artifact_mib * 2**20
-
-    def take(data: bytes) -> None:
-        tail.write(data)
-        if captured and captured.size < bound:
-            captured.write(data[: bound - captured.size])
-
-    try:
-        script = script_of(plan, options)
-        operation = begin(
-            made.client,
-            name,
-            script,
-            user=options.user,
-            group=options.group,
-            within=runtime.timeouts.wait,
-            reporter=watcher,
-        )
-        command = Command(name, operation, script.limit, plan.paths.events_path)
-        ended = Follower(made.client, command, watcher, take).to_end()
-    except BaseException:
-        if captured:
-            captured.drop()
-        raise
-    return ended, tail, captured
+    script = script_of(plan, options)
+    operation = begin(
+        made.client,
+        name,
+        script,
+        user=options.user,
+        group=options.group,
+        within=runtime.timeouts.wait,
+        reporter=watcher,
+    )
+    command = Command(name, operation, script.limit, plan.paths.events_path)
+    return Follower(made.client, command, watcher, capture.write).to_end()
 
 
 def _judge(made: Made, plan: IncusRuntimePlan, ended: Ended, watcher: Watcher) -> Verdict:
@@ -305,33 +271,16 @@ def _bring_home(
     options: JobOptions,
     verdict: Verdict,
     folder: OutputFolder | None,
-    captured: Any,
+    capture: Capture,
     watcher: Watcher,
 ) -> Collection:
     mode = plan.policies.output_collection.mode
-    wanted = mode == "always" or (mode == "failure_only" and verdict.status != "completed")
+    wanted = mode == "always" or (mode == "failure_only" and not verdict.completed)
     if folder is None or not wanted:
-        if captured:
-            captured.drop()
         return Collection((), ())
-    bound = options.max_artifact_mib * 2**20
-    files: list[Collected] = []
-    left_out: list[LeftOut] = []
-    try:
-        if captured:
-            if captured.size >= bound:
-                left_out.append(
-                    LeftOut(OUTPUT_FILE, f"all beyond its first {size(bound)} (max_artifact_mib)")
-                )
-            bound -= captured.size
-            kept = captured.keep()
-            files.append(Collected(OUTPUT_FILE, "log", kept.size, kept.sha256))
-    except BaseException:
-        captured.drop()
-        raise
-    found = collect(
-        made.client, made.live.name, plan, folder, max_bytes=max(bound, 0), reporter=watcher
-    )
+    files, left_out = capture.keep()
+    bound = options.max_artifact_mib * 2**20 - sum(file.size for file in files)
+    found = collect(made.client, made.live.name, plan, folder, max_bytes=bound, reporter=watcher)
     collection = Collection((*files, *found.files), (*left_out, *found.left_out))
     folder.write_manifest(collection.files)
     for left in collection.left_out:

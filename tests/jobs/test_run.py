@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import resource
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,17 @@ class Watching(Recorder):
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file of this process can become larger than 1 MiB."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def spec(name: str, **more: Any) -> dict[str, Any]:
@@ -243,8 +257,6 @@ def test_flood_is_shown_in_part_and_said_so() -> None:
 
 
 def test_200_mib_go_through_in_bounded_memory(client: IncusClient, name: str, home: Path) -> None:
-    import resource
-
     block = bytes(range(256)) * 4096
     size = 200 * 2**20
     make = (
@@ -524,7 +536,24 @@ def test_problems_are_said_before_any_request(name: str) -> None:
 
 
 def test_library_call_needs_no_pulumi(sandbox: Sandbox) -> None:
-    import subprocess
-
     code = "import sys, pulumi_pika; pulumi_pika.run_job; assert 'pulumi' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_full_disk_at_home_costs_the_file_and_not_the_job(
+    client: IncusClient, name: str, home: Path, small_files: None
+) -> None:
+    outcome = job(
+        client,
+        name,
+        "head -c 4000000 /dev/zero; echo end",
+        output_dir=str(home),
+        spec={"policies": policies()},
+    )
+
+    assert outcome.completed
+    assert outcome.log_tail.endswith("end")
+    assert outcome.outputs == ()
+    assert outcome.left_out[0].path == "output.log"
+    assert "File too large" in outcome.left_out[0].reason
+    assert not list(home.glob(".pika-*"))
