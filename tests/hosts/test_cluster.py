@@ -1,6 +1,7 @@
 """A real cluster of two members: where things go, and what is said when a member is away."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.cluster import list_members
 from pulumi_pika.incus.errors import MemberOffline
 from pulumi_pika.incus.storage import create_volume, get_volume
+from pulumi_pika.jobs.api import run_job
+from pulumi_pika.jobs.watch import LineWatcher
 from pulumi_pika.planner.plan import IncusRuntimePlan
 from pulumi_pika.planner.spec import RuntimeSpec
 from pulumi_pika.reconcile.changes import Previous
@@ -23,7 +26,7 @@ from pulumi_pika.reconcile.preflight import HostFacts, find_problems
 from pulumi_pika.reconcile.update import update_runtime
 
 from ..conftest import IMAGE, sweep
-from ..real.helpers import Recorder
+from ..real.helpers import Recorder, there
 from .daemons import Server, until
 
 Cluster = tuple[Server, Server]
@@ -228,3 +231,40 @@ def test_member_away_is_said_and_comes_back(
     back = look(client, name)
     assert back is not None
     assert back.uuid == live.uuid
+
+
+def test_job_runs_on_another_member(
+    client: IncusClient, cluster: Cluster, name: str, tmp_path: Path
+) -> None:
+    client.target = "two"
+    spec = {
+        "identity": {"runtime_id": name, "instance_name": name},
+        "provider": "incus",
+        "incus": {"project": "default", "profile": "default", "image_alias": IMAGE},
+        "policies": {
+            "restart_policy": "never",
+            "retention_policy": "destroy_on_completion",
+            "output_collection": {"mode": "always", "artifact_globs": ["*"]},
+        },
+    }
+    where: list[str] = []
+
+    class Looking(LineWatcher):
+        def output(self, data: bytes) -> None:
+            where.append(there(client, name).location)
+
+    outcome = run_job(
+        spec,
+        "head -c 3000000 /dev/zero; sleep 2; head -c 3000000 /dev/zero; "
+        "echo made > /run/pika-cloud/artifacts/made",
+        instance_type="container",
+        client=client,
+        output_dir=str(tmp_path),
+        watcher=Looking(Recorder(), name),
+    )
+
+    assert outcome.completed, outcome
+    assert set(where) == {"two"}
+    assert (tmp_path / "output.log").stat().st_size == 6000000
+    assert (tmp_path / "artifacts" / "made").read_text() == "made\n"
+    assert look(client, name) is None
