@@ -224,7 +224,11 @@ def _attempt(
         if capture is not None:
             capture.drop()
         if not settled:
-            _remove(made, watcher)
+            try:
+                _remove(made, watcher)
+            except KeyboardInterrupt:
+                _remove(made, watcher)
+                raise
 
 
 def _work(

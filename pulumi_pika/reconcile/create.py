@@ -119,6 +119,10 @@ def make_instance(
             progress=progress.operation,
         )
         open_ = False
+    except KeyboardInterrupt:
+        # The request may have been on its way.
+        open_ = True
+        raise
     except (AlreadyExists, OperationFailed) as error:
         open_ = False
         if isinstance(error, OperationFailed) and not _name_is_taken(error.reason):

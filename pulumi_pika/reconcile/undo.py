@@ -28,15 +28,27 @@ class Undo:
         self._steps.append((what, step))
 
     def run(self) -> str:
-        """Takes all steps back; a sentence on what came of it, for the end of an error message."""
+        """Takes all steps back; a sentence on what came of it, for the end of an error message.
+
+        An interruption in the midst of it is raised when all is done: the step that it cut off is
+        taken once more.
+        """
         undone, left = [], []
+        interrupted: KeyboardInterrupt | None = None
         while self._steps:
             what, step = self._steps.pop()
             try:
-                if step():
+                try:
+                    removed = step()
+                except KeyboardInterrupt as error:
+                    interrupted = error
+                    removed = step()
+                if removed:
                     undone.append(what)
             except (IncusError, ReconcileError) as error:
                 left.append(f"{what} ({error})")
+        if interrupted is not None:
+            raise interrupted
         said = []
         if undone:
             said.append(f"Undone: removed {', '.join(undone)}.")

@@ -8,8 +8,10 @@ from typing import Any
 from pulumi.dynamic import CheckResult, DiffResult
 from pydantic import BaseModel
 
+from pulumi_pika.jobs.options import JobOptions
 from pulumi_pika.planner.parts import LifecyclePaths
 from pulumi_pika.planner.spec import RuntimeSpec
+from pulumi_pika.providers.job import IncusJobProvider
 from pulumi_pika.providers.runtime import IncusRuntimeProvider
 from pulumi_pika.providers.snapshot import VolumeSnapshotProvider
 from pulumi_pika.providers.volume import PersistentVolumeProvider
@@ -38,7 +40,7 @@ class Subject:
         for model in self.models:
             tree.update(grammar.fields(model, rng, (), 0.5))
         tree.pop("provider", None)
-        if self.name == "IncusRuntime":
+        if RuntimeSpec in self.models:
             _sort_out(tree, rng)
         tree["owner"] = "urn:pulumi:test::fuzz::type::name"
         tree["secret_inputs"] = rng.choice(
@@ -118,6 +120,19 @@ def _volume_texts(at: Path, rng: random.Random) -> Any:
     return None
 
 
+def _job_texts(at: Path, rng: random.Random) -> Any:
+    match at:
+        case ("command",):
+            return rng.choice(("true", "make test", "echo 'ü' | cat\nexit 3"))
+        case ("environment",):
+            return rng.choice(({}, {"A": "", "_b2": "x y"}))
+        case ("max_attempts",):
+            return rng.randint(1, 100)
+        case ("triggers",):
+            return rng.choice((1, "a", ["b", 2], {"c": None}))
+    return _runtime_texts(at, rng)
+
+
 SUBJECTS = (
     Subject(
         "IncusRuntime",
@@ -126,6 +141,14 @@ SUBJECTS = (
         lambda news: IncusRuntimeProvider().check({}, news),
         lambda olds, news: IncusRuntimeProvider().diff("id", olds, news),
         {"pool": "default", "uuid": "1", "status": "Running", "made_of": "f", "left_out": []},
+    ),
+    Subject(
+        "IncusJob",
+        (RuntimeSpec, RuntimeOptions, JobOptions),
+        _job_texts,
+        lambda news: IncusJobProvider().check({}, news),
+        lambda olds, news: IncusJobProvider().diff("id", olds, news),
+        {"status": "completed", "exit_code": 0, "kept": "", "outputs": []},
     ),
     Subject(
         "PersistentVolume",

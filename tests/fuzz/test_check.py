@@ -17,7 +17,12 @@ from .generate import mutate, unknown
 from .subjects import SUBJECTS, Subject
 
 # In all more than 20,000 inputs of IncusRuntime.
-MUTATED = {"IncusRuntime": 20_000, "PersistentVolume": 3_000, "VolumeSnapshot": 2_000}
+MUTATED = {
+    "IncusRuntime": 20_000,
+    "IncusJob": 5_000,
+    "PersistentVolume": 3_000,
+    "VolumeSnapshot": 2_000,
+}
 GOOD = 250
 PAIRS = 600
 
@@ -137,7 +142,9 @@ def test_any_input_is_answered(subject: Subject, loop: asyncio.AbstractEventLoop
 @pytest.mark.parametrize("levels", [101, 150, 400, 1_000, 5_000])
 def test_what_no_wire_carries_is_refused_whoever_calls(levels: int) -> None:
     """Python's own limit would depend on how deep the caller is."""
-    for subject, field in zip(SUBJECTS, ("metadata", "labels", "triggers"), strict=True):
+    for subject, field in zip(
+        SUBJECTS, ("metadata", "triggers", "labels", "triggers"), strict=True
+    ):
         value: Any = {}
         for _ in range(levels):
             value = {"a": value}

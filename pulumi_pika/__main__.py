@@ -1,0 +1,55 @@
+"""Run as `python -m pulumi_pika COMMAND`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from ._version import __version__
+
+PROGRAM: Final = "python -m pulumi_pika"
+COMMANDS: Final = {"run": "run one command in a throw-away instance"}
+"""Each is a module of `cli` with a function `main`, imported only where it is the one called."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command that the arguments name; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _hold_standard_streams()
+    try:
+        if not given or given[0] not in COMMANDS:
+            _explain(given)
+        module = import_module(f".cli.{given[0]}", __package__)
+        return int(module.main(f"{PROGRAM} {given[0]}", given[1:]))
+    except KeyboardInterrupt:
+        # Before the command, which sees to it otherwise, or after it.
+        return 130
+
+
+def _explain(given: list[str]) -> None:
+    """Shows help, the version, or what is wrong, and exits."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Incus instances as specs declare them, without Pulumi."
+    )
+    parser.add_argument("--version", action="version", version=f"pulumi_pika {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in COMMANDS.items():
+        commands.add_parser(name, help=what, add_help=False)
+    parser.parse_known_args(given)
+    parser.error(f"name the command first: one of {', '.join(COMMANDS)}")
+
+
+def _hold_standard_streams() -> None:
+    """Opens what was closed when the process began (`>&-`): a file or connection that is opened
+    later would get its number, and be written to in its stead."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

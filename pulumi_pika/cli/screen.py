@@ -1,0 +1,118 @@
+"""Standard error, as the place for everything that is not a command's output."""
+
+import os
+import select
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from ..providers.report import printable
+
+STDOUT: Final = 1
+STDERR: Final = 2
+
+RED: Final = "31"
+GREEN: Final = "32"
+YELLOW: Final = "33"
+_DIM: Final = "2"
+_ERASE: Final = "\r\x1b[K"
+
+
+class OutputClosed(Exception):
+    """Nobody reads standard output any more."""
+
+
+class Screen:
+    """Shows lines and, on a terminal, a status line below them that is drawn over and over.
+
+    What is shown may come from a guest: it cannot command the terminal.
+
+    Args:
+        environ: the environment; by default the process's own.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        environ = os.environ if environ is None else environ
+        self.live = os.isatty(STDERR) and environ.get("TERM") != "dumb"
+        """Whether there is a status line."""
+        self._colours = self.live and not environ.get("NO_COLOR")
+        self._shared = self.live and os.isatty(STDOUT)
+        self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        self._status = ""
+        self._drawn = False
+        self._within_line = False
+        """Whether the cursor is behind output that did not end its line."""
+
+    def line(self, text: str, colour: str = "") -> None:
+        """Shows a line, or several."""
+        text = printable(text)
+        if colour and self._colours:
+            text = f"\x1b[{colour}m{text}\x1b[0m"
+        start = self._erased() + ("\n" if self._within_line else "")
+        self._within_line = False
+        self._write(f"{start}{text}\n{self._redrawn()}")
+
+    def status(self, text: str) -> None:
+        """Sets the status line; empty for none. Does nothing where there is no terminal."""
+        self._status = text if self.live else ""
+        self._write(self._erased() + self._redrawn())
+
+    def text(self, text: str) -> None:
+        """Shows text as it comes, in whatever pieces."""
+        if text:
+            erased = self._erased()
+            self._within_line = not text.endswith("\n")
+            self._write(erased + printable(text) + self._redrawn())
+
+    def raw(self, data: bytes) -> None:
+        """Writes bytes to standard output, as they are.
+
+        Raises:
+            OutputClosed: nobody reads them any more.
+            OSError: they cannot be written.
+        """
+        if not self._shared:
+            _write_all(STDOUT, data)
+            return
+        self._write(self._erased())
+        _write_all(STDOUT, data)
+        self._within_line = not data.endswith(b"\n")
+        self._write(self._redrawn())
+
+    def _erased(self) -> str:
+        """What erases the status line."""
+        erase, self._drawn = _ERASE if self._drawn else "", False
+        return erase
+
+    def _redrawn(self) -> str:
+        """What draws it again: not over output that goes on in the same line."""
+        if not self._status or self._within_line:
+            return ""
+        self._drawn = True
+        text = " ".join(printable(self._status).split())[: _columns() - 1]
+        return f"\x1b[{_DIM}m{text}\x1b[0m" if self._colours else text
+
+    def _write(self, text: str) -> None:
+        # Work does not end for a line that tells of it.
+        with suppress(OSError, OutputClosed):
+            _write_all(STDERR, text.encode(self._encoding, "backslashreplace"))
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(STDERR).columns or 80
+    except OSError:
+        return 80
+
+
+def _write_all(number: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(number, rest) :]
+        except BlockingIOError:
+            # Another program that has the same terminal or pipe has made it so.
+            select.select([], [number], [])
+        except BrokenPipeError:
+            raise OutputClosed from None
