@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from .errors import JobInstanceTaken
 
 JOB_KEY: Final = MARK_PREFIX + "job"
 """Marks an instance as a job's; says which process of which machine runs it."""
+_PAUSES: Final = (0.5, 2.0)
+"""Seconds before a removal that failed is tried again."""
 KEPT: Final = "kept"
 """What the mark says once the job has ended."""
 
@@ -134,18 +137,24 @@ def discard(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None
     """
     name = live.name
     progress = Progress(reporter, f"removing {name}")
-    try:
-        with suppress(ReconcileError):
-            _stop(client, live, progress)
-        here = look(client, name, inside=False)
-        if here is not None and here.uuid == live.uuid:
-            remove(client, name, timeout=300)
-    except IncusError as error:
-        raise RuntimeFailed(
-            f"the instance {name} in project {client.project} could not be removed: {error}. The "
-            "next run of the job removes it; or do so yourself: "
-            f"`incus delete --force --project {client.project} {name}`"
-        ) from error
+    for pause in (*_PAUSES, None):
+        try:
+            with suppress(ReconcileError):
+                _stop(client, live, progress)
+            here = look(client, name, inside=False)
+            if here is not None and here.uuid == live.uuid:
+                remove(client, name, timeout=300)
+            return
+        except IncusError as error:
+            # All of it can be done again; nothing that is left behind is worth less trouble.
+            if pause is None:
+                raise RuntimeFailed(
+                    f"the instance {name} in project {client.project} could not be removed: "
+                    f"{error}. The next run of the job removes it; or do so yourself: "
+                    f"`incus delete --force --project {client.project} {name}`"
+                ) from error
+            progress.tick(f"again after: {error}")
+            time.sleep(pause)
 
 
 def keep(client: IncusClient, live: LiveInstance, *, until_stopped: bool) -> None:

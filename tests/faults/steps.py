@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..real.proxy import Request
 
-_OPERATION = re.compile(r"(?<=/1\.0/operations/)[0-9a-f-]{36}")
+_OPERATION = re.compile(r"(?:(?<=/1\.0/operations/)|(?<=/exec-output/exec_))[0-9a-f-]{36}")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Step:
     def __str__(self) -> str:
         path = self.path.removeprefix("/1.0").replace("/storage-pools", "").lstrip("/") or "1.0"
         path = path.replace("volumes/custom", "volumes").replace("operations/{id}/", "")
+        path = path.replace("/logs/exec-output/exec_{id}.", "/")
         return f"{self.method} {path}" + (f" #{self.nth}" if self.nth > 1 else "")
 
 
