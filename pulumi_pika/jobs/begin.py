@@ -1,23 +1,35 @@
 """Waits until something can be run in a guest, and begins the work there."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from ..incus.client import IncusClient
-from ..incus.errors import IncusApiError, IncusUnreachable, UnexpectedResponse
-from ..incus.instances import exec_output, push_guest_file, running_operations, start_exec
-from ..reconcile.power import look
+from ..incus.client import IncusClient, url
+from ..incus.errors import (
+    IncusApiError,
+    IncusUnreachable,
+    NotFound,
+    OperationFailed,
+    OperationLost,
+    ServerFailure,
+    UnexpectedResponse,
+)
+from ..incus.instances import exec_output, push_guest_file, start_exec
+from ..reconcile.power import look, settle
 from ..reconcile.reporter import Progress, Reporter
 from .errors import JobNotBegun
+from .patient import AWAY_FOR, patient
 from .script import SCRIPT_PATH, Script
 from .tail import Tail
 
 _PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 2.0
 _PREPARE_WITHIN: Final = 120.0
-_APPEARS_WITHIN: Final = 5.0
+_APPEARS_WITHIN: Final = 2.0
 """Seconds for which a command is looked for whose start got no answer."""
+_RECORD: Final = re.compile(r"/exec_([0-9a-f-]{36})\.stdout$")
+NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
 
 T = TypeVar("T")
 
@@ -63,12 +75,13 @@ def begin(
         within,
     )
     *before, (arguments, as_root) = script.steps
+    known: set[str] = set()
     for earlier, _as_root in before:
-        _prepare(client, name, earlier)
+        known |= _prepare(client, name, earlier)
     who = {} if as_root else owner
     command = ["/bin/sh", SCRIPT_PATH, *arguments]
     return _until_reached(
-        client, name, lambda: _start_once(client, name, command, who), progress, within
+        client, name, lambda: _start_once(client, name, command, who, known), progress, within
     )
 
 
@@ -80,11 +93,16 @@ def _until_reached(
         try:
             return step()
         except (IncusApiError, IncusUnreachable, UnexpectedResponse) as error:
+            seen: Exception = error
+        try:
+            live = look(client, name, inside=False)
+        except NO_ANSWER as error:
             seen = error
-        live = look(client, name, inside=False)
-        if live is None or not live.running:
-            state = live.status if live else "gone"
-            raise JobNotBegun(f"{name} is {state} before the command was begun ({seen})")
+        else:
+            # A frozen one may go on.
+            if live is None or not (live.running or live.status == "Frozen"):
+                state = live.status if live else "gone"
+                raise JobNotBegun(f"{name} is {state} before the command was begun ({seen})")
         if progress.elapsed > within:
             raise JobNotBegun(
                 f"no command could be run in {name} within {within:g} s (timeouts.wait); last "
@@ -95,28 +113,83 @@ def _until_reached(
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def _start_once(client: IncusClient, name: str, command: list[str], who: dict[str, int]) -> str:
-    """Starts the work. Where the reply is lost, the command is looked for rather than repeated."""
+def _start_once(
+    client: IncusClient, name: str, command: list[str], who: dict[str, int], known: set[str]
+) -> str:
+    """Starts the work. Where the reply is lost, the command is looked for rather than repeated.
+
+    Raises:
+        JobNotBegun: whether it was begun is not known.
+        ServerFailure, IncusUnreachable: it was not begun.
+    """
     try:
         return start_exec(client, name, command, **who)
-    except (IncusUnreachable, UnexpectedResponse) as error:
+    except NO_ANSWER as error:
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
-        deadline = time.monotonic() + _APPEARS_WITHIN
-        while time.monotonic() < deadline:
-            # Nobody else has anything to do in this instance.
-            if found := running_operations(client, name):
-                return found[0]
-            time.sleep(_PAUSE)
+        if found := _find_started(client, name, known):
+            return found
+        # A server that says so did not begin it; a member that it passed it on to might have.
+        if isinstance(error, ServerFailure):
+            raise
         raise JobNotBegun(
             f"{name}: whether the command was begun is not known, and it is not seen to run "
             f"({error})"
         ) from error
 
 
-def _prepare(client: IncusClient, name: str, arguments: tuple[str, ...]) -> None:
-    operation = start_exec(client, name, ["/bin/sh", SCRIPT_PATH, *arguments])
-    done = client.wait(operation, timeout=_PREPARE_WITHIN, what=f"preparing {name}")
-    if code := done.get("return"):
-        said = Tail(client, exec_output(name, operation, "stderr")).read().decode(errors="replace")
-        raise JobNotBegun(f"{name} could not be prepared (exit code {code}): {said.strip()[-500:]}")
+def _find_started(client: IncusClient, name: str, known: set[str]) -> str | None:
+    """The id of the operation that was started beside those known, though it may have ended.
+
+    A host that is away is waited for.
+    """
+    begun = time.monotonic()
+    deadline: float | None = None
+    while True:
+        now = time.monotonic()
+        try:
+            # Nobody else has anything to do in this instance.
+            found = _recorded(client, name) - known
+        except NO_ANSWER:
+            if now - begun > AWAY_FOR:
+                return None
+        else:
+            if found:
+                return found.pop()
+            deadline = deadline or now + _APPEARS_WITHIN
+            if now > deadline:
+                return None
+        time.sleep(_PAUSE)
+
+
+def _recorded(client: IncusClient, name: str) -> set[str]:
+    """The ids of the operations whose output is kept: the commands that were begun."""
+    try:
+        listed = client.get_list(url("instances", name, "logs", "exec-output"))
+    except NotFound:
+        return set()
+    return {found[1] for path in listed if (found := _RECORD.search(str(path)))}
+
+
+def _prepare(client: IncusClient, name: str, arguments: tuple[str, ...]) -> set[str]:
+    """Prepares the work; once more where what became of it is not known, which does no harm.
+
+    Returns:
+        the ids of the operations by which it did.
+    """
+    for again in (True, False):
+        try:
+            operation = start_exec(client, name, ["/bin/sh", SCRIPT_PATH, *arguments])
+            done = client.wait(operation, timeout=_PREPARE_WITHIN, what=f"preparing {name}")
+        except (*NO_ANSWER, OperationFailed, OperationLost) as error:
+            if not again:
+                raise JobNotBegun(f"{name} could not be prepared: {error}") from error
+            time.sleep(_PAUSE)
+            settle(patient(client), name)
+            continue
+        if code := done.get("return"):
+            tail = Tail(client, exec_output(name, operation, "stderr"))
+            said = tail.read().decode(errors="replace").strip()[-500:]
+            raise JobNotBegun(f"{name} could not be prepared (exit code {code}): {said}")
+        return {operation} if again else _recorded(client, name)
+    raise AssertionError("the second try returns or raises")

@@ -5,10 +5,11 @@ are still there when a daemon was restarted, which forgets the operation. So the
 once, and looked after by whatever can be asked.
 """
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..incus.client import IncusClient, url
@@ -20,16 +21,16 @@ from ..incus.errors import (
     ServerFailure,
     UnexpectedResponse,
 )
-from ..incus.guest_files import guest_entry
+from ..incus.guest_files import NotAFile, guest_entry
 from ..incus.instances import exec_output
 from ..reconcile.errors import ReconcileError
 from ..reconcile.power import kill, look
 from .errors import JobNotBegun
 from .events import EventReader
 from .result import Ended
-from .script import EXIT_PATH, KILL_AFTER, PREPARE_FAILED, TIMED_OUT
-from .tail import CHUNK, Tail, small_file
-from .watch import Standing, Watcher
+from .script import BEGUN_PATH, EXIT_PATH, KILL_AFTER, PREPARE_FAILED, TIMED_OUT
+from .tail import Tail, TooLarge, small_file
+from .watch import Standing, Watcher, size
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at a job that runs."""
@@ -41,6 +42,16 @@ _STOPS_WITHIN: Final = 2.0
 """Seconds in which an instance is seen to stop whose stop ended the command."""
 _AWAY_FOR: Final = 600.0
 """Seconds for which a host may be silent."""
+_BEGINS_WITHIN: Final = 60.0
+"""Seconds in which a command that the daemon forgot is seen to have been begun; the script may wait
+for the guest's systemd."""
+_REST_WITHIN: Final = 60.0
+"""Seconds for which output is read that is there still when the command has ended: a guest can make
+its file seem to have any length."""
+_HANGS: Final = 3
+_HANG: Final = 5.0
+"""After so many looks at the events that took so many seconds each, they are left alone."""
+_CODE: Final = re.compile(rb"[0-9]{1,3}")
 _NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
 
 
@@ -50,12 +61,14 @@ class Command:
 
     Attributes:
         instance: where.
+        uuid: that instance's own id, as another may come by its name.
         operation: the id of its operation.
         limit: seconds after which the guest ends it.
         events_path: the guest's events file.
     """
 
     instance: str
+    uuid: str
     operation: str
     limit: float
     events_path: str
@@ -95,7 +108,10 @@ class Follower:
         self._begun = self._heard = time.monotonic()
         self._silent_since: float | None = None
         self._state: dict[str, Any] | None = None
-        self._forgotten = False
+        self._forgotten_at: float | None = None
+        self._was_begun = False
+        self._hangs = 0
+        self._cut = ""
 
     def to_end(self) -> Ended:
         """Follows it; returns how it ended.
@@ -111,7 +127,7 @@ class Follower:
                 ended = self._without_answer(error)
                 time.sleep(LOOK_EVERY / 2)
             if ended is not None:
-                return ended
+                return replace(ended, cut=self._cut)
             self._watcher.alive(self._standing())
 
     @property
@@ -134,53 +150,64 @@ class Follower:
         # background may go on writing for ever.
         self._read_output(all_of_it=state is not None)
         self._read_events()
-        if state is not None:
-            return self._ended(state)
-        if self._forgotten:
-            marker = self._marker()
-            if marker is not None:
-                self._read_output(all_of_it=True)
-                return self._by_marker(marker)
-            if (gone := self._gone()) is not None:
-                # It may have written its word and stopped between the two looks.
-                marker = self._marker()
-                return self._by_marker(marker) if marker else self._lost(gone)
-        if self._elapsed > self._command.limit + _OVERDUE:
+        if state is not None and (ended := self._ended(state)) is not None:
+            return ended
+        if self._forgotten_at is not None:
+            if (ended := self._by_word()) is not None:
+                return ended
+            self._be_begun(self._forgotten_at)
+        if self._overdue:
             return self._stop()
         return None
 
+    @property
+    def _overdue(self) -> bool:
+        return self._elapsed > self._command.limit + _OVERDUE
+
     def _operation(self) -> dict[str, Any] | None:
-        if self._state is None and not self._forgotten:
+        if self._state is None and self._forgotten_at is None:
             try:
                 self._state = self._client.peek(self._command.operation, seconds=LOOK_EVERY)
                 return self._state
             except OperationLost:
-                self._forgotten = True
-                self._watcher.info(
-                    f"{self._command.instance}: the daemon was restarted, and no longer knows the "
-                    "command; its outcome is looked for in the guest"
-                )
+                self._forget("the daemon was restarted, and no longer knows the command")
         if self._state is None:
             time.sleep(LOOK_EVERY / 2)
         return self._state
 
+    def _forget(self, why: str) -> None:
+        self._forgotten_at, self._state = time.monotonic(), None
+        self._watcher.info(
+            f"{self._command.instance}: {why}; its outcome is looked for in the guest"
+        )
+
     def _read_output(self, *, all_of_it: bool) -> None:
-        chunks, end = 0, 0.0
-        while True:
+        chunks, end, until = 0, 0.0, time.monotonic() + _REST_WITHIN
+        while not self._cut:
             data = self._output.read()
             if data:
                 self._heard = time.monotonic()
                 self._take(data)
                 self._watcher.output(data)
             chunks, end = chunks + 1, end or self._output.size
-            if len(data) < CHUNK or self._output.offset >= end:
+            # An answer may be shorter than what was asked for.
+            if not data or self._output.offset >= end:
                 return
+            if all_of_it and time.monotonic() > until:
+                self._cut = (
+                    f"all beyond its first {size(self._output.offset)}: the {size(end)} that there "
+                    f"seem to be could not be read within {_REST_WITHIN:g} s"
+                )
             if chunks >= _AT_ONCE and not all_of_it:
                 return
 
     def _read_events(self) -> None:
-        with suppress(IncusApiError):
-            # A virtual machine's agent may be away for a moment.
+        if self._hangs >= _HANGS:
+            return
+        begun = time.monotonic()
+        # They are an extra: a virtual machine's agent may be away for a moment, and what else is
+        # wrong with the host shows at the command.
+        with suppress(IncusError):
             entry = guest_entry(self._client, self._command.instance, self._command.events_path)
             # Looked at first: to read a FIFO, which shows as an empty file, would never end.
             if entry is None or entry.type != "file" or not entry.size:
@@ -190,24 +217,60 @@ class Follower:
             for event in self._reader.feed(self._events.read()):
                 self._heard = time.monotonic()
                 self._watcher.event(event)
+        if time.monotonic() - begun > _HANG:
+            self._hangs += 1
 
-    def _ended(self, state: dict[str, Any]) -> Ended:
+    def _ended(self, state: dict[str, Any]) -> Ended | None:
+        """The end by what the daemon says; None where that says nothing of the command."""
         metadata = state.get("metadata")
         code = metadata.get("return") if isinstance(metadata, dict) else None
-        known = isinstance(code, int | float) and state.get("status_code") == 200
-        if (marker := self._marker()) is not None:
+        if not isinstance(code, int | float) or state.get("status_code") != 200:
+            return self._failed(str(state.get("err") or "no reason"))
+        code = int(code)
+        marker = self._marker()
+        # Where the two differ it is a failure: the script was ended, or the word is not its own.
+        if marker is not None and (marker.code == code or code == 0):
             return self._by_marker(marker)
-        if known and int(code or 0) == PREPARE_FAILED:
+        if marker is None and code == PREPARE_FAILED:
             raise JobNotBegun(f"the guest could not prepare the command: {self._complaint()}")
         # The script itself was ended, as a rule since its instance stops, which may take a moment.
-        deadline = time.monotonic() + (_STOPS_WITHIN if not known or code else 0)
-        while (gone := self._gone()) is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if gone is not None:
+        if gone := self._gone_within(_STOPS_WITHIN if code else 0):
             return self._lost(f"{gone}, and left no word of it")
-        if not known:
-            raise JobNotBegun(f"the command could not be begun: {state.get('err') or 'no reason'}")
-        return Ended("exited", int(code or 0), self._elapsed)
+        return Ended("exited", code, self._elapsed)
+
+    def _failed(self, why: str) -> Ended | None:
+        """The end of a command whose operation failed: it may not have been begun at all."""
+        if (ended := self._by_word()) is not None:
+            return ended
+        if not self._begun_there():
+            if gone := self._gone_within(_STOPS_WITHIN):
+                return self._lost(f"{gone}, and left no word of it")
+            raise JobNotBegun(f"the command could not be begun: {why}")
+        self._forget(f"the daemon no longer follows the command ({why})")
+        return None
+
+    def _by_word(self) -> Ended | None:
+        """The end by what the guest left word of, or by the instance's own; None before that."""
+        marker = self._marker()
+        ours, gone = self._instance()
+        if marker is None and ours and gone:
+            # It may have written its word and stopped between the two looks.
+            marker = self._marker()
+        if marker is not None and ours:
+            self._read_output(all_of_it=True)
+            return self._by_marker(marker)
+        return self._lost(f"{gone}, and left no word of it") if gone else None
+
+    def _begun_there(self) -> bool:
+        if not self._was_begun:
+            with suppress(IncusApiError):
+                found = guest_entry(self._client, self._command.instance, BEGUN_PATH)
+                self._was_begun = found is not None
+        return self._was_begun
+
+    def _be_begun(self, since: float) -> None:
+        if not self._begun_there() and time.monotonic() - since > _BEGINS_WITHIN:
+            raise JobNotBegun("the daemon was restarted before it began the command")
 
     def _by_marker(self, marker: _Marker) -> Ended:
         if marker.timed_out:
@@ -219,10 +282,10 @@ class Follower:
         """What the guest wrote when the work ended."""
         try:
             content = small_file(self._client, self._command.instance, EXIT_PATH)
-        except IncusApiError:
+        except (IncusApiError, NotAFile, TooLarge):
             return None
         words = (content or b"").split()
-        if not words or not words[0].isdigit():
+        if not words or not _CODE.fullmatch(words[0]):
             return None
         return _Marker(int(words[0]), TIMED_OUT.encode() in words[1:])
 
@@ -235,15 +298,26 @@ class Follower:
             return tail.read().decode(errors="replace").strip()[-500:]
         return ""
 
-    def _gone(self) -> str | None:
-        """Why the command can no longer run, or None where it can."""
+    def _instance(self) -> tuple[bool, str]:
+        """Whether the instance is there, and why the command can no longer run; empty where it can.
+
+        One that is frozen may go on.
+        """
         name = self._command.instance
         live = look(self._client, name, inside=False)
         if live is None:
-            return f"the instance {name} is gone"
-        if not live.running:
-            return f"the instance {name} is {live.status}"
-        return None
+            return False, f"the instance {name} is gone"
+        if live.uuid != self._command.uuid:
+            return False, f"the instance {name} is gone, and another has its name"
+        if not live.running and live.status != "Frozen":
+            return True, f"the instance {name} is {live.status}"
+        return True, ""
+
+    def _gone_within(self, seconds: float) -> str:
+        deadline = time.monotonic() + seconds
+        while not (gone := self._instance()[1]) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return gone
 
     def _lost(self, reason: str) -> Ended:
         return Ended("lost", None, self._elapsed, reason)
@@ -255,7 +329,9 @@ class Follower:
             f"its {self._command.limit:g} s; the instance is stopped"
         )
         with suppress(IncusError, ReconcileError):
-            kill(self._client, name)
+            if self._instance()[0]:
+                kill(self._client, name)
+            self._read_output(all_of_it=True)
         return Ended(
             "timed_out",
             None,
@@ -267,9 +343,7 @@ class Follower:
     def _without_answer(self, error: Exception) -> Ended | None:
         now = time.monotonic()
         self._silent_since = self._silent_since or now
-        overdue = self._elapsed > self._command.limit + _OVERDUE
-        if overdue or now - self._silent_since > _AWAY_FOR:
-            return self._lost(
-                f"the host has not answered for {now - self._silent_since:.0f} s ({error})"
-            )
+        silent = now - self._silent_since
+        if silent > _AWAY_FOR or (self._overdue and silent > _OVERDUE):
+            return self._lost(f"the host has not answered for {silent:.0f} s ({error})")
         return None

@@ -11,12 +11,12 @@ from typing import Final
 from ..incus.catalog import image_fingerprint
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, NotFound
-from ..incus.instances import patch_instance
+from ..incus.instances import patch_instance, running_operations
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.create import explain_failure, make_instance
 from ..reconcile.data_volumes import claim_volumes, make_volumes
 from ..reconcile.desired import OWNER_KEY
-from ..reconcile.errors import PlacementError, ReconcileError, RuntimeFailed
+from ..reconcile.errors import InstanceExists, PlacementError, ReconcileError, RuntimeFailed
 from ..reconcile.location import beside_its_volumes
 from ..reconcile.observe import LiveInstance
 from ..reconcile.options import MARK_PREFIX, RuntimeOptions
@@ -25,11 +25,14 @@ from ..reconcile.power import kill, look, remove, settle
 from ..reconcile.reporter import Progress, Reporter
 from ..reconcile.undo import Undo
 from .errors import JobInstanceTaken
+from .patient import patient
 
 JOB_KEY: Final = MARK_PREFIX + "job"
 """Marks an instance as a job's; says which process of which machine runs it."""
-_PAUSES: Final = (0.5, 2.0)
+_PAUSES: Final = (0.5, 2.0, 5.0, 8.0)
 """Seconds before a removal that failed is tried again."""
+_APPEARS_WITHIN: Final = 1.0
+"""Seconds for which an instance is looked for whose making was interrupted."""
 KEPT: Final = "kept"
 """What the mark says once the job has ended."""
 
@@ -104,6 +107,7 @@ def make(
     """Makes the instance, started, of exactly the image with that fingerprint.
 
     Raises:
+        JobInstanceTaken: somebody else made one of that name meanwhile.
         RuntimeFailed: it failed; what was made is gone again, or the message names what is not.
         ReconcileError, IncusError: it failed before anything was made.
     """
@@ -117,30 +121,63 @@ def make(
     config.pop("boot.autostart", None)
     desired = replace(desired, config=config, image=fingerprint)
     undo = Undo(reporter)
+    waiting = patient(client)
     try:
-        make_volumes(client, desired, placement.missing_volumes, undo, reporter)
-        claim_volumes(client, desired, placement.claimed_volumes)
-        return Made(client, make_instance(client, desired, undo, reporter))
+        make_volumes(waiting, desired, placement.missing_volumes, undo, reporter)
+        claim_volumes(waiting, desired, placement.claimed_volumes)
+        try:
+            live = make_instance(waiting, desired, undo, reporter)
+        except InstanceExists:
+            # It may be one that a killed run had begun, and that appeared only now.
+            remove_stale(waiting, plan, runtime.owner, reporter)
+            live = make_instance(waiting, desired, undo, reporter)
+        return Made(client, live)
+    except JobInstanceTaken:
+        undo.run()
+        raise
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
         raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
     except BaseException:
         undo.run()
+        _remove_late(client, desired.name, runtime.owner, reporter)
         raise
+
+
+def _remove_late(client: IncusClient, name: str, owner: str, reporter: Reporter) -> None:
+    """Removes what came of a request whose answer an interruption did not wait for."""
+    with suppress(IncusError, ReconcileError):
+        deadline = time.monotonic() + _APPEARS_WITHIN
+        while time.monotonic() < deadline or running_operations(client, name):
+            live = look(client, name, inside=False)
+            if live is not None:
+                if is_of(live, owner) and live.config[JOB_KEY] == _this_process():
+                    discard(client, live, reporter)
+                return
+            time.sleep(0.1)
 
 
 def discard(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
     """Kills and removes an instance of a job's, and nothing else of that name.
+
+    Args:
+        client: the client.
+        live: the instance as it was just seen.
+        reporter: takes progress.
 
     Raises:
         RuntimeFailed: it could not be removed.
     """
     name = live.name
     progress = Progress(reporter, f"removing {name}")
+    here: LiveInstance | None = live
     for pause in (*_PAUSES, None):
         try:
+            here = here or look(client, name, inside=False)
+            if here is None or here.uuid != live.uuid:
+                return
             with suppress(ReconcileError):
-                _stop(client, live, progress)
+                _stop(client, here, progress)
             here = look(client, name, inside=False)
             if here is not None and here.uuid == live.uuid:
                 remove(client, name, timeout=300)
@@ -155,6 +192,7 @@ def discard(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None
                 ) from error
             progress.tick(f"again after: {error}")
             time.sleep(pause)
+            here = None
 
 
 def keep(client: IncusClient, live: LiveInstance, *, until_stopped: bool) -> None:

@@ -22,12 +22,14 @@ class Ended:
         exit_code: where it is known.
         seconds: how long it took.
         reason: why it is lost, or how its time was ended.
+        cut: which part of its output was not read; empty where all of it was.
     """
 
     how: How
     exit_code: int | None
     seconds: float
     reason: str = ""
+    cut: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from ..reconcile.observe import LiveInstance
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.power import look
 from .begin import begin
-from .capture import Capture
+from .capture import OUTPUT_FILE, Capture
 from .collect import Collected, Collection, LeftOut, collect
 from .errors import JobFailed, JobInstanceTaken, JobOutputRefused
 from .folder import OutputFolder
 from .follow import Command, Follower
 from .instance import Made, discard, find_image, keep, make, remove_stale
 from .options import JobOptions
+from .patient import patient
 from .result import Ended, GuestResult, Status, Verdict, judge, parse_result
 from .script import script_of
 from .tail import small_file
@@ -198,8 +199,10 @@ def _attempt(
         wanted = collected.mode != "none" and collected.include_logs
         capture = Capture(folder if wanted else None, options.max_artifact_mib * 2**20)
         ended = _work(made, plan, runtime, options, capture, watcher)
-        verdict = _judge(made, plan, ended, watcher)
-        collection = _bring_home(made, plan, options, verdict, folder, capture, watcher)
+        # What there is to bring home is not given up for a daemon that restarts just now.
+        there = Made(patient(made.client), made.live)
+        verdict = _judge(there, plan, ended, watcher)
+        collection = _bring_home(there, plan, options, ended, verdict, folder, capture, watcher)
         outcome = JobOutcome(
             status=verdict.status,
             exit_code=verdict.exit_code,
@@ -211,7 +214,7 @@ def _attempt(
             left_out=collection.left_out,
             log_tail=capture.tail(),
         )
-        outcome = _retain(made, plan, outcome, watcher)
+        outcome = _retain(there, plan, outcome, watcher)
         settled = True
         return outcome
     except (IncusError, ReconcileError, OSError):
@@ -224,10 +227,11 @@ def _attempt(
         if capture is not None:
             capture.drop()
         if not settled:
+            gone = Made(patient(made.client), made.live)
             try:
-                _remove(made, watcher)
+                _remove(gone, _seen(gone), watcher)
             except KeyboardInterrupt:
-                _remove(made, watcher)
+                _remove(gone, _seen(gone), watcher)
                 raise
 
 
@@ -251,7 +255,8 @@ def _work(
         within=runtime.timeouts.wait,
         reporter=watcher,
     )
-    command = Command(name, operation, script.limit, plan.paths.events_path)
+    uuid = made.live.uuid
+    command = Command(name, uuid, operation, script.limit, plan.paths.events_path)
     return Follower(made.client, command, watcher, capture.write).to_end()
 
 
@@ -273,6 +278,7 @@ def _bring_home(
     made: Made,
     plan: IncusRuntimePlan,
     options: JobOptions,
+    ended: Ended,
     verdict: Verdict,
     folder: OutputFolder | None,
     capture: Capture,
@@ -283,8 +289,16 @@ def _bring_home(
     if folder is None or not wanted:
         return Collection((), ())
     files, left_out = capture.keep()
+    if ended.cut:
+        left_out.append(LeftOut(OUTPUT_FILE, ended.cut))
     bound = options.max_artifact_mib * 2**20 - sum(file.size for file in files)
-    found = collect(made.client, made.live.name, plan, folder, max_bytes=bound, reporter=watcher)
+    if ended.how == "lost" and _seen(made) is None:
+        # Another that has its name by now is not looked into.
+        found = Collection((), (LeftOut(plan.lifecycle_root, "the instance is gone"),))
+    else:
+        found = collect(
+            made.client, made.live.name, plan, folder, max_bytes=bound, reporter=watcher
+        )
     collection = Collection((*files, *found.files), (*left_out, *found.left_out))
     folder.write_manifest(collection.files)
     for left in collection.left_out:
@@ -311,12 +325,12 @@ def _retain(
             # server did not know yet that it was to remove it then.
             time.sleep(_STOPS_WITHIN)
             live = _seen(made)
-    else:
-        return outcome if _remove(made, watcher) else _still_there(outcome, made.live)
+    elif live is not None:
+        return outcome if _remove(made, live, watcher) else _still_there(outcome, live)
     if live is None:
         return outcome
     if until_stopped and not live.running:
-        return outcome if _remove(made, watcher) else _still_there(outcome, live)
+        return outcome if _remove(made, live, watcher) else _still_there(outcome, live)
     hint = _how_to_use(made, live, policy)
     watcher.info(hint)
     return replace(_still_there(outcome, live), hint=hint)
@@ -353,9 +367,12 @@ def _how_to_use(made: Made, live: LiveInstance, policy: str) -> str:
     )
 
 
-def _remove(made: Made, watcher: Watcher) -> bool:
+def _remove(made: Made, live: LiveInstance | None, watcher: Watcher) -> bool:
+    """Removes the instance as it was just seen, if it was; returns whether it is gone."""
+    if live is None:
+        return True
     try:
-        discard(made.client, made.live, watcher)
+        discard(made.client, live, watcher)
     except ReconcileError as error:
         watcher.warn(str(error))
         return False

@@ -16,6 +16,8 @@ from .options import JobOptions
 SCRIPT_PATH: Final = "/.pika-job.sh"
 """In the guest's root, which is there from the first moment, unlike what is mounted on `/run`."""
 FOLDER: Final = "/.pika-job"
+BEGUN_PATH: Final = f"{FOLDER}/begun"
+"""Is there once the work was begun."""
 EXIT_PATH: Final = f"{FOLDER}/exit"
 """Holds the exit code, and `timed-out` behind it where the time limit ended the work."""
 TIMED_OUT: Final = "timed-out"
@@ -88,6 +90,7 @@ def script_of(plan: IncusRuntimePlan, options: JobOptions) -> Script:
     text = _TEMPLATE.format(
         folder=FOLDER,
         exit_path=EXIT_PATH,
+        begun_path=BEGUN_PATH,
         folders=" ".join(shlex.quote(path) for path in sorted(folders)),
         request_path=shlex.quote(paths.guest_request_path),
         request=shlex.quote(request_of(options)),
@@ -127,7 +130,7 @@ prepare() {{
         ;;
     esac
     mkdir -p {folder} {folders} || fail "cannot make the job's directories"
-    rm -f {exit_path} {folder}/{timed_out}
+    rm -f {exit_path} {begun_path} {folder}/{timed_out}
     (umask 077 && printf '%s\\n' {request} >{request_path}) || fail "cannot write "{request_path}
     (umask 077 && printf '%s\\n' {work} >{folder}/work) || fail "cannot write {folder}/work"
     [ {owner} = 0:0 ] || chown {owner} {folder} {folder}/work {folders} {request_path} ||
@@ -135,6 +138,7 @@ prepare() {{
 }}
 
 run() {{
+    : >{begun_path}
 {exports}
     group=
     if command -v setsid >/dev/null 2>&1; then
@@ -148,7 +152,8 @@ run() {{
         trap 'kill "$nap"; exit 0' TERM
         sleep {limit} &
         nap=$!
-        wait "$nap"
+        # Ended by somebody else, it says nothing of the time; the limit is kept from outside too.
+        wait "$nap" || exit 0
         echo {timed_out} >{folder}/{timed_out}
         kill -s TERM -- "$group$work"
         sleep {kill_after} &

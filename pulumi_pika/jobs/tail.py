@@ -14,25 +14,30 @@ _WITHIN: Final = 30.0
 SMALL: Final = 1024 * 1024
 
 
+class TooLarge(UnexpectedResponse):
+    """A file of the guest is larger than it may be."""
+
+
 def small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
     """A file of the guest, of 1 MiB at most; None where there is none, or nothing in it.
 
     It is looked at first: to read a FIFO, which shows as an empty file, would never end.
 
     Raises:
-        UnexpectedResponse: it is larger.
+        TooLarge: it is larger.
+        NotAFile: it became something else while it was looked at.
         IncusError: it cannot be read.
     """
     entry = guest_entry(client, instance, path)
     if entry is None or entry.type != "file" or not entry.size:
         return None
     if entry.size > SMALL:
-        raise UnexpectedResponse(f"the file {path} of {instance} has {entry.size:,} bytes")
+        raise TooLarge(f"the file {path} of {instance} has {entry.size:,} bytes")
     files = url("instances", instance, "files")
     # It may have grown since.
     content = next(iter(read_chunks(client, files, {"path": path}, chunk=SMALL + 1)), b"")
     if len(content) > SMALL:
-        raise UnexpectedResponse(f"the file {path} of {instance} has more than {SMALL:,} bytes")
+        raise TooLarge(f"the file {path} of {instance} has more than {SMALL:,} bytes")
     return content or None
 
 
@@ -76,8 +81,14 @@ class Tail:
         if reply.headers.get("X-Incus-Type", "file") != "file":
             return b""
         if reply.status == _PARTIAL:
+            content_range = reply.headers.get("Content-Range", "")
+            if not content_range.startswith(f"bytes {self.offset}-"):
+                raise UnexpectedResponse(
+                    f"GET {self._path} ({self._client.host}): what follows byte {self.offset} was "
+                    f"asked for; the answer says {content_range!r}"
+                )
             self.offset += len(reply.body)
-            self.size = _whole_size(reply.headers.get("Content-Range", ""))
+            self.size = _whole_size(content_range)
             return reply.body
         if reply.status == 200:
             # Of an empty file, or by a server that knows no ranges.
