@@ -43,6 +43,7 @@ def docs() -> None:
     """Write the pages that are made from code."""
     tools.ensure(only_python=True)
     follow([str(python()), "-m", "dev.changes"], cwd=ROOT)
+    follow([str(python()), "-m", "dev.schema"], cwd=ROOT)
 
 
 def test(arguments: list[str]) -> int:

@@ -5,12 +5,18 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Final
 
 from ._version import __version__
 
 PROGRAM: Final = "python -m pulumi_pika"
-COMMANDS: Final = {"run": "run one command in a throw-away instance"}
+COMMANDS: Final = {
+    "run": "run one command in a throw-away instance",
+    "report": "show what a reviewer wants to see of a preview",
+    "plan": "show the plan of a spec, or all that is wrong with it",
+    "import": "write the program that takes over existing instances",
+}
 """Each is a module of `cli` with a function `main`, imported only where it is the one called."""
 
 
@@ -21,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not given or given[0] not in COMMANDS:
             _explain(given)
-        module = import_module(f".cli.{given[0]}", __package__)
+        name = f"{given[0]}_" if iskeyword(given[0]) else given[0]
+        module = import_module(f".cli.{name}", __package__)
         return int(module.main(f"{PROGRAM} {given[0]}", given[1:]))
     except KeyboardInterrupt:
         # Before the command, which sees to it otherwise, or after it.

@@ -38,9 +38,27 @@ def read_spec(file: str) -> dict[str, Any]:
     Raises:
         SpecRefused: it is not there, not JSON or YAML, or holds no object.
     """
+    return parse_spec(file, spec_text(file))
+
+
+def is_yaml(file: str) -> bool:
+    """Whether a file is read as YAML."""
+    return Path(file).suffix.lower() in _YAML
+
+
+def spec_text(file: str) -> str:
+    """What a file says, whatever it is.
+
+    Raises:
+        SpecRefused: it cannot be read, or is no text.
+    """
+    return _text(file, shown_name(file))
+
+
+def parse_spec(file: str, text: str) -> dict[str, Any]:
+    """The tree of a file's text; see `read_spec`."""
     name = shown_name(file)
-    text = _text(file, name)
-    tree = _yaml(text, name) if Path(file).suffix.lower() in _YAML else _json(text, name)
+    tree = _yaml(text, name) if is_yaml(file) else _json(text, name)
     if not isinstance(tree, dict):
         raise SpecRefused(f"{name}: is no spec: it holds {_kind(tree)}, and not an object")
     _Walk(name).through(tree, ())

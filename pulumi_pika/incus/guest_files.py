@@ -28,8 +28,6 @@ ANSWER_TIMEOUT: Final = 10.0
 """Seconds to wait for an answer, or for more of it. The server has the file at hand."""
 _PAUSES: Final = (0.05, 0.3)
 """Seconds before a request that failed is sent again; none of those here changes anything."""
-_AWAY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""The same where nobody listens, as while a daemon is restarted."""
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
@@ -204,8 +202,7 @@ def _ask(
     max_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Reply:
     """Asks, and again where the connection broke off or the server failed."""
-    pauses, away = iter(_PAUSES), iter(_AWAY_PAUSES)
-    while True:
+    for pause in (*_PAUSES, None):
         begun = time.monotonic()
         try:
             if method == "HEAD":
@@ -218,14 +215,13 @@ def _ask(
             if error.sent and time.monotonic() - begun >= timeout:
                 # Once more would take as long, and leave one more process hanging.
                 raise NoAnswerInTime(str(error), sent=True) from error
-            pause = next(pauses if error.sent else away, None)
-            if pause is None:
+            if not error.sent or pause is None:
                 raise
         else:
-            pause = next(pauses, None) if reply.status >= 500 else None
-            if pause is None:
+            if reply.status < 500 or pause is None:
                 return reply
         time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
 
 
 def _refusal(client: IncusClient, reply: Reply, where: str) -> IncusError:

@@ -11,12 +11,13 @@ MountKind = Literal["persistent_volume", "read_only_snapshot", "artifact_output"
 DEVICE_NAME_PREFIX: Final = "pk-"
 """Every device that a plan names begins with this; no other device may."""
 
-_LABELS: Final[dict[MountKind, str]] = {
+LABELS: Final[dict[MountKind, str]] = {
     "persistent_volume": "persist",
     "read_only_snapshot": "snapshot",
     "artifact_output": "artifact",
     "cache": "cache",
 }
+"""What stands for a kind in names, and in what is hashed."""
 
 # ASCII letters and digits in lower case; every other byte is a dash.
 _CLEAN: Final = bytes(
@@ -31,7 +32,8 @@ _FNV_PRIME: Final = 0x1B3
 _FNV_OFFSET: Final = 0x84222325
 
 
-def _clean(text: str) -> bytes:
+def clean(text: str) -> bytes:
+    """A source or guest path as it is hashed: letters and digits in lower case, else dashes."""
     # "replace" makes one "?" of each character outside ASCII, however many bytes it has in UTF-8.
     return text.encode("ascii", "replace").translate(_CLEAN).strip(b"-")
 
@@ -42,11 +44,11 @@ def _fnv1a_low32(data: bytes, value: int = _FNV_OFFSET) -> int:
     return value
 
 
-# How each kind's names begin, and the hash of what each kind's seeds begin with.
-_BEGINNINGS: Final[dict[MountKind, tuple[str, int]]] = {
+BEGINNINGS: Final[dict[MountKind, tuple[str, int]]] = {
     kind: (f"{DEVICE_NAME_PREFIX}{label[:6]}-", _fnv1a_low32(f"{label}-".encode()))
-    for kind, label in _LABELS.items()
+    for kind, label in LABELS.items()
 }
+"""How each kind's names begin, and the hash of what each kind's seeds begin with."""
 
 
 def device_name(kind: MountKind, source: str, guest_path: str) -> str:
@@ -55,6 +57,6 @@ def device_name(kind: MountKind, source: str, guest_path: str) -> str:
     Incus 6.0 allows 63 characters, but virtual machines had trouble above 31
     (lxc/incus issue 2799); these stay well below both.
     """
-    beginning, state = _BEGINNINGS[kind]
-    digest = _fnv1a_low32(b"%b-%b" % (_clean(source), _clean(guest_path)), state)
+    beginning, state = BEGINNINGS[kind]
+    digest = _fnv1a_low32(b"%b-%b" % (clean(source), clean(guest_path)), state)
     return f"{beginning}{digest:08x}"

@@ -4,9 +4,10 @@ try of the same resource left half done."""
 from ..incus.catalog import image_fingerprint
 from ..incus.client import IncusClient
 from ..incus.errors import NotFound
+from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
 from .changes import Previous
-from .desired import ATTEMPT_KEY, OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
+from .desired import ATTEMPT_KEY, OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance, declared_devices
 from .errors import AdoptionRefused
 from .observe import LiveInstance
 from .options import RuntimeOptions
@@ -53,6 +54,17 @@ def take_over(
             f"the instance {name} in project {client.project} cannot be brought to the plan in "
             f"place: {'; '.join(differences)}. Nothing of it was touched. Change the program to "
             "match it, or remove the instance"
+        )
+    declared = declared_devices(plan, options)
+    if foreign := [
+        device
+        for device in sorted(live.devices)
+        if device.startswith(DEVICE_NAME_PREFIX) and device not in declared
+    ]:
+        reporter.warn(
+            f"{name} has devices that begin with `{DEVICE_NAME_PREFIX}`, which are the plan's, and "
+            f"that no mount of the program makes: {', '.join(foreign)}; they are taken off it. The "
+            "volumes and host paths behind them stay"
         )
     reporter.info(f"taking over the instance {name} (project {client.project}), {live.status}")
     return bring_to_plan(

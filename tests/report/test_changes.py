@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from pulumi_pika.report.document import Value
+from pulumi_pika.report.document import Change, Value
 from pulumi_pika.report.preview import NoPreview, Urn, read_preview
 
 from .helpers import NAMES, change, held, of_tree, recorded, report, step, tree_of
 
 
-def value(changes: Any, path: str) -> Value:
-    return next(found for found in changes.values if found.path == path)
+def value(made: Change, path: str) -> Value:
+    return next(found for found in made.values if found.path == path)
 
 
 def test_create() -> None:

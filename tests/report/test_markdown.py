@@ -117,7 +117,7 @@ def test_parts() -> None:
     assert "| image | `pika/tiny` → **`pika/tiny-two`** |" in text
     assert "| host | `host` |" in text
     assert (
-        "| `pk-persis-811f67f4` | persistent&#95;volume | `db-state` → `/mnt/state` | read-write |"
+        "| `pk-persis-811f67f4` | persistent_volume | `db-state` → `/mnt/state` | read-write |"
         in text
     )
 

@@ -67,7 +67,7 @@ def reported(text: str, *fail_on: str, code: int = 0) -> Report:
     return Report.model_validate_json(done.stdout)
 
 
-def without_kind(name: str, **more: Any) -> dict[str, Any]:
+def without_mounts(name: str, **more: Any) -> dict[str, Any]:
     made = runtime(name, **more)
     return {key: value for key, value in made.items() if key != "mounts"}
 
@@ -97,9 +97,7 @@ def resources(name: str, stack: Stack) -> dict[str, tuple[str, dict[str, Any]]]:
         ),
         "job": (
             "IncusJob",
-            without_kind(
-                f"{name}-job", command={"$secret": f"echo {PLANT}"}, environment={"P": secret}
-            ),
+            without_mounts(f"{name}-job", command={"$secret": f"echo {PLANT}"}),
         ),
     }
 

@@ -77,10 +77,14 @@ def test_what_is_secret_no_more_is_shown() -> None:
 
 
 def test_marks_of_the_engine() -> None:
-    tree = tree_of("restart")
-    for side in sides(tree, "web"):
-        side["config"] = {"a": {**MARK, "plaintext": PLANT}, "b": {**MARK, "value": PLANT}}
+    tree = tree_of("create")
+    inputs = step(tree, "web")["newState"]["inputs"]
+    inputs["config"] = {"a": {**MARK, "plaintext": PLANT}, "b": {**MARK, "value": PLANT}}
+    inputs["plan"]["mounts"][0]["source"] = {**MARK, "plaintext": PLANT}
     assert_hidden(tree)
+    made = change(of_tree(tree), "web")
+    assert made.devices[0].source == "[secret]"
+    assert {v.path: v.after for v in made.values}["config.a"] == "[secret]"
 
 
 def test_keys_and_tokens_of_hosts_are_secret_with_or_without_a_mark() -> None:

@@ -57,6 +57,21 @@ def test_brought_to_the_plan_in_place(client: IncusClient, name: str, sandbox: S
     assert managed.planned() == "same"
 
 
+def test_devices_under_the_plans_names_are_said_to_go(
+    client: IncusClient, name: str, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    theirs = {"type": "disk", "source": "/tmp", "path": "/mnt/theirs"}
+    make(sandbox, name, devices={"pk-cache-00000000": theirs, "other": {**theirs, "path": "/o"}})
+
+    Managed(arguments(name, adopt=True)).up()
+
+    assert "pk-cache-00000000; they are taken off it" in "".join(capfd.readouterr())
+    live = look(client, name)
+    assert live is not None
+    assert "pk-cache-00000000" not in live.devices
+    assert "other" in live.devices
+
+
 def test_what_cannot_be_changed_in_place_is_listed(
     client: IncusClient, name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

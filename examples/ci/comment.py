@@ -1,0 +1,141 @@
+"""Puts a report into the one comment that the request has of it.
+
+    python3 comment.py REPORT
+
+The comment is found by the report's first line, and by its author: somebody else's comment is never
+written over. Nothing but Python's own library is needed. The token is read from the environment;
+an argument of a command could be seen by others of the machine.
+
+GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (its number), and
+PIKA_COMMENT_AUTHOR where the token is not a workflow's own (github-actions[bot]).
+GitLab: CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, PIKA_GITLAB_TOKEN (scope api).
+"""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+
+class Forge:
+    """The comments of one request."""
+
+    headers: dict[str, str]
+    comments: str
+    update = "PATCH"
+
+    def is_own(self, comment: dict[str, Any]) -> bool:
+        """Whether we wrote a comment."""
+        raise NotImplementedError
+
+    def address(self, comment: dict[str, Any]) -> str:
+        """Where a comment is changed."""
+        raise NotImplementedError
+
+    def call(self, method: str, url: str, body: dict[str, str] | None = None) -> Any:
+        """Sends a request; the answer."""
+        data = json.dumps(body).encode() if body else None
+        headers = {**self.headers, "Content-Type": "application/json"}
+        request = urllib.request.Request(url, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return json.load(reply)
+
+    def find(self, marker: str) -> dict[str, Any] | None:
+        """Our comment that begins with a marker."""
+        page = 1
+        while True:
+            found = self.call("GET", f"{self.comments}?per_page=100&page={page}")
+            for comment in found:
+                first = (comment.get("body") or "").partition("\n")[0].strip()
+                if first == marker and self.is_own(comment):
+                    return dict(comment)
+            if len(found) < 100:
+                return None
+            page += 1
+
+    def put(self, report: str) -> str:
+        """Writes the comment, or the present one anew."""
+        marker = report.partition("\n")[0].strip()
+        if not marker.startswith("<!-- pulumi_pika report:"):
+            raise SystemExit("error: the file is no report: its first line has no marker")
+        comment = self.find(marker)
+        if comment is None:
+            self.call("POST", self.comments, {"body": report})
+            return "wrote the comment"
+        self.call(self.update, self.address(comment), {"body": report})
+        return "wrote the present comment anew"
+
+
+class GitHub(Forge):
+    """The comments of a pull request."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._issues = f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
+        self.comments = f"{self._issues}/{int(env['PIKA_PULL_REQUEST'])}/comments"
+        self._author = env.get("PIKA_COMMENT_AUTHOR") or "github-actions[bot]"
+        self.headers = {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {env['GITHUB_TOKEN']}",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+
+    def is_own(self, comment: dict[str, Any]) -> bool:
+        """Whether we wrote a comment."""
+        return bool((comment.get("user") or {}).get("login") == self._author)
+
+    def address(self, comment: dict[str, Any]) -> str:
+        """Where a comment is changed."""
+        return f"{self._issues}/comments/{comment['id']}"
+
+
+class GitLab(Forge):
+    """The notes of a merge request."""
+
+    update = "PUT"
+
+    def __init__(self, env: dict[str, str]) -> None:
+        api, project = env["CI_API_V4_URL"], urllib.parse.quote(env["CI_PROJECT_ID"], safe="")
+        request = int(env["CI_MERGE_REQUEST_IID"])
+        self.comments = f"{api}/projects/{project}/merge_requests/{request}/notes"
+        self.headers = {"PRIVATE-TOKEN": env["PIKA_GITLAB_TOKEN"]}
+        self._me = self.call("GET", f"{api}/user")["id"]
+
+    def is_own(self, comment: dict[str, Any]) -> bool:
+        """Whether we wrote a comment."""
+        return bool((comment.get("author") or {}).get("id") == self._me)
+
+    def address(self, comment: dict[str, Any]) -> str:
+        """Where a comment is changed."""
+        return f"{self.comments}/{comment['id']}"
+
+
+def main() -> int:
+    """Puts the report where the environment says."""
+    report = Path(sys.argv[1]).read_text(encoding="utf-8")
+    env = dict(os.environ)
+    try:
+        if env.get("PIKA_PULL_REQUEST"):
+            said = GitHub(env).put(report)
+        elif env.get("CI_MERGE_REQUEST_IID"):
+            said = GitLab(env).put(report)
+        else:
+            said = "there is no pull or merge request to comment on"
+    except KeyError as error:
+        print(f"error: {error.args[0]} is not set", file=sys.stderr)
+        return 2
+    except urllib.error.HTTPError as error:
+        print(f"error: {error.url}: {error.code} {error.reason}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: the forge cannot be reached: {error}", file=sys.stderr)
+        return 2
+    print(said, file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

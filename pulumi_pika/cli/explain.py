@@ -1,0 +1,92 @@
+"""Says which mount a device's name belongs to, and how the name is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Final
+
+from ..imports.kinds import kind_of
+from ..planner import names
+from ..planner.names import DEVICE_NAME_PREFIX, device_name
+from ..planner.spec import RuntimeMount
+from ..providers.report import printable
+
+_HASH: Final = 8
+"""Hexadecimal digits at a name's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedMount:
+    """A mount of a spec.
+
+    Attributes:
+        mount: the mount.
+        path: the property, as ``mounts[2]``.
+        where: its place in the file, as ``spec.json:12:5``.
+    """
+
+    mount: RuntimeMount
+    path: str
+    where: str
+
+    @property
+    def name(self) -> str:
+        """The name of its device."""
+        return device_name(self.mount.kind, self.mount.source, self.mount.guest_path)
+
+
+def explain(device: str, mounts: Sequence[PlacedMount], file: str) -> str:
+    """What there is to say of a device's name, in lines.
+
+    Args:
+        device: the name.
+        mounts: the spec's mounts.
+        file: what the spec's file is called.
+    """
+    own = [placed for placed in mounts if placed.name == device]
+    if own:
+        return "\n\n".join(_belonging(placed) for placed in own) + "\n"
+    shown = printable(device)
+    lines = [f"{shown} belongs to no mount of {printable(file)}. {_form(device)}"]
+    if not mounts:
+        lines.append("It has no mount that is in order.")
+    else:
+        nearest = max(mounts, key=lambda placed: _likeness(device, placed.name))
+        lines.append(f"The nearest is {nearest.name}:\n\n{_belonging(nearest)}")
+    return "\n".join(lines) + "\n"
+
+
+def _belonging(placed: PlacedMount) -> str:
+    # What the name is made of is the planner's own business; this only tells of it.
+    mount = placed.mount
+    label = names.LABELS[mount.kind]
+    source, guest = names.clean(mount.source).decode(), names.clean(mount.guest_path).decode()
+    short = names.BEGINNINGS[mount.kind][0]
+    rows = [
+        ("kind", mount.kind, f"label `{label}`; the name begins with `{short}`"),
+        ("source", printable(mount.source), f"cleaned `{source}`"),
+        ("guest path", printable(mount.guest_path), f"cleaned `{guest}`"),
+    ]
+    width = max(len(value) for _, value, _ in rows)
+    return "\n".join(
+        [
+            f"{placed.name} is {placed.path} ({printable(placed.where)})",
+            *(f"  {what:<10}  {value:<{width}}  {made}" for what, value, made in rows),
+            f"  hashed      {label}-{source}-{guest}",
+            f"  hash        {placed.name[-_HASH:]}, the low 32 bits of its FNV-1a hash",
+        ]
+    )
+
+
+def _form(device: str) -> str:
+    """What a name that is no mount's says by itself."""
+    if (kind := kind_of(device)) is not None:
+        return f"By its label it is of the kind {kind}."
+    if device.startswith(DEVICE_NAME_PREFIX):
+        return "No kind of mount has its label."
+    return f"A mount's begins with `{DEVICE_NAME_PREFIX}`."
+
+
+def _likeness(device: str, other: str) -> tuple[bool, float]:
+    same_label = device.rpartition("-")[0] == other.rpartition("-")[0]
+    return same_label, SequenceMatcher(None, device, other, autojunk=False).ratio()

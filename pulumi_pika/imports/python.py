@@ -1,0 +1,113 @@
+"""Values as Python, laid out as formatters do, whatever characters they have."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from unicodedata import east_asian_width
+
+WIDTH: Final = 88
+"""Columns of a line, as of Black and Ruff where nothing else is set."""
+_INDENT: Final = "    "
+_NAMED: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call with one argument.
+
+    Attributes:
+        function: what is called, as it is to stand.
+        argument: the argument: a text, or, as a keyword argument, a name as it is to stand.
+        keyword: the argument's name; empty for none.
+    """
+
+    function: str
+    argument: str
+    keyword: str = ""
+
+    @property
+    def inner(self) -> str:
+        """What stands between the parentheses."""
+        return f"{self.keyword}={self.argument}" if self.keyword else quoted(self.argument)
+
+
+def quoted(text: str) -> str:
+    """A text as a Python literal in one line; what a reader could not see is escaped."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    return quote + "".join(_escaped(character, quote) for character in text) + quote
+
+
+def one_line(text: str) -> str:
+    """A text for a comment: one line, and nothing in it that cannot be seen."""
+    return "".join(_escaped(character, "") for character in text)
+
+
+def argument(name: str, value: Any) -> str:
+    """A keyword argument of a call, in lines with an indent and the comma at the end."""
+    return f"{_INDENT}{name}={_laid_out(value, 1, f'{name}=')},"
+
+
+def _escaped(character: str, quote: str) -> str:
+    if character == quote:
+        return "\\" + quote
+    if character in _NAMED:
+        # In a comment a backslash is one.
+        return character if character == "\\" and not quote else _NAMED[character]
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if number <= 0xFF:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+def _width(text: str) -> int:
+    """The columns that a text takes."""
+    return len(text) + sum(east_asian_width(character) in "WF" for character in text)
+
+
+def _in_line(value: Any) -> str:
+    if isinstance(value, Call):
+        return f"{value.function}({value.inner})"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, Mapping):
+        pairs = (f"{_in_line(key)}: {_in_line(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(map(_in_line, value)) + "]"
+    return repr(value)
+
+
+def _laid_out(value: Any, depth: int, before: str) -> str:
+    """A value in one line where it fits, else in several.
+
+    Args:
+        value: the value.
+        depth: how far its line is indented.
+        before: what stands before it in the line.
+    """
+    line = _in_line(value)
+    # A comma follows.
+    if len(_INDENT) * depth + _width(before + line) + 1 <= WIDTH:
+        return line
+    inner, outer = _INDENT * (depth + 1), _INDENT * depth
+    if isinstance(value, Call):
+        return f"{value.function}(\n{inner}{value.inner}\n{outer})"
+    if isinstance(value, str):
+        parts = re.findall(r"[^\n]*\n|[^\n]+", value)
+        # A formatter would put together again what fits between the parentheses.
+        if len(parts) < 2 or len(inner) + _width(line) <= WIDTH:
+            return line
+        return "(\n" + "".join(f"{inner}{quoted(part)}\n" for part in parts) + f"{outer})"
+    if isinstance(value, Mapping) and value:
+        rows = [
+            f"{inner}{_in_line(key)}: {_laid_out(item, depth + 1, f'{_in_line(key)}: ')},\n"
+            for key, item in value.items()
+        ]
+        return "{\n" + "".join(rows) + outer + "}"
+    if isinstance(value, Sequence) and value:
+        rows = [f"{inner}{_laid_out(item, depth + 1, '')},\n" for item in value]
+        return "[\n" + "".join(rows) + outer + "]"
+    return line

@@ -1,0 +1,1 @@
+"""What a reviewer wants to see of a preview. Pure: no I/O, no Pulumi, no Incus."""

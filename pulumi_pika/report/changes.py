@@ -1,0 +1,267 @@
+"""What each step of a preview means: to which resource, why, and what becomes of the data."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from .devices import devices_of, mounts_of
+from .document import Action, Change, Kind, Value
+from .notices import restart_reasons
+from .preview import HOST, SECRET, UNKNOWN, Diagnostic, State, Step, Tree, Urn
+from .secrets import Path, seen
+
+_CREATES: Final = ("create", "import")
+_REPLACES: Final = ("replace", "create-replacement", "import-replacement")
+_DELETES: Final = ("delete", "delete-replaced", "discard", "discard-replaced")
+
+_SPEC: Final = (
+    "lifecycle_root", "paths", "policies", "bootstrap", "labels", "metadata", "identity", "incus",
+    "resources",
+)  # fmt: skip
+"""Parts of the spec; the plan has them with all defaults. Mounts are devices."""
+_POOL: Final[Path] = ("storage_pool",)
+_INSTANCE: Final[tuple[Path, ...]] = (
+    ("plan", "identity", "instance_name"),
+    ("plan", "incus", "project"),
+    ("plan", "incus", "image_alias"),
+    ("plan", "incus", "profile"),
+    ("instance_type",),
+    _POOL,
+    ("plan", "resources", "vcpu_count"),
+    ("plan", "resources", "memory_mib"),
+    ("plan", "resources", "root_disk_gib"),
+)
+_ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
+    "runtime": _INSTANCE,
+    "job": _INSTANCE,
+    "volume": (("volume_name",), ("project",), ("pool",), ("size",)),
+    "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("pool",)),
+    "host": (),
+}
+"""What is shown whether it changes or not."""
+_UNSHOWN: Final = (
+    "plan", "mounts", "devices", "secret_inputs", "owner", "on_delete", "after_others",
+    "instance_name", "__provider",
+)  # fmt: skip
+"""Inputs that are shown otherwise, or that no program gives."""
+_SURE: Final = {
+    "adopt": False,
+    "allow_restart": True,
+    "content_type": "filesystem",
+    "delete_data": False,
+    "delete_volumes": False,
+    "run_as_root": True,
+    "running": True,
+    "snapshot_before_restore": True,
+    "wait_for": "running",
+}
+"""Defaults that a create need not show."""
+
+
+_REPEATED: Final = " runs anew because of "
+"""Of a note that says what the heading says."""
+
+
+def main_steps(steps: list[Step]) -> list[Step]:
+    """One step for each thing that happens: a replacement may be shown as three."""
+    found: dict[tuple[str, str], Step] = {}
+    replaced = {step.urn.text for step in steps if step.op in _REPLACES}
+    for step in steps:
+        action = plain_op(step.op)
+        if action not in ("create", "update", "replace", "delete"):
+            continue
+        if step.op in ("delete-replaced", "discard-replaced") and step.urn.text in replaced:
+            continue
+        kept = found.get((step.urn.text, action))
+        # `replace` has both states; the parts of it may not.
+        if kept is None or (kept.old is None and step.old is not None):
+            found[step.urn.text, action] = step
+    return list(found.values())
+
+
+def plain_op(op: str) -> str:
+    """Pulumi's op, with all that make, replace or delete as one."""
+    for name, ops in (("create", _CREATES), ("replace", _REPLACES), ("delete", _DELETES)):
+        if op in ops:
+            return name
+    return op
+
+
+def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
+    """What a step of one of our resources means.
+
+    Args:
+        step: the step as it is, to tell what differs.
+        shown: the same without secrets.
+        said: what the log says of the resource.
+    """
+    kind: Kind = step.urn.kind  # type: ignore[assignment]
+    restarts = restart_reasons(said)
+    action = _action(step, bool(restarts))
+    old = Side(shown.old if action != "create" else None)
+    new = Side(shown.new if action not in ("delete", "release") else None)
+    values = list(_values(kind, step, old, new))
+    devices = devices_of(old, new, replaces=action == "replace")
+    deletes = action in ("delete", "replace") and not (step.old and step.old.retain)
+    return Change(
+        urn=step.urn.text,
+        name=step.urn.name,
+        kind=kind,
+        action=action,
+        why=_why(step, action, restarts, values, any(d.change != "same" for d in devices)),
+        on_delete=old.text("on_delete") if deletes else "",
+        deletes_data_of=list(_deleted_data(kind, old)) if deletes else [],
+        drift=list(_drift(step.old)) if step.new and step.old else [],
+        notes=[text for text in _notes(said) if _REPEATED not in text],
+        host=host_name(step.host),
+        values=values,
+        devices=devices,
+    )
+
+
+def _notes(said: list[Diagnostic]) -> list[str]:
+    return [line.message.strip() for line in said if line.severity == "info"]
+
+
+def host_name(urn: Urn | None) -> str:
+    """A host's name; empty for the one that the environment names."""
+    return urn.name if urn and urn.kind == HOST else ""
+
+
+class Side:
+    """A resource before or after the step, without secrets."""
+
+    def __init__(self, state: State | None) -> None:
+        self.there = state is not None
+        self.inputs: Tree = state.inputs if state else {}
+        self.outputs: Tree = state.outputs if state else {}
+
+    def find(self, path: Path) -> Any:
+        """What is at a path of the inputs."""
+        return seen(self.inputs, path)
+
+    def output(self, name: str) -> Any:
+        """An output, or where there is none (yet) the input of its name."""
+        return self.outputs.get(name, self.inputs.get(name))
+
+    def text(self, name: str) -> str:
+        """An output that is a text."""
+        value = self.output(name)
+        return value if isinstance(value, str) else ""
+
+
+def _action(step: Step, restarts: bool) -> Action:
+    op = plain_op(step.op)
+    if op == "update":
+        return "update_with_restart" if restarts else "update"
+    if op == "delete":
+        return "release" if step.old and step.old.retain else "delete"
+    return "replace" if op == "replace" else "create"
+
+
+def _why(
+    step: Step, action: Action, restarts: list[str], values: list[Value], devices: bool
+) -> list[str]:
+    if action == "replace":
+        return step.replace_reasons
+    if action == "update_with_restart":
+        return restarts
+    if action != "update":
+        return []
+    changed = [value.path for value in values if value.changed]
+    return changed + (["devices"] if devices else [])
+
+
+def _values(kind: Kind, step: Step, old: Side, new: Side) -> Iterator[Value]:
+    before = step.old.inputs if step.old and old.there else None
+    after = step.new.inputs if step.new and new.there else None
+    for path in dict.fromkeys(_paths(kind, before, after)):
+        one, other = seen(before, path), seen(after, path)
+        shown = [side.find(path) for side in (old, new)]
+        if path == _POOL:
+            # Without a pool of its own, an instance stays in the one that it is in.
+            if one is None and before is not None:
+                one = shown[0] = old.output("pool")
+            if other is None and before is not None and "storage_pool" not in step.replace_reasons:
+                other = shown[1] = one if after is not None else None
+        changed = one != other and before is not None and after is not None
+        if path in _ALWAYS[kind]:
+            left_away = path != _POOL and one is None and other is None
+        elif before is None:
+            left_away = len(path) == 1 and _SURE.get(str(path[0]), UNKNOWN) == other
+        else:
+            left_away = not changed
+        if not left_away:
+            yield Value(
+                path=_path_text(path[1:] if path[0] == "plan" else path),
+                before=shown[0],
+                after=shown[1],
+                changed=changed,
+            )
+
+
+def _paths(kind: Kind, before: Tree | None, after: Tree | None) -> list[Path]:
+    """What is looked at, the most important first."""
+    paths = list(_ALWAYS[kind])
+    if after is None:
+        return paths
+    planned = _SPEC if kind in ("runtime", "job") else ()
+    for name in sorted((before or {}).keys() | after.keys()):
+        if name not in planned and name not in _UNSHOWN:
+            paths += _leaves(before, (name,), after)
+    for name in planned:
+        if before is None:
+            # What the program gives; the plan has every default as well.
+            paths += [("plan", *path) for path in _leaves(None, (name,), after)]
+        else:
+            paths += _leaves(before, ("plan", name), after)
+    return paths
+
+
+def _leaves(tree: Any, at: Path, other: Any) -> list[Path]:
+    """The paths of all that is no dict, below a path, in one tree or the other."""
+    one, two = seen(tree, at), seen(other, at)
+    dicts = [value for value in (one, two) if isinstance(value, dict)]
+    if not dicts or any(value is not None and not isinstance(value, dict) for value in (one, two)):
+        return [at] if (one, two) != (None, None) else []
+    names = sorted({str(name) for value in dicts for name in value})
+    return [path for name in names for path in _leaves(tree, (*at, name), other)]
+
+
+def _path_text(path: Path) -> str:
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif set(step) & set('.[]"'):
+            text += '["' + step.replace("\\", "\\\\").replace('"', '\\"') + '"]'
+        else:
+            text += f".{step}" if text else step
+    return text
+
+
+def _deleted_data(kind: Kind, old: Side) -> Iterator[str]:
+    """The volumes that go with a resource. An option that is secret may be on."""
+    if kind == "runtime" and old.output("delete_volumes") in (True, SECRET, UNKNOWN):
+        plan = old.outputs.get("plan") or old.inputs.get("plan")
+        names = [
+            str(mount.get("source", UNKNOWN)).partition("/")[0]
+            for mount in mounts_of({"plan": plan})
+            if mount.get("kind") in ("persistent_volume", SECRET)
+            and not str(mount.get("source", "")).startswith("/")
+        ]
+        yield from dict.fromkeys(names)
+    elif kind == "volume" and old.output("delete_data") in (True, SECRET, UNKNOWN):
+        yield old.text("volume_name") or UNKNOWN
+    elif kind == "snapshot":
+        yield f"{old.text('volume_name')}/{old.text('snapshot_name')}"
+
+
+def _drift(old: State) -> Iterator[str]:
+    """Parts of the spec that a refresh saw otherwise than they were given.
+
+    A refresh leaves the outputs as given, and shows what it saw in the inputs.
+    """
+    for name in (*_SPEC, "mounts"):
+        given, found = old.outputs.get(name), old.inputs.get(name)
+        if given is not None and found is not None and given != found:
+            yield name

@@ -1,0 +1,159 @@
+"""The devices of an instance, before and after."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+from ..planner.names import DEVICE_NAME_PREFIX
+from .document import Device
+from .preview import SECRET, UNKNOWN, Tree
+
+_MARKS: Final = (SECRET, UNKNOWN)
+
+
+class Sides(Protocol):
+    """The inputs and outputs of a resource, before or after."""
+
+    inputs: Tree
+    outputs: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    name: str
+    kind: str
+    source: str
+    guest_path: str
+    mode: str
+    required: bool
+    more: tuple[tuple[str, str], ...] = ()
+
+    def shown(self) -> dict[str, str]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "source": self.source,
+            "guest_path": self.guest_path,
+            "mode": self.mode,
+            "required": str(self.required).lower(),
+            **dict(self.more),
+        }
+
+
+def mounts_of(tree: Tree) -> list[Tree]:
+    """The mounts of the plan in a tree."""
+    plan = tree.get("plan")
+    mounts = plan.get("mounts") if isinstance(plan, dict) else None
+    return (
+        [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
+    )
+
+
+def devices_of(old: Sides, new: Sides, *, replaces: bool) -> list[Device]:
+    """The devices after the step, then those that it removes.
+
+    Args:
+        old: the resource before it.
+        new: the resource after it.
+        replaces: whether the instance is made anew.
+    """
+    before, after = _Devices(old.inputs), _Devices(new.inputs)
+    left_out = old.outputs.get("left_out")
+    names = set(map(str, left_out)) if isinstance(left_out, list) and not replaces else set()
+    if not new.inputs:
+        return [_device(device, "same", None, names) for device in before.all]
+    shown, matched = [], set()
+    for device in after.all:
+        was = before.like(device)
+        if was is not None:
+            matched.add(id(was))
+        if not old.inputs:
+            shown.append(_device(device, "same", None, names))
+        elif was is None:
+            shown.append(_device(device, "added", None, names))
+        else:
+            shown.append(_device(device, "same" if was == device else "changed", was, names))
+    gone = [device for device in before.all if id(device) not in matched]
+    return shown + [_device(device, "removed", None, names) for device in gone]
+
+
+class _Devices:
+    def __init__(self, inputs: Tree) -> None:
+        self.all = [*_mounts(inputs), *_own(inputs)]
+        self._by_path = {device.guest_path: device for device in self.all if device.guest_path}
+        self._by_name = {device.name: device for device in self.all}
+
+    def like(self, other: _Seen) -> _Seen | None:
+        """The device that it was: the one in the same place, or of the same name."""
+        if other.guest_path and other.guest_path not in _MARKS:
+            return self._by_path.get(other.guest_path)
+        return self._by_name.get(other.name) if other.name not in _MARKS else None
+
+
+def _mounts(inputs: Tree) -> Iterator[_Seen]:
+    for mount in mounts_of(inputs):
+        read_only = mount.get("read_only")
+        mode = _text(read_only)
+        if isinstance(read_only, bool):
+            mode = "read_only" if read_only else "read_write"
+        yield _Seen(
+            name=_text(mount.get("device_name")),
+            kind=_text(mount.get("kind")),
+            source=_text(mount.get("source")),
+            guest_path=_text(mount.get("guest_path")),
+            mode=mode,
+            required=mount.get("required") is True,
+        )
+
+
+def _own(inputs: Tree) -> Iterator[_Seen]:
+    """The devices that no mount makes."""
+    devices = inputs.get("devices")
+    for name, device in sorted(devices.items()) if isinstance(devices, dict) else ():
+        if name.startswith(DEVICE_NAME_PREFIX) or not isinstance(device, dict):
+            continue
+        is_disk = device.get("type") == "disk"
+        read_only = "read_only" if device.get("readonly") == "true" else "read_write"
+        yield _Seen(
+            name=name,
+            kind=_text(device.get("type")),
+            source=_text(device.get("source")),
+            guest_path=_text(device.get("path")),
+            mode=read_only if is_disk else "",
+            required=device.get("required") == "true",
+            more=tuple(
+                (key, _text(value))
+                for key, value in sorted(device.items())
+                if key not in ("type", "source", "path", "readonly", "required")
+            ),
+        )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _device(
+    device: _Seen,
+    change: Literal["same", "added", "removed", "changed"],
+    was: _Seen | None,
+    left_out: set[str],
+) -> Device:
+    now, then = device.shown(), was.shown() if was else {}
+    return Device(
+        name=device.name,
+        kind=device.kind,
+        source=device.source,
+        guest_path=device.guest_path,
+        mode=device.mode,
+        required=device.required,
+        change=change,
+        before={
+            key: then.get(key, "")
+            for key in sorted(now.keys() | then.keys())
+            if change == "changed" and then.get(key, "") != now.get(key, "")
+        },
+        left_out=device.name in left_out and change != "removed",
+    )

@@ -1,0 +1,53 @@
+"""The conditions under which a preview is not to pass."""
+
+from collections.abc import Iterable
+from typing import Final, get_args
+
+from .document import Change, Condition, Held, Notice, Report
+
+CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
+
+
+def find_held(report: Report, wanted: tuple[Condition, ...]) -> list[Held]:
+    """Those of the wanted conditions that hold, and for which resources.
+
+    Resources of other packages count as well, where the condition is one that Pulumi tells.
+    """
+    found = {name: _resources(report, name) for name in dict.fromkeys(wanted)}
+    return [Held(condition=name, resources=names) for name, names in found.items() if names]
+
+
+def _resources(report: Report, condition: Condition) -> list[str]:
+    if condition == "warnings":
+        return _names(notice.resource or report.stack for notice in report.warnings)
+    if condition == "errors":
+        errors = (n.resource or report.stack for n in report.warnings if n.kind == "error")
+        return _names(errors) or ([report.stack] if report.failed else [])
+    if condition == "restart":
+        changed = [c.name for c in report.changes if c.action == "update_with_restart"]
+        return _names(changed + [notice.resource for notice in report.warnings if _stops(notice)])
+    if condition == "delete-data":
+        return _names(change.name for change in report.changes if change.deletes_data_of)
+    ours = [change.name for change in report.changes if _meets(change, condition)]
+    others = [
+        f"{other.count} of other packages ({other.op})"
+        for other in report.others
+        if condition == "any-change" or other.op == condition
+    ]
+    return _names(ours + others)
+
+
+def _meets(change: Change, condition: Condition) -> bool:
+    if condition == "replace":
+        # To run anew is what a job is there for.
+        return change.action == "replace" and change.kind != "job"
+    return condition == "any-change" or change.action == condition
+
+
+def _stops(notice: Notice) -> bool:
+    """Whether something is stopped: to restore a volume stops those that use it."""
+    return notice.kind == "restart" or (notice.kind == "restore" and "; stops " in notice.text)
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

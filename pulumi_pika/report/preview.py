@@ -1,0 +1,196 @@
+"""Reads the output of `pulumi preview --json`; as of engine 3.259, and whatever else is in it.
+
+It has a step for each resource that changes (`op`, `urn`, `oldState`, `newState`, and of a
+replacement the `replaceReasons`), the `diagnostics`, and how many of each op there are
+(`changeSummary`); steps of unchanged resources only with `--show-sames`. Where a value is unknown
+or secret, a text stands in its place.
+"""
+
+import json
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+SECRET: Final = "[secret]"
+"""What stands for a secret, in a preview as in a report."""
+UNKNOWN: Final = "[unknown]"
+"""What stands for a value that is known only once something else has been made."""
+
+_UNKNOWN_MARK: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+_SPECIAL_MARK: Final = "4dabf18193072939515e22adb298388d"
+_OURS: Final = "pulumi-python:dynamic/pika:"
+_PROVIDER_TYPE: Final = "pulumi:providers:pulumi-python"
+_STACK_TYPE: Final = "pulumi:pulumi:Stack"
+_KINDS: Final = {
+    "IncusRuntime": "runtime",
+    "IncusJob": "job",
+    "PersistentVolume": "volume",
+    "VolumeSnapshot": "snapshot",
+}
+HOST: Final = "host"
+
+Tree = dict[str, Any]
+
+
+class NoPreview(Exception):
+    """The text is no preview. The message is for the user."""
+
+
+def _or(empty: Any) -> BeforeValidator:
+    # Go writes an empty list or map as null.
+    return BeforeValidator(lambda value: empty if value is None else value)
+
+
+_Texts = Annotated[list[str], _or([])]
+_Tree = Annotated[Tree, _or({})]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class State(_Read):
+    """A resource before or after a step."""
+
+    inputs: _Tree = Field(default_factory=dict)
+    outputs: _Tree = Field(default_factory=dict)
+    dependencies: _Texts = Field(default_factory=list)
+    provider: str | None = None
+    retain: bool = Field(False, alias="retainOnDelete")
+
+
+class Urn(_Read):
+    """What a resource's name tells."""
+
+    text: str
+    stack: str = ""
+    project: str = ""
+    type: str = ""
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Urn":
+        """Takes a URN apart; one of another shape is a name."""
+        head, _, rest = text.partition("::")
+        parts = rest.split("::", 2)
+        if not head.startswith("urn:pulumi:") or len(parts) < 3:
+            return cls(text=text, name=text)
+        return cls(
+            text=text,
+            stack=head.removeprefix("urn:pulumi:"),
+            project=parts[0],
+            # What stands before a dollar sign are the types of the parents.
+            type=parts[1].rpartition("$")[2],
+            name=parts[2],
+        )
+
+    @property
+    def kind(self) -> str:
+        """`runtime`, `job`, `volume`, `snapshot`, `host`; empty for what is none of ours."""
+        if self.type == _PROVIDER_TYPE and not self.name.startswith("default"):
+            return HOST
+        if not self.type.startswith(_OURS):
+            return ""
+        return _KINDS.get(self.type.removeprefix(_OURS), "")
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is a resource that somebody declared."""
+        return self.type not in (_STACK_TYPE, _PROVIDER_TYPE) or self.kind == HOST
+
+
+class Step(_Read):
+    """What is done to a resource."""
+
+    op: str
+    urn: Annotated[Urn, BeforeValidator(lambda text: Urn.parse(str(text)))]
+    provider: str | None = None
+    old: State | None = Field(None, alias="oldState")
+    new: State | None = Field(None, alias="newState")
+    replace_reasons: _Texts = Field(default_factory=list, alias="replaceReasons")
+
+    @property
+    def host(self) -> Urn | None:
+        """The provider that it goes to."""
+        reference = self.provider or (self.new and self.new.provider) or ""
+        urn, _, _ = reference.rpartition("::")
+        return Urn.parse(urn) if urn else None
+
+
+class Diagnostic(_Read):
+    """A line of the log."""
+
+    message: Annotated[str, _or("")] = ""
+    severity: Annotated[str, _or("")] = ""
+    urn: Annotated[Urn | None, BeforeValidator(lambda text: Urn.parse(text) if text else None)] = (
+        None
+    )
+
+
+class Preview(_Read):
+    """A preview."""
+
+    steps: Annotated[list[Step], _or([])] = Field(default_factory=list)
+    diagnostics: Annotated[list[Diagnostic], _or([])] = Field(default_factory=list)
+    summary: Annotated[dict[str, int], _or({})] = Field(default_factory=dict, alias="changeSummary")
+
+    @property
+    def stack(self) -> Urn:
+        """A URN that names stack and project."""
+        told = [step.urn for step in self.steps] + [d.urn for d in self.diagnostics if d.urn]
+        return next((urn for urn in told if urn.stack), Urn(text=""))
+
+
+def read_preview(text: str) -> Preview:
+    """The preview that a text is.
+
+    Raises:
+        NoPreview: it is none.
+    """
+    if not text.strip():
+        raise NoPreview("it is empty; did `pulumi preview --json` fail?")
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise NoPreview(_not_json(text, error)) from None
+    except (RecursionError, ValueError):
+        # Nested too deeply, or a number with more digits than Python takes.
+        raise NoPreview("it is JSON that no preview would be") from None
+    if not isinstance(tree, dict) or not {"steps", "changeSummary"} & tree.keys():
+        raise NoPreview("it is JSON, but has neither steps nor a changeSummary")
+    try:
+        # The stack's config is in it as well, and is nothing to report.
+        known = {key: tree.get(key) for key in ("steps", "diagnostics", "changeSummary")}
+        return Preview.model_validate(_cleaned(known))
+    except RecursionError:
+        raise NoPreview("it is nested too deeply") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise NoPreview(f"at {where}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+
+
+def _not_json(text: str, error: json.JSONDecodeError) -> str:
+    if text.lstrip().startswith('{"sequence":'):
+        return (
+            "it is a stream of events; unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW, "
+            "so that `pulumi preview --json` writes one object"
+        )
+    if text.lstrip().startswith(("Previewing ", "Updating ", "Destroying ", "Refreshing ")):
+        return "it is what Pulumi shows to people; run `pulumi preview` with --json"
+    return (
+        f"it is no JSON (line {error.lineno}, column {error.colno}); "
+        "run `pulumi preview` with --json, and keep its standard error apart"
+    )
+
+
+def _cleaned(value: Any) -> Any:
+    """The tree with one spelling of secret and of unknown."""
+    if isinstance(value, dict):
+        # It marks secrets, and what else is no plain value, in which a secret may be.
+        if _SPECIAL_MARK in value:
+            return SECRET
+        return {key: _cleaned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    return UNKNOWN if value == _UNKNOWN_MARK else value
