@@ -70,4 +70,5 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _text(value: Any) -> str:
-    return value[:_LONGEST_TEXT] if isinstance(value, str) else ""
+    # Half a character could be written nowhere.
+    return value[:_LONGEST_TEXT].encode(errors="replace").decode() if isinstance(value, str) else ""

@@ -42,7 +42,7 @@ _STOPS_WITHIN: Final = 2.0
 """Seconds in which an instance is seen to stop whose stop ended the command."""
 _AWAY_FOR: Final = 600.0
 """Seconds for which a host may be silent."""
-_BEGINS_WITHIN: Final = 60.0
+_BEGINS_WITHIN: Final = 40.0
 """Seconds in which a command that the daemon forgot is seen to have been begun; the script may wait
 for the guest's systemd."""
 _REST_WITHIN: Final = 60.0
@@ -109,7 +109,7 @@ class Follower:
         self._silent_since: float | None = None
         self._state: dict[str, Any] | None = None
         self._forgotten_at: float | None = None
-        self._was_begun = False
+        self._script: bytes | None = None
         self._hangs = 0
         self._cut = ""
 
@@ -153,9 +153,9 @@ class Follower:
         if state is not None and (ended := self._ended(state)) is not None:
             return ended
         if self._forgotten_at is not None:
-            if (ended := self._by_word()) is not None:
+            ended = self._by_word() or self._by_absence(self._forgotten_at)
+            if ended is not None:
                 return ended
-            self._be_begun(self._forgotten_at)
         if self._overdue:
             return self._stop()
         return None
@@ -262,15 +262,31 @@ class Follower:
         return self._lost(f"{gone}, and left no word of it") if gone else None
 
     def _begun_there(self) -> bool:
-        if not self._was_begun:
-            with suppress(IncusApiError):
-                found = guest_entry(self._client, self._command.instance, BEGUN_PATH)
-                self._was_begun = found is not None
-        return self._was_begun
+        """Whether the script has begun the work."""
+        if self._script is None:
+            self._script = self._word(BEGUN_PATH)
+        return self._script is not None
 
-    def _be_begun(self, since: float) -> None:
-        if not self._begun_there() and time.monotonic() - since > _BEGINS_WITHIN:
-            raise JobNotBegun("the daemon was restarted before it began the command")
+    def _by_absence(self, since: float) -> Ended | None:
+        """The end of a command whose script can leave no word any more; None where it may still.
+
+        A daemon that is killed in the moment in which it starts a command takes that with it.
+
+        Raises:
+            JobNotBegun: it was not begun at all.
+        """
+        if not self._begun_there():
+            if time.monotonic() - since > _BEGINS_WITHIN:
+                raise JobNotBegun("the daemon was restarted before it began the command")
+            return None
+        pid = (self._script or b"").decode(errors="replace").strip()
+        if not pid.isdecimal() or not self._is_there("/proc/1") or self._is_there(f"/proc/{pid}"):
+            return None
+        # It leaves word before it ends.
+        return self._by_word() or self._lost("what ran it was ended, and left no word of it")
+
+    def _is_there(self, path: str) -> bool:
+        return guest_entry(self._client, self._command.instance, path) is not None
 
     def _by_marker(self, marker: _Marker) -> Ended:
         if marker.timed_out:
@@ -280,14 +296,16 @@ class Follower:
 
     def _marker(self) -> _Marker | None:
         """What the guest wrote when the work ended."""
-        try:
-            content = small_file(self._client, self._command.instance, EXIT_PATH)
-        except (IncusApiError, NotAFile, TooLarge):
-            return None
-        words = (content or b"").split()
+        words = (self._word(EXIT_PATH) or b"").split()
         if not words or not _CODE.fullmatch(words[0]):
             return None
         return _Marker(int(words[0]), TIMED_OUT.encode() in words[1:])
+
+    def _word(self, path: str) -> bytes | None:
+        try:
+            return small_file(self._client, self._command.instance, path)
+        except (IncusApiError, NotAFile, TooLarge):
+            return None
 
     def _complaint(self) -> str:
         """The end of what the script said on standard error."""

@@ -29,7 +29,7 @@ from .patient import patient
 
 JOB_KEY: Final = MARK_PREFIX + "job"
 """Marks an instance as a job's; says which process of which machine runs it."""
-_PAUSES: Final = (0.5, 2.0, 5.0, 8.0)
+_PAUSES: Final = (0.5, 2.0)
 """Seconds before a removal that failed is tried again."""
 _APPEARS_WITHIN: Final = 1.0
 """Seconds for which an instance is looked for whose making was interrupted."""

@@ -199,8 +199,9 @@ def _attempt(
         wanted = collected.mode != "none" and collected.include_logs
         capture = Capture(folder if wanted else None, options.max_artifact_mib * 2**20)
         ended = _work(made, plan, runtime, options, capture, watcher)
-        # What there is to bring home is not given up for a daemon that restarts just now.
-        there = Made(patient(made.client), made.live)
+        # What there is to bring home is not given up for a daemon that restarts just now. One that
+        # a lost job's follower has waited for is not waited for again.
+        there = made if ended.how == "lost" else Made(patient(made.client), made.live)
         verdict = _judge(there, plan, ended, watcher)
         collection = _bring_home(there, plan, options, ended, verdict, folder, capture, watcher)
         outcome = JobOutcome(

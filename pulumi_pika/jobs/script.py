@@ -17,7 +17,7 @@ SCRIPT_PATH: Final = "/.pika-job.sh"
 """In the guest's root, which is there from the first moment, unlike what is mounted on `/run`."""
 FOLDER: Final = "/.pika-job"
 BEGUN_PATH: Final = f"{FOLDER}/begun"
-"""Is there once the work was begun."""
+"""Is there once the work was begun, and holds the script's process id."""
 EXIT_PATH: Final = f"{FOLDER}/exit"
 """Holds the exit code, and `timed-out` behind it where the time limit ended the work."""
 TIMED_OUT: Final = "timed-out"
@@ -138,7 +138,7 @@ prepare() {{
 }}
 
 run() {{
-    : >{begun_path}
+    echo "$$" >{begun_path}
 {exports}
     group=
     if command -v setsid >/dev/null 2>&1; then

@@ -10,8 +10,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -43,6 +45,7 @@ from ..real.proxy import (
 
 COMMAND = "echo ran >> /runs/count; echo hello; echo made > /run/pika-cloud/artifacts/made"
 OUTPUT = b"hello\n"
+AT_ONCE = 4
 Record = Callable[[str, object], None]
 
 _SCRIPT = """
@@ -89,11 +92,14 @@ class Place:
         return self.folder / "home"
 
     @property
-    def runs(self) -> int:
-        count = self.folder / "runs" / "count"
-        return count.read_text().count("ran") if count.exists() else 0
+    def counted(self) -> Path:
+        return self.folder / "runs" / "count"
 
-    def run(self, client: IncusClient) -> JobOutcome:
+    @property
+    def runs(self) -> int:
+        return self.counted.read_text().count("ran") if self.counted.exists() else 0
+
+    def run(self, client: IncusClient, **more: Any) -> JobOutcome:
         return run_job(
             self.spec,
             COMMAND,
@@ -101,7 +107,17 @@ class Place:
             output_dir=str(self.home),
             client=client,
             timeout_secs=30,
+            **more,
         )
+
+    def start(self, processes: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """A run through the proxy in a process of its own, which is put into the list as well."""
+        arguments = [str(self.proxy.socket), json.dumps(self.spec), COMMAND, str(self.home)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SCRIPT, *arguments], stderr=subprocess.DEVNULL
+        )
+        processes.append(process)
+        return process
 
     def check(self, outcome: JobOutcome) -> None:
         """What was brought home is whole, where the outcome says so."""
@@ -113,18 +129,59 @@ class Place:
         """The requests of a run in which nothing goes wrong."""
         self.proxy.clear()
         assert self.run(self.proxied).completed
-        (self.folder / "runs" / "count").unlink()
+        self.counted.unlink()
         return steps_of(self.proxy.requests, self.name)
 
 
+@contextmanager
+def place_at(socket: Path, name: str, folder: Path) -> Iterator[Place]:
+    """A place before the daemon of a socket."""
+    (folder / "runs").mkdir(mode=0o777, parents=True)
+    (folder / "runs").chmod(0o777)
+    for above in (folder, *folder.parents[:4]):
+        above.chmod(above.stat().st_mode | 0o055)
+    with Proxy(socket, folder / "proxy") as proxy:
+        yield Place(IncusClient(socket), proxy, name, folder)
+
+
 @pytest.fixture
-def place(client: IncusClient, sandbox: Sandbox, name: str, tmp_path: Path) -> Iterator[Place]:
-    (tmp_path / "runs").mkdir(mode=0o777)
-    (tmp_path / "runs").chmod(0o777)
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    with Proxy(sandbox.socket, tmp_path / "proxy") as proxy:
-        yield Place(client, proxy, name, tmp_path)
+def place(sandbox: Sandbox, name: str, tmp_path: Path) -> Iterator[Place]:
+    with place_at(sandbox.socket, name, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def places(sandbox: Sandbox, name: str, tmp_path: Path) -> Iterator[list[Place]]:
+    """Places for as many jobs at once."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(place_at(sandbox.socket, f"{name}-{n}", tmp_path / str(n)))
+            for n in range(AT_ONCE)
+        ]
+
+
+def at_each(
+    places: list[Place],
+    differs: Callable[[Step], bool],
+    work: Callable[[Place, Step], str],
+) -> list[tuple[Step, str]]:
+    """What comes of a job at each of its steps, one at a time in each place, in their order."""
+    steps = [step for step in places[0].steps() if differs(step)]
+    free: SimpleQueue[Place] = SimpleQueue()
+    for place in places:
+        free.put(place)
+
+    def one(step: Step) -> tuple[Step, str]:
+        place = free.get()
+        try:
+            place.counted.unlink(missing_ok=True)
+            place.proxy.clear()
+            return step, work(place, step)
+        finally:
+            free.put(place)
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        return list(pool.map(one, steps))
 
 
 FAULTS: dict[str, Callable[[], Action]] = {
@@ -137,17 +194,16 @@ FAULTS: dict[str, Callable[[], Action]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_at_each_step(place: Place, fault: str, record_property: Record) -> None:
-    for step in place.steps():
-        if not _differs(step, fault):
-            continue
-        (place.folder / "runs" / "count").unlink(missing_ok=True)
-        place.proxy.clear()
+def test_fault_at_each_step(places: list[Place], fault: str, record_property: Record) -> None:
+    def one(place: Place, step: Step) -> str:
         rule = place.proxy.on(step.method, step.pattern(place.name), FAULTS[fault](), nth=step.nth)
         word = _outcome(place)
         assert rule.applied, f"{step} was never sent"
-        record_property(PROPERTY, ["job", fault, str(step), word])
         assert look(place.client, place.name) is None, f"{fault} at {step} left the instance"
+        return word
+
+    for step, word in at_each(places, lambda step: _differs(step, fault), one):
+        record_property(PROPERTY, ["job", fault, str(step), word])
 
 
 def _differs(step: Step, fault: str) -> bool:
@@ -176,28 +232,18 @@ def _outcome(place: Place) -> str:
     return "ok"
 
 
-def test_killed_at_each_step(place: Place, record_property: Record) -> None:
-    for step in place.steps():
-        if not _differs(step, "killed"):
-            continue
-        (place.folder / "runs" / "count").unlink(missing_ok=True)
-        place.proxy.clear()
+def test_killed_at_each_step(places: list[Place], record_property: Record) -> None:
+    def one(place: Place, step: Step) -> str:
         processes: list[subprocess.Popen[bytes]] = []
 
-        def kill(
-            request: Request,
-            forward: Forward,
-            processes: list["subprocess.Popen[bytes]"] = processes,
-        ) -> Answer:
+        def kill(request: Request, forward: Forward) -> Answer:
             # It is dead before the answer gets there.
             answer = forward(request)
             processes[0].kill()
             return answer
 
         rule = place.proxy.on(step.method, step.pattern(place.name), kill, nth=step.nth)
-        arguments = [str(place.proxy.socket), json.dumps(place.spec), COMMAND, str(place.home)]
-        process = subprocess.Popen([sys.executable, "-c", _SCRIPT, *arguments])
-        processes.append(process)
+        process = place.start(processes)
         assert process.wait(60) == -9, f"it was not killed at {step}"
         assert rule.applied
         left = look(place.client, place.name)
@@ -211,7 +257,10 @@ def test_killed_at_each_step(place: Place, record_property: Record) -> None:
         assert place.runs in (ran + 1, 2), f"{place.runs} runs after a kill at {step}"
         assert look(place.client, place.name) is None
         assert not list(place.home.glob(".pika-*")), "a part of a killed run's file was left"
-        record_property(PROPERTY, ["job", "killed", str(step), "again" if left else "ok"])
+        return "again" if left else "ok"
+
+    for step, word in at_each(places, lambda step: _differs(step, "killed"), one):
+        record_property(PROPERTY, ["job", "killed", str(step), word])
 
 
 @dataclass(frozen=True)
