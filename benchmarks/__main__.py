@@ -29,8 +29,8 @@ def main() -> None:
         "--only",
         action="append",
         metavar="PART",
-        help="planner, import, calls, memory, requests, state, waiting, jobs, 1, 20 or 100; nothing "
-        "is written then. May be given several times",
+        help="planner, import, calls, memory, requests, state, waiting, jobs, 1, 20 or 100; "
+        "nothing is written then. May be given several times",
     )
     parser.add_argument("--rounds", type=int, help="rounds of each number of runtimes (3)")
     given = parser.parse_args()
