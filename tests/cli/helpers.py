@@ -54,6 +54,12 @@ def call(
     )
 
 
+def heed_signals() -> None:
+    """Makes a process heed what its parent may ignore."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Runner:
     """Runs jobs of one name in containers of the tests' daemon."""
@@ -92,8 +98,9 @@ class Runner:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # A signal to it is none to the tests.
+            # A signal to it is none to the tests, and none is ignored, as of what is run by nohup.
             start_new_session=True,
+            preexec_fn=heed_signals,
         )
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ..real.proxy import Answer, Forward, Proxy, Request, delay
-from .helpers import DEFAULTS, Runner, argv, call, ended, first_line, until
+from .helpers import DEFAULTS, Runner, argv, call, ended, first_line, heed_signals, until
 
 RED, YELLOW, DIM = "\x1b[31m", "\x1b[33m", "\x1b[2m"
 
@@ -228,6 +228,7 @@ def test_interruption_while_the_instance_is_made_leaves_none(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=heed_signals,
         )
         processes.append(process)
         ended(process)
