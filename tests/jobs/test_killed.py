@@ -53,7 +53,7 @@ def test_interrupted_at_each_step(
             return forward(request)
 
         rule = place.proxy.on(step.method, step.pattern(place.name), interrupt, nth=step.nth)
-        code = place.start(processes).wait(90)
+        code = place.start(processes).wait(180)
         assert rule.applied
         # At the last step, it may be over before the signal counts.
         assert code in (-signal.SIGINT, INTERRUPTED, 0), f"{code} at {step}"
