@@ -15,6 +15,7 @@ from ..jobs.errors import JobRefused
 from ..jobs.folder import FolderError
 from ..jobs.options import JobOptions, find_job_problems
 from ..jobs.run import JobOutcome
+from ..providers.errors import own_fault
 from ..providers.options_input import give
 from ..providers.shape import Failure
 from ..providers.values import path_text
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace, command: Sequence[str]) -> int:
             screen.line(f"error: {error}", RED)
             return interruption.code or (WRONG if isinstance(error, JobRefused) else FAILED)
         except Exception as error:
-            screen.line(f"error: {_own_fault(error)}", RED)
+            screen.line(f"error: {own_fault(error)}", RED)
             return interruption.code or FAILED
 
 
@@ -195,15 +196,4 @@ def _how_to_remove(name: str, project: str, remote: str | None) -> str:
     return (
         f"The instance {name} may still be there: the next run of the job removes it, or do so "
         f"yourself: `incus delete --force --project {shlex.quote(project)} {shlex.quote(named)}`"
-    )
-
-
-def _own_fault(error: Exception) -> str:
-    where = error.__traceback__
-    while where is not None and where.tb_next is not None:
-        where = where.tb_next
-    at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-    return (
-        f"pulumi_pika failed in itself ({type(error).__name__} at {at}: {error}); please report "
-        "this, it is no mistake of yours"
     )

@@ -35,6 +35,18 @@ def too_deep() -> CheckResult:
     return CheckResult({}, [CheckFailure("", "the inputs are nested too deeply to be read")])
 
 
+def own_fault(error: Exception) -> str:
+    """A sentence on an exception that nobody foresaw, and on where it came from."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
+    return (
+        f"pulumi_pika failed in itself ({type(error).__name__} at {at}: {error}); please report "
+        "this, it is no mistake of yours"
+    )
+
+
 @contextmanager
 def for_people(*trees: dict[str, Any]) -> Iterator[Callable[[], PulumiReporter]]:
     """Gives a way to report, and turns every exception into one that people can read.
@@ -49,16 +61,7 @@ def for_people(*trees: dict[str, Any]) -> Iterator[Callable[[], PulumiReporter]]
     except (IncusError, ReconcileError, ProviderError) as error:
         raise ProviderError(printable(redact(str(error)))) from None
     except Exception as error:
-        where = error.__traceback__
-        while where is not None and where.tb_next is not None:
-            where = where.tb_next
-        at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-        raise ProviderError(
-            redact(
-                f"pulumi_pika failed in itself ({type(error).__name__} at {at}: {error}); "
-                "please report this, it is no mistake of yours"
-            )
-        ) from None
+        raise ProviderError(redact(own_fault(error))) from None
 
 
 class _NoTraceback(logging.Filter):
