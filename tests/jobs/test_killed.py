@@ -9,19 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from dev import image
-from dev.packages import busybox
 from dev.sandbox import Daemon
 from pulumi_pika.incus.errors import IncusError
 from pulumi_pika.jobs import follow
 from pulumi_pika.reconcile.errors import ReconcileError
 from pulumi_pika.reconcile.power import look
 
-from ..conftest import IMAGE, daemon_directory, sweep
+from ..conftest import sweep
 from ..faults.faults import bring_back
 from ..faults.steps import Step
 from ..faults.table import PROPERTY
 from ..real.proxy import Answer, Forward, Request, Reset
+from .daemons import own_daemon
 from .test_stages import Place, Record, at_each, place_at
 from .test_stages import place as place  # the fixtures
 from .test_stages import places as places
@@ -94,16 +93,8 @@ def test_instance_that_a_killed_run_had_begun_appears_late(place: Place) -> None
 @pytest.fixture(scope="module")
 def mortal(sandbox: object) -> Iterator[Daemon]:
     """A daemon of these tests' own."""
-    daemon = Daemon(daemon_directory("jk"))
-    try:
-        daemon.start()
-        daemon.init()
-        file = daemon.directory / "image.tar.gz"
-        image.build(file, busybox())
-        daemon.import_image(file, IMAGE)
+    with own_daemon("jk") as daemon:
         yield daemon
-    finally:
-        daemon.destroy()
 
 
 @pytest.fixture

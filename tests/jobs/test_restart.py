@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from dev import image
-from dev.packages import busybox
 from dev.sandbox import Daemon
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.errors import IncusError
@@ -20,8 +18,9 @@ from pulumi_pika.jobs.watch import LineWatcher
 from pulumi_pika.reconcile.errors import ReconcileError
 from pulumi_pika.reconcile.power import look
 
-from ..conftest import IMAGE, daemon_directory
+from ..conftest import IMAGE
 from ..real.helpers import Recorder, eventually
+from .daemons import own_daemon
 
 NAME = "restarted"
 
@@ -29,16 +28,8 @@ NAME = "restarted"
 @pytest.fixture(scope="module")
 def daemon(sandbox: object) -> Iterator[Daemon]:
     """A daemon of these tests' own, since it goes away for a while."""
-    made = Daemon(daemon_directory("jobs"))
-    try:
-        made.start()
-        made.init()
-        file = made.directory / "image.tar.gz"
-        image.build(file, busybox())
-        made.import_image(file, IMAGE)
+    with own_daemon("jobs") as made:
         yield made
-    finally:
-        made.destroy()
 
 
 class Seen(LineWatcher):
