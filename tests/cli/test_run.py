@@ -343,10 +343,12 @@ def test_full_standard_output(runner: Runner) -> None:
 def test_progress_without_a_terminal(runner: Runner) -> None:
     done = runner.run("sh", "-c", "sleep 6.5; echo end")
     lines = [line for line in done.stderr.decode().splitlines() if "running" in line]
-    assert len(lines) == 1, done.stderr.decode()
-    assert re.fullmatch(
-        rf"{runner.name}: running, [567] of 3600 s, 0 B of output; silent for [567] s", lines[0]
-    )
+    # Every five seconds from the first line on, of which the command may have had the last few only.
+    assert 1 <= len(lines) <= 2, done.stderr.decode()
+    for line in lines:
+        assert re.fullmatch(
+            rf"{runner.name}: running, \d of 3600 s, 0 B of output(; silent for \d s)?", line
+        )
 
 
 def on_terminal(
