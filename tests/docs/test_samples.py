@@ -1,0 +1,22 @@
+"""Every page but the tutorial, which takes longest and has a file of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from dev.paths import ROOT
+
+from .page import read_page
+from .samples import MOST_NOT_RUN, PAGES, run_page
+
+ALONE = ("docs/tutorial.md",)
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in ALONE])
+def test_page(name: str, tmp_path: Path) -> None:
+    run_page(name, tmp_path)
+
+
+def test_little_is_not_run() -> None:
+    left = [f"{name}, {why}" for name in PAGES for why in read_page(ROOT / name).not_run]
+    assert len(left) <= MOST_NOT_RUN, left
