@@ -1,32 +1,19 @@
-"""The examples run as they are."""
+"""The examples of one runtime, and of a job."""
 
-import shutil
 from pathlib import Path
 
-from dev.paths import ROOT
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.planner.names import device_name
 from pulumi_pika.reconcile.power import look
 
-from ..conftest import IMAGE
-from .stack import Stack
-
-
-def run_example(stack: Stack, example: str, **config: str) -> None:
-    for file in (ROOT / "examples" / example).iterdir():
-        if file.is_file() and file.name in ("Pulumi.yaml", "__main__.py"):
-            shutil.copy(file, stack.directory)
-    # The stack was made in another project of the same folder.
-    stack.run("stack", "init")
-    for key, value in {"instance_type": "container", "image": IMAGE, **config}.items():
-        stack.config(key, value)
-    stack.up()
-    stack.preview("--expect-no-changes")
+from ..e2e.stack import Stack
+from .helpers import apply, configure, take
 
 
 def test_managed_agent(stack: Stack, client: IncusClient, name: str) -> None:
-    run_example(stack, "managed_agent", instance_name=name)
+    take(stack, "managed_agent", instance_name=name)
+    apply(stack)
     assert stack.outputs()["status"] == "Running"
     stack.destroy()
 
@@ -36,7 +23,7 @@ def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path)
         (tmp_path / folder).mkdir()
     (tmp_path / "snapshot" / "source").write_text("text")
     cache = str(tmp_path / "cache")
-    run_example(
+    take(
         stack,
         "ci_runner",
         instance_name=name,
@@ -44,6 +31,7 @@ def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path)
         artifacts=str(tmp_path / "artifacts"),
         cache=cache,
     )
+    apply(stack)
     assert stack.outputs()["left_out"] == [device_name("cache", cache, "/cache")]
     for command, status in (
         ("grep -q text /workspace/snapshot/source", 0),
@@ -63,11 +51,12 @@ def test_ci_job(stack: Stack, client: IncusClient, name: str, tmp_path: Path) ->
     script.chmod(0o755)
     tmp_path.chmod(0o755)
 
-    run_example(stack, "ci_job", instance_name=name, sources=str(tmp_path), revision="one")
+    take(stack, "ci_job", instance_name=name, sources=str(tmp_path), revision="one")
+    apply(stack)
 
     assert stack.outputs()["status"] == "completed"
     assert stack.outputs()["outputs"] == ["output.log", "artifacts/reports/all.txt"]
-    stack.config("revision", "two")
+    configure(stack, revision="two")
     stack.up()
     report = stack.directory / "outputs" / "artifacts" / "reports" / "all.txt"
     assert report.read_text() == "built\nbuilt\n", "the cache did not stay"

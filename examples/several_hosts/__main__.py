@@ -1,0 +1,58 @@
+"""Workers spread over several hosts.
+
+    pulumi config set --path hosts.east.url https://east.example:8443
+    pulumi config set --path hosts.east.server_fingerprint 57bb0ff4...
+    pulumi config set --path hosts.east.certificate client.crt
+
+Which host a worker goes to follows from the two names alone. With one more worker none moves; with
+one more host only those move that go there, and with one less those that were there. A worker that
+moves is made at its new host and deleted at the old one: these keep no data.
+"""
+
+from hashlib import sha256
+
+import pulumi
+
+from pulumi_pika import IncusHost, IncusRuntime
+
+config = pulumi.Config()
+
+hosts: dict[str, IncusHost] = {
+    name: IncusHost(name, **arguments) for name, arguments in config.require_object("hosts").items()
+}
+
+
+def host_of(worker: str) -> str:
+    """The host with the highest hash of both names (rendezvous hashing)."""
+    return max(hosts, key=lambda host: sha256(f"{host}/{worker}".encode()).digest())
+
+
+where = {}
+workers = {}
+for number in range(1, config.require_int("workers") + 1):
+    worker = f"worker-{number}"
+    where[worker] = host_of(worker)
+    instance = config.require("prefix") + worker
+    workers[worker] = IncusRuntime(
+        # No instance moves between servers: at another host it is another resource.
+        f"{worker}-{where[worker]}",
+        identity={"runtime_id": instance, "instance_name": instance},
+        incus={
+            "project": config.require("project"),
+            "profile": config.require("profile"),
+            "image_alias": config.require("image"),
+        },
+        resources={"vcpu_count": 1, "memory_mib": 512},
+        labels={"host": where[worker]},
+        instance_type=config.require("instance_type"),
+        opts=pulumi.ResourceOptions(provider=hosts[where[worker]]),
+    )
+
+pulumi.export("where", where)
+pulumi.export(
+    "workers",
+    {
+        name: {"instance": worker.instance_name, "status": worker.status, "ipv4": worker.ipv4}
+        for name, worker in workers.items()
+    },
+)

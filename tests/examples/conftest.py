@@ -1,0 +1,30 @@
+"""The daemon of `tests/conftest.py`, another that is reached over https, and stacks of the engine."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dev.sandbox import Daemon
+
+from ..conftest import Sandbox, daemon_directory, sweep
+from ..e2e.conftest import stack
+from ..hosts.daemons import Server, serve
+
+__all__ = ["stack"]
+
+
+@pytest.fixture(scope="module")
+def server(sandbox: Sandbox) -> Iterator[Server]:
+    """A second daemon. `sandbox` sees to it that Incus is there."""
+    daemon = Daemon(daemon_directory("example"))
+    try:
+        yield serve(daemon)
+    finally:
+        daemon.destroy()
+
+
+@pytest.fixture
+def far(server: Server, name: str) -> Iterator[Server]:
+    """The same, without what the test may leave there."""
+    yield server
+    sweep(server.daemon, name)
