@@ -46,9 +46,29 @@ def docs() -> None:
     follow([str(python()), "-m", "dev.schema"], cwd=ROOT)
 
 
+def picture() -> None:
+    """Draw the picture of a preview."""
+    tools.ensure()
+    environment = {**os.environ, "PATH": tools.path()}
+    follow([str(python()), "-m", "dev.picture"], cwd=ROOT, env=environment)
+
+
+def site(*, serve: bool = False) -> int:
+    """Build the documentation's site; the exit code, which is not 0 where there is a warning."""
+    tools.ensure(only_python=True)
+    # What mkdocs' authors announce is no fault of a page.
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    command = ["serve"] if serve else ["build", "--strict", "--clean"]
+    return follow(
+        [str(python()), "-m", "mkdocs", *command], cwd=ROOT, env=environment, interactive=serve
+    )
+
+
 def test(arguments: list[str]) -> int:
     """Run the tests with the tools first on PATH; pytest's exit code."""
-    tools.ensure()
+    # A part of the tests is not to wait for builds that only those of the release need.
+    paths = [text for text in arguments if text.split("::")[0].startswith(("tests", "./tests"))]
+    tools.ensure(supported=not paths or any(_has_release_tests(text) for text in paths))
     if not any((ROOT / "tests").rglob("test_*.py")):
         say("==> tests: there are none yet")
         return 0
@@ -70,3 +90,8 @@ def test(arguments: list[str]) -> int:
     )
     say(f"==> tests: {outcome}, in {taken}")
     return code
+
+
+def _has_release_tests(path: str) -> bool:
+    place, release = (ROOT / path.split("::")[0]).resolve(), ROOT / "tests" / "release"
+    return place.is_relative_to(release) or release.is_relative_to(place)
