@@ -10,6 +10,7 @@ from pulumi.dynamic import CheckFailure, CheckResult
 from ..incus.errors import IncusError
 from ..reconcile.errors import ReconcileError
 from .report import PulumiReporter, printable
+from .schema_version import newer
 from .secrets import Redactor
 from .shape import Failure
 from .values import path_text
@@ -53,9 +54,15 @@ def for_people(*trees: dict[str, Any]) -> Iterator[Callable[[], PulumiReporter]]
 
     Args:
         trees: the properties at hand, for their secrets and the resource's URN.
+
+    Raises:
+        ProviderError: what the call ended with, or a newer version of us wrote one of the trees.
     """
-    redact = Redactor(*trees)
     _silence_tracebacks()
+    # First of all: nothing is known of its shape, that of its secrets included.
+    if text := newer(*trees):
+        raise ProviderError(text)
+    redact = Redactor(*trees)
     try:
         yield lambda: PulumiReporter(str(trees[-1].get("owner") or ""), redact)
     except (IncusError, ReconcileError, ProviderError) as error:

@@ -26,11 +26,9 @@ from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
 from .host_checks import AFTER_OTHERS, before_create, check_host, with_defaults
 from .options_input import Given, give
 from .report import printable
+from .schema_version import SCHEMA_VERSION
 from .secrets import Redactor, check_failures, is_secret, seal, secret_paths
 from .values import find, plain, without_provider
-
-SCHEMA_VERSION: Final = 1
-"""Raised when the state's shape changes."""
 
 _REPLACING_OPTIONS: Final = (
     "instance_type",

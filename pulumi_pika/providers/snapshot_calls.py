@@ -23,11 +23,9 @@ from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
 from .options_input import Given, give
+from .schema_version import SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .values import without_provider
-
-SCHEMA_VERSION: Final = 1
-"""Raised when the state's shape changes."""
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS)

@@ -21,10 +21,8 @@ from ..reconcile.observe import (
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.placement import is_root
 from .examine import OPTION_FIELDS, SECRET_INPUTS, SPEC_FIELDS, examine
+from .schema_version import SCHEMA_VERSION
 from .values import find, without_provider
-
-SCHEMA_VERSION: Final = 1
-"""Raised when the state's shape changes; see docs/architecture.md on how older ones are read."""
 
 INPUTS: Final = (
     *SPEC_FIELDS,

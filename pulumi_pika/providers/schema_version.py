@@ -1,0 +1,33 @@
+"""The version of what our resources keep in Pulumi's state."""
+
+from typing import Any, Final
+
+from .. import __version__
+from .values import plain
+
+SCHEMA_VERSION: Final = 1
+"""Raised when the shape of a state changes; see docs/architecture.md on how older ones are read."""
+
+
+def newer(*trees: dict[str, Any]) -> str:
+    """What to tell of a state that a newer version of this package wrote; empty if none did.
+
+    To read it as one of ours would be to guess: what it says otherwise would be lost with the next
+    update, or be taken for drift.
+
+    Args:
+        trees: properties; inputs, which have no version, are none's.
+    """
+    for tree in trees:
+        found = plain(tree.get("schema_version"))
+        if found is None:
+            continue
+        if isinstance(found, int | float) and found <= SCHEMA_VERSION:
+            continue
+        return (
+            f"the state of this resource has schema_version {found!r:.20}, and this is "
+            f"pulumi_pika {__version__}, which reads up to {SCHEMA_VERSION}: a newer pulumi_pika "
+            "wrote it. Nothing was done. Upgrade pulumi_pika where this runs, to the version "
+            "that wrote it or a later one: pip install --upgrade pulumi-pika"
+        )
+    return ""
