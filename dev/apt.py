@@ -1,8 +1,8 @@
 """Packages of Debian and Ubuntu, for as little change to the machine as possible.
 
-Where the archive of this release lacks a package, the release's backports are looked into. Their
-address is derived from the machine's own sources, and used for that one command: the machine's
-sources and package lists stay as they are.
+Where the archive of this release lacks a package, the release's backports are looked into, and for
+a source package another release. Their addresses are derived from the machine's own sources, and
+used for that one command: the machine's sources and package lists stay as they are.
 """
 
 from __future__ import annotations
@@ -83,6 +83,13 @@ class Archive:
         )
         return next(folder.glob("*.deb"))
 
+    def source(self, package: str, folder: Path) -> None:
+        """Download a source package's files, as they come, into a folder."""
+        folder.chmod(0o755)
+        # Its signature was that of the package lists; dpkg would look for the packager's own key.
+        options = ["-o", "APT::Sandbox::User=root", "source", "--download-only"]
+        run([*self._command("apt-get"), *options, package], cwd=folder)
+
     def _command(self, program: str) -> list[str]:
         return [program, *self.options]
 
@@ -90,6 +97,17 @@ class Archive:
 def available() -> bool:
     """Whether this machine has apt."""
     return shutil.which("apt-get") is not None
+
+
+def installed(package: str) -> bool:
+    """Whether a package is installed on this machine."""
+    shown = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return shown.stdout == "installed"
 
 
 def release() -> dict[str, str]:
@@ -112,52 +130,66 @@ def backports_suite() -> str:
 def with_backports() -> Iterator[Archive]:
     """The machine's sources and its release's backports, for as long as the context lasts."""
     suite = backports_suite()
+    source = _source_like(suite.removesuffix("-backports"), suite, "deb")
+    with _with_source(source, own=True) as archive:
+        yield archive
+
+
+@contextlib.contextmanager
+def with_source_packages(suite: str) -> Iterator[Archive]:
+    """Debian's source packages of any suite, for as long as the context lasts."""
+    if release().get("ID") != "debian":
+        raise Failure("the source packages of Debian are looked for on Debian only")
+    source = _source_like(release().get("VERSION_CODENAME", ""), suite, "deb-src")
+    with _with_source(source, own=False) as archive:
+        yield archive
+
+
+@contextlib.contextmanager
+def _with_source(source: str, *, own: bool) -> Iterator[Archive]:
+    """A source, beside the machine's own ones or alone, with lists of packages of its own."""
     scratch = Path(tempfile.mkdtemp(prefix="pika-apt-"))
     try:
         # apt fetches as a user of its own.
         scratch.chmod(0o755)
         parts = scratch / "sources.list.d"
         parts.mkdir()
-        for path in (_SOURCES / "sources.list.d").glob("*"):
+        for path in (_SOURCES / "sources.list.d").glob("*") if own else ():
             (parts / path.name).symlink_to(path)
-        (parts / "pika-backports.sources").write_text(_backports_source(suite))
+        (parts / "pika.sources").write_text(source)
         lists = scratch / "lists"
         (lists / "partial").mkdir(parents=True)
-        archive = Archive(
-            (
-                "-o",
-                f"Dir::Etc::sourceparts={parts}",
-                "-o",
-                f"Dir::State::lists={lists}",
-                "-o",
-                "Dir::Cache::pkgcache=",
-                "-o",
-                "Dir::Cache::srcpkgcache=",
-            )
-        )
+        settings = [
+            f"Dir::Etc::sourceparts={parts}",
+            f"Dir::State::lists={lists}",
+            "Dir::Cache::pkgcache=",
+            "Dir::Cache::srcpkgcache=",
+        ]
+        if not own:
+            settings.append("Dir::Etc::sourcelist=/dev/null")
+        archive = Archive(tuple(part for setting in settings for part in ("-o", setting)))
         archive.update()
         yield archive
     finally:
         run(as_root(["rm", "-rf", str(scratch)]))
 
 
-def _backports_source(suite: str) -> str:
-    """A source like the machine's own one of this release, for its backports."""
-    codename = suite.removesuffix("-backports")
+def _source_like(codename: str, suite: str, types: str) -> str:
+    """A source like the machine's own one of a release, for another suite and type."""
     for path in sorted((_SOURCES / "sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text()):
             fields = _fields(stanza)
             suites = fields.get("suites", "").split()
             enabled = fields.get("enabled", "yes") != "no"
             if enabled and codename in suites and "deb" in fields.get("types", "").split():
-                fields |= {"suites": suite, "types": "deb"}
+                fields |= {"suites": suite, "types": types}
                 return "".join(f"{name.title()}: {value}\n" for name, value in fields.items())
     lists = [_SOURCES / "sources.list", *sorted((_SOURCES / "sources.list.d").glob("*.list"))]
     for path in lists:
         for line in path.read_text().splitlines() if path.exists() else []:
             match = re.match(r"deb\s+(?:\[([^]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line.strip())
             if match and match[3] == codename:
-                source = f"Types: deb\nURIs: {match[2]}\nSuites: {suite}\n"
+                source = f"Types: {types}\nURIs: {match[2]}\nSuites: {suite}\n"
                 source += f"Components: {match[4].strip()}\n"
                 for option in (match[1] or "").split():
                     name, _, value = option.partition("=")

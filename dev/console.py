@@ -135,6 +135,20 @@ def run(
     return "\n".join(lines)
 
 
+def without_growth(watched: Path, limit: float) -> Callable[[], bool]:
+    """What `run` asks whether a command has stalled: whether a folder has not grown for so long."""
+    size, since = -1, time.monotonic()
+
+    def stalled() -> bool:
+        nonlocal size, since
+        now = _size(watched)
+        if now != size:
+            size, since = now, time.monotonic()
+        return time.monotonic() - since > limit
+
+    return stalled
+
+
 def follow(
     argv: Sequence[str],
     *,
@@ -152,6 +166,17 @@ def follow(
             except KeyboardInterrupt:
                 # The terminal interrupts the command as well: let it clean up and end by itself.
                 continue
+
+
+def _size(directory: Path) -> int:
+    total = 0
+    for path in directory.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except OSError:
+            # Removed meanwhile.
+            continue
+    return total
 
 
 def _end(process: subprocess.Popen[str]) -> None:

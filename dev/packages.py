@@ -99,7 +99,7 @@ def _install_incus(archive: Archive) -> None:
         raise Failure("neither this release nor its backports have a package of Incus")
     # dnsmasq gives the sandbox's network its addresses; this package of it has no service.
     packages = [package, "busybox-static", "dnsmasq-base"]
-    if _has_other_busybox():
+    if apt.installed("busybox"):
         packages.remove("busybox-static")
     systemd = Path("/run/systemd/system").is_dir()
     if systemd:
@@ -112,16 +112,6 @@ def _install_incus(archive: Archive) -> None:
             run(as_root(["systemctl", "unmask", "--runtime", *_UNITS]))
     if systemd:
         _disable_service()
-
-
-def _has_other_busybox() -> bool:
-    shown = subprocess.run(
-        ["dpkg-query", "--show", "--showformat=${db:Status-Status}", "busybox"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return shown.stdout == "installed"
 
 
 def _disable_service() -> None:

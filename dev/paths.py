@@ -9,6 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PULUMI_VERSION = "3.259.0"
+"""The engine that these tools get; the same SDK is beside it."""
+PULUMI_OLDEST = "3.216.0"
+"""The oldest that is supported: older ones don't have all of what the provider uses."""
 
 
 def cache() -> Path:
@@ -17,9 +20,9 @@ def cache() -> Path:
     return Path(base) / "pulumi_pika"
 
 
-def cached_pulumi() -> Path:
+def cached_pulumi(version: str = PULUMI_VERSION) -> Path:
     """The folder of the Pulumi command that these tools got themselves."""
-    return cache() / f"pulumi-{PULUMI_VERSION}" / "bin"
+    return cache() / f"pulumi-{version}" / "bin"
 
 
 def sandbox() -> Path:

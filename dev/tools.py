@@ -12,10 +12,15 @@ from dev.packages import ensure_busybox, ensure_incus
 from dev.paths import VENV, cache
 from dev.pulumi_cli import ensure_pulumi, folder
 from dev.python_env import ensure_venv
+from dev.supported import ensure_supported
 
 
-def ensure(*, only_python: bool = False) -> None:
-    """Get all tools, or only those that are Python packages."""
+def ensure(*, only_python: bool = False, supported: bool = False) -> None:
+    """Get the tools, or only those that are Python packages.
+
+    `supported` gets, besides, the interpreters and engines that a release is tested with, which
+    takes long where they have to be built.
+    """
     with _alone():
         ensure_venv()
         if only_python:
@@ -23,6 +28,8 @@ def ensure(*, only_python: bool = False) -> None:
         ensure_incus()
         ensure_busybox()
         ensure_pulumi()
+        if supported:
+            ensure_supported()
 
 
 def folders() -> list[str]:
