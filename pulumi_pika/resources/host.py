@@ -32,11 +32,8 @@ class HostTimeouts(TypedDict, total=False):
 class IncusHost(pulumi.ProviderResource):
     """An Incus server, or a cluster of them, as a Pulumi provider.
 
-    ```python
-    prod = IncusHost("prod", url="https://incus.example:8443", certificate="client.crt",
-                     key="client.key", server_fingerprint="57bb0ff4...")
-    IncusRuntime("box", ..., opts=pulumi.ResourceOptions(provider=prod))
-    ```
+    A resource goes there with `opts=pulumi.ResourceOptions(provider=host)`, or with `parent` and
+    `providers` as with any other provider.
 
     Where an argument that names the host is absent, the stack config does (`pika:url`,
     `pika:remote`, ... with the names of these arguments), then the environment (INCUS_REMOTE,

@@ -56,6 +56,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     plan: pulumi.Output[dict[str, Any]]
     """The plan, in the shape of `IncusRuntimePlan.to_dict()`."""
     instance_name: pulumi.Output[str]
+    """The name in Incus that the instance has, or had."""
     status: pulumi.Output[str]
     """`completed`; with `allow_failure` also `failed`, `timed_out`, or `lost` where nobody can tell
     how the command ended."""
@@ -81,6 +82,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     kept_status: pulumi.Output[str]
     """What that instance does, when last looked at."""
     kept_uuid: pulumi.Output[str]
+    """That instance's own id."""
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     plan: pulumi.Output[dict[str, Any]]
     """The plan, in the shape of `IncusRuntimePlan.to_dict()`; as seen, after a refresh."""
     instance_name: pulumi.Output[str]
+    """The instance's name in Incus."""
     status: pulumi.Output[str]
     """Incus's word for what the instance does: Running, Ready, Stopped, Frozen, Error."""
     image_fingerprint: pulumi.Output[str]
@@ -73,6 +74,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     ipv4: pulumi.Output[str]
     """The first global IPv4 address when the instance was last looked at; empty without one."""
     ipv6: pulumi.Output[str]
+    """The first global IPv6 address, likewise."""
     location: pulumi.Output[str]
     """The cluster member that it is on; `none` on a server that is no cluster."""
     pool: pulumi.Output[str]
@@ -83,6 +85,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """The image that this resource made the instance of; after a rebuild outside, not the one that
     it is of now."""
     plan_digest: pulumi.Output[str]
+    """Of the plan that was applied last; marks the instance as `user.pika.plan_digest`."""
     server_fingerprint: pulumi.Output[str]
     """Of the certificate of the server, or cluster, that it was last seen at."""
     guest_status: pulumi.Output[dict[str, Any]]

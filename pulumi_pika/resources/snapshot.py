@@ -30,9 +30,13 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
     """
 
     volume_name: pulumi.Output[str]
+    """The volume that it was taken of."""
     snapshot_name: pulumi.Output[str]
+    """Its name in Incus, which `restore_from` takes."""
     pool: pulumi.Output[str]
+    """The storage pool of the volume."""
     project: pulumi.Output[str]
+    """The Incus project of the volume."""
     created_at: pulumi.Output[str]
     """When it was taken, as RFC 3339."""
 

@@ -41,7 +41,9 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
     volume_name: pulumi.Output[str]
     """The volume's name in Incus."""
     pool: pulumi.Output[str]
+    """The storage pool that it is in."""
     project: pulumi.Output[str]
+    """The Incus project that it is in."""
     on_delete: pulumi.Output[str]
     """In words, what a delete or a replacement does to the data."""
     location: pulumi.Output[str]
