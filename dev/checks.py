@@ -20,8 +20,8 @@ def lint() -> int:
     """Check format, style and types; all of them, even after one failed."""
     tools.ensure(only_python=True)
     folders = [name for name in _FOLDERS if any((ROOT / name).rglob("*.py"))]
-    # Programs called __main__ each, which mypy can check only one by one.
-    programs = sorted(path.parent for path in (ROOT / "examples").glob("*/__main__.py"))
+    # Most are called __main__, and mypy can check only one of those at a time.
+    programs = sorted({path.parent for path in (ROOT / "examples").glob("*/*.py")})
     checks = {
         "format": ["ruff", "format", "--check", "."],
         "style": ["ruff", "check", "."],

@@ -1,4 +1,4 @@
-"""The daemon of `tests/conftest.py`, another that is reached over https, and stacks of the engine."""
+"""A second daemon, which is reached over https, beside that of all tests; stacks of the engine."""
 
 from collections.abc import Iterator
 

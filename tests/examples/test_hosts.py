@@ -1,4 +1,4 @@
-"""The examples `remote_host` and `several_hosts`, with a second daemon that is reached over https."""
+"""The examples `remote_host` and `several_hosts`, with a second daemon."""
 
 import json
 from pathlib import Path
