@@ -136,7 +136,6 @@ class Session:
             one, two = (_daemon(self._stack, f"{name.lower()}{at}") for at in (1, 2))
             servers = make_cluster(one, two)
             self._export(name, servers[0])
-            _add_aliases(one)
 
     def _export(self, name: str, server: Server) -> None:
         for key, value in (
