@@ -1,0 +1,36 @@
+"""Builders that share a cache, as a component: a stack declares a pool, not its parts.
+
+    pulumi config set count 4 && pulumi up
+
+The host is an `IncusHost` that is handed to the component and goes down to all that is in it.
+Another name of the pool is no loss, with the old one as an alias:
+`opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(name="builders")])`.
+"""
+
+import pulumi
+from agent_pool import AgentPool, PoolArgs
+
+from pulumi_pika import IncusHost, IncusTarget
+
+config = pulumi.Config()
+
+host = IncusHost("host")
+
+pool = AgentPool(
+    "builders",
+    PoolArgs(
+        prefix=config.require("prefix"),
+        count=config.require_int("count"),
+        incus=IncusTarget(
+            project=config.require("project"),
+            profile=config.require("profile"),
+            image_alias=config.require("image"),
+        ),
+        memory_mib=config.require_int("memory_mib"),
+        instance_type=config.require("instance_type"),
+    ),
+    opts=pulumi.ResourceOptions(providers=[host]),
+)
+
+pulumi.export("instances", pool.instances)
+pulumi.export("cache", pool.cache)

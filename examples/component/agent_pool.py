@@ -1,0 +1,71 @@
+"""`AgentPool`: runtimes of one kind, and the volume that they share."""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from pulumi_pika import IncusRuntime, IncusTarget, PersistentVolume
+
+
+@dataclass(frozen=True)
+class PoolArgs:
+    """What all runtimes of a pool have in common."""
+
+    prefix: str
+    count: int
+    incus: IncusTarget
+    memory_mib: int
+    instance_type: str
+
+
+class AgentPool(pulumi.ComponentResource):
+    """A number of equal runtimes with a cache that they share.
+
+    Another number makes or deletes those at the end. They are on the host of the component's
+    provider, as every resource is that has the component as its parent.
+    """
+
+    cache: pulumi.Output[str]
+    """The name of the volume."""
+    instances: pulumi.Output[list[str]]
+    """The names of the instances."""
+
+    def __init__(
+        self, name: str, args: PoolArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("examples:pika:AgentPool", name, None, opts)
+        # A child's name begins with its parent's, so that an alias of the parent is one of it.
+        child = pulumi.ResourceOptions(parent=self)
+        cache = PersistentVolume(
+            f"{name}-cache",
+            volume_name=f"{args.prefix}-cache",
+            project=args.incus.project,
+            opts=child,
+        )
+        members = [
+            IncusRuntime(
+                f"{name}-{number}",
+                identity={
+                    "runtime_id": f"{args.prefix}-{number}",
+                    "instance_name": f"{args.prefix}-{number}",
+                },
+                incus=args.incus,
+                resources={"vcpu_count": 1, "memory_mib": args.memory_mib},
+                mounts=[
+                    {
+                        "kind": "persistent_volume",
+                        "source": cache.volume_name,
+                        "guest_path": "/cache",
+                        "mode": "read_write",
+                        "required": True,
+                    }
+                ],
+                labels={"pool": name},
+                instance_type=args.instance_type,
+                opts=child,
+            )
+            for number in range(1, args.count + 1)
+        ]
+        self.cache = cache.volume_name
+        self.instances = pulumi.Output.all(*(member.instance_name for member in members))
+        self.register_outputs({"cache": self.cache, "instances": self.instances})
