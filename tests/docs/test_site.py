@@ -61,3 +61,12 @@ def test_readme_links_to_what_is_there() -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target
+
+
+def test_every_example_is_shown(site: Path) -> None:
+    page = (site / "examples" / "index.html").read_text()
+    for example in (ROOT / "examples").rglob("*.py"):
+        name = example.relative_to(ROOT)
+        if name.parts[1] != "ci":
+            assert f">{name}<" in page, name
+    assert "--8&lt;--" not in page
