@@ -84,15 +84,14 @@ def open_stack(options: argparse.Namespace) -> automation.Stack:
         pulumi.export("status", {name: agent.status for name, agent in agents.items()})
 
     state = options.state.absolute()
+    # Pulumi starts the provider with the first `python3`: the one of this script's environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     workspace = automation.LocalWorkspaceOptions(
         # The stack's settings stay there too: a folder that is new each time would lose them.
         work_dir=str(state / "workspace"),
-        project_settings=automation.ProjectSettings(
-            name=PROJECT,
-            # The provider runs in the same virtual environment as this script.
-            runtime=automation.ProjectRuntimeInfo("python", {"virtualenv": sys.prefix}),
-            backend=automation.ProjectBackend(f"file://{state}"),
-        ),
+        project_settings=automation.ProjectSettings(name=PROJECT, runtime="python"),
+        # A backend in the project's settings would give way to one that the shell has exported.
+        env_vars={"PATH": path, "PULUMI_BACKEND_URL": state.as_uri()},
     )
     find = automation.select_stack if options.destroy else automation.create_or_select_stack
     try:
@@ -149,10 +148,10 @@ def change(stack: automation.Stack, options: argparse.Namespace) -> None:
         if options.destroy:
             stack.destroy(on_output=show, on_error=complain)
             return
-        outputs = stack.up(on_output=show, on_error=complain).outputs
+        done = stack.up(on_output=show, on_error=complain, suppress_outputs=True)
     except automation.CommandError:
         raise Failed("it failed; see above") from None
-    for name, output in outputs.items():
+    for name, output in done.outputs.items():
         show(f"{name}: {'[secret]' if output.secret else json.dumps(output.value)}")
 
 

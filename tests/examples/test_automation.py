@@ -1,6 +1,7 @@
 """The example `automation`: a script, run as one."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,20 @@ class Script:
     """The script, with a state of its own."""
 
     def __init__(self, directory: Path, sandbox: Sandbox, prefix: str) -> None:
+        (directory / "other").mkdir()
         self.state = directory / "state"
         self.directory = directory
         self.common = ["--prefix", f"{prefix}-", "--image", IMAGE, "--instance-type", "container"]
+        pulumi = shutil.which("pulumi")
+        assert pulumi is not None
         self.environment = {
             **os.environ,
+            # The virtual environment is not on it: a script is run by the path of its Python too.
+            "PATH": f"{Path(pulumi).parent}:/usr/bin:/bin",
             "PYTHONPATH": str(EXAMPLES.parent),
             "PULUMI_HOME": str(directory / "home"),
+            # The user's own, which is not where this is to go.
+            "PULUMI_BACKEND_URL": f"file://{directory / 'other'}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "INCUS_SOCKET": str(sandbox.socket),
@@ -68,6 +76,9 @@ def test_from_the_first_agent_to_the_last(script: Script, sandbox: Sandbox, name
     said = script("ada", "ben", answer="yes\n")
     assert "Do it? [y/N]" in said
     assert 'status: {"ada": "Running", "ben": "Running"}' in said
+    assert said.count("status:") == 1
+    assert list(script.state.glob(".pulumi/stacks/**/dev.json*"))
+    assert not (script.directory / "other" / ".pulumi").exists()
     first = uuids(daemon, name)
     assert set(first) == {f"{name}-ada", f"{name}-ben"}
 
