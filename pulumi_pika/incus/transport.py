@@ -394,9 +394,15 @@ class HttpsTransport(_HttpTransport):
                 sent=False,
             )
         if isinstance(cause, socket.gaierror):
-            return IncusUnreachable(f"{where}: no such host name ({cause.strerror})", sent=False)
+            return IncusUnreachable(
+                f"{where}: no such host name ({cause.strerror}); check the address", sent=False
+            )
         if isinstance(cause, OSError) and cause.errno in _NO_WAY:
-            return IncusUnreachable(f"{where}: no way to the host ({cause.strerror})", sent=False)
+            return IncusUnreachable(
+                f"{where}: no way to the host ({cause.strerror}); check the address, and the "
+                "network between",
+                sent=False,
+            )
         return IncusUnreachable(f"{where}: the connection broke off: {cause or error}", sent=True)
 
 

@@ -152,7 +152,10 @@ def make_instance(
     waited = wait_for(client, desired, reporter) if desired.options.running else None
     live = waited or look(client, name)
     if live is None:
-        raise ReconcileError(f"{name} was made, and is gone again: somebody removed it meanwhile")
+        raise ReconcileError(
+            f"{name} was made, and is gone again: somebody removed it meanwhile; run `pulumi up` "
+            "again to make it anew"
+        )
     return live
 
 

@@ -44,6 +44,10 @@ SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
 _APPEARS_WITHIN: Final = 3.0
 """Seconds for which a snapshot is looked for whose making got no answer."""
 
+_ANOTHER: Final = (
+    "run `pulumi refresh`, and `pulumi up` takes another, of what the volume has by then"
+)
+
 _marking = threading.Lock()
 """The server compares ETags and writes in two steps, so that two writes at once lose one."""
 
@@ -120,7 +124,7 @@ def change_snapshot(
     for last in (False, True):
         live = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
         if live is None:
-            raise VolumeGone(f"there is no {options.where} at {client.host} any more")
+            raise VolumeGone(f"there is no {options.where} at {client.host} any more; {_ANOTHER}")
         if created_at and live.created_at != created_at:
             raise _another(client, options, live)
         if not differs(live, options):
@@ -143,7 +147,7 @@ def change_snapshot(
                 raise
     found = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
     if found is None:
-        raise VolumeGone(f"the {options.where} vanished while it was being changed")
+        raise VolumeGone(f"the {options.where} vanished while it was being changed; {_ANOTHER}")
     return found
 
 
@@ -236,7 +240,9 @@ def take_snapshot(
             raise
     live = look_at_snapshot(client, pool, volume, name)
     if live is None:
-        raise VolumeGone(f"the {options.where} was taken, and is gone again: somebody removed it")
+        raise VolumeGone(
+            f"the {options.where} was taken, and is gone again: somebody removed it; {_ANOTHER}"
+        )
     return live
 
 

@@ -116,8 +116,15 @@ def bring_to_plan(
         raise RuntimeFailed(f"{name} could not be changed: {reason}.{tail}") from error
     after = look(client, name)
     if after is None:
-        raise InstanceGone(f"{name} vanished while it was being changed")
+        raise _vanished(name)
     return desired, after
+
+
+def _vanished(name: str) -> InstanceGone:
+    return InstanceGone(
+        f"{name} vanished while it was being changed; run `pulumi refresh`, and `pulumi up` makes "
+        "it anew"
+    )
 
 
 def _ours(
@@ -325,7 +332,7 @@ def _left(
     """What is left to do after a change whose answer was lost."""
     live = look_after(client, desired.name, error)
     if live is None:
-        raise InstanceGone(f"{desired.name} vanished while it was being changed")
+        raise _vanished(desired.name)
     return find_changes(live, desired, previous)
 
 
@@ -339,7 +346,7 @@ def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> 
 def _again(client: IncusClient, desired: DesiredInstance) -> LiveInstance:
     live = look(client, desired.name)
     if live is None:
-        raise InstanceGone(f"{desired.name} vanished while it was being changed")
+        raise _vanished(desired.name)
     return live
 
 

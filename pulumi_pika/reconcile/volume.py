@@ -338,7 +338,8 @@ def once_more_if_changed(
         again = look_at_volume(client, live.pool, live.name)
         if again is None:
             raise VolumeGone(
-                f"volume {live.name} in pool {live.pool} vanished while it was being changed"
+                f"volume {live.name} in pool {live.pool} vanished while it was being changed; run "
+                "`pulumi refresh`, and `pulumi up` makes it anew, empty"
             ) from None
         send(again)
 
@@ -432,7 +433,10 @@ def _settle(
 def _there(client: IncusClient, options: VolumeOptions) -> LiveVolume:
     live = look_at_volume(client, options.pool, options.volume_name)
     if live is None:
-        raise VolumeGone(f"the {options.where} was there, and is gone again: somebody removed it")
+        raise VolumeGone(
+            f"the {options.where} was there, and is gone again: somebody removed it; run `pulumi "
+            "refresh`, and `pulumi up` makes it anew, empty"
+        )
     return live
 
 

@@ -194,6 +194,13 @@ def test_nobody_listens(server: Server, trusted: Certificate) -> None:
     assert "core.https_address" in str(caught.value)
 
 
+def test_no_such_host_name(server: Server, trusted: Certificate) -> None:
+    settings = server.settings(**trusted.settings) | {"url": "https://no-such-host.invalid:8443"}
+
+    with pytest.raises(IncusUnreachable, match=r"no such host name \(.*\); check the address"):
+        client_of(**settings).server()
+
+
 def test_silent_host_costs_the_connect_timeout(trusted: Certificate, server: Server) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

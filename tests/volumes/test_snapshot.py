@@ -81,6 +81,11 @@ def test_missing_volume(client: IncusClient, name: str, reporter: Recorder) -> N
         make_snapshot(client, snapshot_options(name, "s1"), reporter)
 
 
+def test_snapshot_that_is_gone(client: IncusClient, volume: str) -> None:
+    with pytest.raises(VolumeGone, match="any more; run `pulumi refresh`, and `pulumi up` takes"):
+        change_snapshot(client, snapshot_options(volume, "s1"), created_at="")
+
+
 @pytest.mark.parametrize("owner", ["", OTHER])
 def test_anothers_is_refused_and_untouched(
     client: IncusClient, volume: str, reporter: Recorder, owner: str
