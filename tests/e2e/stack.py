@@ -102,8 +102,14 @@ class Stack:
         ]
 
 
-def make_stack(directory: Path, socket: Path) -> Stack:
-    """A new stack below `directory` whose runtimes go to the daemon at `socket`."""
+def make_stack(directory: Path, socket: Path, **changes: str | None) -> Stack:
+    """A new stack below `directory` whose runtimes go to the daemon at `socket`.
+
+    Args:
+        directory: where all of it is.
+        socket: the daemon's.
+        changes: variables that its environment has otherwise; None takes one away.
+    """
     if shutil.which("pulumi") is None:
         pytest.exit(
             "The pulumi command is not on PATH, and nothing stands in for it: "
@@ -126,6 +132,9 @@ def make_stack(directory: Path, socket: Path) -> Stack:
         "INCUS_SOCKET": str(socket),
     }
     environment.pop("INCUS_DIR", None)
+    for variable, value in changes.items():
+        environment.pop(variable, None)
+        environment |= {} if value is None else {variable: value}
     stack = Stack(directory / "project", environment)
     subprocess.run(
         ["pulumi", "stack", "init", stack.name, "--non-interactive"],

@@ -39,11 +39,17 @@ def all_kinds(name: str, socket: Path) -> dict[str, dict[str, Any]]:
 
 
 def job(name: str) -> dict[str, Any]:
-    """The arguments of a job that says something."""
+    """The arguments of a job that says something, and another word each time that it runs."""
     return {
         "identity": {"runtime_id": f"id-{name}", "instance_name": name},
         "incus": {"project": "default", "profile": "default", "image_alias": IMAGE},
         "instance_type": "container",
-        "command": "echo said by the job",
+        "command": "echo said by the job; cat /proc/sys/kernel/random/uuid",
         "timeout_secs": 120,
     }
+
+
+def spec(name: str) -> dict[str, Any]:
+    """A spec without what is only the provider's."""
+    kept = ("identity", "incus", "resources", "mounts")
+    return {key: value for key, value in runtime(name).items() if key in kept}

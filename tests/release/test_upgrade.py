@@ -1,0 +1,104 @@
+"""A stack that an older version of us made is taken over by the present one.
+
+The older versions are real: wheels of earlier commits, in `older/`. Each makes its stack at the
+daemon; then the same environment gets the present wheel, and nothing of the stack may look changed.
+"""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pulumi_pika import __version__
+from pulumi_pika.incus.client import IncusClient
+from pulumi_pika.incus.instances import exec_status
+from pulumi_pika.incus.storage import get_volume
+from pulumi_pika.reconcile.observe import LiveInstance
+from pulumi_pika.reconcile.power import look
+
+from ..conftest import OTHER_IMAGE, Sandbox
+from .environment import Built, make_environment
+from .life import LIFE, SECRET, all_kinds, declare, labelled
+
+OLDER = Path(__file__).parent / "older"
+FIRST, LATER = "0.1.0.dev1", "0.1.0.dev2"
+
+
+def declared_in(older: str, name: str, socket: Path) -> dict[str, dict[str, Any]]:
+    """One resource of each kind that this version had."""
+    return {"runtime": labelled(name)} if older == FIRST else all_kinds(name, socket)
+
+
+def live(client: IncusClient, name: str) -> LiveInstance:
+    found = look(client, name)
+    assert found is not None, f"there is no instance {name}"
+    return found
+
+
+def shell(client: IncusClient, name: str, script: str) -> int:
+    return exec_status(client, name, ["sh", "-c", script], timeout=60)
+
+
+@pytest.mark.parametrize("older", [FIRST, LATER])
+def test_what_an_older_version_made_is_taken_over(
+    older: str, built: Built, tmp_path: Path, sandbox: Sandbox, client: IncusClient, name: str
+) -> None:
+    environment = make_environment(tmp_path / "venv", sys.executable)
+    wheel = OLDER / f"pulumi_pika-{older}-py3-none-any.whl"
+    environment.install(wheel, f"pulumi=={version('pulumi')}")
+    stack = environment.make_stack(tmp_path / "stack", sandbox.socket)
+    stack.program(LIFE)
+    declared = declared_in(older, name, sandbox.socket)
+    declare(stack, **declared)
+    stack.up()
+    before = stack.outputs()
+    assert before["version"] == older
+    assert Path(before["package"]).is_relative_to(environment.folder)
+    kinds = len(stack.resources())
+    assert kinds == len(declared.keys() - {"host"})
+    first = live(client, name)
+    assert shell(client, name, "echo kept > /mnt/state/file; sync") == 0
+
+    environment.install(built.wheel)
+
+    # The program exports the version that it runs with, and that alone is another one.
+    shown = stack.preview()
+    assert f'"{older}"' in shown
+    assert f'"{__version__}"' in shown
+    changed = [line for line in shown.splitlines() if line.lstrip()[:2] in ("~ ", "+ ", "- ", "+-")]
+    assert [line for line in changed if "version" not in line] == [], shown
+    stack.refresh("--expect-no-changes")
+    stack.up()
+    # Had the job run anew, it would have said another word.
+    assert stack.outputs() == {**before, "version": __version__}
+    assert live(client, name).uuid == first.uuid
+    stack.preview("--expect-no-changes")
+
+    declared["runtime"]["resources"]["memory_mib"] = 96
+    declare(stack, **declared)
+    stack.up()
+    assert live(client, name).uuid == first.uuid
+    assert live(client, name).config["limits.memory"] == "96MiB"
+
+    declared["runtime"]["incus"]["image_alias"] = OTHER_IMAGE
+    declare(stack, **declared)
+    stack.up()
+    assert live(client, name).uuid != first.uuid
+    assert stack.outputs()["runtime.image_fingerprint"] == sandbox.other_image
+    assert shell(client, name, '[ "$(cat /mnt/state/file)" = kept ]') == 0
+
+    declared["runtime"]["delete_volumes"] = True
+    if "volume" in declared:
+        declared["volume"]["delete_data"] = True
+    declare(stack, **declared)
+    stack.up()
+    stack.refresh("--expect-no-changes")
+    assert SECRET not in json.dumps(stack.export())
+    stack.destroy()
+    assert stack.resources() == []
+    assert look(client, name) is None
+    for volume in ("state", "cache", "data"):
+        assert get_volume(client, "default", f"{name}-{volume}") is None, volume
