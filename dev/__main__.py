@@ -35,7 +35,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "tools":
-            tools.ensure()
+            tools.ensure(supported=True)
         case "up":
             stack.up()
         case "env":
@@ -79,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     commands.add_parser("lint", help="check format, style and types")
     commands.add_parser("docs", help="write docs/changes.md from the code that decides")
-    commands.add_parser("tools", help="only get what is needed: .venv, Incus, busybox, Pulumi")
+    commands.add_parser(
+        "tools",
+        help="only get what is needed: .venv, Incus, busybox, Pulumi, and the oldest and newest "
+        "Python and Pulumi that are supported",
+    )
     daemon = commands.add_parser("daemon")
     daemon.add_argument("action", choices=["start", "restart", "kill", "stop", "destroy"])
     daemon.add_argument("directory")
