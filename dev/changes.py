@@ -144,6 +144,7 @@ ROWS = (
         note="the guest reads it at its first boot only",
     ),
     Row("description", {}, {"description": "text"}),
+    Row("description: dropped", {"description": "text"}, {}),
     Row("wait_for", {}, {"wait_for": "agent"}, note="waits at the next start"),
     *(
         Row(f"timeouts.{key}", {}, {"timeouts": {key: 77}})

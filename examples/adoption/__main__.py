@@ -27,7 +27,6 @@ adopted = IncusRuntime(
     },
     labels={"managed": "yes"},
     instance_type=config.require("instance_type"),
-    description=config.require("description"),
     adopt=True,
     # Whether it runs is left to others.
     running=None,

@@ -5,7 +5,7 @@
 #   preview.sh STACK [ARGUMENT...]     in the program's directory; arguments go to pulumi preview
 #
 #   PIKA_FAIL_ON   conditions that fail it, as of `python -m pulumi_pika report --help`
-#                  (errors,delete-data)
+#                  (errors,delete-data,stop-keeping-data)
 #   PIKA_REPORT    where the report is written (pika-report.md)
 #   PIKA_COMMENT   off: no comment. Otherwise comment.py finds out from the variables of the forge.
 #   PYTHON         the Python that has pulumi_pika (python3)
@@ -32,7 +32,7 @@ pulumi preview --json --show-sames --non-interactive --stack "$stack" "$@" >"$pr
 
 gate=0
 "$python" -m pulumi_pika report "$preview" --format markdown --output "$report" \
-    --fail-on "${PIKA_FAIL_ON-errors,delete-data}" || gate=$?
+    --fail-on "${PIKA_FAIL_ON-errors,delete-data,stop-keeping-data}" || gate=$?
 if [ "$gate" -gt 1 ]; then
     # There is no report. What pulumi said of it is above.
     [ "$previewed" -eq 0 ] || exit "$previewed"

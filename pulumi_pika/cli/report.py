@@ -1,6 +1,7 @@
 """`python -m pulumi_pika report`: what a reviewer wants to see of a preview."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 _STANDARD_INPUT: Final = "-"
 _LARGEST: Final = 512 * 1024 * 1024
 _CONDITIONS: Final = (
-    "replace", "delete", "delete-data", "restart", "warnings", "any-change", "errors"
+    "replace", "delete", "delete-data", "stop-keeping-data", "restart", "warnings", "any-change",
+    "errors",
 )  # fmt: skip
 """As in `report.gate`, which is not imported for help's sake; a test compares them."""
 
@@ -25,13 +27,15 @@ Where the terminal is no place for it (standard output is none, or --output is g
 Markdown. NO_COLOR takes the colours away.
 
 conditions of --fail-on, separated by commas:
-  replace      something is replaced (a job that runs anew is not)
-  delete       something is deleted
-  delete-data  a volume, or a snapshot, is deleted with its data
-  restart      an instance may restart, or is stopped for a restore
-  warnings     the report has warnings
-  any-change   something changes
-  errors       the preview has errors
+  replace            something is replaced (a job that runs anew is not)
+  delete             something is deleted
+  delete-data        a volume, or a snapshot, is deleted with its data
+  stop-keeping-data  a volume that was kept goes with a later delete or replacement (delete_volumes
+                     or delete_data is turned on)
+  restart            an instance may restart, or is stopped for a restore
+  warnings           the report has warnings
+  any-change         something changes
+  errors             the preview has errors
 
 exit code:
   0    the report is written
@@ -52,6 +56,15 @@ def main(program: str, arguments: Sequence[str]) -> int:
         arguments: what follows `report`.
     """
     options = _parser(program).parse_args(arguments)
+    if options.schema:
+        from ..report.document import schema
+
+        try:
+            _write(json.dumps(schema(), indent=2) + "\n", options.output)
+        except _Refused as error:
+            _say(f"error: {error}")
+            return 2
+        return 0
     # Only now: help, and a wrong option, need none of what comes with it.
     from ..report.build import report_of
     from ..report.preview import NoPreview
@@ -109,6 +122,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "matters least is cut, and the report says so",
     )
     parser.add_argument("--title", default="", metavar="TEXT", help="the title of the report")
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="show the JSON Schema of `--format json` instead; no preview is read",
+    )
     return parser
 
 

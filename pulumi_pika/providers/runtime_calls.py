@@ -19,7 +19,7 @@ from ..reconcile.changes import Previous
 from ..reconcile.create import create_runtime
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
-from ..reconcile.errors import ForeignInstance
+from ..reconcile.errors import ForeignInstance, InstanceGone
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.observe import LiveInstance
@@ -153,15 +153,19 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         state, examined = State.read(olds), examine(inputs)
         refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
-        desired, live = update_runtime(
-            client,
-            examined.plan,
-            examined.options,
-            report(),
-            previous=_previous(state),
-            uuid=state.uuid,
-            known_pool=state.pool,
-        )
+        try:
+            desired, live = update_runtime(
+                client,
+                examined.plan,
+                examined.options,
+                report(),
+                previous=_previous(state),
+                uuid=state.uuid,
+                known_pool=state.pool,
+            )
+        except InstanceGone:
+            _refuse_another_server(client, state)
+            raise
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
         outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
@@ -233,6 +237,7 @@ def _previous(state: State) -> Previous:
         config=desired_config(state.plan, state.options, autorestart=True),
         devices=state.devices,
         profiles=desired_profiles(state.plan, state.options),
+        description=state.options.description,
         owner=state.options.owner,
         recover=state.options.recover,
     )

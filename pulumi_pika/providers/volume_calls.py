@@ -177,7 +177,6 @@ class _State:
                 if key in live.config or value == ""
             },
             "labels": _seen_labels(live, options),
-            "description": live.description,
             "content_type": live.content_type,
             "owner": live.owner if options.owner else "",
         }
@@ -189,6 +188,8 @@ class _State:
         ):
             if key in desired:
                 seen[field] = live.config.get(key)
+        if options.description is not None:
+            seen["description"] = live.description
         if same_size(seen.get("size"), options.size):
             seen["size"] = options.size
         outputs = {**self.outputs, **volume_outputs(live)}

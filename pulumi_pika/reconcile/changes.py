@@ -16,6 +16,7 @@ class Previous:
     config: dict[str, str] = field(default_factory=dict)
     devices: Devices = field(default_factory=dict)
     profiles: list[str] = field(default_factory=list)
+    description: str | None = None
     owner: str = ""
     recover: Any = None
 
@@ -135,8 +136,15 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previou
     # Profiles that others added stay, before ours: the plan's own has the last word.
     if live.profiles != [*others, *desired.profiles]:
         changes.profiles = [*others, *desired.profiles]
-    if live.description != desired.options.description:
-        changes.description = desired.options.description
+    if desired.options.description is not None:
+        if live.description != desired.options.description:
+            changes.description = desired.options.description
+    elif previous.description:
+        # Dropped: ours to clear, unless somebody changed it.
+        if live.description == previous.description:
+            changes.description = ""
+        else:
+            changes.kept.append("description")
     return changes
 
 

@@ -142,7 +142,7 @@ class DesiredInstance:
         return {
             "name": self.name,
             "type": self.options.instance_type,
-            "description": self.options.description,
+            "description": self.options.description or "",
             "profiles": self.profiles,
             "config": {**_without_empty(self.config), ATTEMPT_KEY: attempt},
             "devices": self.devices,

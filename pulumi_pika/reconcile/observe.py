@@ -167,7 +167,8 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     options = expected.options
     observed = options.model_dump(exclude_none=True)
     observed["instance_type"] = live.instance_type
-    observed["description"] = live.description
+    if options.description is not None:
+        observed["description"] = live.description
     observed["extra_profiles"] = _observed_profiles(live, expected)[1]
     observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
     if options.running is not None:

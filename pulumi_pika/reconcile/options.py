@@ -54,7 +54,7 @@ class RuntimeOptions(Part):
     devices: dict[str, dict[str, str]] = Field(default_factory=dict)
     extra_profiles: list[str] = Field(default_factory=list)
     cloud_init_user_data: str | None = None
-    description: str = ""
+    description: str | None = None
     wait_for: WaitFor = "running"
     timeouts: Timeouts = Timeouts()
     allow_restart: bool = True

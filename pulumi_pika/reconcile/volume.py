@@ -101,7 +101,7 @@ class VolumeChanges:
     """Keys to set; an empty value unsets."""
     description: str | None = None
     kept: list[str] = field(default_factory=list)
-    """Keys that are no longer ours to set and were changed by somebody else, so that they stay."""
+    """What is no longer ours to set and was changed by somebody else, so that it stays."""
 
     def __bool__(self) -> bool:
         return bool(self.config) or self.description is not None
@@ -135,8 +135,15 @@ def find_volume_changes(
     if options.restore_from is None:
         # A snapshot that is named again later is then restored again.
         changes.config.update({key: "" for key in (RESTORED_KEY, SAFETY_KEY) if key in live.config})
-    if live.description != options.description:
-        changes.description = options.description
+    if options.description is not None:
+        if live.description != options.description:
+            changes.description = options.description
+    elif previous is not None and previous.description:
+        # Dropped: ours to clear, unless somebody changed it.
+        if live.description == previous.description:
+            changes.description = ""
+        else:
+            changes.kept.append("description")
     return changes
 
 
@@ -168,7 +175,7 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
             client,
             options.pool,
             options.volume_name,
-            description=options.description,
+            description=options.description or "",
             config={**options.desired_config(), ATTEMPT_KEY: attempt},
             content_type=options.content_type,
         )
@@ -402,7 +409,7 @@ def _settle(
             client,
             now.pool,
             now.name,
-            description=options.description,
+            description=now.description if wanted.description is None else wanted.description,
             config=wanted.config,
             etag=now.etag,
         )

@@ -62,7 +62,7 @@ class VolumeOptions(Part):
     size: str | None = None
     config: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
-    description: str = ""
+    description: str | None = None
     snapshots_schedule: str | None = None
     snapshots_expiry: str | None = None
     snapshots_pattern: str | None = None

@@ -60,6 +60,7 @@ def _changes(preview: Preview, shown: Preview) -> list[Change]:
         found,
         key=lambda change: (
             not change.deletes_data_of,
+            not change.stops_keeping_data_of,
             _ACTIONS.index(change.action),
             _KINDS.index(change.kind),
             change.name,

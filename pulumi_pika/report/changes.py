@@ -1,6 +1,6 @@
 """What each step of a preview means: to which resource, why, and what becomes of the data."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from .devices import devices_of, mounts_of
@@ -110,6 +110,7 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         why=_why(step, action, restarts, values, any(d.change != "same" for d in devices)),
         on_delete=old.text("on_delete") if deletes else "",
         deletes_data_of=list(_deleted_data(kind, old)) if deletes else [],
+        stops_keeping_data_of=_no_longer_kept(kind, old, new) if old.there and new.there else [],
         drift=list(_drift(step.old)) if step.new and step.old else [],
         notes=[text for text in _notes(said) if _REPEATED not in text],
         host=host_name(step.host),
@@ -240,9 +241,24 @@ def _path_text(path: Path) -> str:
 
 
 def _deleted_data(kind: Kind, old: Side) -> Iterator[str]:
-    """The volumes that go with a resource. An option that is secret may be on."""
-    if kind == "runtime" and old.output("delete_volumes") in (True, SECRET, UNKNOWN):
-        plan = old.outputs.get("plan") or old.inputs.get("plan")
+    """The volumes, or the snapshot, that go with a resource; what counts is what was applied."""
+    if kind == "snapshot":
+        yield f"{old.text('volume_name')}/{old.text('snapshot_name')}"
+    else:
+        yield from _not_kept(kind, old.output, old)
+
+
+def _no_longer_kept(kind: Kind, old: Side, new: Side) -> list[str]:
+    """The volumes that go with the resource as it will be, and not as it is."""
+    if any(_not_kept(kind, old.output, old)):
+        return []
+    return list(_not_kept(kind, new.inputs.get, new))
+
+
+def _not_kept(kind: Kind, option: Callable[[str], Any], side: Side) -> Iterator[str]:
+    """The volumes that an option lets go with a resource. One that is secret may be on."""
+    if kind == "runtime" and option("delete_volumes") in (True, SECRET, UNKNOWN):
+        plan = side.outputs.get("plan") or side.inputs.get("plan")
         names = [
             str(mount.get("source", UNKNOWN)).partition("/")[0]
             for mount in mounts_of({"plan": plan})
@@ -250,10 +266,8 @@ def _deleted_data(kind: Kind, old: Side) -> Iterator[str]:
             and not str(mount.get("source", "")).startswith("/")
         ]
         yield from dict.fromkeys(names)
-    elif kind == "volume" and old.output("delete_data") in (True, SECRET, UNKNOWN):
-        yield old.text("volume_name") or UNKNOWN
-    elif kind == "snapshot":
-        yield f"{old.text('volume_name')}/{old.text('snapshot_name')}"
+    elif kind == "volume" and option("delete_data") in (True, SECRET, UNKNOWN):
+        yield side.text("volume_name") or UNKNOWN
 
 
 def _drift(old: State) -> Iterator[str]:

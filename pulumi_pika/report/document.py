@@ -11,12 +11,13 @@ SCHEMA_VERSION: Final = 1
 Kind = Literal["runtime", "job", "volume", "snapshot", "host"]
 Action = Literal["create", "update", "update_with_restart", "replace", "delete", "release"]
 WarningKind = Literal[
-    "error", "delete_data", "delete", "replace", "restart", "restore", "left_out", "preflight",
-    "other",
+    "error", "delete_data", "stop_keeping_data", "delete", "replace", "restart", "restore",
+    "left_out", "preflight", "other",
 ]  # fmt: skip
 Condition = Literal[
-    "replace", "delete", "delete-data", "restart", "warnings", "any-change", "errors"
-]
+    "replace", "delete", "delete-data", "stop-keeping-data", "restart", "warnings", "any-change",
+    "errors",
+]  # fmt: skip
 
 
 class _Part(BaseModel):
@@ -74,6 +75,8 @@ class Change(_Part):
     """Where something is deleted: what becomes of the data, in words."""
     deletes_data_of: list[str]
     """The volumes, or the snapshot, that go with all that is in them."""
+    stops_keeping_data_of: list[str]
+    """The volumes that were kept so far, and go with a delete or replacement from now on."""
     drift: list[str]
     """What somebody changed outside, and is put right."""
     notes: list[str]

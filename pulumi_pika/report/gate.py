@@ -28,6 +28,8 @@ def _resources(report: Report, condition: Condition) -> list[str]:
         return _names(changed + [notice.resource for notice in report.warnings if _stops(notice)])
     if condition == "delete-data":
         return _names(change.name for change in report.changes if change.deletes_data_of)
+    if condition == "stop-keeping-data":
+        return _names(change.name for change in report.changes if change.stops_keeping_data_of)
     ours = [change.name for change in report.changes if _meets(change, condition)]
     others = [
         f"{other.count} of other packages ({other.op})"

@@ -83,6 +83,13 @@ def _done(change: Change) -> Iterator[Notice]:
     if change.deletes_data_of:
         what = "the snapshot" if change.kind == "snapshot" else "with all its data: volume"
         yield notice("delete_data", f"{what} {listed(change.deletes_data_of)}")
+    if change.stops_keeping_data_of:
+        option = "delete_data" if change.kind == "volume" else "delete_volumes"
+        yield notice(
+            "stop_keeping_data",
+            f"{option} is turned on: from this `pulumi up` on a delete or a replacement takes "
+            f"volume {listed(change.stops_keeping_data_of)} with all its data",
+        )
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
         which = "; what becomes of its data is " if change.on_delete == SECRET else ", which "
         yield notice("delete", f"is to be deleted{which}{change.on_delete or 'takes its data'}")

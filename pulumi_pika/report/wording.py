@@ -40,6 +40,7 @@ _NONE: Final = {"storage_pool": "of the profile"}
 WARNINGS: Final[dict[WarningKind, str]] = {
     "error": "error",
     "delete_data": "deletes data",
+    "stop_keeping_data": "stops keeping data",
     "delete": "deletes",
     "replace": "replaces",
     "restart": "restarts",
@@ -52,6 +53,7 @@ _CONDITIONS: Final[dict[Condition, str]] = {
     "replace": "something is replaced",
     "delete": "something is deleted",
     "delete-data": "data is deleted",
+    "stop-keeping-data": "data is no longer kept",
     "restart": "something may restart",
     "warnings": "there are warnings",
     "any-change": "something changes",

@@ -154,7 +154,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                 `pk-` are the plan's.
             extra_profiles: profiles applied before the plan's own.
             cloud_init_user_data: cloud-init's user-data; read by the guest at its first boot.
-            description: shown by `incus list`.
+            description: shown by `incus list`; left out, it is left to others.
             wait_for: what a create, or a start, waits for: `running`, `agent` (a command can be
                 run in the guest), `ipv4` (it has a global address), `ready` (it said so to Incus)
                 or `guest_status` (its status file says ready).

@@ -99,7 +99,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
                 `security.shifted`. Keys that have an argument here are refused. Keys that others
                 set are left alone.
             labels: shown as `user.pika.label.<key>` of the volume.
-            description: shown by `incus storage volume list`.
+            description: shown by `incus storage volume list`; left out, it is left to others.
             snapshots_schedule: when Incus takes snapshots: `@hourly`, `@daily`, `@weekly`, ...,
                 or five cron fields.
             snapshots_expiry: after how long snapshots are removed, as `2w` or `1m 12H`.

@@ -44,7 +44,7 @@ def test_taken_over_and_let_go(
         same = {key: value for key, value in now["config"].items() if key in first["config"]}
         assert same == first["config"]
 
-    take(stack, "adoption", instance_name=name, description="made by hand")
+    take(stack, "adoption", instance_name=name)
     shown = apply(stack)
     assert "2 to create" in shown
     assert stack.outputs()["uuid"] == first["config"]["volatile.uuid"]

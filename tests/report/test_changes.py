@@ -169,6 +169,30 @@ def test_an_option_that_nobody_can_see_may_delete_data(option: str) -> None:
     assert held(of_tree(tree))["delete-data"] == ["db"]
 
 
+@pytest.mark.parametrize("option", [True, "[secret]", "04da6b54-80e4-46f7-96ec-b56ff0331ba9"])
+def test_data_that_is_no_longer_kept(option: Any) -> None:
+    tree = tree_of("update")
+    name = next(
+        change.name
+        for change in of_tree(tree).changes
+        if change.kind == "runtime" and change.action == "update"
+    )
+    assert "stop-keeping-data" not in held(of_tree(tree))
+    changed = step(tree, name)
+    changed["newState"]["inputs"]["delete_volumes"] = option
+
+    made = of_tree(tree)
+
+    assert held(made)["stop-keeping-data"] == [name]
+    assert "delete-data" not in held(made)
+    (said,) = [notice for notice in made.warnings if notice.kind == "stop_keeping_data"]
+    assert "delete_volumes is turned on" in said.text
+    assert change(made, name).stops_keeping_data_of
+    # It is so already: nothing new.
+    changed["oldState"]["outputs"]["delete_volumes"] = True
+    assert "stop-keeping-data" not in held(of_tree(tree))
+
+
 def test_retained_resources_are_let_go() -> None:
     tree = tree_of("delete")
     step(tree, "db")["oldState"]["retainOnDelete"] = True

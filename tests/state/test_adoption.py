@@ -72,6 +72,18 @@ def test_devices_under_the_plans_names_are_said_to_go(
     assert "other" in live.devices
 
 
+def test_a_description_stays(client: IncusClient, name: str, sandbox: Sandbox) -> None:
+    make(sandbox, name, description="made by hand")
+
+    managed = Managed(arguments(name, adopt=True))
+    managed.up()
+
+    live = look(client, name)
+    assert live is not None
+    assert live.description == "made by hand"
+    assert managed.planned() == "same"
+
+
 def test_what_cannot_be_changed_in_place_is_listed(
     client: IncusClient, name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

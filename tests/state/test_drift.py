@@ -175,6 +175,32 @@ def test_description_edited(name: str, sandbox: Sandbox) -> None:
     healed(managed, {"description"})
 
 
+def test_a_description_that_the_program_does_not_give_is_others(
+    client: IncusClient, name: str, sandbox: Sandbox
+) -> None:
+    managed = Managed(arguments(name, description="ours"))
+    managed.up()
+    managed.change(description=None)
+    assert managed.up() == "update"
+    assert _description(client, name) == ""
+
+    patch(sandbox, name, description="theirs")
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+    managed.change(labels={"a": "1"})
+    managed.up()
+    assert _description(client, name) == "theirs"
+    managed.change(description="")
+    managed.up()
+    assert _description(client, name) == ""
+
+
+def _description(client: IncusClient, name: str) -> str:
+    live = look(client, name)
+    assert live is not None
+    return live.description
+
+
 def test_stopped(client: IncusClient, name: str, sandbox: Sandbox) -> None:
     managed = Managed(arguments(name))
     managed.up()
@@ -318,3 +344,6 @@ def test_another_server_is_not_taken_for_a_loss(client: IncusClient, name: str) 
     for call in (managed.refresh, managed.destroy):
         with pytest.raises(ProviderError, match="last seen at another server"):
             call()
+    managed.change(identity=managed.outputs["identity"], labels={"a": "1"})
+    with pytest.raises(ProviderError, match="last seen at another server"):
+        managed.up()

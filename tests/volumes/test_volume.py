@@ -94,8 +94,23 @@ def test_changed_in_place_and_others_keys_stay(
     assert live.config["user.pika.label.a"] == "2"
     for gone in ("user.pika.label.b", "user.mine", "security.shifted", "snapshots.schedule"):
         assert gone not in live.config
+    assert live.description == "theirs"
+    assert any("user.both, description" in line for line in reporter.warnings)
+
+
+def test_a_description_that_is_left_out_is_left_to_others(
+    client: IncusClient, name: str, reporter: Recorder
+) -> None:
+    one, none = options(name, description="one"), options(name)
+    live = make_volume(client, one, reporter)
+
+    live = change_volume(client, none, one, reporter, created_at=live.created_at)
     assert live.description == ""
-    assert any("user.both" in line for line in reporter.warnings)
+    change_volume(client, one, none, reporter, created_at=live.created_at)
+    live = change_volume(
+        client, options(name, labels={"a": "1"}), none, reporter, created_at=live.created_at
+    )
+    assert live.description == "one"
 
 
 def test_same_size_in_other_words_is_no_change(
