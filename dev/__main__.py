@@ -46,6 +46,10 @@ def _run(arguments: argparse.Namespace) -> int:
             return checks.test(arguments.arguments)
         case "docs":
             checks.docs()
+        case "picture":
+            checks.picture()
+        case "site":
+            return checks.site(serve=arguments.serve)
         case "lint":
             return checks.lint()
         case "daemon":
@@ -78,7 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="set everything up and run the tests")
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     commands.add_parser("lint", help="check format, style and types")
-    commands.add_parser("docs", help="write docs/changes.md from the code that decides")
+    commands.add_parser("docs", help="write the pages that are made from code")
+    commands.add_parser("picture", help="draw the picture of a preview, from a real one")
+    site = commands.add_parser("site", help="build the documentation's site, in build/site")
+    site.add_argument(
+        "--serve", action="store_true", help="serve it, and build it again on changes"
+    )
     commands.add_parser(
         "tools",
         help="only get what is needed: .venv, Incus, busybox, Pulumi, and the oldest and newest "

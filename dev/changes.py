@@ -60,7 +60,8 @@ ROWS = (
         "resources.memory_mib",
         {"resources": {"memory_mib": 64}},
         {"resources": {"memory_mib": 96}},
-        note="a virtual machine takes it live where Incus can hotplug or balloon",
+        note="a virtual machine takes it live where Incus can hotplug or balloon; a container that "
+        "uses more than the new limit restarts",
     ),
     Row(
         "resources.root_disk_gib",
