@@ -343,7 +343,7 @@ def test_full_standard_output(runner: Runner) -> None:
 def test_progress_without_a_terminal(runner: Runner) -> None:
     done = runner.run("sh", "-c", "sleep 6.5; echo end")
     lines = [line for line in done.stderr.decode().splitlines() if "running" in line]
-    # Every five seconds from the first line on, of which the command may have had the last few only.
+    # Every five seconds of the whole, of which the command may have had the last few only.
     assert 1 <= len(lines) <= 2, done.stderr.decode()
     for line in lines:
         assert re.fullmatch(
