@@ -145,7 +145,12 @@ ROWS = (
         note="the guest reads it at its first boot only",
     ),
     Row("description", {}, {"description": "text"}),
-    Row("description: dropped", {"description": "text"}, {}),
+    Row(
+        "description: dropped",
+        {"description": "text"},
+        {},
+        note="cleared, unless somebody changed it since the last refresh",
+    ),
     Row("wait_for", {}, {"wait_for": "agent"}, note="waits at the next start"),
     *(
         Row(f"timeouts.{key}", {}, {"timeouts": {key: 77}})

@@ -67,8 +67,7 @@ def site(*, serve: bool = False) -> int:
 def test(arguments: list[str]) -> int:
     """Run the tests with the tools first on PATH; pytest's exit code."""
     # A part of the tests is not to wait for builds that only those of the release need.
-    paths = [text for text in arguments if text.split("::")[0].startswith(("tests", "./tests"))]
-    tools.ensure(supported=not paths or any(_has_release_tests(text) for text in paths))
+    tools.ensure(supported=not arguments or any(_has_release_tests(text) for text in arguments))
     if not any((ROOT / "tests").rglob("test_*.py")):
         say("==> tests: there are none yet")
         return 0

@@ -116,7 +116,9 @@ def _build(version: str) -> None:
         (staging / "package").mkdir(parents=True)
         with apt.with_source_packages(_SUITES[version]) as archive:
             archive.source(f"python{version}", staging / "package")
-        sources = next((staging / "package").glob("*.orig.tar.[gx]z"))
+        sources = next((staging / "package").glob("*.orig.tar.*z*"), None)
+        if sources is None:
+            raise Failure(f"Debian's source package of Python {version} has no sources in it")
         _install_to_build()
         (staging / "source").mkdir()
         unpack = ["tar", "--extract", "--file", str(sources), "--strip-components", "1"]

@@ -5,6 +5,9 @@
     pulumi up         # it is ours: shown in previews, its drift in refreshes
     pulumi destroy    # it is on its own again, and runs on
 
+Its label and marks stay on it.
+`incus config unset web user.pika.owner` lets another stack adopt it.
+
 Nothing restarts it: a change that would need that is an error. For many instances, or for what has
 mounts and devices, `python -m pulumi_pika import` writes the program.
 """

@@ -1,6 +1,13 @@
 """Managed agents from a list: one edit of the stack's config adds, changes or removes one.
 
-    pulumi config set --path 'agents[2].name' cleo
+The list is in `Pulumi.<stack>.yaml`, and takes the place of the default one as a whole:
+
+    config:
+      pika_agents:agents:
+        - name: ada
+          labels: {team: search}
+        - name: cleo
+          memory_mib: 1024
 
 Agents are known by their names, so that an edit touches no other one. Each has a volume of its own,
 which stays when the agent is taken off the list, and is found again when it comes back. A list with

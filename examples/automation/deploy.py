@@ -128,16 +128,17 @@ def would_change(stack: automation.Stack, options: argparse.Namespace) -> bool:
         failed = True
     text = "\n".join(lines)
     command = [sys.executable, "-m", "pulumi_pika", "report", "--format", "terminal"]
-    subprocess.run(command, input=text, text=True, check=True)
+    if subprocess.run(command, input=text, text=True).returncode != 0:
+        raise Failed("what would change cannot be shown; nothing was changed")
     if failed:
         raise Failed("it would fail; nothing was changed")
-    return bool(json.loads(text)["changeSummary"].keys() - {"same"})
+    return bool(json.loads(text).get("changeSummary", {}).keys() - {"same"})
 
 
 def confirmed() -> bool:
     try:
         return input("Do it? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         print()
         return False
 

@@ -1,8 +1,11 @@
 """Workers spread over several hosts.
 
+    pulumi config set --path hosts.local.remote local
     pulumi config set --path hosts.east.url https://east.example:8443
     pulumi config set --path hosts.east.server_fingerprint 57bb0ff4...
     pulumi config set --path hosts.east.certificate client.crt
+
+Hosts that the config names take the place of the default one, so the first line names it as well.
 
 Which host a worker goes to follows from the two names alone. With one more worker none moves; with
 one more host only those move that go there, and with one less those that were there. A worker that

@@ -5,7 +5,10 @@
 
 The preview says which instances stop for a restore. Before it another snapshot is taken, whose name
 is the output `safety_snapshot`: with that as `restore_from` the restore is undone. `pulumi destroy`
-keeps the volume with its data.
+keeps the volume with its data, and deletes the snapshots of the list; `retain_on_delete` keeps one.
+
+On ZFS, LINSTOR and TrueNAS only the newest snapshot can be restored: take out the schedule there,
+and set `snapshot_before_restore=False`.
 """
 
 import pulumi

@@ -39,7 +39,7 @@ def run_job(
     devices: Mapping[str, Mapping[str, str]] | None = None,
     extra_profiles: Sequence[str] = (),
     cloud_init_user_data: str | None = None,
-    description: str = "",
+    description: str | None = None,
     timeouts: Mapping[str, float] | None = None,
     host: HostSettings | None = None,
     client: IncusClient | None = None,

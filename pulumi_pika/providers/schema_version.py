@@ -25,9 +25,14 @@ def newer(*trees: dict[str, Any]) -> str:
         if isinstance(found, int | float) and found <= SCHEMA_VERSION:
             continue
         return (
-            f"the state of this resource has schema_version {found!r:.20}, and this is "
+            f"the state of this resource has schema_version {_said(found)}, and this is "
             f"pulumi_pika {__version__}, which reads up to {SCHEMA_VERSION}: a newer pulumi_pika "
             "wrote it. Nothing was done. Upgrade pulumi_pika where this runs, to the version "
-            "that wrote it or a later one: pip install --upgrade pulumi-pika"
+            "that wrote it or a later one, in the way that it was installed"
         )
     return ""
+
+
+def _said(found: Any) -> str:
+    """A version as it was written; Pulumi's wire has floats only."""
+    return f"{found:g}" if isinstance(found, float) else f"{found!r:.20}"

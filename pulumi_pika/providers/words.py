@@ -31,6 +31,12 @@ def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[
         )
     if decision.renamed:
         yield f"{decision.renamed} has to stop for a moment to get its name {name} back"
+    turned_on = new.delete_volumes and not state.options.delete_volumes
+    if turned_on and not decision.replaces and (volumes := own_volumes(state.plan)):
+        yield (
+            "delete_volumes is on from this update on: to destroy or replace the resource then "
+            f"deletes volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)} with all data"
+        )
     if decision.recovers:
         yield f"{name} is restarted, or started if it is stopped, since recover changed"
     if decision.restarts:

@@ -241,7 +241,7 @@ def _path_text(path: Path) -> str:
 
 
 def _deleted_data(kind: Kind, old: Side) -> Iterator[str]:
-    """The volumes, or the snapshot, that go with a resource; what counts is what was applied."""
+    """The volumes, or the snapshot, that go with a resource as it was applied."""
     if kind == "snapshot":
         yield f"{old.text('volume_name')}/{old.text('snapshot_name')}"
     else:
@@ -250,14 +250,15 @@ def _deleted_data(kind: Kind, old: Side) -> Iterator[str]:
 
 def _no_longer_kept(kind: Kind, old: Side, new: Side) -> list[str]:
     """The volumes that go with the resource as it will be, and not as it is."""
-    if any(_not_kept(kind, old.output, old)):
+    option = "delete_data" if kind == "volume" else "delete_volumes"
+    if kind == "snapshot" or _may_be_on(old.output(option)):
         return []
     return list(_not_kept(kind, new.inputs.get, new))
 
 
 def _not_kept(kind: Kind, option: Callable[[str], Any], side: Side) -> Iterator[str]:
-    """The volumes that an option lets go with a resource. One that is secret may be on."""
-    if kind == "runtime" and option("delete_volumes") in (True, SECRET, UNKNOWN):
+    """The volumes that an option lets go with a resource."""
+    if kind == "runtime" and _may_be_on(option("delete_volumes")):
         plan = side.outputs.get("plan") or side.inputs.get("plan")
         names = [
             str(mount.get("source", UNKNOWN)).partition("/")[0]
@@ -266,8 +267,13 @@ def _not_kept(kind: Kind, option: Callable[[str], Any], side: Side) -> Iterator[
             and not str(mount.get("source", "")).startswith("/")
         ]
         yield from dict.fromkeys(names)
-    elif kind == "volume" and option("delete_data") in (True, SECRET, UNKNOWN):
+    elif kind == "volume" and _may_be_on(option("delete_data")):
         yield side.text("volume_name") or UNKNOWN
+
+
+def _may_be_on(option: Any) -> bool:
+    """Whether an option is on, or may be, since nobody can see it."""
+    return option in (True, SECRET, UNKNOWN)
 
 
 def _drift(old: State) -> Iterator[str]:

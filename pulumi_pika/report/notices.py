@@ -19,6 +19,7 @@ _RESOURCE: Final = re.compile(r"^pulumi-python:dynamic/pika:\w+ resource '.*?': 
 _REFUSED: Final = re.compile(r"^(property .*?) value \{.*\} has a problem: ", re.DOTALL)
 _KINDS: Final[tuple[tuple[WarningKind, re.Pattern[str]], ...]] = (
     ("replace", re.compile(r" is replaced because of |^because of .* another volume is made")),
+    ("stop_keeping_data", re.compile(r"^delete_(?:data|volumes) is on from this update on")),
     ("restore", re.compile(r" goes back to its snapshot |^restore_from: ")),
     ("left_out", re.compile(r" is left out: ")),
     ("preflight", re.compile(r"\. It has to be there when |^the host could not be looked at")),
@@ -87,8 +88,8 @@ def _done(change: Change) -> Iterator[Notice]:
         option = "delete_data" if change.kind == "volume" else "delete_volumes"
         yield notice(
             "stop_keeping_data",
-            f"{option} is turned on: from this `pulumi up` on a delete or a replacement takes "
-            f"volume {listed(change.stops_keeping_data_of)} with all its data",
+            f"{option} is, or may be, turned on: after this `pulumi up`, deleting or replacing it "
+            f"deletes volume {listed(change.stops_keeping_data_of)} with all its data",
         )
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
         which = "; what becomes of its data is " if change.on_delete == SECRET else ", which "

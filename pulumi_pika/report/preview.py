@@ -156,7 +156,8 @@ def read_preview(text: str) -> Preview:
     except (RecursionError, ValueError):
         # Nested too deeply, or a number with more digits than Python takes.
         raise NoPreview("it is JSON that no preview would be") from None
-    if not isinstance(tree, dict) or not {"steps", "changeSummary"} & tree.keys():
+    # That of a stack in which nothing is has neither, and says only how long it took.
+    if not isinstance(tree, dict) or not {"steps", "changeSummary", "duration"} & tree.keys():
         raise NoPreview("it is JSON, but has neither steps nor a changeSummary")
     try:
         # The stack's config is in it as well, and is nothing to report.

@@ -22,7 +22,7 @@ _COLOURS: Final = {
     "delete": _RED,
     "release": _DIM,
 }
-_GRAVE: Final = ("error", "delete_data", "delete")
+_GRAVE: Final = ("error", "delete_data", "stop_keeping_data", "delete")
 _WIDEST: Final = 60
 
 

@@ -82,7 +82,7 @@ class Page:
     @property
     def runs(self) -> bool:
         """Whether there is anything to do but to look."""
-        return any(step.kind in ("commands", "program", "host") for step in self.steps)
+        return any(step.kind in ("commands", "program", "host", "data") for step in self.steps)
 
 
 def read_page(path: Path) -> Page:

@@ -74,11 +74,9 @@ class Session:
                 for command in step.commands:
                     self._command(command)
             case "file":
-                file = self._shell.directory() / step.name
+                file = self._shell.directory() / self._filled(step.name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(self._filled(step.text))
-                if step.text.startswith("#!"):
-                    file.chmod(0o755)
             case "program":
                 self._up(step)
             case "data":

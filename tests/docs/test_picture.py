@@ -2,10 +2,9 @@
 
 import re
 
-from dev.picture import TARGET, draw, report
-from dev.sandbox import Daemon
+import pytest
 
-from ..conftest import Sandbox
+from dev.picture import TARGET, draw, report
 
 
 def _text(picture: str) -> str:
@@ -13,8 +12,7 @@ def _text(picture: str) -> str:
     return re.sub(r"<[^>]*>|\s", "", re.sub(r"<style>.*?</style>", "", picture, flags=re.DOTALL))
 
 
-def test_picture(sandbox: Sandbox) -> None:
-    # `sandbox` sees to it that Incus is there; the picture has a daemon of its own.
-    assert isinstance(sandbox.daemon, Daemon)
-
+# `sandbox` sees to it that Incus is there; the picture has a daemon of its own.
+@pytest.mark.usefixtures("sandbox")
+def test_picture() -> None:
     assert _text(draw(report())) == _text(TARGET.read_text()), "run `python3 dev picture`"

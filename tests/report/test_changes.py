@@ -186,11 +186,19 @@ def test_data_that_is_no_longer_kept(option: Any) -> None:
     assert held(made)["stop-keeping-data"] == [name]
     assert "delete-data" not in held(made)
     (said,) = [notice for notice in made.warnings if notice.kind == "stop_keeping_data"]
-    assert "delete_volumes is turned on" in said.text
+    assert "delete_volumes is, or may be, turned on" in said.text
     assert change(made, name).stops_keeping_data_of
-    # It is so already: nothing new.
+    # It is so already, whatever there was to lose: nothing new.
     changed["oldState"]["outputs"]["delete_volumes"] = True
     assert "stop-keeping-data" not in held(of_tree(tree))
+    for tree_of_old in (changed["oldState"]["outputs"], changed["oldState"]["inputs"]):
+        tree_of_old["plan"] = {**tree_of_old["plan"], "mounts": []}
+    assert "stop-keeping-data" not in held(of_tree(tree))
+
+
+def test_a_preview_in_which_nothing_is() -> None:
+    made = of_tree({"config": {}, "duration": 12})
+    assert (made.changes, made.summary, held(made)) == ([], {}, {})
 
 
 def test_retained_resources_are_let_go() -> None:
