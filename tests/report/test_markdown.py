@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pulumi_pika.report.document import Edge, Node, Picture, Report
@@ -18,6 +18,10 @@ HOSTILE = (
     "# head\n- item\n```\nfence\n:tada: $x$ ~~s~~ *b* _i_ &lt; www.evil.example !1 &2 %3 ‮"
 )
 TEXTS = st.one_of(st.text(), st.text(alphabet="`|\\<>&@#*_[]()!~$%^:/.w\n\r\t-= a1"))
+
+
+def places(text: str, character: str) -> list[int]:
+    return [at for at, other in enumerate(text) if other == character]
 
 
 def cells(line: str) -> int:
@@ -38,9 +42,14 @@ def test_code(text: str) -> None:
 
 
 @given(TEXTS)
+@example("0_0 _a_ a__b")
 def test_plain(text: str) -> None:
     made = plain(text)
-    assert not set(made) & set('\n|`\\<>*_[]@~$"{}!')
+    assert not set(made) & set('\n|`\\<>*[]@~$"{}!')
+    # Within a word it means nothing.
+    assert all(
+        re.search(r"[^\W_]_[^\W_]", made[max(at - 1, 0) : at + 2]) for at in places(made, "_")
+    )
     assert re.fullmatch(r"(?:[^&#]|&#\d+;)*", made)
     seen = html.unescape(made)
     # What a forge looks for in the text that it shows.
