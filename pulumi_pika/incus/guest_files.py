@@ -24,6 +24,8 @@ CHUNK_BYTES: Final = 8 * 1024 * 1024
 """How much of a file is in memory at a time."""
 MAX_LISTING_BYTES: Final = 16 * 1024 * 1024
 """How long the list of a directory may be."""
+SMALL: Final = 1024 * 1024
+"""The bytes of a file that is read at once."""
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds to wait for an answer, or for more of it. The server has the file at hand."""
 _PAUSES: Final = (0.05, 0.3)
@@ -38,6 +40,10 @@ class NoAnswerInTime(IncusUnreachable):
 
 class NotAFile(IncusError):
     """What was to be read is a directory, or a symlink, which is not followed."""
+
+
+class TooLarge(UnexpectedResponse):
+    """A file of the guest is larger than it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,45 @@ def guest_entry(
         raise _refusal(client, reply, where)
     length = _LENGTH.fullmatch(reply.headers.get("Content-Length", ""))
     return GuestEntry(kind, int(length[0]) if length and kind == "file" else None)
+
+
+def read_small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
+    """A file of the guest, of 1 MiB at most; None where there is none.
+
+    It is looked at first: to read a FIFO, which shows as an empty file, would never end. So a FIFO
+    and a device are empty here, and cost no more than that.
+
+    Raises:
+        TooLarge: it is larger.
+        NotAFile: it became something else while it was looked at.
+        IncusError: it cannot be read.
+    """
+    entry = guest_entry(client, instance, path)
+    if entry is None or entry.type != "file":
+        return None
+    if not entry.size:
+        return b""
+    if entry.size > SMALL:
+        raise TooLarge(f"the file {path} of {instance} has {entry.size:,} bytes")
+    files = url("instances", instance, "files")
+    # It may have grown since.
+    content = next(iter(read_chunks(client, files, {"path": path}, chunk=SMALL + 1)), b"")
+    if len(content) > SMALL:
+        raise TooLarge(f"the file {path} of {instance} has more than {SMALL:,} bytes")
+    return content
+
+
+def read_kernel_file(client: IncusClient, instance: str, path: str) -> bytes:
+    """A file below ``/proc`` or ``/sys``, which shows as empty and is not looked at first.
+
+    Raises:
+        IncusError: it cannot be read.
+    """
+    files = url("instances", instance, "files")
+    reply = _ask(client, "GET", files, {"path": path}, timeout=ANSWER_TIMEOUT, max_bytes=SMALL)
+    if reply.status != 200:
+        raise _refusal(client, reply, f"GET {files} of {path!r}")
+    return reply.body
 
 
 def list_guest_directory(

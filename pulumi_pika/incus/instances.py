@@ -10,7 +10,6 @@ from .operations import operations_at
 from .shapes import misfit
 
 _NEEDED: Final = ("name", "type", "status", "config", "devices")
-MAX_GUEST_FILE_BYTES = 1024 * 1024
 _SHOWN_WITHIN: Final = 15.0
 """Seconds for which Incus 6.0 may be unable to show a container that is ending: its state is the
 error "Invalid PID" then, usually for less than a second. So may a cluster member that is just back
@@ -113,16 +112,6 @@ def set_power(
 def delete_instance(client: IncusClient, name: str, *, timeout: float) -> None:
     """Removes a stopped instance."""
     client.run("DELETE", url("instances", name), timeout=timeout)
-
-
-def read_guest_file(client: IncusClient, name: str, path: str) -> bytes | None:
-    """A file of the guest, of 1 MiB at most; None where there is none or it is no file."""
-    reply = client.get_raw(
-        url("instances", name, "files"), path=path, max_bytes=MAX_GUEST_FILE_BYTES
-    )
-    if reply.status == 200 and reply.headers.get("X-Incus-Type", "file") == "file":
-        return reply.body
-    return None
 
 
 def push_guest_file(

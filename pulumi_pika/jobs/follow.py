@@ -21,7 +21,7 @@ from ..incus.errors import (
     ServerFailure,
     UnexpectedResponse,
 )
-from ..incus.guest_files import NotAFile, guest_entry
+from ..incus.guest_files import NotAFile, TooLarge, guest_entry, read_small_file
 from ..incus.instances import exec_output
 from ..reconcile.errors import ReconcileError
 from ..reconcile.power import kill, look
@@ -29,7 +29,7 @@ from .errors import JobNotBegun
 from .events import EventReader
 from .result import Ended
 from .script import BEGUN_PATH, EXIT_PATH, KILL_AFTER, PREPARE_FAILED, TIMED_OUT
-from .tail import Tail, TooLarge, small_file
+from .tail import Tail
 from .watch import Standing, Watcher, size
 
 LOOK_EVERY: Final = 1.0
@@ -303,7 +303,8 @@ class Follower:
 
     def _word(self, path: str) -> bytes | None:
         try:
-            return small_file(self._client, self._command.instance, path)
+            # One that is empty may be written just now.
+            return read_small_file(self._client, self._command.instance, path) or None
         except (IncusApiError, NotAFile, TooLarge):
             return None
 

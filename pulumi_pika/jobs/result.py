@@ -1,10 +1,9 @@
 """How a job ended: what Incus saw of it, what the guest's result file says, and what that makes."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ..reconcile.guest import can_be_kept
+from ..reconcile.guest_json import guest_object
 
 Status = Literal["completed", "failed", "timed_out", "lost"]
 How = Literal["exited", "timed_out", "lost"]
@@ -69,14 +68,9 @@ def parse_result(content: bytes, path: str) -> GuestResult | str:
         content: the file's bytes.
         path: where it was in the guest.
     """
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        return f"the result file {path} is no JSON ({len(content)} bytes)"
-    if not isinstance(found, dict):
-        return f"the result file {path} holds no JSON object"
-    if not can_be_kept(found):
-        return f"the result file {path} holds what no state can (too deep, or no number or text)"
+    found = guest_object(content, f"the result file {path}")
+    if isinstance(found, str):
+        return found
     version = found.get("schema_version")
     if version not in SCHEMA_VERSIONS or not _is_whole(version):
         return f"the result file {path} has an unknown schema_version {version!r:.40}"

@@ -11,6 +11,7 @@ from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
+from ..incus.guest_files import read_small_file
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.errors import ReconcileError
 from ..reconcile.observe import LiveInstance
@@ -27,7 +28,6 @@ from .options import JobOptions
 from .patient import patient
 from .result import Ended, GuestResult, Status, Verdict, judge, parse_result
 from .script import script_of
-from .tail import small_file
 from .watch import Watcher
 
 _STOPS_WITHIN: Final = 1.0
@@ -265,8 +265,8 @@ def _judge(made: Made, plan: IncusRuntimePlan, ended: Ended, watcher: Watcher) -
     path = plan.paths.result_path
     found: GuestResult | str | None
     try:
-        content = small_file(made.client, made.live.name, path)
-        found = parse_result(content, path) if content is not None else None
+        content = read_small_file(made.client, made.live.name, path)
+        found = parse_result(content, path) if content else None
     except IncusError as error:
         found = f"the result file {path} could not be read ({error})"
     verdict = judge(ended, found, path=path, entry=plan.bootstrap.entry_command is not None)

@@ -1,44 +1,15 @@
-"""Reads small files of a guest, and what is written to a file as it grows."""
+"""Reads what is written to a file as it grows."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from ..incus.client import IncusClient, url
+from ..incus.client import IncusClient
 from ..incus.errors import UnexpectedResponse
-from ..incus.guest_files import guest_entry, read_chunks
 
 CHUNK: Final = 1024 * 1024
 _PARTIAL: Final = 206
 _PAST_END: Final = 416
 _WITHIN: Final = 30.0
-SMALL: Final = 1024 * 1024
-
-
-class TooLarge(UnexpectedResponse):
-    """A file of the guest is larger than it may be."""
-
-
-def small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
-    """A file of the guest, of 1 MiB at most; None where there is none, or nothing in it.
-
-    It is looked at first: to read a FIFO, which shows as an empty file, would never end.
-
-    Raises:
-        TooLarge: it is larger.
-        NotAFile: it became something else while it was looked at.
-        IncusError: it cannot be read.
-    """
-    entry = guest_entry(client, instance, path)
-    if entry is None or entry.type != "file" or not entry.size:
-        return None
-    if entry.size > SMALL:
-        raise TooLarge(f"the file {path} of {instance} has {entry.size:,} bytes")
-    files = url("instances", instance, "files")
-    # It may have grown since.
-    content = next(iter(read_chunks(client, files, {"path": path}, chunk=SMALL + 1)), b"")
-    if len(content) > SMALL:
-        raise TooLarge(f"the file {path} of {instance} has more than {SMALL:,} bytes")
-    return content or None
 
 
 class Tail:

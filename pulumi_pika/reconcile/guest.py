@@ -1,14 +1,12 @@
 """What the guest says of itself in its status file, and whether that can be believed."""
 
-import json
-import re
-import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
-from ..incus.instances import read_guest_file
+from ..incus.guest_files import read_kernel_file, read_small_file
+from .guest_json import guest_object
 from .observe import LiveInstance
 
 STATES: Final = (
@@ -27,7 +25,6 @@ SCHEMA_VERSION: Final = 1
 UNKNOWN_STATE: Final = "unknown"
 _BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
 _LONGEST_MESSAGE: Final = 500
-_DEEPEST: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +81,21 @@ def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestSta
     if live.instance_type == "virtual-machine" and live.processes < 0:
         return _unknown("the agent in the guest does not answer")
     try:
-        content = read_guest_file(client, live.name, path)
+        content = read_small_file(client, live.name, path)
         if content is None:
             return unheard(path)
+        if not content:
+            return _unknown(f"the status file {path} is empty, or a FIFO or a device")
         status = _parse(content, path)
         if isinstance(status, str):
             return _unknown(status)
         boot_id = status.get("boot_id")
         if not isinstance(boot_id, str) or not boot_id:
             return _unknown(f"the status file {path} does not say of which boot it is")
-        present = read_guest_file(client, live.name, _BOOT_ID_PATH)
+        present = read_kernel_file(client, live.name, _BOOT_ID_PATH)
     except IncusError as error:
         return _unknown(f"the status file {path} cannot be read: {error}")
-    if present is None or present.decode(errors="replace").strip() != boot_id.strip():
+    if present.decode(errors="replace").strip() != boot_id.strip():
         return _unknown(
             f"the status file {path} is of an earlier boot (it says {status['state']!r})"
         )
@@ -110,36 +109,15 @@ def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestSta
 
 def _parse(content: bytes, path: str) -> dict[str, Any] | str:
     """The file's contents, or why they are not to be believed."""
-    try:
-        status = json.loads(content)
-    except (ValueError, RecursionError):
-        return f"the status file {path} is no JSON ({len(content)} bytes)"
-    if not isinstance(status, dict):
-        return f"the status file {path} holds no JSON object"
-    if not can_be_kept(status):
-        return f"the status file {path} holds what no state can (too deep, or no number or text)"
+    status = guest_object(content, f"the status file {path}")
+    if isinstance(status, str):
+        return status
     version = status.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         return f"the status file {path} has schema version {version!r}, not {SCHEMA_VERSION}"
     if status.get("state") not in STATES:
         return f"the status file {path} has an unknown state {_text(status.get('state'))!r}"
     return status
-
-
-def can_be_kept(value: Any, levels: int = _DEEPEST) -> bool:
-    """Whether a value that a guest wrote can be an output: Pulumi's wire has but finite numbers,
-    whole characters, and few levels."""
-    if isinstance(value, dict):
-        return levels > 0 and all(
-            can_be_kept(key) and can_be_kept(item, levels - 1) for key, item in value.items()
-        )
-    if isinstance(value, list):
-        return levels > 0 and all(can_be_kept(item, levels - 1) for item in value)
-    if isinstance(value, str):
-        return not re.search("[\ud800-\udfff]", value)
-    if isinstance(value, int | float):
-        return abs(value) <= sys.float_info.max
-    return True
 
 
 def _text(value: Any) -> str:

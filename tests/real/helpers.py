@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.incus.instances import exec_status, read_guest_file
+from pulumi_pika.incus.guest_files import read_small_file
+from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.planner.plan import IncusRuntimePlan
 from pulumi_pika.planner.spec import RuntimeSpec
 from pulumi_pika.reconcile.changes import Previous
@@ -59,8 +60,8 @@ def plan_of(name: str, *mounts: dict[str, Any], **more: Any) -> IncusRuntimePlan
 
 
 def options_of(**more: Any) -> RuntimeOptions:
-    """Options of a container with short time limits."""
-    timeouts = {"create": 60, "update": 60, "delete": 60, "wait": 10, "stop": 10}
+    """Options of a container; what takes a moment gets as long as a busy machine may need."""
+    timeouts = {"create": 60, "update": 60, "delete": 60, "wait": 60, "stop": 30}
     given = {"instance_type": "container", **more}
     given["timeouts"] = {**timeouts, **more.get("timeouts", {})}
     return RuntimeOptions.model_validate(given)
@@ -144,7 +145,7 @@ def shell(client: IncusClient, name: str, script: str) -> int:
 def output(client: IncusClient, name: str, script: str) -> str:
     """What a shell script in the guest writes; it has to succeed."""
     assert shell(client, name, f"( {script} ) >/tmp/.output 2>&1") == 0, script
-    content = read_guest_file(client, name, "/tmp/.output")
+    content = read_small_file(client, name, "/tmp/.output")
     assert content is not None
     return content.decode()
 
@@ -163,7 +164,7 @@ def cpus(name: str) -> str:
     return (first if first.exists() else second).read_text().strip()
 
 
-def eventually(probe: Callable[[], T], *, within: float = 5.0) -> T:
+def eventually(probe: Callable[[], T], *, within: float = 60.0) -> T:
     """What the probe answers once it is true."""
     deadline = time.monotonic() + within
     while True:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pulumi_pika.incus.client import IncusClient, url
-from pulumi_pika.incus.instances import exec_status, read_guest_file
+from pulumi_pika.incus.guest_files import read_kernel_file
+from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import Sandbox
@@ -16,9 +17,7 @@ STATUS_PATH = "/run/pika-cloud/status.json"
 
 
 def boot_id(client: IncusClient, name: str) -> str:
-    content = read_guest_file(client, name, "/proc/sys/kernel/random/boot_id")
-    assert content is not None
-    return content.decode().strip()
+    return read_kernel_file(client, name, "/proc/sys/kernel/random/boot_id").decode().strip()
 
 
 def processes_since(client: IncusClient, name: str) -> int:
@@ -108,6 +107,7 @@ def test_guest_status(client: IncusClient, name: str) -> None:
         ({**good, "state": ["ready"]}, "has an unknown state"),
         ([good], "holds no JSON object"),
         ("{", "is no JSON (1 bytes)"),
+        ("", "is empty, or a FIFO or a device"),
         ("[" * 100_000, "is no JSON"),
         ("x" * 2_000_000, "cannot be read"),
     ):
