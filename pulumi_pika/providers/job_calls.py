@@ -11,7 +11,6 @@ from pulumi.dynamic import (
     ReadResult,
     UpdateResult,
 )
-from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
 from ..jobs.instance import JOB_KEY, discard
@@ -20,15 +19,16 @@ from ..jobs.run import JobOutcome, run
 from ..jobs.watch import LineWatcher
 from ..reconcile.observe import RUNNING, LiveInstance
 from ..reconcile.power import find_renamed, look
+from .checks import answer, inputs_of
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
-from .host_checks import AFTER_OTHERS, before_create, check_host, with_defaults
+from .host_checks import before_create
 from .options_input import Given, give
 from .report import printable
 from .schema_version import SCHEMA_VERSION
 from .secrets import Redactor, check_failures, is_secret, seal, secret_paths
-from .values import find, plain, without_provider
+from .values import find, without_provider
 
 _REPLACING_OPTIONS: Final = (
     "instance_type",
@@ -81,9 +81,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         olds: the inputs that an earlier `check` returned; None or empty for a new job.
     """
     try:
-        before = {name: plain(olds[name]) for name in INPUTS if olds and name in olds}
-        taken = {name: plain(news[name]) for name in INPUTS if name in news}
-        inputs = with_defaults(before, taken)
+        before, inputs = inputs_of(news, olds, INPUTS)
         job = _Job.of(inputs)
         examined = job.examined
         failures = check_failures(
@@ -93,17 +91,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         return too_deep()
     if failures:
         return CheckResult({}, failures)
-    inputs["plan"] = examined.plan_tree
-    name = find(examined.plan_tree, ("identity", "instance_name"))
-    inputs["instance_name"] = UNKNOWN if name is None else name
-    with for_people(inputs) as report:
-        lacking = check_host(
-            before, inputs, examined, after_others=bool(news.get(AFTER_OTHERS)), report=report
-        )
-        failures = check_failures(lacking, inputs, examined.plan_tree)
-    if failures:
-        return CheckResult({}, failures)
-    return CheckResult(seal(inputs, secret_paths(inputs)), [])
+    return answer(news, before, inputs, examined)
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:

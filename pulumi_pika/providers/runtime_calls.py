@@ -25,14 +25,15 @@ from ..reconcile.location import evacuated_member
 from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_renamed, look
 from ..reconcile.update import is_ours, update_runtime
+from .checks import answer, inputs_of
 from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import examine
-from .host_checks import AFTER_OTHERS, before_create, check_host, with_defaults
+from .host_checks import before_create
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
-from .values import Path, find, plain, without_provider
+from .values import Path, find, without_provider
 from .words import on_delete, warnings
 
 UNSEEN: Final = "Error"
@@ -47,30 +48,18 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         olds: the inputs that an earlier `check` returned; None or empty for a new instance.
     """
     try:
-        before = {name: plain(olds[name]) for name in INPUTS if olds and name in olds}
-        given = {name: plain(news[name]) for name in INPUTS if name in news}
-        inputs = with_defaults(before, given)
+        before, inputs = inputs_of(news, olds, INPUTS)
         examined = examine(inputs)
         failures = check_failures(examined.failures, inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
     if failures:
         return CheckResult({}, failures)
-    inputs["plan"] = examined.plan_tree
     inputs["devices"] = examined.devices
-    name = find(examined.plan_tree, ("identity", "instance_name"))
-    inputs["instance_name"] = UNKNOWN if name is None else name
     # With a part of it unknown, the sentence is too.
     known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options) if known else UNKNOWN
-    with for_people(inputs) as report:
-        lacking = check_host(
-            before, inputs, examined, after_others=bool(news.get(AFTER_OTHERS)), report=report
-        )
-        failures = check_failures(lacking, inputs, examined.plan_tree)
-    if failures:
-        return CheckResult({}, failures)
-    return CheckResult(seal(inputs, secret_paths(inputs)), [])
+    return answer(news, before, inputs, examined)
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
