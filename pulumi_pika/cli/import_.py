@@ -27,7 +27,7 @@ error, and the program, say how they get into the stack's config.
 exit code:
   0    the program is written, with all that was asked for
   1    it is written, and an instance was left out; standard error says why
-  2    nothing is written: the arguments are wrong, or the host could not be asked
+  2    nothing is written: the arguments are wrong, the host could not be asked, or another error
   141  standard output was closed meanwhile, as by `| head`
 """
 
@@ -59,6 +59,11 @@ def main(program: str, arguments: Sequence[str]) -> int:
     except OSError as error:
         what = options.output or "standard output"
         screen.line(f"error: {what}: cannot be written: {error.strerror or error}", RED)
+        return WRONG
+    except Exception as error:
+        from ..providers.errors import own_fault
+
+        screen.line(f"error: {own_fault(error)}", RED)
         return WRONG
 
 

@@ -23,7 +23,8 @@ from ..reconcile.errors import ReconcileError
 from .display import Display
 from .interrupts import Interruption, interruptible
 from .screen import RED, OutputClosed, Screen
-from .spec_file import SpecRefused, find_spec_problems, read_spec, shown_name, with_provider
+from .spec_file import SpecRefused, find_spec_problems, read_spec, with_provider
+from .text_file import shown_name
 
 WRONG: Final = 2
 """The exit code where the arguments or the spec are wrong."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .screen import Screen
 
 WRONG: Final = 2
-"""The exit code where the arguments or the spec are wrong."""
+"""The exit code where the arguments or the spec are wrong, and of any other error."""
 CLOSED: Final = 141
 """As of a program that SIGPIPE ends, in a shell."""
 
@@ -24,7 +24,7 @@ as FILE:LINE:COLUMN and its property.
 
 exit code:
   0    the spec is right
-  2    the arguments or the spec are wrong
+  2    the arguments or the spec are wrong, or another error
   141  standard output was closed meanwhile, as by `| head`
 """
 # What a terminal takes for a command, or nobody sees, that JSON lets stand as it is.
@@ -56,6 +56,11 @@ def main(program: str, arguments: Sequence[str]) -> int:
         return CLOSED
     except OSError as error:
         screen.line(f"error: standard output: cannot be written: {error.strerror or error}", RED)
+        return WRONG
+    except Exception as error:
+        from ..providers.errors import own_fault
+
+        screen.line(f"error: {own_fault(error)}", RED)
         return WRONG
 
 
@@ -103,10 +108,10 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
         find_spec_problems,
         is_yaml,
         parse_spec,
-        shown_name,
         spec_text,
         with_provider,
     )
+    from .text_file import shown_name
 
     text = spec_text(options.spec)
     tree = parse_spec(options.spec, text)
@@ -138,7 +143,7 @@ def _place_of(failure: "Failure", places: "Places") -> "Place":
 def _report(problems: list[tuple["Failure", "Place"]], file: str, screen: "Screen") -> None:
     from ..providers.values import path_text
     from .screen import RED
-    from .spec_file import shown_name
+    from .text_file import shown_name
 
     name = shown_name(file)
     lines = []
@@ -154,7 +159,8 @@ def _explained(options: argparse.Namespace, tree: dict[str, Any], places: "Place
     from ..providers.shape import fit
     from ..providers.values import touches
     from .explain import PlacedMount, explain
-    from .spec_file import shown_name, with_provider
+    from .spec_file import with_provider
+    from .text_file import shown_name
 
     name = shown_name(options.spec)
     # Names that collide are problems, and just what there is to explain: go on past them.

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from ..report.text import one_line
+from .text_file import STANDARD_INPUT, Unreadable, read_text, shown_name
 
 if TYPE_CHECKING:
     from ..report.document import Condition, Report
 
-_STANDARD_INPUT: Final = "-"
 _LARGEST: Final = 512 * 1024 * 1024
 _CONDITIONS: Final = (
     "replace", "delete", "delete-data", "stop-keeping-data", "restart", "warnings", "any-change",
@@ -40,12 +40,13 @@ conditions of --fail-on, separated by commas:
 exit code:
   0    the report is written
   1    it is written, and a condition of --fail-on holds
-  2    the arguments are wrong, the input is no preview, or the report could not be written
+  2    the arguments are wrong, the input is no preview, the report could not be written, or
+       another error
 """
 
 
 class _Refused(Exception):
-    """What cannot be read or written. The message is for the user."""
+    """What is no preview, or cannot be written. The message is for the user."""
 
 
 def main(program: str, arguments: Sequence[str]) -> int:
@@ -69,15 +70,21 @@ def main(program: str, arguments: Sequence[str]) -> int:
     from ..report.build import report_of
     from ..report.preview import NoPreview
 
-    name = "standard input" if options.preview == _STANDARD_INPUT else options.preview
     try:
+        text = read_text(options.preview, "preview", _LARGEST)
         try:
-            report = report_of(_text(options.preview, name), tuple(options.fail_on))
+            report = report_of(text, tuple(options.fail_on))
         except NoPreview as error:
+            name = shown_name(options.preview)
             raise _Refused(f"{name} is no preview: {error}") from None
         _write(_formatted(report, options), options.output)
-    except _Refused as error:
+    except (_Refused, Unreadable) as error:
         _say(f"error: {error}")
+        return 2
+    except Exception as error:
+        from ..providers.errors import own_fault
+
+        _say(f"error: {own_fault(error)}")
         return 2
     if report.held:
         _say("does not pass: " + ", ".join(held.condition for held in report.held))
@@ -98,7 +105,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "preview",
         metavar="PREVIEW",
         nargs="?",
-        default=_STANDARD_INPUT,
+        default=STANDARD_INPUT,
         help="the file that `pulumi preview --json` wrote; - or nothing reads standard input",
     )
     parser.add_argument(
@@ -144,30 +151,6 @@ def _characters(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1000 or more")
     return int(text)
-
-
-def _text(file: str, name: str) -> str:
-    try:
-        if file == _STANDARD_INPUT:
-            data = _bounded(sys.stdin.buffer, name)
-        else:
-            with Path(file).open("rb") as opened:
-                data = _bounded(opened, name)
-        return data.decode("utf-8-sig")
-    except OSError as error:
-        raise _Refused(f"{name}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise _Refused(f"{name} is no preview: it is no UTF-8 text (byte {error.start})") from None
-    except ValueError as error:
-        # A path that no file can have, with a NUL in it.
-        raise _Refused(f"{name!r}: cannot be read: {error}") from None
-
-
-def _bounded(opened: IO[bytes], name: str) -> bytes:
-    data = opened.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise _Refused(f"{name} is no preview: it has more than {_LARGEST:,} bytes")
-    return data
 
 
 def _formatted(report: "Report", options: argparse.Namespace) -> str:

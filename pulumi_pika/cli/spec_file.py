@@ -1,18 +1,17 @@
 """Reads a spec from a file, and finds all that is wrong with it."""
 
 import json
-import sys
 from copy import deepcopy
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from ..planner.spec import RuntimeSpec
 from ..providers.examine import SPEC_FIELDS, examine
 from ..providers.shape import Failure, fit
 from ..providers.values import Path as PropertyPath
 from ..providers.values import path_text
+from .text_file import STANDARD_INPUT, Unreadable, read_text, shown_name
 
-STANDARD_INPUT: Final = "-"
 _YAML: Final = (".yaml", ".yml")
 _LARGEST: Final = 4 * 1024 * 1024
 _DEEPEST: Final = 100
@@ -22,11 +21,6 @@ _MOST: Final = 100_000
 
 class SpecRefused(Exception):
     """The spec cannot be read. The message is for the user, and names the file."""
-
-
-def shown_name(file: str) -> str:
-    """What a spec's file is called in messages."""
-    return "standard input" if file == STANDARD_INPUT else file
 
 
 def read_spec(file: str) -> dict[str, Any]:
@@ -52,7 +46,10 @@ def spec_text(file: str) -> str:
     Raises:
         SpecRefused: it cannot be read, or is no text.
     """
-    return _text(file, shown_name(file))
+    try:
+        return read_text(file, "spec", _LARGEST)
+    except Unreadable as error:
+        raise SpecRefused(str(error)) from None
 
 
 def parse_spec(file: str, text: str) -> dict[str, Any]:
@@ -82,32 +79,6 @@ def find_spec_problems(spec: dict[str, Any], options: dict[str, Any]) -> list[Fa
 def with_provider(spec: dict[str, Any]) -> dict[str, Any]:
     """The spec with the only provider that there is, where it names none."""
     return {"provider": "incus", **spec}
-
-
-def _text(file: str, name: str) -> str:
-    try:
-        if file == STANDARD_INPUT:
-            if sys.stdin is None:
-                raise SpecRefused(f"{name}: it is closed")
-            data = _bounded(sys.stdin.buffer, name)
-        else:
-            with Path(file).open("rb") as opened:
-                data = _bounded(opened, name)
-        return data.decode("utf-8-sig")
-    except OSError as error:
-        raise SpecRefused(f"{name}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise SpecRefused(f"{name}: is no UTF-8 text (byte {error.start})") from None
-    except ValueError as error:
-        # A path that no file can have, with a NUL in it.
-        raise SpecRefused(f"{name!r}: cannot be read: {error}") from None
-
-
-def _bounded(opened: IO[bytes], name: str) -> bytes:
-    data = opened.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise SpecRefused(f"{name}: is no spec: it has more than {_LARGEST:,} bytes")
-    return data
 
 
 def _json(text: str, name: str) -> Any:

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pulumi_pika import __version__
+from pulumi_pika.__main__ import main
 from pulumi_pika.cli.job import exit_code
 from pulumi_pika.jobs.run import JobOutcome
 
@@ -95,6 +97,37 @@ def test_wrong_usage(tmp_path: Path, arguments: list[str], said: str) -> None:
     assert done.returncode == 2
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "arguments", "code"),
+    [
+        ("plan", "_run", ["plan", "spec.json"], 2),
+        ("import_", "_run", ["import"], 2),
+        ("report", "read_text", ["report"], 2),
+        ("job", "read_spec", ["run", "spec.json", "--", "true"], 125),
+    ],
+)
+def test_fault_of_our_own_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    module: str,
+    function: str,
+    arguments: list[str],
+    code: int,
+) -> None:
+    def fault(*_: object) -> None:
+        raise ZeroDivisionError("what nobody foresaw")
+
+    monkeypatch.setattr(import_module(f"pulumi_pika.cli.{module}"), function, fault)
+
+    assert main(arguments) == code
+
+    output, said = capfd.readouterr()
+    assert output == ""
+    (line,) = said.splitlines()
+    assert line.startswith("error: pulumi_pika failed in itself (ZeroDivisionError at ")
+    assert "what nobody foresaw" in line
 
 
 def test_spec_that_cannot_be_read(tmp_path: Path) -> None:
