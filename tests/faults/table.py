@@ -7,6 +7,21 @@ PROPERTY = "fault"
 """The property of a test's report that has a cell: scenario, fault, step, word."""
 
 
+LEGEND = {
+    "ok": "succeeded all the same",
+    "undone": "an error, nothing left, the next up succeeds",
+    "again": "something left, and the next run, up or delete finishes it",
+    "resumed": "an error, and the next up finishes what was left",
+    "error": "a job that raised an error, nothing left",
+    "lost": "a job whose end is not known, and which is not said to have completed",
+    "part": "a job that completed, and said which of its outputs it could not bring home",
+    "gone": "a job that was interrupted, nothing left",
+    "slow": "a job that did not come to that step in two minutes, and was killed then",
+    "FAILED": "not as it has to be; the test's own message has it",
+}
+"""What the words of cells mean; of two in a cell each."""
+
+
 def lines(reports: Iterable[Any]) -> list[str]:
     """The table of what the tests' reports say; empty without any."""
     cells = {
@@ -20,8 +35,8 @@ def lines(reports: Iterable[Any]) -> list[str]:
 
 
 def _lines(all_cells: dict[tuple[str, str, str], str]) -> Iterator[str]:
-    yield "ok: succeeded all the same    undone: an error, nothing left, the next up succeeds"
-    yield "again, resumed: an error, and the next up (or delete) finishes what was left"
+    said = {part for word in all_cells.values() for part in word.split(", ")}
+    yield from (f"{word}: {meaning}" for word, meaning in LEGEND.items() if word in said)
     for scenario in dict.fromkeys(scenario for scenario, _, _ in all_cells):
         cells = {
             (step, fault): w for (name, step, fault), w in all_cells.items() if name == scenario
