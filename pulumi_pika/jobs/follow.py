@@ -38,8 +38,9 @@ _AT_ONCE: Final = 8
 """Chunks of output that are read in one look."""
 _OVERDUE: Final = KILL_AFTER + 10.0
 """Seconds beyond the limit after which the instance is stopped: the guest did not end the work."""
-_STOPS_WITHIN: Final = 2.0
-"""Seconds in which an instance is seen to stop whose stop ended the command."""
+_STOPS_WITHIN: Final = 10.0
+"""Seconds in which an instance is seen to stop whose stop ended the command. It is waited for only
+where the command ended without a word, and takes far less on a host that is not busy."""
 _AWAY_FOR: Final = 600.0
 """Seconds for which a host may be silent."""
 _BEGINS_WITHIN: Final = 40.0

@@ -39,6 +39,7 @@ from ..real.proxy import (
     reply,
     reset_before,
 )
+from .guest import GO, let_go
 from .test_run import Watching, policies, spec
 from .test_stages import Place, Record, at_each
 from .test_stages import place as place  # the fixtures
@@ -272,7 +273,7 @@ def running(client: IncusClient, name: str, command: str, **more: Any) -> Iterat
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        eventually(lambda: watching.seen or came, within=60)
+        eventually(lambda: watching.seen or came)
         yield came
     finally:
         thread.join(120)
@@ -331,22 +332,46 @@ def test_another_instance_of_the_name_proves_nothing_and_is_left_alone(
 
 
 def test_frozen_for_a_while(client: IncusClient, name: str) -> None:
-    with running(client, name, "echo on; sleep 1; echo end; exit 6") as came:
+    with running(client, name, f"echo on; {GO}; echo end; exit 6") as came:
         state(client, name, "freeze")
         time.sleep(1.5)
         assert not came, "it was given up though it could go on"
         state(client, name, "unfreeze")
+        let_go(client, name)
 
     (outcome,) = came
     assert (outcome.status, outcome.exit_code) == ("failed", 6)
     assert outcome.log_tail == "on\nend"
 
 
+def test_instance_that_is_seen_to_stop_only_after_a_while(
+    client: IncusClient, sandbox: Sandbox, name: str, tmp_path: Path
+) -> None:
+    """As on a host that is busy. What ended with its instance has not failed by itself."""
+    stopped_at: list[float] = []
+
+    def late(content: dict[str, Any]) -> None:
+        found = content["metadata"]
+        if found.get("status") == "Stopped":
+            stopped_at.append(time.monotonic())
+            if time.monotonic() - stopped_at[0] < 4:
+                found |= {"status": "Running", "status_code": 103}
+
+    with Proxy(sandbox.socket, tmp_path / "proxy") as proxy:
+        proxy.on("GET", f"/1.0/instances/{name}", edit(late), times=None)
+        outcome = job(IncusClient(proxy.socket), name, "echo on; kill -PWR 1; sleep 50")
+
+    assert stopped_at
+    assert outcome.status == "lost", outcome
+    assert look(client, name) is None
+
+
 def test_time_limit_holds_for_what_is_frozen(
     client: IncusClient, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "_OVERDUE", 1.0)
-    with running(client, name, "echo on; sleep 60", timeout_secs=2) as came:
+    # It has to be frozen before the guest's own watch ends it.
+    with running(client, name, "echo on; sleep 60", timeout_secs=8) as came:
         state(client, name, "freeze")
 
     (outcome,) = came
@@ -399,8 +424,9 @@ def test_word_of_the_end_that_is_not_the_scripts_own(
     statuses: set[str],
 ) -> None:
     monkeypatch.setattr(follow, "_OVERDUE", 1.0)
+    monkeypatch.setattr(follow, "_STOPS_WITHIN", 1.0)
 
-    outcome = job(client, name, command, timeout_secs=4)
+    outcome = job(client, name, command, timeout_secs=8)
 
     assert outcome.status in statuses, outcome
     assert look(client, name) is None
