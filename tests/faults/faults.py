@@ -61,6 +61,7 @@ class Fault:
     could_undo: bool = True
     """Whether the call is able to take back what it made."""
     impatient: bool = False
+    """Whether the answer is not waited for long."""
     kills: bool = False
     """Whether the provider's process ends."""
     same_at_gets: bool = False

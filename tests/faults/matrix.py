@@ -56,8 +56,8 @@ class Place:
     pool: str = "default"
 
     @contextmanager
-    def provider(self, *, impatient: bool = False) -> Iterator[Provider]:
-        with closing(Provider(self.proxy.socket, impatient=impatient)) as provider:
+    def provider(self, *, impatient_at: tuple[Step, str] | None = None) -> Iterator[Provider]:
+        with closing(Provider(self.proxy.socket, impatient_at=impatient_at)) as provider:
             yield provider
 
     def prepared(self, scenario: Scenario, world: World) -> Managed:
@@ -97,7 +97,8 @@ class Place:
         self, scenario: Scenario, fault: Fault, step: Step, world: World, managed: Managed
     ) -> tuple[str, list[str], str]:
         problems: list[str] = []
-        with self.provider(impatient=fault.impatient) as provider:
+        impatient_at = (step, world.name) if fault.impatient else None
+        with self.provider(impatient_at=impatient_at) as provider:
             scene = Scene(step, world, self.proxy, provider, self.image, [])
             rule = self.proxy.on(
                 step.method,

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,9 +14,10 @@ from pulumi_pika.incus import client as incus_client
 from pulumi_pika.incus.transport import Reply, UnixTransport
 
 from ..state.engine import Managed
+from .steps import Step
 
 PATIENCE = 0.4
-"""Seconds for an answer where a process is impatient."""
+"""Seconds for the one answer for which a process does not wait any longer."""
 SLOW = PATIENCE + 0.2
 SLOW_WAIT = 1.0 + PATIENCE + 0.2
 
@@ -42,13 +44,15 @@ class Provider:
 
     Args:
         socket: the daemon's, or a proxy's.
-        impatient: whether it waits for an answer for `PATIENCE` seconds only.
+        impatient_at: for the answer to which step, of a runtime of which name, it waits for
+            `PATIENCE` seconds only. For the others it waits as ever: on a machine that is busy
+            there may be more than one fault otherwise.
     """
 
-    def __init__(self, socket: Path, *, impatient: bool = False) -> None:
+    def __init__(self, socket: Path, *, impatient_at: tuple[Step, str] | None = None) -> None:
         self._connection, theirs = _FORKS.Pipe()
         self._process: BaseProcess = _FORKS.Process(
-            target=_serve, args=(theirs, str(socket), impatient), daemon=True
+            target=_serve, args=(theirs, str(socket), impatient_at), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -82,7 +86,7 @@ class Provider:
         self._connection.close()
 
 
-def _serve(connection: Connection, socket: str, impatient: bool) -> None:
+def _serve(connection: Connection, socket: str, impatient_at: tuple[Step, str] | None) -> None:
     os.environ["INCUS_SOCKET"] = socket
     # What it would log to the engine is of no interest.
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -90,8 +94,8 @@ def _serve(connection: Connection, socket: str, impatient: bool) -> None:
         os.dup2(silence, descriptor)
     patch = pytest.MonkeyPatch()
     patch.setattr(incus_client, "_RECONNECT_FOR", 1.5)
-    if impatient:
-        _be_impatient(patch)
+    if impatient_at:
+        _be_impatient(patch, *impatient_at)
     while True:
         try:
             managed, method = connection.recv()
@@ -106,15 +110,22 @@ def _serve(connection: Connection, socket: str, impatient: bool) -> None:
             connection.send((True, result, managed))
 
 
-def _be_impatient(patch: pytest.MonkeyPatch) -> None:
+def _be_impatient(patch: pytest.MonkeyPatch, step: Step, name: str) -> None:
     send = UnixTransport.send
+    pattern = re.compile(step.pattern(name))
+    matched = 0
 
     def hurried(
         self: UnixTransport, method: str, path: str, *, timeout: float | None = None, **more: Any
     ) -> Reply:
-        # The server itself takes its time to answer a wait.
-        takes = float(more["params"]["timeout"]) if path.endswith("/wait") else 0.0
-        return send(self, method, path, timeout=takes + PATIENCE, **more)
+        nonlocal matched
+        if method == step.method and pattern.fullmatch(path):
+            matched += 1
+            if matched == step.nth:
+                # The server itself takes its time to answer a wait.
+                takes = float(more["params"]["timeout"]) if step.waits else 0.0
+                timeout = takes + PATIENCE
+        return send(self, method, path, timeout=timeout, **more)
 
     patch.setattr(UnixTransport, "send", hurried)
     patch.setattr(incus_client, "_WAIT_SLICE", 1.0)

@@ -49,10 +49,22 @@ class Step:
 
 
 def steps_of(requests: Iterable[Request], name: str) -> list[Step]:
-    """The steps that these requests are, in their order."""
+    """The steps that these requests are, in their order.
+
+    How often it is looked whether an operation has ended is up to the machine's speed: of these
+    looks, and what belongs to each, only the last one counts. So a run has all of the steps,
+    however fast it is.
+    """
+    kept: list[Request] = []
+    waits: dict[str, int] = {}
+    for request in requests:
+        if request.path.endswith("/wait"):
+            del kept[waits.get(request.path, len(kept)) :]
+            waits[request.path] = len(kept)
+        kept.append(request)
     seen: Counter[tuple[str, str]] = Counter()
     steps = []
-    for request in requests:
+    for request in kept:
         path = _OPERATION.sub("{id}", request.path).replace(name, "{name}")
         seen[request.method, path] += 1
         steps.append(Step(request.method, path, seen[request.method, path]))
