@@ -216,7 +216,7 @@ def test_killed_up_leaves_what_the_next_recognises(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    eventually(lambda: look(client, name), within=60)
+    eventually(lambda: look(client, name))
     time.sleep(1)
     for pid in [process.pid, *descendants(process.pid)]:
         with contextlib.suppress(ProcessLookupError):

@@ -92,9 +92,10 @@ def test_what_cannot_match_is_told() -> None:
 
 
 def test_no_pattern_takes_long() -> None:
-    begun = time.monotonic()
+    # Of the processor, which is what others may be at as well.
+    begun = time.process_time()
 
     assert not matcher(["*a*a*a*a*a*a*a*a*b"])("a" * 250)
     assert not matcher(["**/**/**/**/**/**/**/x"])("/".join("a" * 32))
 
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1

@@ -285,7 +285,7 @@ class Kind:
 KINDS = {
     "success": Kind("echo fine", "completed", 0, "fine"),
     "failure": Kind("echo bad; exit 9", "failed", 9, "bad"),
-    "time-out": Kind("echo slow; sleep 100", "timed_out", 143, "slow", limit=3),
+    "time-out": Kind("echo slow; sleep 100", "timed_out", 143, "slow", limit=10),
     "binary": Kind("head -c 1000000 /dev/urandom; echo; echo end", "completed", 0, "end"),
     "stopped": Kind("echo going; kill -PWR 1; sleep 50", "lost", None, "going"),
 }
