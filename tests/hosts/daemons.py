@@ -2,10 +2,12 @@
 
 import base64
 import json
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from pulumi_pika.incus.hosts import HostSettings, connect, resolve
 from pulumi_pika.incus.tls import certificate_fingerprint
 
 from ..conftest import IMAGE
+
+_BELOW_THE_KERNELS = range(10_000, 32_000)
+"""Of the ports, those that a kernel gives to nobody by itself (ip_local_port_range)."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +127,16 @@ def certificate_body(pem: str) -> str:
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """A loopback address where nobody listens, nor will by chance.
+
+    A port that the kernel would choose may be another's before it is used: that of any connection
+    that is made meanwhile, or of a test beside this one.
+    """
+    while True:
+        port = _BELOW_THE_KERNELS.start + secrets.randbelow(len(_BELOW_THE_KERNELS))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
 
 
 def serve(daemon: Daemon, *, marker: str = "one") -> Server:
@@ -147,7 +159,8 @@ def make_cluster(first: Daemon, second: Daemon) -> tuple[Server, Server]:
     """A cluster of the members `one` and `two`, the latter in the group `second` as well."""
     one = serve(first)
     first.request("PUT", "/cluster", {"server_name": "one", "enabled": True})
-    first.request("PATCH", "", {"config": {"cluster.offline_threshold": "11"}})
+    # A member that is only busy is not to count as offline.
+    first.request("PATCH", "", {"config": {"cluster.offline_threshold": "120"}})
     second.start()
     token = _token_operation(first, "/cluster/members", {"server_name": "two"})
     join = {
@@ -174,7 +187,7 @@ def make_cluster(first: Daemon, second: Daemon) -> tuple[Server, Server]:
     return one, Server(second, address)
 
 
-def until(what: Callable[[], bool], timeout: float = 60.0) -> None:
+def until(what: Callable[[], bool], timeout: float = 180.0) -> None:
     deadline = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < deadline, "it did not come"

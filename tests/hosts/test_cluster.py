@@ -202,11 +202,14 @@ def test_member_away_is_said_and_comes_back(
     live = make(client, plan)
     two = cluster[1].daemon
     two.kill()
+    request = cluster[0].daemon.request
+    before = request("GET", "")["config"]["cluster.offline_threshold"]
     try:
         # At once, though it still counts as online, and once the cluster knows.
         with pytest.raises(MemberOffline, match="cluster member two") as caught:
             look(client, name)
         assert caught.value.member == "two"
+        request("PATCH", "", {"config": {"cluster.offline_threshold": "11"}})
         until(lambda: not all(member.online for member in list_members(client)))
         with pytest.raises(MemberOffline, match="Offline"):
             look(client, name)
@@ -225,6 +228,7 @@ def test_member_away_is_said_and_comes_back(
         assert choose_member(client, name) == "one"
         assert make(client, plan_of(f"{name}-b", volumes=1)).location == "one"
     finally:
+        request("PATCH", "", {"config": {"cluster.offline_threshold": before}})
         two.start()
         until(lambda: all(member.online for member in list_members(client)))
 

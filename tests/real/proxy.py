@@ -135,6 +135,16 @@ def delay(seconds: float) -> Action:
     return act
 
 
+def hold(go: threading.Event) -> Action:
+    """The request waits until it may go on. Set the event before the proxy is closed."""
+
+    def act(request: Request, forward: Forward) -> Answer:
+        assert go.wait(300), "it was never let go"
+        return forward(request)
+
+    return act
+
+
 def call(function: Callable[[Request], object]) -> Action:
     """Something else happens before the request goes on: another client's change, a crash."""
 
