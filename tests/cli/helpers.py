@@ -50,7 +50,7 @@ def call(
         env=env or environment(),
         input=stdin,
         capture_output=True,
-        timeout=120,
+        timeout=180,
     )
 
 
@@ -111,7 +111,7 @@ class Runner:
 def ended(process: "subprocess.Popen[bytes]") -> tuple[bytes, str]:
     """What a process wrote until its end; one that does not end is killed."""
     try:
-        output, said = process.communicate(timeout=60)
+        output, said = process.communicate(timeout=120)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
@@ -125,7 +125,7 @@ def first_line(process: "subprocess.Popen[bytes]") -> bytes:
     return process.stdout.readline()
 
 
-def until(condition: Any, within: float = 20.0) -> None:
+def until(condition: Any, within: float = 60.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"

@@ -120,11 +120,13 @@ def test_ignore_changes(stack: Stack, client: IncusClient, name: str) -> None:
 def test_wait_that_fails_takes_all_back_and_tells(
     stack: Stack, client: IncusClient, name: str
 ) -> None:
-    stack.declare(box=runtime(name, wait_for="guest_status", timeouts={"wait": 3}))
+    stack.declare(box=runtime(name, wait_for="guest_status", timeouts={"wait": 8}))
 
     said = stack.up(fails=True)
 
-    assert re.search(r"waiting for guest_status: \d s, last seen: no word from the guest yet", said)
+    assert re.search(
+        r"waiting for guest_status: \d+ s, last seen: no word from the guest yet", said
+    )
     assert "did not come to `guest_status`" in said
     assert "Undone: removed" in said
     assert "Traceback" not in said

@@ -482,7 +482,8 @@ def test_failed_wait_undoes_all_and_says_what_was_seen(client: IncusClient, name
     plan = plan_of(name, mount("persistent_volume", f"{name}-state", "/mnt/state"))
     options = options_of(
         wait_for="ready",
-        timeouts={"wait": 0.6},
+        # Until it has been said, also on a machine that is busy.
+        timeouts={"wait": 5},
         cloud_init_user_data="#!/bin/sh\necho something is broken here\n",
     )
 

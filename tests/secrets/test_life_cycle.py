@@ -336,7 +336,8 @@ def test_secrets_show_nowhere(life: Life, client: IncusClient, name: str, sandbo
                     "cloud_init_user_data": new("printed", "#!/bin/sh\nT=tok-{}\necho said: $T\n")
                 },
                 "wait_for": "ready",
-                "timeouts": {"wait": 1},
+                # Until it has been said, also on a machine that is busy.
+                "timeouts": {"wait": 8},
             },
         },
     )

@@ -21,7 +21,7 @@ OTHER = "urn:pulumi:test::project::pulumi-python:dynamic/pika:PersistentVolume::
 
 
 def options(name: str, **more: Any) -> VolumeOptions:
-    given = {"volume_name": name, "owner": OWNER, "timeouts": {"restore": 20, "stop": 10}, **more}
+    given = {"volume_name": name, "owner": OWNER, "timeouts": {"restore": 60, "stop": 30}, **more}
     return VolumeOptions.model_validate(given)
 
 
