@@ -1,5 +1,6 @@
 """Brings a live instance to a changed plan, in place, touching only what changed."""
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +20,8 @@ from .reporter import Reporter
 from .undo import Undo
 from .wait import wait_for
 
+_APPEARS_WITHIN: Final = 3.0
+"""Seconds in which a change is seen to come about whose answer was lost."""
 _NEEDS_RESTART: Final = (
     "when vm is running",
     "the vm is running",
@@ -299,7 +302,7 @@ def _send_live(
         try:
             patch_instance(client, desired.name, changes.patch(live, devices=False), live.etag)
         except ANSWER_LOST as error:
-            if _left(client, desired, previous, error).settings:
+            if _is_left(client, desired, previous, error, lambda left: bool(left.settings)):
                 raise
         live = _again(client, desired)
     _send(client, live, desired, previous)
@@ -322,18 +325,31 @@ def _send(
         elif changes:
             patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
     except ANSWER_LOST as error:
-        if _left(client, desired, previous, error):
+        if _is_left(client, desired, previous, error, bool):
             raise
 
 
-def _left(
-    client: IncusClient, desired: DesiredInstance, previous: Previous, error: Exception
-) -> Changes:
-    """What is left to do after a change whose answer was lost."""
-    live = look_after(client, desired.name, error)
-    if live is None:
-        raise _vanished(desired.name)
-    return find_changes(live, desired, previous)
+def _is_left(
+    client: IncusClient,
+    desired: DesiredInstance,
+    previous: Previous,
+    error: Exception,
+    counts: Callable[[Changes], bool],
+) -> bool:
+    """Whether a change whose answer was lost is still to be made.
+
+    It may be on its way still. What it needs must not be taken back while it comes about.
+    """
+    deadline = time.monotonic() + _APPEARS_WITHIN
+    while True:
+        live = look_after(client, desired.name, error)
+        if live is None:
+            raise _vanished(desired.name)
+        if not counts(find_changes(live, desired, previous)):
+            return False
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.2)
 
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:

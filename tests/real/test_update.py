@@ -1,5 +1,6 @@
 """Changing runtimes in place: only what differs, nothing of others', and no restart unasked."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +37,7 @@ from .helpers import (
     shell,
     there,
 )
-from .proxy import Proxy, call, edit, error, reply, reset_before
+from .proxy import Answer, Forward, Proxy, Request, Reset, call, edit, error, reply, reset_before
 
 PATH = r"/1\.0/instances/[^/]+"
 DIGEST = "user.pika.plan_digest"
@@ -473,6 +474,30 @@ def test_restart_waits_for_what_wait_for_says(
     made.update(reporter, options=options_of(wait_for="agent", config={"security.nesting": "true"}))
 
     assert len(proxy.sent("POST", ".*/exec")) == 1
+
+
+@pytest.mark.parametrize("removes", [False, True], ids=["PATCH", "PUT"])
+def test_change_that_arrives_after_its_answer_was_given_up_is_waited_for(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder, removes: bool
+) -> None:
+    """The volume that it needs must not be taken back while it comes about."""
+    old = [mount("persistent_volume", f"{name}-old", "/old")] if removes else []
+    made = make(proxied, plan_of(name, *old), options_of(running=False))
+
+    def late(request: Request, forward: Forward) -> Answer:
+        threading.Timer(0.7, forward, [request]).start()
+        raise Reset
+
+    rule = proxy.on("PUT" if removes else "PATCH", PATH, late)
+
+    after = made.update(
+        reporter,
+        plan=plan_of(name, mount("persistent_volume", f"{name}-new", "/new")),
+        options=options_of(running=False),
+    )
+
+    assert rule.applied == 1
+    assert [it["source"] for it in after.live.devices.values() if "source" in it] == [f"{name}-new"]
 
 
 def test_guest_that_does_not_shut_down_is_not_killed_for_a_change(
