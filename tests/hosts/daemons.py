@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dev import image, rest
+from dev.console import Failure
 from dev.packages import busybox
 from dev.sandbox import Daemon
 from pulumi_pika.incus.client import IncusClient
@@ -159,8 +160,7 @@ def make_cluster(first: Daemon, second: Daemon) -> tuple[Server, Server]:
     """A cluster of the members `one` and `two`, the latter in the group `second` as well."""
     one = serve(first)
     first.request("PUT", "/cluster", {"server_name": "one", "enabled": True})
-    # A member that is only busy is not to count as offline.
-    first.request("PATCH", "", {"config": {"cluster.offline_threshold": "120"}})
+    offline_after(first, BUSY)
     second.start()
     token = _token_operation(first, "/cluster/members", {"server_name": "two"})
     join = {
@@ -185,6 +185,39 @@ def make_cluster(first: Daemon, second: Daemon) -> tuple[Server, Server]:
     second.request("PUT", "/cluster", body, timeout=120)
     first.request("POST", "/cluster/groups", {"name": "second", "members": ["two"]})
     return one, Server(second, address)
+
+
+BUSY = 120
+"""Seconds without a word after which a member counts as offline that may just be busy."""
+SHORTEST = 11
+"""The fewest that Incus takes: a heartbeat comes every ten seconds."""
+
+
+def offline_after(first: Daemon, seconds: int) -> None:
+    """Sets after how long a silence a member of a cluster counts as offline."""
+    first.request("PATCH", "", {"config": {"cluster.offline_threshold": str(seconds)}})
+
+
+def await_members(first: Daemon) -> None:
+    """Waits until all members of a cluster have been heard of just now, and can be asked.
+
+    One that is back counts as online before it answers, and on its last heartbeat of before.
+    """
+
+    def answers(name: str) -> bool:
+        try:
+            first.request("GET", f"/resources?target={name}")
+        except (OSError, Failure):
+            return False
+        return True
+
+    def are_back() -> bool:
+        members = first.request("GET", "/cluster/members?recursion=1")
+        return all(it["status"] == "Online" and answers(it["server_name"]) for it in members)
+
+    offline_after(first, SHORTEST)
+    until(are_back)
+    offline_after(first, BUSY)
 
 
 def until(what: Callable[[], bool], timeout: float = 180.0) -> None:

@@ -27,7 +27,7 @@ from pulumi_pika.reconcile.update import update_runtime
 
 from ..conftest import IMAGE, sweep
 from ..real.helpers import Recorder, there
-from .daemons import Server, until
+from .daemons import SHORTEST, Server, await_members, offline_after, until
 
 Cluster = tuple[Server, Server]
 
@@ -202,14 +202,12 @@ def test_member_away_is_said_and_comes_back(
     live = make(client, plan)
     two = cluster[1].daemon
     two.kill()
-    request = cluster[0].daemon.request
-    before = request("GET", "")["config"]["cluster.offline_threshold"]
     try:
         # At once, though it still counts as online, and once the cluster knows.
         with pytest.raises(MemberOffline, match="cluster member two") as caught:
             look(client, name)
         assert caught.value.member == "two"
-        request("PATCH", "", {"config": {"cluster.offline_threshold": "11"}})
+        offline_after(cluster[0].daemon, SHORTEST)
         until(lambda: not all(member.online for member in list_members(client)))
         with pytest.raises(MemberOffline, match="Offline"):
             look(client, name)
@@ -228,9 +226,8 @@ def test_member_away_is_said_and_comes_back(
         assert choose_member(client, name) == "one"
         assert make(client, plan_of(f"{name}-b", volumes=1)).location == "one"
     finally:
-        request("PATCH", "", {"config": {"cluster.offline_threshold": before}})
         two.start()
-        until(lambda: all(member.online for member in list_members(client)))
+        await_members(cluster[0].daemon)
 
     back = look(client, name)
     assert back is not None

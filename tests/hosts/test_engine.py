@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
-from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.incus.cluster import list_members
-
 from ..conftest import IMAGE, Sandbox, sweep
 from ..e2e.stack import Stack, make_stack
 from ..real.proxy import Proxy
-from .daemons import Certificate, Server, free_address, make_certificate, until
+from .daemons import Certificate, Server, await_members, free_address, make_certificate
 from .test_cluster import Cluster, sweep_volumes
 
 PROGRAM = """
@@ -277,8 +274,7 @@ def test_cluster(stack: Stack, cluster: Cluster, name: str) -> None:
             stack.up("--expect-no-changes")
         finally:
             two.daemon.start()
-            client = IncusClient(one.daemon.socket)
-            until(lambda: all(member.online for member in list_members(client)))
+            await_members(one.daemon)
         stack.destroy()
     finally:
         sweep(one.daemon, name)

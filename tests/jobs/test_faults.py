@@ -352,7 +352,7 @@ def test_instance_that_is_seen_to_stop_only_after_a_while(
 
     def late(content: dict[str, Any]) -> None:
         found = content["metadata"]
-        if found.get("status") == "Stopped":
+        if found and found.get("status") == "Stopped":
             stopped_at.append(time.monotonic())
             if time.monotonic() - stopped_at[0] < 4:
                 found |= {"status": "Running", "status_code": 103}
