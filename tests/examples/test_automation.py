@@ -98,6 +98,8 @@ def test_from_the_first_agent_to_the_last(script: Script, sandbox: Sandbox, name
     assert "delete runtime ben" in said
     assert uuids(daemon, name) == now
     script("--destroy", "--yes")
+    # Once more: there is nothing left, and nothing wrong.
+    script("--destroy", "--yes")
     assert there(daemon, name) == {}
 
 
