@@ -26,6 +26,8 @@ from .tls import ClientIdentity, clean_fingerprint
 
 _DAYS: Final = 3650
 """As long as the certificates that Incus makes itself are valid."""
+_ADDED_WITHIN: Final = 3.0
+"""Seconds until a certificate shows that another process has sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,12 @@ def enrol(client: IncusClient, token: TrustToken) -> None:
     try:
         client.change("POST", "/1.0/certificates", body)
     except IncusApiError as error:
-        # Another process of this run may have been first.
-        if is_trusted(client):
+        # Another process of this run may have been first. Incus takes a token back before it has
+        # added the certificate that came with it.
+        deadline = time.monotonic() + _ADDED_WITHIN
+        while not (trusted := is_trusted(client)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if trusted:
             return
         raise Unauthorised(
             f"the server at {client.host} refuses the trust_token for {token.client_name!r} "

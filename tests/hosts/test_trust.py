@@ -217,3 +217,19 @@ def test_config_of_the_client_that_cannot_be_read(tmp_path: Path) -> None:
 
     with pytest.raises(BadHostSettings, match=r"config\.yml cannot be read"):
         find_remote("prod", environ)
+
+
+def test_a_certificate_that_another_process_is_just_adding(
+    server: Server, home: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = server.token("race")
+    first_contact(token, home)
+    # As seen while the server is at it: the token is used up, and the client not known yet.
+    answers = iter([False, False, False])
+    monkeypatch.setattr(
+        "pulumi_pika.incus.trust.is_trusted", lambda client: next(answers, None) is None
+    )
+
+    first_contact(token, home)
+
+    assert next(answers, None) is None
