@@ -57,20 +57,15 @@ def main(program: str, arguments: Sequence[str]) -> int:
         arguments: what follows `report`.
     """
     options = _parser(program).parse_args(arguments)
-    if options.schema:
-        from ..report.document import schema
-
-        try:
-            _write(json.dumps(schema(), indent=2) + "\n", options.output)
-        except _Refused as error:
-            _say(f"error: {error}")
-            return 2
-        return 0
     # Only now: help, and a wrong option, need none of what comes with it.
     from ..report.build import report_of
+    from ..report.document import schema
     from ..report.preview import NoPreview
 
     try:
+        if options.schema:
+            _write(json.dumps(schema(), indent=2) + "\n", options.output)
+            return 0
         text = read_text(options.preview, "preview", _LARGEST)
         try:
             report = report_of(text, tuple(options.fail_on))

@@ -15,10 +15,14 @@ def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions) -> str:
     volumes = own_volumes(plan)
     if not volumes:
         return "deletes the instance and its root disk"
-    named = f"volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)}"
+    named = _named(volumes)
     if options.delete_volumes:
         return f"deletes the instance, its root disk, AND {named} WITH ALL DATA (delete_volumes)"
     return f"deletes the instance and its root disk; keeps {named}"
+
+
+def _named(volumes: list[str]) -> str:
+    return f"volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)}"
 
 
 def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
@@ -35,7 +39,7 @@ def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[
     if turned_on and not decision.replaces and (volumes := own_volumes(state.plan)):
         yield (
             "delete_volumes is on from this update on: to destroy or replace the resource then "
-            f"deletes volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)} with all data"
+            f"deletes {_named(volumes)} with all data"
         )
     if decision.recovers:
         yield f"{name} is restarted, or started if it is stopped, since recover changed"

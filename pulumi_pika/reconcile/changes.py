@@ -136,16 +136,31 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previou
     # Profiles that others added stay, before ours: the plan's own has the last word.
     if live.profiles != [*others, *desired.profiles]:
         changes.profiles = [*others, *desired.profiles]
-    if desired.options.description is not None:
-        if live.description != desired.options.description:
-            changes.description = desired.options.description
-    elif previous.description:
-        # Dropped: ours to clear, unless somebody changed it.
-        if live.description == previous.description:
-            changes.description = ""
-        else:
-            changes.kept.append("description")
+    changes.description = description_to_set(
+        live.description, desired.options.description, previous.description, changes.kept
+    )
     return changes
+
+
+def description_to_set(
+    live: str, given: str | None, before: str | None, kept: list[str]
+) -> str | None:
+    """The description that an instance or a volume is to get; None where it stays as it is.
+
+    Args:
+        live: the one that it has.
+        given: what the program gives; None leaves it to others.
+        before: what it gave before. Dropped, that is ours to clear, unless somebody changed it.
+        kept: gets a word where somebody did.
+    """
+    if given is not None:
+        return given if live != given else None
+    if not before:
+        return None
+    if live == before:
+        return ""
+    kept.append("description")
+    return None
 
 
 _PLAN_KEYS = frozenset({"limits.cpu", "limits.memory", "boot.autorestart", "boot.autostart"})

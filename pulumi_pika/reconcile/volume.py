@@ -17,6 +17,7 @@ from ..incus.errors import (
     UnexpectedResponse,
 )
 from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
+from .changes import description_to_set
 from .desired import ATTEMPT_KEY, LABEL_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
 from .errors import (
     ForeignVolume,
@@ -135,15 +136,12 @@ def find_volume_changes(
     if options.restore_from is None:
         # A snapshot that is named again later is then restored again.
         changes.config.update({key: "" for key in (RESTORED_KEY, SAFETY_KEY) if key in live.config})
-    if options.description is not None:
-        if live.description != options.description:
-            changes.description = options.description
-    elif previous is not None and previous.description:
-        # Dropped: ours to clear, unless somebody changed it.
-        if live.description == previous.description:
-            changes.description = ""
-        else:
-            changes.kept.append("description")
+    changes.description = description_to_set(
+        live.description,
+        options.description,
+        previous.description if previous else None,
+        changes.kept,
+    )
     return changes
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from .devices import devices_of, mounts_of
-from .document import Action, Change, Kind, Value
+from .document import LETS_DATA_GO, Action, Change, Kind, Value
 from .notices import restart_reasons
 from .preview import HOST, SECRET, UNKNOWN, Diagnostic, State, Step, Tree, Urn
 from .secrets import Path, seen
@@ -109,7 +109,7 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         action=action,
         why=_why(step, action, restarts, values, any(d.change != "same" for d in devices)),
         on_delete=old.text("on_delete") if deletes else "",
-        deletes_data_of=list(_deleted_data(kind, old)) if deletes else [],
+        deletes_data_of=_deleted_data(kind, old) if deletes else [],
         stops_keeping_data_of=_no_longer_kept(kind, old, new) if old.there and new.there else [],
         drift=list(_drift(step.old)) if step.new and step.old else [],
         notes=[text for text in _notes(said) if _REPEATED not in text],
@@ -240,40 +240,37 @@ def _path_text(path: Path) -> str:
     return text
 
 
-def _deleted_data(kind: Kind, old: Side) -> Iterator[str]:
+def _deleted_data(kind: Kind, old: Side) -> list[str]:
     """The volumes, or the snapshot, that go with a resource as it was applied."""
     if kind == "snapshot":
-        yield f"{old.text('volume_name')}/{old.text('snapshot_name')}"
-    else:
-        yield from _not_kept(kind, old.output, old)
+        return [f"{old.text('volume_name')}/{old.text('snapshot_name')}"]
+    return _volumes(kind, old) if _lets_go(kind, old.output) else []
 
 
 def _no_longer_kept(kind: Kind, old: Side, new: Side) -> list[str]:
     """The volumes that go with the resource as it will be, and not as it is."""
-    option = "delete_data" if kind == "volume" else "delete_volumes"
-    if kind == "snapshot" or _may_be_on(old.output(option)):
-        return []
-    return list(_not_kept(kind, new.inputs.get, new))
+    turned_on = _lets_go(kind, new.inputs.get) and not _lets_go(kind, old.output)
+    return _volumes(kind, new) if turned_on else []
 
 
-def _not_kept(kind: Kind, option: Callable[[str], Any], side: Side) -> Iterator[str]:
-    """The volumes that an option lets go with a resource."""
-    if kind == "runtime" and _may_be_on(option("delete_volumes")):
-        plan = side.outputs.get("plan") or side.inputs.get("plan")
-        names = [
-            str(mount.get("source", UNKNOWN)).partition("/")[0]
-            for mount in mounts_of({"plan": plan})
-            if mount.get("kind") in ("persistent_volume", SECRET)
-            and not str(mount.get("source", "")).startswith("/")
-        ]
-        yield from dict.fromkeys(names)
-    elif kind == "volume" and _may_be_on(option("delete_data")):
-        yield side.text("volume_name") or UNKNOWN
+def _lets_go(kind: Kind, value_of: Callable[[str], Any]) -> bool:
+    """Whether the option for that is on, or may be, since nobody can see it."""
+    option = LETS_DATA_GO.get(kind)
+    return option is not None and value_of(option) in (True, SECRET, UNKNOWN)
 
 
-def _may_be_on(option: Any) -> bool:
-    """Whether an option is on, or may be, since nobody can see it."""
-    return option in (True, SECRET, UNKNOWN)
+def _volumes(kind: Kind, side: Side) -> list[str]:
+    """The volumes that a resource may take with it."""
+    if kind == "volume":
+        return [side.text("volume_name") or UNKNOWN]
+    plan = side.outputs.get("plan") or side.inputs.get("plan")
+    names = [
+        str(mount.get("source", UNKNOWN)).partition("/")[0]
+        for mount in mounts_of({"plan": plan})
+        if mount.get("kind") in ("persistent_volume", SECRET)
+        and not str(mount.get("source", "")).startswith("/")
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _drift(old: State) -> Iterator[str]:

@@ -20,6 +20,10 @@ Condition = Literal[
 ]  # fmt: skip
 
 
+LETS_DATA_GO: Final[dict[Kind, str]] = {"runtime": "delete_volumes", "volume": "delete_data"}
+"""The option with which a resource's data goes when it is deleted or replaced."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

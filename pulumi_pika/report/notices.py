@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, get_args
 
-from .document import Change, Notice, WarningKind
+from .document import LETS_DATA_GO, Change, Notice, WarningKind
 from .preview import SECRET, Diagnostic
 from .text import listed
 
@@ -85,11 +85,11 @@ def _done(change: Change) -> Iterator[Notice]:
         what = "the snapshot" if change.kind == "snapshot" else "with all its data: volume"
         yield notice("delete_data", f"{what} {listed(change.deletes_data_of)}")
     if change.stops_keeping_data_of:
-        option = "delete_data" if change.kind == "volume" else "delete_volumes"
         yield notice(
             "stop_keeping_data",
-            f"{option} is, or may be, turned on: after this `pulumi up`, deleting or replacing it "
-            f"deletes volume {listed(change.stops_keeping_data_of)} with all its data",
+            f"{LETS_DATA_GO[change.kind]} is, or may be, turned on: after this `pulumi up`, "
+            f"deleting or replacing it deletes volume {listed(change.stops_keeping_data_of)} with "
+            "all its data",
         )
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
         which = "; what becomes of its data is " if change.on_delete == SECRET else ", which "
