@@ -72,11 +72,7 @@ def test(arguments: list[str]) -> int:
         say("==> tests: there are none yet")
         return 0
     # Whatever Incus or Pulumi the user works with must not be what the tests work on.
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("INCUS_", "PULUMI_"))
-    }
+    environment = tools.neutral_environment()
     environment |= {"PATH": tools.path(), "PULUMI_SKIP_UPDATE_CHECK": "true"}
     arguments = arguments or _WHOLE
     say(f"==> tests: pytest {' '.join(arguments)}")

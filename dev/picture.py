@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dev import image
+from dev import image, tools
 from dev.console import run
 from dev.packages import busybox
 from dev.paths import ROOT
@@ -128,7 +128,7 @@ def _report(place: Path, daemon: Daemon) -> str:
     project = place / "project"
     (project / "Pulumi.yaml").write_text(_PROJECT)
     (project / "__main__.py").write_text(_PROGRAM)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("INCUS_", "PULUMI_"))}
+    kept = tools.neutral_environment()
     kept.pop("NO_COLOR", None)
     environment = {
         **kept,

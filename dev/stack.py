@@ -18,7 +18,7 @@ STACK = "sandbox"
 IMAGE_ALIAS = "pika-agent/dev"
 # A virtual machine needs hardware that a sandbox can't count on.
 _CONFIGURATION = {"instance_type": "container"}
-_CLIENT_CONFIGURATION = """\
+CLIENT_CONFIGURATION = """\
 default-remote: local
 remotes:
   local: {addr: "unix://", public: false}
@@ -88,7 +88,7 @@ def _ensure_sandbox() -> None:
         _state().mkdir(mode=0o700, exist_ok=True)
         _client().mkdir(mode=0o700, exist_ok=True)
         # Without one, the first `incus` command greets a newcomer instead of just answering.
-        (_client() / "config.yml").write_text(_CLIENT_CONFIGURATION)
+        (_client() / "config.yml").write_text(CLIENT_CONFIGURATION)
         daemon.start()
         daemon.init()
     with step(f"Image: {IMAGE_ALIAS}, built locally", _AGAIN):
@@ -140,12 +140,7 @@ def _settings() -> dict[str, str]:
 
 
 def _environment() -> dict[str, str]:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("INCUS_", "PULUMI_"))
-    }
-    return environment | _settings() | {"PATH": tools.path()}
+    return tools.neutral_environment() | _settings() | {"PATH": tools.path()}
 
 
 def _pulumi(*arguments: str) -> str:

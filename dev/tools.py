@@ -45,6 +45,15 @@ def path() -> str:
     return os.pathsep.join([*first, *(part for part in others if part not in first)])
 
 
+def neutral_environment() -> dict[str, str]:
+    """The environment, less whatever Incus or Pulumi the user works with."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("INCUS_", "PULUMI_"))
+    }
+
+
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Keep two runs of the same user from getting the same things at the same time."""

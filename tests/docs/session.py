@@ -17,8 +17,11 @@ from typing import Any, Final
 
 import yaml
 
+from dev import rest
 from dev.paths import ROOT
 from dev.sandbox import Daemon
+from dev.stack import CLIENT_CONFIGURATION
+from dev.tools import neutral_environment
 
 from ..conftest import IMAGE, daemon_directory
 from ..hosts.daemons import Server, make_cluster, serve
@@ -26,11 +29,6 @@ from .page import BadPage, Command, Page, Step
 from .shell import Shell, prints_as_said
 
 ALIASES: Final = ("pika-agent/dev", "ci/debian-12")
-_CLIENT_CONFIG: Final = """\
-default-remote: local
-remotes:
-  local: {addr: "unix://", public: false}
-"""
 _PRELUDE: Final = """\
 import pulumi as _pulumi
 
@@ -49,7 +47,7 @@ _PROJECT: Final = "name: docs\nruntime: python\n"
 def session(page: Page, directory: Path) -> Iterator["Session"]:
     """A session for the page, all of which is gone after."""
     with ExitStack() as stack:
-        local = _host(stack, "docs")
+        local = _host(stack, "docs").daemon
         environment = _environment(directory, local)
         yield Session(stack.enter_context(Shell(directory / "work", environment)), stack)
 
@@ -129,33 +127,30 @@ class Session:
     def _more(self, step: Step) -> None:
         name = step.text
         if step.name == "remote":
-            self._export(name, serve(_daemon(self._stack, name.lower())))
+            server = _host(self._stack, name.lower())
         else:
             one, two = (_daemon(self._stack, f"{name.lower()}{at}") for at in (1, 2))
-            servers = make_cluster(one, two)
-            self._export(name, servers[0])
-
-    def _export(self, name: str, server: Server) -> None:
+            server, _ = make_cluster(one, two)
+            _add_aliases(one)
         for key, value in (
             ("ADDRESS", server.address),
             ("FINGERPRINT", server.fingerprint),
             ("SOCKET", server.daemon.socket),
         ):
             self._expect(f"export {name}_{key}={value}", 0)
-        _add_aliases(server.daemon)
 
 
 def _environment(directory: Path, local: Daemon) -> dict[str, str]:
     for name in ("home", "work", "backend", "pulumi", "incus"):
         (directory / name).mkdir(parents=True)
-    (directory / "incus" / "config.yml").write_text(_CLIENT_CONFIG)
+    (directory / "incus" / "config.yml").write_text(CLIENT_CONFIGURATION)
     # Incus's own processes have to read what a page mounts.
     for folder in (directory, directory / "work"):
         folder.chmod(0o755)
     kept = {
         name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("INCUS_", "PULUMI_", "GITHUB_", "CI_"))
+        for name, value in neutral_environment().items()
+        if not name.startswith(("GITHUB_", "CI_"))
     }
     return {
         **kept,
@@ -181,14 +176,13 @@ def _daemon(stack: ExitStack, number: str) -> Daemon:
     return daemon
 
 
-def _host(stack: ExitStack, number: str) -> Daemon:
-    daemon = _daemon(stack, number)
-    serve(daemon)
-    _add_aliases(daemon)
-    return daemon
+def _host(stack: ExitStack, number: str) -> Server:
+    server = serve(_daemon(stack, number))
+    _add_aliases(server.daemon)
+    return server
 
 
 def _add_aliases(daemon: Daemon) -> None:
-    target: Any = daemon.request("GET", f"/images/aliases/{IMAGE.replace('/', '%2F')}")["target"]
+    target: Any = daemon.request("GET", f"/images/aliases/{rest.part(IMAGE)}")["target"]
     for alias in ALIASES:
         daemon.request("POST", "/images/aliases", {"name": alias, "target": target})

@@ -20,6 +20,7 @@ from pulumi_pika.providers import runtime_calls as calls
 
 from ..cli.helpers import call, environment, spec_of
 from ..conftest import IMAGE, Sandbox
+from ..e2e.conftest import stack as stack  # a fixture
 from ..e2e.stack import Stack, make_stack
 from ..state.engine import wire
 
@@ -128,11 +129,6 @@ def runtime(name: str, **more: Any) -> dict[str, Any]:
 def mount(source: str, **more: Any) -> dict[str, Any]:
     given = {"kind": "persistent_volume", "guest_path": "/data", "mode": "read_write", **more}
     return {**given, "source": source}
-
-
-@pytest.fixture
-def stack(tmp_path: Path, sandbox: Sandbox, name: str) -> Stack:
-    return make_stack(tmp_path / "stack", sandbox.socket)
 
 
 def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.MonkeyPatch) -> None:

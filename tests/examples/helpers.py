@@ -8,10 +8,10 @@ import yaml
 from dev.paths import ROOT
 from dev.sandbox import Daemon
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.incus.instances import exec_status
 
 from ..conftest import IMAGE
 from ..e2e.stack import Stack
+from ..real.helpers import shell
 
 EXAMPLES = ROOT / "examples"
 
@@ -73,4 +73,4 @@ def volumes(daemon: Daemon, prefix: str) -> list[str]:
 
 def sh(client: IncusClient, instance: str, script: str) -> bool:
     """Whether a script in the guest succeeds."""
-    return exec_status(client, instance, ["sh", "-c", script], timeout=60) == 0
+    return shell(client, instance, script) == 0

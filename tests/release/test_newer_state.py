@@ -1,7 +1,6 @@
 """A state that a newer version of us wrote is refused by every call, and nothing is done."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -92,11 +91,6 @@ def raise_version(stack: Stack, written: dict[str, Any]) -> set[str]:
 
 
 def load(stack: Stack, state: dict[str, Any]) -> None:
-    subprocess.run(
-        ["pulumi", "stack", "import", "--stack", stack.name, "--non-interactive"],
-        cwd=stack.directory,
-        env=stack.environment,
-        input=json.dumps(state).encode(),
-        check=True,
-        capture_output=True,
-    )
+    file = stack.directory / "state.json"
+    file.write_text(json.dumps(state))
+    stack.run("stack", "import", "--file", str(file))

@@ -14,12 +14,11 @@ import pytest
 
 from pulumi_pika import __version__
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import get_volume
-from pulumi_pika.reconcile.observe import LiveInstance
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import OTHER_IMAGE, Sandbox
+from ..real.helpers import shell, there
 from .environment import Built, make_environment
 from .life import LIFE, SECRET, all_kinds, declare, labelled
 
@@ -30,16 +29,6 @@ FIRST, LATER = "0.1.0.dev1", "0.1.0.dev2"
 def declared_in(older: str, name: str, socket: Path) -> dict[str, dict[str, Any]]:
     """One resource of each kind that this version had."""
     return {"runtime": labelled(name)} if older == FIRST else all_kinds(name, socket)
-
-
-def live(client: IncusClient, name: str) -> LiveInstance:
-    found = look(client, name)
-    assert found is not None, f"there is no instance {name}"
-    return found
-
-
-def shell(client: IncusClient, name: str, script: str) -> int:
-    return exec_status(client, name, ["sh", "-c", script], timeout=60)
 
 
 @pytest.mark.parametrize("older", [FIRST, LATER])
@@ -59,7 +48,7 @@ def test_what_an_older_version_made_is_taken_over(
     assert Path(before["package"]).is_relative_to(environment.folder)
     kinds = len(stack.resources())
     assert kinds == len(declared.keys() - {"host"})
-    first = live(client, name)
+    first = there(client, name)
     assert shell(client, name, "echo kept > /mnt/state/file; sync") == 0
 
     environment.install(built.wheel)
@@ -74,14 +63,14 @@ def test_what_an_older_version_made_is_taken_over(
     stack.up()
     # Had the job run anew, it would have said another word.
     assert stack.outputs() == {**before, "version": __version__}
-    assert live(client, name).uuid == first.uuid
+    assert there(client, name).uuid == first.uuid
     stack.preview("--expect-no-changes")
 
     declared["runtime"]["resources"]["memory_mib"] = 96
     declare(stack, **declared)
     stack.up()
-    assert live(client, name).uuid == first.uuid
-    assert live(client, name).config["limits.memory"] == "96MiB"
+    assert there(client, name).uuid == first.uuid
+    assert there(client, name).config["limits.memory"] == "96MiB"
 
     declared["runtime"]["incus"]["image_alias"] = OTHER_IMAGE
     # For the new instance: the old one goes as its own state says, and leaves its volumes.
@@ -90,7 +79,7 @@ def test_what_an_older_version_made_is_taken_over(
         declared["volume"]["delete_data"] = True
     declare(stack, **declared)
     stack.up()
-    assert live(client, name).uuid != first.uuid
+    assert there(client, name).uuid != first.uuid
     assert stack.outputs()["runtime.image_fingerprint"] == sandbox.other_image
     assert shell(client, name, '[ "$(cat /mnt/state/file)" = kept ]') == 0
 
