@@ -3,7 +3,6 @@
 import contextlib
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from dev import image, leftovers
 from dev.packages import busybox
-from dev.sandbox import Daemon
+from dev.sandbox import Daemon, clear_abandoned
 
 IMAGE = "pika/bench"
 _PREFIX = "/var/tmp/pika-bench-"
@@ -34,14 +33,10 @@ class Sandbox:
 @contextlib.contextmanager
 def sandbox() -> Iterator[Sandbox]:
     """A daemon of this run's own; what an interrupted run has left is removed first."""
-    for left in leftovers.abandoned(_PREFIX):
-        if left.name.endswith("-work"):
-            shutil.rmtree(left)
-        else:
-            Daemon(left).destroy()
+    clear_abandoned(_PREFIX)
     daemon = Daemon(f"{_PREFIX}{os.getpid()}")
     folder = Path(f"{_PREFIX}{os.getpid()}-work")
-    folder.mkdir()
+    leftovers.claim(folder)
     try:
         daemon.start()
         daemon.init()
@@ -51,7 +46,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield Sandbox(daemon, folder)
     finally:
         daemon.destroy()
-        shutil.rmtree(folder)
+        leftovers.remove(folder)
 
 
 def description(box: Sandbox) -> list[str]:

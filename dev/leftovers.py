@@ -7,6 +7,7 @@ goes by the names of instances alone, since a host's own Incus may use the same 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -38,7 +39,7 @@ def claim(directory: Path) -> None:
     mark = directory / _MARK
     if directory.is_symlink() or directory.stat().st_uid != os.geteuid():
         raise Failure(f"{directory} belongs to somebody else; remove it")
-    if not mark.exists() and any(directory.iterdir()):
+    if not _is_sandbox(directory):
         raise Failure(f"{directory} has files in it that are not a sandbox's; remove them")
     mark.touch()
 
@@ -64,14 +65,20 @@ def processes(directory: Path) -> Processes:
     return found
 
 
-def abandoned(prefix: str) -> list[Path]:
-    """The folders `PREFIX<pid>` and `PREFIX<pid>-...` of runs whose process is gone."""
-    found = []
-    for path in Path(prefix).parent.glob(Path(prefix).name + "*"):
-        pid = path.name.removeprefix(Path(prefix).name).partition("-")[0]
-        if pid.isdigit() and not alive(int(pid)):
-            found.append(path)
-    return found
+@contextlib.contextmanager
+def abandoned(prefix: str) -> Iterator[list[Path]]:
+    """The sandboxes `PREFIX<pid>` and `PREFIX<pid>-...` of runs whose process is gone.
+
+    Others who ask meanwhile wait, since two that remove the same one would fail over each other.
+    """
+    # The folder itself is locked: a lock file would be one more thing that is left.
+    folder = os.open(Path(prefix).parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        named = _with_pid(Path(prefix))
+        yield [path for path, pid in named if not alive(pid) and _is_sandbox(path)]
+    finally:
+        os.close(folder)
 
 
 def alive(pid: int) -> bool:
@@ -116,9 +123,29 @@ def remove(directory: Path) -> None:
     if mounts := list(_mounts_below(directory)):
         # Removing files through a mount would remove the user's own ones.
         raise Failure(f"still mounted, not removed: {', '.join(map(str, mounts))}")
-    if not (directory / _MARK).exists() and any(directory.iterdir()):
+    if not _is_sandbox(directory):
         raise Failure(f"{directory} is not a sandbox's directory, not removed")
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _MARK:
+            path.unlink()
+    # The mark goes last: what is interrupted here can still be removed by the next.
     shutil.rmtree(directory)
+
+
+def _with_pid(prefix: Path) -> Iterator[tuple[Path, int]]:
+    for path in prefix.parent.glob(prefix.name + "*"):
+        pid = path.name.removeprefix(prefix.name).partition("-")[0]
+        if pid.isdigit():
+            yield path, int(pid)
+
+
+def _is_sandbox(directory: Path) -> bool:
+    """Whether a sandbox made the directory, or nobody loses anything with it."""
+    if directory.is_symlink() or not directory.is_dir():
+        return False
+    return (directory / _MARK).exists() or not any(directory.iterdir())
 
 
 def _is_daemon_program(entry: Path, argv: list[bytes], directory: Path) -> bool:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from dev import leftovers, rest
-from dev.console import CommandFailed, Failure, run
+from dev.console import CommandFailed, Failure, run, say
 from dev.paths import ROOT
 from dev.root import as_root, is_root
 
@@ -44,6 +44,19 @@ def incusd() -> Path | None:
         if os.access(place, os.X_OK):
             return Path(place)
     return None
+
+
+def clear_abandoned(prefix: str) -> None:
+    """Destroy the sandboxes of runs that were interrupted; see `leftovers.abandoned`.
+
+    One that can't be removed is named and stays: it is in nobody's way.
+    """
+    with leftovers.abandoned(prefix) as directories:
+        for directory in directories:
+            try:
+                Daemon(directory).destroy()
+            except (Failure, OSError) as error:
+                say(f"{directory} of an interrupted run stays: {error}")
 
 
 class Daemon:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from dev import image, leftovers
+from dev import image
 from dev.console import Failure
 from dev.packages import busybox
 from dev.rest import ApiError
-from dev.sandbox import Daemon, incusd
+from dev.sandbox import Daemon, clear_abandoned, incusd
 from pulumi_pika.incus.client import IncusClient
 
 PREFIX = "/var/tmp/pika-test-"
@@ -56,9 +56,10 @@ def sandbox() -> Iterator[Sandbox]:
             "run `python3 dev tools`, or all at once `python3 dev test`",
             returncode=3,
         )
-    for directory in leftovers.abandoned(PREFIX):
-        Daemon(directory).destroy()
+    clear_abandoned(PREFIX)
     daemon = Daemon(daemon_directory("0"))
+    # An interrupted run may have had this very process number.
+    daemon.destroy()
     try:
         daemon.start()
         daemon.init()
