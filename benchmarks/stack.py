@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.paths import ROOT
+from dev.pulumi_cli import ASKS_NOBODY
 
 from .machine import IMAGE
 
@@ -59,7 +60,7 @@ class Stack:
             "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
             "PULUMI_HOME": str(self.folder / "home"),
             "PULUMI_CONFIG_PASSPHRASE": "bench",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            **ASKS_NOBODY,
             "INCUS_SOCKET": str(self.socket),
             **self.environment,
         }

@@ -24,6 +24,14 @@ _COMPANIONS = ("pulumi-language-python", "pulumi-resource-pulumi-python")
 # The last version of this module that contains the Python language host. The newer one has a
 # module of its own, which Go module proxies don't serve; the older runs under a newer engine.
 _LANGUAGE_HOST_SDK = "v3.79.0"
+ASKS_NOBODY = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    # The older language host looks for `pulumi-plugin.json`, which says that there is no plugin of
+    # ours, where packages are installed. In a checkout it misses it, and every command would try
+    # for two seconds to download one.
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+}
+"""The environment in which the engine looks for no news and no plugins."""
 _INSTALLER_LIMIT = 300.0
 _INSTALLER_STALL = 20.0
 _TODO = (

@@ -11,6 +11,7 @@ from dev import image, tools
 from dev.console import Failure, StepFailed, follow, run, say, step
 from dev.packages import busybox
 from dev.paths import ROOT, sandbox
+from dev.pulumi_cli import ASKS_NOBODY
 from dev.sandbox import Daemon
 
 STACK = "sandbox"
@@ -134,7 +135,7 @@ def _settings() -> dict[str, str]:
         # It protects nothing: the stack has no secrets, and lives as long as the sandbox.
         "PULUMI_CONFIG_PASSPHRASE": "sandbox",
         "PULUMI_HOME": str(sandbox() / "pulumi"),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        **ASKS_NOBODY,
         "PULUMI_STACK": STACK,
     }
 

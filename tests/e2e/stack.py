@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from dev.pulumi_cli import ASKS_NOBODY
+
 TIMEOUT = 240.0
 
 RUNTIMES = """
@@ -128,7 +130,7 @@ def make_stack(directory: Path, socket: Path, **changes: str | None) -> Stack:
         "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}",
         "PULUMI_HOME": str(directory / "home"),
         "PULUMI_CONFIG_PASSPHRASE": "test",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        **ASKS_NOBODY,
         "INCUS_SOCKET": str(socket),
     }
     environment.pop("INCUS_DIR", None)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dev.pulumi_cli import ASKS_NOBODY
+
 from ..conftest import IMAGE, Sandbox
 from .helpers import EXAMPLES, there, uuids
 
@@ -33,7 +35,7 @@ class Script:
             # The user's own, which is not where this is to go.
             "PULUMI_BACKEND_URL": f"file://{directory / 'other'}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            **ASKS_NOBODY,
             "INCUS_SOCKET": str(sandbox.socket),
         }
         self.environment.pop("INCUS_DIR", None)

@@ -57,6 +57,18 @@ def test_environment_is_what_it_is_called(
     assert all(lowest) if end is OLDEST else not any(lowest[:2])
 
 
+def test_engine_looks_for_no_plugin_of_ours(
+    environment: Environment, end: Supported, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    stack = environment.make_stack(tmp_path / "stack", sandbox.socket, needed_engine(end))
+    del stack.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"]
+    stack.program("import pulumi_pika")
+    said = stack.preview("--logtostderr", "-v=7")
+    assert "gathering plugins from language host" in said
+    assert "pulumi-resource-pika" not in said
+    assert "package pika" not in said
+
+
 def test_life_of_a_stack(
     environment: Environment,
     end: Supported,
