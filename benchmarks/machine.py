@@ -40,7 +40,7 @@ def sandbox() -> Iterator[Sandbox]:
     try:
         daemon.start()
         daemon.init()
-        file = folder / "image.tar.gz"
+        file = folder / "image.tar"
         image.build(file, busybox())
         daemon.import_image(file, IMAGE)
         yield Sandbox(daemon, folder)

@@ -7,7 +7,6 @@ three seconds for it), runs `/etc/rc` where that exists, and runs a cloud-init u
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -112,7 +111,8 @@ def build(target: Path, busybox: Path, *, marker: str = "") -> str:
     Incus; inside, the marker is the text of `/etc/marker`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    data = gzip.compress(_tar(busybox, marker), compresslevel=1, mtime=0)
+    # Not compressed, since it is unpacked for each instance.
+    data = _tar(busybox, marker)
     partial = target.with_name(target.name + ".partial")
     partial.write_bytes(data)
     partial.replace(target)
@@ -141,9 +141,10 @@ def _tar(busybox: Path, marker: str) -> bytes:
             _add_file(tar, "rootfs/etc/marker", marker.encode(), 0o644)
         _add_file(tar, "rootfs/bin/busybox", busybox.read_bytes(), 0o755)
         for applet in _applets(busybox):
+            # Hard, since hundreds of symbolic ones take longer to make than all the rest of it.
             link = tarfile.TarInfo(f"rootfs/bin/{applet}")
-            link.type = tarfile.SYMTYPE
-            link.linkname = "busybox"
+            link.type = tarfile.LNKTYPE
+            link.linkname = "rootfs/bin/busybox"
             tar.addfile(link)
     return buffer.getvalue()
 

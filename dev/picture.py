@@ -99,7 +99,7 @@ def report() -> str:
     try:
         daemon.start()
         daemon.init()
-        archive = place / "image.tar.gz"
+        archive = place / "image.tar"
         image.build(archive, busybox())
         daemon.import_image(archive, "ci/debian-12")
         return _report(place, daemon)

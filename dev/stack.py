@@ -93,7 +93,7 @@ def _ensure_sandbox() -> None:
         daemon.start()
         daemon.init()
     with step(f"Image: {IMAGE_ALIAS}, built locally", _AGAIN):
-        archive = directory / "image.tar.gz"
+        archive = directory / "image.tar"
         image.build(archive, busybox())
         daemon.import_image(archive, IMAGE_ALIAS)
     try:

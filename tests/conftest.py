@@ -24,6 +24,17 @@ from pulumi_pika.incus.client import IncusClient
 PREFIX = "/var/tmp/pika-test-"
 IMAGE = "pika/tiny"
 OTHER_IMAGE = "pika/tiny-two"
+# The files that take longest. They come first, so that no worker is left alone with one.
+_LONG = (
+    "docs/test_samples.py",
+    "faults/test_matrix.py",
+    "hosts/test_engine.py",
+    "jobs/test_engine.py",
+    "volumes/test_e2e.py",
+    "hosts/test_cluster.py",
+    "secrets/test_life_cycle.py",
+    "state/test_no_perpetual_diff.py",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ def sandbox() -> Iterator[Sandbox]:
         daemon.init()
         fingerprints = []
         for alias, marker in ((IMAGE, "one"), (OTHER_IMAGE, "two")):
-            file = daemon.directory / f"{marker}.tar.gz"
+            file = daemon.directory / f"{marker}.tar"
             image.build(file, program, marker=marker)
             fingerprints.append(daemon.import_image(file, alias))
         yield Sandbox(daemon, *fingerprints)
@@ -116,6 +127,12 @@ def _remove_instance(daemon: Daemon, path: str, query: str) -> None:
         else:
             return
     raise AssertionError(f"{path} could not be removed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    order = {tests / path: number for number, path in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,7 +20,7 @@ Tell = Callable[[Iterable[Outcome]], None]
 @pytest.fixture(scope="session")
 def image_file(sandbox: Sandbox) -> Path:
     """The sandbox's first image."""
-    return sandbox.daemon.directory / "one.tar.gz"
+    return sandbox.daemon.directory / "one.tar"
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ def serve(daemon: Daemon, *, marker: str = "one") -> Server:
     """Starts a daemon with a pool and an image, which listens on a loopback port."""
     daemon.start()
     daemon.init()
-    file = daemon.directory / f"{marker}.tar.gz"
+    file = daemon.directory / f"{marker}.tar"
     image.build(file, busybox(), marker=marker)
     daemon.import_image(file, IMAGE)
     return listen(daemon)

@@ -17,7 +17,7 @@ def own_daemon(number: str) -> Iterator[Daemon]:
     try:
         daemon.start()
         daemon.init()
-        file = daemon.directory / "image.tar.gz"
+        file = daemon.directory / "image.tar"
         image.build(file, busybox())
         daemon.import_image(file, IMAGE)
         yield daemon

@@ -382,7 +382,7 @@ def test_time_limit_holds_for_what_is_frozen(
 def test_image_that_is_deleted_meanwhile(
     client: IncusClient, sandbox: Sandbox, name: str, tmp_path: Path
 ) -> None:
-    image = sandbox.daemon.directory / "two.tar.gz"
+    image = sandbox.daemon.directory / "two.tar"
 
     def delete(request: Request) -> None:
         sandbox.daemon.request("DELETE", f"/images/{sandbox.other_image}")
