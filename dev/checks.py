@@ -14,7 +14,7 @@ from dev.python_env import python
 _FOLDERS = ("pulumi_pika", "dev", "tests", "benchmarks")
 _NO_TESTS = 5
 # Each worker has daemons of its own, and waits for Incus most of the time: more than the cores.
-_WHOLE = ["-n", "5", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10"]
+_WHOLE = ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10"]
 
 
 def lint() -> int:

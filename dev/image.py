@@ -46,8 +46,9 @@ _DIRECTORIES = {
 _INIT = """\
 #!/bin/sh
 # Process 1. Leaving it ends the container, and everything in it, at once.
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+# First of all, since the kernel drops a signal for which process 1 has no handler yet.
 trap 'echo "init: stopping"; exit 0' PWR TERM INT
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 
 ip link set lo up 2>/dev/null
 if [ -e /sys/class/net/eth0 ]; then
