@@ -8,7 +8,6 @@ import time
 from dev import tools
 from dev.console import elapsed, follow, say
 from dev.paths import ROOT
-from dev.pulumi_cli import ASKS_NOBODY
 from dev.python_env import python
 
 _FOLDERS = ("pulumi_pika", "dev", "tests", "benchmarks")
@@ -73,8 +72,7 @@ def test(arguments: list[str]) -> int:
         say("==> tests: there are none yet")
         return 0
     # Whatever Incus or Pulumi the user works with must not be what the tests work on.
-    environment = tools.neutral_environment()
-    environment |= {"PATH": tools.path(), **ASKS_NOBODY}
+    environment = tools.neutral_environment() | {"PATH": tools.path()}
     arguments = arguments or _WHOLE
     say(f"==> tests: pytest {' '.join(arguments)}")
     begun = time.monotonic()

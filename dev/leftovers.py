@@ -71,11 +71,12 @@ def abandoned(prefix: str) -> Iterator[list[Path]]:
 
     Others who ask meanwhile wait, since two that remove the same one would fail over each other.
     """
+    place = Path(prefix)
     # The folder itself is locked: a lock file would be one more thing that is left.
-    folder = os.open(Path(prefix).parent, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        named = _with_pid(Path(prefix))
+        named = _with_pid(place)
         yield [path for path, pid in named if not alive(pid) and _is_sandbox(path)]
     finally:
         os.close(folder)

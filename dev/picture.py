@@ -19,7 +19,6 @@ from dev import image, tools
 from dev.console import run
 from dev.packages import busybox
 from dev.paths import ROOT
-from dev.pulumi_cli import ASKS_NOBODY
 from dev.sandbox import Daemon
 
 TARGET = ROOT / "docs" / "assets" / "preview.svg"
@@ -138,7 +137,6 @@ def _report(place: Path, daemon: Daemon) -> str:
         "PULUMI_BACKEND_URL": f"file://{place / 'backend'}",
         "PULUMI_HOME": str(place / "home"),
         "PULUMI_CONFIG_PASSPHRASE": "picture",
-        **ASKS_NOBODY,
         "INCUS_SOCKET": str(daemon.socket),
         "COLUMNS": str(COLUMNS),
         "TERM": "xterm",

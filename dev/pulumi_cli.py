@@ -86,7 +86,7 @@ def _version(place: Path) -> tuple[int, ...]:
         return ()
     # Even to say its version it writes a log, which is not to litter the user's home.
     with tempfile.TemporaryDirectory(prefix="pika-pulumi-") as home:
-        environment = {"PULUMI_HOME": home, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        environment = {"PULUMI_HOME": home, **ASKS_NOBODY}
         try:
             shown = subprocess.run(
                 [place / "pulumi", "version"],

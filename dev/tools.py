@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dev.console import say
 from dev.packages import ensure_busybox, ensure_incus
 from dev.paths import VENV, cache
-from dev.pulumi_cli import ensure_pulumi, folder
+from dev.pulumi_cli import ASKS_NOBODY, ensure_pulumi, folder
 from dev.python_env import ensure_venv
 from dev.supported import ensure_supported
 
@@ -46,12 +46,13 @@ def path() -> str:
 
 
 def neutral_environment() -> dict[str, str]:
-    """The environment, less whatever Incus or Pulumi the user works with."""
-    return {
+    """The environment, less whatever Incus or Pulumi the user works with; see `ASKS_NOBODY`."""
+    kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("INCUS_", "PULUMI_"))
     }
+    return kept | ASKS_NOBODY
 
 
 @contextlib.contextmanager

@@ -19,7 +19,6 @@ import yaml
 
 from dev import rest
 from dev.paths import ROOT
-from dev.pulumi_cli import ASKS_NOBODY
 from dev.sandbox import Daemon
 from dev.stack import CLIENT_CONFIGURATION
 from dev.tools import neutral_environment
@@ -164,7 +163,6 @@ def _environment(directory: Path, local: Daemon) -> dict[str, str]:
         "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}",
         "PULUMI_HOME": str(directory / "pulumi"),
         "PULUMI_CONFIG_PASSPHRASE": "docs",
-        **ASKS_NOBODY,
         "PYTHONWARNINGS": "default",
         "COLUMNS": "100",
         "NO_COLOR": "1",
