@@ -32,4 +32,3 @@ def run_page(name: str, directory: Path) -> None:
             except Exception as error:
                 error.add_note(f"{name}:{step.line}")
                 raise
-        doing.finish()

@@ -59,7 +59,6 @@ class Session:
         self._shell = shell
         self._stack = stack
         self._stands: list[tuple[str, str]] = []
-        self._program: Path | None = None
 
     def do(self, step: Step) -> None:
         """Does a step.
@@ -88,11 +87,6 @@ class Session:
             case _:
                 raise BadPage(f"line {step.line}: {step.kind}")
 
-    def finish(self) -> None:
-        """Takes down what programs made: they can be destroyed."""
-        if self._program is not None:
-            self._expect(f"cd {self._program} && pulumi destroy --yes --skip-preview", 0)
-
     def _command(self, command: Command) -> None:
         printed = self._expect(self._filled(command.text), command.ends)
         if command.prints is not None:
@@ -110,7 +104,6 @@ class Session:
         if step.only_preview:
             self._expect("pulumi preview", 0)
             return
-        self._program = directory
         self._expect("pulumi up --yes --skip-preview", 0)
         self._expect("pulumi preview --expect-no-changes", 0)
 
