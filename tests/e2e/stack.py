@@ -1,19 +1,25 @@
 """A Pulumi stack of a test: a real program, a real engine, a file backend in the test's folder."""
 
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dev.pulumi_cli import ASKS_NOBODY
 
 TIMEOUT = 240.0
+PROJECT = "pika-test"
+_SECRET = "4dabf18193072939515e22adb298388d"
+"""What every secret of a state has as a key, and nothing else (Pulumi's resource.SigKey)."""
 
 RUNTIMES = """
 import json
@@ -29,6 +35,9 @@ for name, arguments in json.loads(pathlib.Path("runtimes.json").read_text()).ite
 """
 """Declares what `runtimes.json` beside it says."""
 
+_NEW = "test"
+_PROJECT_FILE = f"name: {PROJECT}\nruntime: python\n"
+
 
 class PulumiFailed(AssertionError):
     """A command that was to succeed did not; its output is the message."""
@@ -40,7 +49,7 @@ class Stack:
 
     directory: Path
     environment: dict[str, str]
-    name: str = "test"
+    name: str = _NEW
     last: str = field(default="", repr=False)
 
     def program(self, text: str) -> None:
@@ -80,6 +89,10 @@ class Stack:
     def refresh(self, *more: str, fails: bool = False) -> str:
         return self.run("refresh", "--yes", "--skip-preview", "--diff", *more, fails=fails)
 
+    def settled(self) -> str:
+        """Fails unless all is as the state says it, and the state as the program wants it."""
+        return self.up("--refresh", "--expect-no-changes")
+
     def destroy(self, *more: str, fails: bool = False) -> str:
         return self.run("destroy", "--yes", "--skip-preview", *more, fails=fails)
 
@@ -87,13 +100,37 @@ class Stack:
         self.run("config", "set", key, value)
 
     def outputs(self) -> dict[str, Any]:
-        outputs: dict[str, Any] = json.loads(self.run("stack", "output", "--json"))
-        return outputs
+        """The stack's outputs, as `pulumi stack output` shows them."""
+        for resource in self.export()["deployment"].get("resources", ()):
+            if resource["type"] == "pulumi:pulumi:Stack":
+                outputs: dict[str, Any] = _veiled(resource.get("outputs", {}))
+                return outputs
+        return {}
 
     def export(self) -> dict[str, Any]:
-        """The state, secrets as ciphertext."""
-        state: dict[str, Any] = json.loads(self.run("stack", "export"))
-        return state
+        """The state, secrets as ciphertext: what `pulumi stack export` shows, from its file."""
+        state = json.loads(self._state_file().read_text())
+        return {"version": state["version"], "deployment": state["checkpoint"]["latest"]}
+
+    def init(self) -> None:
+        """Makes this stack of the project that is in the folder now, as `pulumi stack init` does.
+
+        The engine is asked once in a test process, which takes it half a second.
+        """
+        new = _new_stack(
+            tuple((name, self.environment[name]) for name in ("PATH", "PULUMI_CONFIG_PASSPHRASE"))
+        )
+        file = self._state_file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        own = f"{file.parent.name}/{self.name}"
+        file.write_text(new.state.replace(f"{PROJECT}/{_NEW}", own))
+        (file.parents[2] / "meta.yaml").write_text(new.meta)
+        (self.directory / f"Pulumi.{self.name}.yaml").write_text(new.settings)
+
+    def _state_file(self) -> Path:
+        project: str = yaml.safe_load((self.directory / "Pulumi.yaml").read_text())["name"]
+        backend = Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+        return backend / ".pulumi" / "stacks" / project / f"{self.name}.json"
 
     def resources(self) -> list[dict[str, Any]]:
         """The resources in the state, but for the stack and the provider."""
@@ -120,7 +157,7 @@ def make_stack(directory: Path, socket: Path, **changes: str | None) -> Stack:
         )
     for name in ("backend", "home", "project"):
         (directory / name).mkdir(parents=True)
-    (directory / "project" / "Pulumi.yaml").write_text("name: pika-test\nruntime: python\n")
+    (directory / "project" / "Pulumi.yaml").write_text(_PROJECT_FILE)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -138,12 +175,44 @@ def make_stack(directory: Path, socket: Path, **changes: str | None) -> Stack:
         environment.pop(variable, None)
         environment |= {} if value is None else {variable: value}
     stack = Stack(directory / "project", environment)
-    subprocess.run(
-        ["pulumi", "stack", "init", stack.name, "--non-interactive"],
-        cwd=stack.directory,
-        env=environment,
-        check=True,
-        capture_output=True,
-        timeout=TIMEOUT,
-    )
+    stack.init()
     return stack
+
+
+@dataclass(frozen=True)
+class _New:
+    """The files that the engine writes for a new stack."""
+
+    settings: str
+    state: str
+    meta: str
+
+
+@functools.cache
+def _new_stack(environment: tuple[tuple[str, str], ...]) -> _New:
+    with tempfile.TemporaryDirectory(prefix="pika-stack-") as folder:
+        place = Path(folder)
+        (place / "Pulumi.yaml").write_text(_PROJECT_FILE)
+        places = {"PULUMI_BACKEND_URL": f"file://{folder}", "PULUMI_HOME": f"{folder}/home"}
+        subprocess.run(
+            ["pulumi", "stack", "init", _NEW, "--non-interactive"],
+            cwd=folder,
+            env={**os.environ, **ASKS_NOBODY, **dict(environment), **places},
+            check=True,
+            capture_output=True,
+            timeout=TIMEOUT,
+        )
+        backend = place / ".pulumi"
+        return _New(
+            settings=(place / f"Pulumi.{_NEW}.yaml").read_text(),
+            state=(backend / "stacks" / PROJECT / f"{_NEW}.json").read_text(),
+            meta=(backend / "meta.yaml").read_text(),
+        )
+
+
+def _veiled(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        if _SECRET in tree:
+            return "[secret]"
+        return {key: _veiled(value) for key, value in tree.items()}
+    return [_veiled(value) for value in tree] if isinstance(tree, list) else tree

@@ -54,9 +54,7 @@ def test_life_of_a_runtime(stack: Stack, client: IncusClient, name: str, sandbox
     assert live is not None
     assert live.owned_devices(set()) == outputs["box.devices"]
 
-    stack.up("--expect-no-changes")
-    stack.refresh("--expect-no-changes")
-    stack.preview("--expect-no-changes")
+    stack.settled()
 
     stack.declare(box=runtime(name, resources={"vcpu_count": 1, "memory_mib": 96}))
     shown = stack.preview()
@@ -264,5 +262,4 @@ def test_preview_plans_what_is_known(stack: Stack, client: IncusClient, name: st
     assert live.config["limits.memory"] == "48MiB"
     late = device_name("persistent_volume", f"{name}-b", "/mnt/late")
     assert live.devices[late]["path"] == "/mnt/late"
-    stack.preview("--expect-no-changes")
-    stack.refresh("--expect-no-changes")
+    stack.settled()

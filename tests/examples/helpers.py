@@ -22,7 +22,7 @@ def take(stack: Stack, example: str, **config: Any) -> None:
         if file.name == "Pulumi.yaml" or file.suffix == ".py":
             shutil.copy(file, stack.directory)
     # The stack was made in another project of the same folder.
-    stack.run("stack", "init")
+    stack.init()
     configure(stack, instance_type="container", image=IMAGE, **config)
 
 
@@ -40,10 +40,10 @@ def configure(stack: Stack, **config: Any) -> None:
 
 
 def apply(stack: Stack) -> str:
-    """`preview`, `up`, and an `up` that finds nothing to do; what the preview showed."""
+    """`preview`, `up`, and another that finds nothing to do; what the preview showed."""
     shown = stack.preview()
     stack.up()
-    stack.up("--expect-no-changes")
+    stack.settled()
     return shown
 
 

@@ -52,7 +52,8 @@ def test_an_edit_of_the_list_touches_one_agent(
 
     # Back again, it finds what it knew.
     configure(stack, agents=[BEN, CLEO, ADA])
-    apply(stack)
+    stack.up()
+    stack.settled()
     assert sh(client, f"{name}-ada", "grep -q known /mnt/pika-state/file")
     stack.destroy()
     assert there(daemon, name) == {}
@@ -94,4 +95,3 @@ def test_the_list_that_comes_with_it(stack: Stack, sandbox: Sandbox, name: str) 
     apply(stack)
     limits = {it["config"]["limits.memory"] for it in there(sandbox.daemon, name).values()}
     assert limits == {"512MiB", "1024MiB"}
-    stack.destroy()

@@ -43,12 +43,13 @@ def test_pool(stack: Stack, sandbox: Sandbox, name: str) -> None:
     # Up, and down again: those at the end.
     first = uuids(daemon, name)
     configure(stack, count=3)
-    shown = apply(stack)
+    shown = stack.preview()
     assert "1 to create" in shown
     assert "to update" not in shown
+    stack.up()
     assert uuids(daemon, name) == {**first, f"{name}-3": uuids(daemon, name)[f"{name}-3"]}
     configure(stack, count=1)
-    apply(stack)
+    stack.up()
     assert uuids(daemon, name) == {f"{name}-1": first[f"{name}-1"]}
 
     # What is wrong with one is said of that one, by its whole name.
@@ -58,7 +59,7 @@ def test_pool(stack: Stack, sandbox: Sandbox, name: str) -> None:
     assert "memory_mib" in said
     assert "Traceback" not in said
     configure(stack, memory_mib=64, count=2)
-    apply(stack)
+    stack.up()
 
     # Another name, with the old one as an alias: nothing is made anew, and the marks move.
     before = uuids(daemon, name)

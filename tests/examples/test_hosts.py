@@ -45,7 +45,6 @@ def test_remote_host(
     key = certificate.key.read_text().splitlines()[1]
     assert key not in json.dumps(stack.export())
 
-    stack.refresh("--expect-no-changes")
     stack.destroy()
     assert there(far.daemon, name) == {}
 
@@ -94,13 +93,14 @@ def test_several_hosts(
     # One host less: its workers move, and no other.
     staying = uuids(sandbox.daemon, name)
     configure(stack, hosts={"local": hosts["local"]})
-    apply(stack)
+    stack.up()
     assert where(sandbox, far, name) == dict.fromkeys(second, "local")
     assert staying.items() <= uuids(sandbox.daemon, name).items()
 
     # And back again, where they were.
     configure(stack, hosts=hosts)
-    apply(stack)
+    stack.up()
+    stack.settled()
     assert where(sandbox, far, name) == second
     assert staying == uuids(sandbox.daemon, name)
 

@@ -15,7 +15,6 @@ def test_managed_agent(stack: Stack, client: IncusClient, name: str) -> None:
     take(stack, "managed_agent", instance_name=name)
     apply(stack)
     assert stack.outputs()["status"] == "Running"
-    stack.destroy()
 
 
 def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path) -> None:
@@ -39,7 +38,6 @@ def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path)
         ("test -d /artifacts", 0),
     ):
         assert exec_status(client, name, ["sh", "-c", command], timeout=30) == status
-    stack.destroy()
 
 
 def test_ci_job(stack: Stack, client: IncusClient, name: str, tmp_path: Path) -> None:
@@ -61,4 +59,3 @@ def test_ci_job(stack: Stack, client: IncusClient, name: str, tmp_path: Path) ->
     report = stack.directory / "outputs" / "artifacts" / "reports" / "all.txt"
     assert report.read_text() == "built\nbuilt\n", "the cache did not stay"
     assert look(client, name) is None
-    stack.destroy()

@@ -37,7 +37,7 @@ def test_volume(stack: Stack, client: IncusClient, sandbox: Sandbox, name: str) 
     write("old")
 
     configure(stack, snapshots=["before-upgrade"], size="2GiB")
-    apply(stack)
+    stack.up()
     assert snapshots(client, name) == {"before-upgrade": False}
     assert daemon.request("GET", f"{CUSTOM}/{name}")["config"]["size"] == "2GiB"
     write("new")
@@ -53,17 +53,18 @@ def test_volume(stack: Stack, client: IncusClient, sandbox: Sandbox, name: str) 
     assert outputs["safety_snapshot"] in snapshots(client, name)
 
     configure(stack, restore_from=outputs["safety_snapshot"])
-    apply(stack)
+    stack.up()
     assert holds("new")
     # Nothing is to be restored any more, and nothing is touched by that.
     pid = process(daemon, box)
     configure(stack, restore_from=None)
-    apply(stack)
+    stack.up()
     assert process(daemon, box) == pid
     assert holds("new")
 
     configure(stack, snapshots=[])
     stack.up()
+    stack.settled()
     assert "before-upgrade" not in snapshots(client, name)
     assert outputs["safety_snapshot"] in snapshots(client, name)
 
@@ -71,6 +72,5 @@ def test_volume(stack: Stack, client: IncusClient, sandbox: Sandbox, name: str) 
     assert "is kept with its data" in said
     assert there(daemon, name) == {}
     assert volumes(daemon, name) == [name]
-    apply(stack)
+    stack.up()
     assert holds("new")
-    stack.destroy()

@@ -161,8 +161,7 @@ def test_taken_over_without_a_change(
         stack.up()
         assert all(f"taking over the instance {each} " in stack.last for each in names)
         stack.run("preview", "--expect-no-changes", "--diff")
-        stack.refresh("--expect-no-changes")
-        stack.run("preview", "--expect-no-changes", "--diff")
+        stack.settled()
         assert {each: snapshot(client, each) for each in names} == {
             **before,
             # The one spelling that a mount has.

@@ -97,8 +97,7 @@ def test_life_of_a_job(stack: Stack, client: IncusClient, name: str, sandbox: Sa
     assert look(client, name) is None
 
     (stack.directory / "home" / "artifacts" / "made.txt").unlink()
-    stack.up("--expect-no-changes")
-    stack.refresh("--expect-no-changes")
+    stack.settled()
     assert not (stack.directory / "home" / "artifacts" / "made.txt").exists(), "it ran again"
 
     # What concerns no run is taken over without one.

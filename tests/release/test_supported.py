@@ -94,8 +94,7 @@ def test_life_of_a_stack(
     assert outputs["job.exit_code"] == 0
     assert SECRET not in said + json.dumps(stack.export())
 
-    stack.preview("--expect-no-changes")
-    stack.refresh("--expect-no-changes")
+    stack.settled()
 
     first = look(client, name)
     assert first is not None

@@ -256,8 +256,7 @@ def test_secrets_show_nowhere(life: Life, client: IncusClient, name: str, sandbo
     assert live.config["user.pika.label.late"] == life.given["late"]
     assert live.config["cloud-init.user-data"] == life.given["cloud_init"]
     hide_what_is_derived(life, client)
-    life("refresh", "--yes", "--skip-preview", "--expect-no-changes")
-    life("up", "--yes", "--skip-preview", "--expect-no-changes")
+    life("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
 
     # Changed in the program.
     life.change(

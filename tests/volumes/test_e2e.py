@@ -67,7 +67,6 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
     assert "Warning" not in said
     assert stack.outputs()["volume_name"] == name
     assert snapshots(client, name) == ["one"]
-    stack.refresh("--expect-no-changes")
     write(client, box, "two")
 
     # Growing in place, and restoring: in words before, done, and to be undone.
@@ -84,7 +83,7 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
     assert outputs["safety_snapshot"] in snapshots(client, name)
     assert status(sandbox, box) == "Running"
     assert not holds(client, box, "two")
-    stack.up("--refresh", "--expect-no-changes")
+    stack.settled()
     volume["restore_from"] = outputs["safety_snapshot"]
     declare(stack, volume=volume, snapshots={"one": {}}, box=box)
     stack.up()
@@ -150,7 +149,7 @@ def test_drift_is_shown_and_put_right(
     assert live.config["snapshots.expiry"] == "2w"
     assert live.config["user.theirs"] == "1"
     assert live.description == "ours"
-    stack.up("--refresh", "--expect-no-changes")
+    stack.settled()
 
     sandbox.daemon.request("DELETE", f"{CUSTOM}/{name}")
     stack.refresh()
@@ -195,7 +194,7 @@ def test_secrets_stay_secret(stack: Stack, client: IncusClient, name: str) -> No
     declare(stack, volume=volume, snapshots={"one": {"description": {"secret": "s3cret-snap"}}})
     said = stack.preview() + stack.up()
     assert there(client, name).description == "s3cret-words"
-    said += stack.up("--refresh", "--expect-no-changes")
+    said += stack.settled()
     volume["labels"]["a"] = {"secret": "s3cret-other"}
     declare(stack, volume=volume)
     said += stack.preview() + stack.up() + json.dumps(stack.export())
