@@ -58,9 +58,14 @@ def _wanted() -> str:
 
 def _works() -> bool:
     """Whether the environment's interpreter runs; it may have been upgraded away, or be old."""
-    check = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
+    return _has(python(), "pip")
+
+
+def _has(interpreter: Path, *modules: str) -> bool:
+    """Whether an interpreter runs, is no older than we need, and has these modules."""
+    check = f"import {', '.join(modules)}, sys; sys.exit(sys.version_info < (3, 11))"
     try:
-        return subprocess.run([python(), "-c", check], capture_output=True).returncode == 0
+        return subprocess.run([interpreter, "-c", check], capture_output=True).returncode == 0
     except OSError:
         return False
 
@@ -74,10 +79,7 @@ def _interpreter() -> str:
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     if "--enable-optimizations" in options or os.path.realpath(sys.executable).startswith("/usr/"):
         return sys.executable
-    check = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
-    try:
-        subprocess.run([_DISTRIBUTIONS, "-c", check], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
+    if not _has(_DISTRIBUTIONS, "ensurepip", "venv"):
         return sys.executable
     say(f"    with {_DISTRIBUTIONS}: {sys.executable} was compiled without optimisation")
     return str(_DISTRIBUTIONS)

@@ -19,7 +19,7 @@ from dev.pulumi_cli import ASKS_NOBODY
 TIMEOUT = 240.0
 PROJECT = "pika-test"
 _SECRET = "4dabf18193072939515e22adb298388d"
-"""What every secret of a state has as a key, and nothing else (Pulumi's resource.SigKey)."""
+"""A key of every secret in a state, and of no plain value (Pulumi's resource.SigKey)."""
 
 RUNTIMES = """
 import json

@@ -75,3 +75,5 @@ def test_taken_over_and_let_go(
     daemon.request("PATCH", f"/instances/{name}", {**body, "config": {OWNER: ""}})
     stack.up()
     unharmed()
+    stack.destroy()
+    unharmed()
