@@ -116,7 +116,8 @@ def _build(version: str) -> None:
         (staging / "package").mkdir(parents=True)
         with apt.with_source_packages(_SUITES[version]) as archive:
             archive.source(f"python{version}", staging / "package")
-        sources = next((staging / "package").glob("*.orig.tar.*z*"), None)
+        # Not its signature, which lies beside it as *.orig.tar.xz.asc.
+        sources = next((staging / "package").glob("*.orig.tar.[gx]z"), None)
         if sources is None:
             raise Failure(f"Debian's source package of Python {version} has no sources in it")
         _install_to_build()
