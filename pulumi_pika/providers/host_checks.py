@@ -11,6 +11,7 @@ from ..reconcile.preflight import Finding, find_problems
 from .clients import host, requested_preflight
 from .examine import Examined, examine
 from .report import PulumiReporter
+from .secrets import is_secret
 from .shape import Failure
 from .values import Path, find, path_text, touches
 
@@ -91,18 +92,23 @@ def check_host(
             continue
         if not _is_new(olds, inputs) and not _changed(finding.path, olds, inputs):
             continue
+        reason = finding.told(secret=is_secret(finding.path, inputs))
         if finding.may_come and after_others and mode == "auto":
             report().warn(
-                f"{path_text(finding.path)}: {finding.reason}. It has to be there when "
+                f"{path_text(finding.path)}: {reason}. It has to be there when "
                 f"{examined.plan.identity.instance_name} is made"
             )
             continue
-        failures.append(Failure(finding.path, finding.reason))
+        failures.append(Failure(finding.path, reason))
     return failures
 
 
-def before_create(examined: Examined) -> None:
+def before_create(examined: Examined, inputs: dict[str, Any]) -> None:
     """Looks once more, right before an instance is made; from what `check` found out, as a rule.
+
+    Args:
+        examined: what the inputs come to.
+        inputs: the inputs, for which of them are secret.
 
     Raises:
         PreflightFailed: the host lacks something.
@@ -120,7 +126,7 @@ def before_create(examined: Examined) -> None:
         # What is taken over needs no image any more.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
     if found:
-        listed = "; ".join(_sentence(finding) for finding in found)
+        listed = "; ".join(_sentence(finding, inputs) for finding in found)
         raise PreflightFailed(
             f"{examined.plan.identity.instance_name} cannot be made, and nothing was: {listed}"
         )
@@ -192,5 +198,6 @@ def _changed(path: Path, olds: dict[str, Any], inputs: dict[str, Any]) -> bool:
     return bool(find(olds, path) != find(inputs, path))
 
 
-def _sentence(finding: Finding) -> str:
-    return f"{path_text(finding.path)}: {finding.reason}" if finding.path else finding.reason
+def _sentence(finding: Finding, inputs: dict[str, Any]) -> str:
+    reason = finding.told(secret=is_secret(finding.path, inputs))
+    return f"{path_text(finding.path)}: {reason}" if finding.path else reason

@@ -127,7 +127,7 @@ def create(props: dict[str, Any]) -> CreateResult:
         job.refuse()
         options = job.given.options
         client = client_for(job.project)
-        before_create(job.examined)
+        before_create(job.examined, inputs)
         watcher = LineWatcher(report(), job.name)
         try:
             outcome = run(client, job.examined.plan, job.examined.options, options, watcher)

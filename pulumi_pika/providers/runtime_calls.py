@@ -86,7 +86,7 @@ def create(props: dict[str, Any]) -> CreateResult:
         examined = examine(inputs)
         refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
-        before_create(examined)
+        before_create(examined, inputs)
         desired, live = create_runtime(client, examined.plan, examined.options, report())
         outputs = outputs_after(inputs, desired, live)
         outputs["server_fingerprint"] = client.server().fingerprint

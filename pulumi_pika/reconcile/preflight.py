@@ -38,11 +38,18 @@ class Finding:
         path: the property, as ``("incus", "profile")``.
         reason: what is the matter, and what to do.
         may_come: whether something else in the program may bring it before it is needed.
+        instead: what the host has in its place. It follows the reason, but not where the property
+            is secret: a name that is much like it would tell it.
     """
 
     path: Path
     reason: str
     may_come: bool = False
+    instead: str = ""
+
+    def told(self, *, secret: bool) -> str:
+        """The reason and, unless the property is secret, what there is in its place."""
+        return self.reason if secret else self.reason + self.instead
 
 
 @dataclass(slots=True)
@@ -230,8 +237,8 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
             if group not in (known := facts.groups()):
                 yield Finding(
                     (),
-                    f"cluster_group {group!r} does not exist at {facts.client.host}"
-                    + _instead(group, known),
+                    f"cluster_group {group!r} does not exist at {facts.client.host}",
+                    instead=_instead(group, known),
                 )
             elif not any(member.takes(group) for member in facts.members()):
                 yield Finding(
@@ -244,8 +251,8 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
     if target not in members:
         yield Finding(
             (),
-            f"target {target!r} is no member of the cluster at {facts.client.host}"
-            + _instead(target, members),
+            f"target {target!r} is no member of the cluster at {facts.client.host}",
+            instead=_instead(target, members),
         )
     elif not members[target].online:
         member = members[target]
@@ -288,16 +295,17 @@ def _project_problems(
         who = f"the client certificate {shown}" if shown else "this user"
         yield Finding(
             where,
-            f"{who} may not use the project {name} at {host} ({error.reason}); it may use: "
-            f"{allowed}. Have it allowed there (`incus config trust edit {shown}`), or name "
-            "another project",
+            f"{who} may not use the project {name} at {host} ({error.reason}). Have it allowed "
+            f"there (`incus config trust edit {shown}`), or name another project",
+            instead=f"; it may use: {allowed}",
         )
         return
     if project is None:
         yield Finding(
             where,
-            f"there is no project {name} at {host}" + _instead(name, facts.projects()),
+            f"there is no project {name} at {host}",
             may_come=True,
+            instead=_instead(name, facts.projects()),
         )
         return
     profiles = facts.profiles(name)
@@ -316,9 +324,9 @@ def _profile_problems(
         if name not in profiles:
             yield Finding(
                 where,
-                f"there is no profile {name} in project {plan.incus.project} at {host}"
-                + _instead(name, profiles),
+                f"there is no profile {name} in project {plan.incus.project} at {host}",
                 may_come=True,
+                instead=_instead(name, profiles),
             )
 
 
@@ -330,9 +338,9 @@ def _image_problems(
     if alias not in aliases:
         yield Finding(
             where,
-            f"there is no image with the alias {alias} in project {project} at {host}"
-            + _instead(alias, aliases),
+            f"there is no image with the alias {alias} in project {project} at {host}",
             may_come=True,
+            instead=_instead(alias, aliases),
         )
     elif options.instance_type not in aliases[alias]:
         yield Finding(

@@ -43,7 +43,7 @@ def container(**more: Any) -> RuntimeOptions:
 
 
 def by_path(findings: list[Finding]) -> dict[str, str]:
-    return {".".join(map(str, finding.path)): finding.reason for finding in findings}
+    return {".".join(map(str, it.path)): it.told(secret=False) for it in findings}
 
 
 @pytest.fixture
