@@ -55,6 +55,14 @@ def daemon_directory(number: str) -> Path:
     return Path(f"{PREFIX}{os.getpid()}-{number}")
 
 
+def one_more_daemon(number: str) -> Daemon:
+    """A daemon of this test run, not started yet; it runs on the core of its worker."""
+    cores = sorted(os.sched_getaffinity(0))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    core = cores[int(worker) % len(cores)] if worker else None
+    return Daemon(daemon_directory(number), core=core)
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     try:
@@ -68,7 +76,7 @@ def sandbox() -> Iterator[Sandbox]:
             returncode=3,
         )
     clear_abandoned(PREFIX)
-    daemon = Daemon(daemon_directory("0"))
+    daemon = one_more_daemon("0")
     # An interrupted run may have had this very process number.
     daemon.destroy()
     try:

@@ -23,7 +23,7 @@ from dev.sandbox import Daemon
 from dev.stack import CLIENT_CONFIGURATION
 from dev.tools import neutral_environment
 
-from ..conftest import IMAGE, daemon_directory
+from ..conftest import IMAGE, one_more_daemon
 from ..hosts.daemons import Server, make_cluster, serve
 from .page import BadPage, Command, Page, Step
 from .shell import Shell, prints_as_said
@@ -163,7 +163,7 @@ def _environment(directory: Path, local: Daemon) -> dict[str, str]:
 
 
 def _daemon(stack: ExitStack, number: str) -> Daemon:
-    daemon = Daemon(daemon_directory(number))
+    daemon = one_more_daemon(number)
     stack.callback(daemon.destroy)
     return daemon
 

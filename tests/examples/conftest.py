@@ -4,9 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.sandbox import Daemon
-
-from ..conftest import Sandbox, daemon_directory, sweep
+from ..conftest import Sandbox, one_more_daemon, sweep
 from ..e2e.conftest import stack
 from ..hosts.daemons import Server, serve
 
@@ -16,7 +14,7 @@ __all__ = ["stack"]
 @pytest.fixture(scope="module")
 def server(sandbox: Sandbox) -> Iterator[Server]:
     """A second daemon. `sandbox` sees to it that Incus is there."""
-    daemon = Daemon(daemon_directory("example"))
+    daemon = one_more_daemon("example")
     try:
         yield serve(daemon)
     finally:

@@ -64,11 +64,11 @@ def process(daemon: Daemon, instance: str) -> int:
 
 
 def volumes(daemon: Daemon, prefix: str) -> list[str]:
-    listed = daemon.request("GET", "/storage-pools/default/volumes/custom?recursion=1")
-    # A snapshot is listed beside its volume, as `volume/snapshot`.
-    return sorted(
-        it["name"] for it in listed if it["name"].startswith(prefix) and "/" not in it["name"]
-    )
+    custom = "/1.0/storage-pools/default/volumes/custom/"
+    listed = daemon.request("GET", custom.removeprefix("/1.0").rstrip("/"))
+    names = (path.partition("?")[0].removeprefix(custom) for path in listed)
+    # A snapshot is listed beside its volume, as `volume/snapshots/snapshot`.
+    return sorted(name for name in names if name.startswith(prefix) and "/" not in name)
 
 
 def sh(client: IncusClient, instance: str, script: str) -> bool:

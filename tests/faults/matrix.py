@@ -118,7 +118,7 @@ class Place:
                 problems += problems_after_error(
                     scenario, world, managed, could_undo=fault.could_undo
                 )
-            clean = not world.instances() and world.volumes().keys() == {world.data}
+            clean = not world.instances() and world.volumes() == {world.data}
             if not fault.kills:
                 again = _again(scenario, world, managed, provider, raised)
         if fault.kills:
@@ -189,7 +189,7 @@ def _again(
     if raised is not None and (second := _try(provider, managed, scenario.call)):
         return [f"the second {scenario.call}: {second}"]
     problems += problems_when_up(scenario, world, managed, provider.call)
-    volumes = set(world.volumes())
+    volumes = world.volumes()
     if scenario.call == "up":
         if error := _try(provider, managed, "destroy"):
             return [*problems, f"the delete afterwards: {error}"]

@@ -58,10 +58,10 @@ def problems_after_error(
     if could_undo and scenario.call == "up":
         found += [
             f"an orphan: volume {name}"
-            for name in volumes.keys() - made
-            if not volumes[name]["used_by"]
+            for name in volumes - made
+            if not world.volume(name)["used_by"]
         ]
-    found += [f"unasked for: volume {name}" for name in volumes.keys() - made - volumes_of(wanted)]
+    found += [f"unasked for: volume {name}" for name in volumes - made - volumes_of(wanted)]
     return found + problems_always(scenario, world)
 
 
@@ -109,7 +109,7 @@ def problems_when_up(
     if (planned := ask(managed, "planned")) != "same":
         found.append(f"the next up would {planned}")
     kept = volumes_of(wanted) | (volumes_of(before) if before else set())
-    if volumes.keys() != kept:
+    if volumes != kept:
         found.append(f"volumes: {', '.join(sorted(volumes))}, not {', '.join(sorted(kept))}")
     return found
 
@@ -119,8 +119,8 @@ def problems_when_gone(world: World, volumes: set[str]) -> list[str]:
     found = []
     if instances := world.instances():
         found.append(f"not deleted: {', '.join(instances)}")
-    if world.volumes().keys() != volumes:
-        found.append(f"volumes after delete: {', '.join(sorted(world.volumes()))}")
+    if (left := world.volumes()) != volumes:
+        found.append(f"volumes after delete: {', '.join(sorted(left))}")
     if not world.data_intact():
         found.append("lost with the delete: the data")
     return found

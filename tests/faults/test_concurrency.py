@@ -81,10 +81,10 @@ def test_two_stacks_make_one_instance(
     assert both[1 - won].outputs is None
 
     assert list(world.instances()) == [world.name]
-    assert world.volumes().keys() == {world.data, f"{world.name}-state"}
+    assert world.volumes() == {world.data, f"{world.name}-state"}
     mark = world.instances()[world.name]["config"]["user.pika.owner"]
     assert mark == both[won].arguments["owner"]
-    assert world.volumes()[f"{world.name}-state"]["config"]["user.pika.owner"] == mark
+    assert world.volume(f"{world.name}-state")["config"]["user.pika.owner"] == mark
     assert two[won].call(both[won], "refresh") == {}
     assert two[won].call(both[won], "planned") == "same"
     # The loser is told the same once more, and still touches nothing.
@@ -106,7 +106,7 @@ def test_two_processes_make_one_resource(
         if error is not None:
             clear(error)
     assert list(world.instances()) == [world.name]
-    assert world.volumes().keys() == {world.data, f"{world.name}-state"}
+    assert world.volumes() == {world.data, f"{world.name}-state"}
     won = errors.index(None)
     assert two[won].call(both[won], "refresh") == {}
     assert two[won].call(both[won], "planned") == "same"
@@ -129,7 +129,7 @@ def test_two_runtimes_make_one_volume(
     assert f"{world.name}-state" in said
     names = [it.arguments["identity"]["instance_name"] for it in both]
     assert list(world.instances()) == [names[won]]
-    volume = world.volumes()[f"{world.name}-state"]
+    volume = world.volume(f"{world.name}-state")
     assert volume["config"]["user.pika.owner"] == both[won].arguments["owner"]
     assert two[won].call(both[won], "planned") == "same"
 
@@ -161,7 +161,7 @@ def test_two_updates_at_once(world: World, two: tuple[Provider, Provider], _roun
         provider.call(it, "up")
         assert provider.call(it, "refresh") == {}
         assert provider.call(it, "planned") == "same"
-    assert {world.data, f"{world.name}-state"} <= world.volumes().keys()
+    assert {world.data, f"{world.name}-state"} <= world.volumes()
     assert world.data_intact()
 
 
@@ -178,7 +178,7 @@ def test_two_deletes_at_once(world: World, two: tuple[Provider, Provider]) -> No
         if error is not None:
             provider.call(it, "destroy")
     assert world.instances() == {}
-    assert world.volumes().keys() == {world.data}
+    assert world.volumes() == {world.data}
     assert world.data_intact()
 
 

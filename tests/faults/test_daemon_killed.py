@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.sandbox import Daemon
 from pulumi_pika.incus.client import IncusClient
 
-from ..conftest import IMAGE, daemon_directory
+from ..conftest import IMAGE, one_more_daemon
 from ..real.proxy import Answer, Forward, Proxy, Request, Reset
 from ..state.engine import Managed
 from .conftest import Tell
@@ -38,7 +37,7 @@ def mortal_places(
     with ExitStack() as stack:
         places = []
         for number in ("k1", "k2"):
-            daemon = Daemon(daemon_directory(number))
+            daemon = one_more_daemon(number)
             stack.callback(daemon.destroy)
             daemon.start()
             daemon.init()

@@ -53,12 +53,20 @@ class World:
         listed = self.daemon.request("GET", "/instances?recursion=1")
         return {it["name"]: it for it in listed if it["name"].startswith(self.name)}
 
-    def volumes(self) -> dict[str, dict[str, Any]]:
-        """The custom volumes, by name."""
-        listed = self.daemon.request(
-            "GET", f"/storage-pools/{self.pool}/volumes/custom?recursion=1"
-        )
-        return {it["name"]: it for it in listed if it["name"].startswith(self.name)}
+    def volumes(self) -> set[str]:
+        """The names of the custom volumes.
+
+        No more than the names: to say of each who uses it costs Incus 5 ms, and it is asked often.
+        """
+        listed = self.daemon.request("GET", f"/storage-pools/{self.pool}/volumes/custom")
+        names = (path.partition("?")[0].rpartition("/")[2] for path in listed)
+        return {name for name in names if name.startswith(self.name)}
+
+    def volume(self, name: str) -> dict[str, Any]:
+        """A custom volume."""
+        path = f"/storage-pools/{self.pool}/volumes/custom/{name}"
+        found: dict[str, Any] = self.daemon.request("GET", path)
+        return found
 
     def remove(self) -> None:
         sweep(self.daemon, self.name)

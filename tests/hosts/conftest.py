@@ -3,16 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from dev.sandbox import Daemon
-
-from ..conftest import Sandbox, daemon_directory
+from ..conftest import Sandbox, one_more_daemon
 from .daemons import Certificate, Server, make_certificate, make_cluster, serve
 
 
 @pytest.fixture(scope="session")
 def server(sandbox: Sandbox) -> Iterator[Server]:
     """A second daemon, which is reached over https. `sandbox` sees to it that Incus is there."""
-    daemon = Daemon(daemon_directory("https"))
+    daemon = one_more_daemon("https")
     try:
         yield serve(daemon)
     finally:
@@ -36,7 +34,7 @@ def certificate(tmp_path: Path) -> Certificate:
 @pytest.fixture(scope="session")
 def cluster(sandbox: Sandbox) -> Iterator[tuple[Server, Server]]:
     """The members `one` and `two` of a cluster; `two` is in the group `second`."""
-    daemons = Daemon(daemon_directory("one")), Daemon(daemon_directory("two"))
+    daemons = one_more_daemon("one"), one_more_daemon("two")
     try:
         yield make_cluster(*daemons)
     finally:

@@ -7,13 +7,13 @@ from dev import image
 from dev.packages import busybox
 from dev.sandbox import Daemon
 
-from ..conftest import IMAGE, daemon_directory
+from ..conftest import IMAGE, one_more_daemon
 
 
 @contextmanager
 def own_daemon(number: str) -> Iterator[Daemon]:
     """A daemon with the image, for tests in which it is killed or restarted."""
-    daemon = Daemon(daemon_directory(number))
+    daemon = one_more_daemon(number)
     try:
         daemon.start()
         daemon.init()
