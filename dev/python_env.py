@@ -15,7 +15,9 @@ from dev.apt import Archive
 from dev.console import Failure, run, say, step
 from dev.paths import ROOT, VENV
 
-_STAMP = VENV / "installed-by-dev"
+PROGRAMS = VENV / "programs"
+"""An environment within ours, for Pulumi programs."""
+_STAMP = "installed-by-dev"
 _DISTRIBUTIONS = Path("/usr/bin/python3")
 
 
@@ -26,11 +28,10 @@ def python() -> Path:
 
 def ensure_venv() -> None:
     """Make the environment and install the project into it, unless that is done already."""
-    wanted = _wanted()
-    if _works() and _STAMP.exists() and _STAMP.read_text() == wanted:
+    if _works(VENV) and _stamped(VENV):
         say("==> Python environment: .venv is there, and fits pyproject.toml")
         return
-    if not _works():
+    if not _works(VENV):
         if importlib.util.find_spec("ensurepip") is None:
             _install_ensurepip()
         with step(
@@ -44,10 +45,43 @@ def ensure_venv() -> None:
         "See that pip can reach a package index (pip's own configuration counts), and run this "
         "again.",
     ):
-        _STAMP.unlink(missing_ok=True)
-        pip = [str(python()), "-m", "pip", "--disable-pip-version-check", "install"]
-        run([*pip, "--progress-bar", "off", "--editable", f"{ROOT}[dev]"], cwd=ROOT)
-        _STAMP.write_text(wanted)
+        _install(VENV, "--editable", f"{ROOT}[dev]")
+
+
+def ensure_programs() -> None:
+    """Make the environment in which the tests' Pulumi programs run, unless that is done already.
+
+    It has what a user's has, and nothing of what our tools bring: a program that needed that would
+    fail here. And Pulumi has pip look at every package, for every command.
+    """
+    if _works(PROGRAMS) and _stamped(PROGRAMS):
+        return
+    with step(
+        "Python environment: making one for Pulumi programs, with what a user's has",
+        "See that pip can reach a package index (pip's own configuration counts), and run this "
+        "again.",
+    ):
+        run([str(python()), "-m", "venv", "--clear", str(PROGRAMS)])
+        same = run([*_pip(VENV), "freeze", "--all", "--exclude-editable"])
+        constraints = PROGRAMS / "constraints.txt"
+        constraints.write_text(same)
+        _install(PROGRAMS, "--constraint", str(constraints), "pip", "--editable", str(ROOT))
+
+
+def _install(folder: Path, *what: str) -> None:
+    stamp = folder / _STAMP
+    stamp.unlink(missing_ok=True)
+    run([*_pip(folder), "install", "--progress-bar", "off", *what], cwd=ROOT)
+    stamp.write_text(_wanted())
+
+
+def _pip(folder: Path) -> list[str]:
+    return [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+
+
+def _stamped(folder: Path) -> bool:
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text() == _wanted()
 
 
 def _wanted() -> str:
@@ -56,9 +90,9 @@ def _wanted() -> str:
     return f"{pyproject}\n{ROOT}\n"
 
 
-def _works() -> bool:
-    """Whether the environment's interpreter runs; it may have been upgraded away, or be old."""
-    return _has(python(), "pip")
+def _works(folder: Path) -> bool:
+    """Whether an environment's interpreter runs; it may have been upgraded away, or be old."""
+    return _has(folder / "bin" / "python", "pip")
 
 
 def _has(interpreter: Path, *modules: str) -> bool:

@@ -11,7 +11,7 @@ from dev.console import say
 from dev.packages import ensure_busybox, ensure_incus
 from dev.paths import VENV, cache
 from dev.pulumi_cli import ASKS_NOBODY, ensure_pulumi, folder
-from dev.python_env import ensure_venv
+from dev.python_env import ensure_programs, ensure_venv
 from dev.supported import ensure_supported
 
 
@@ -25,6 +25,7 @@ def ensure(*, only_python: bool = False, supported: bool = False) -> None:
         ensure_venv()
         if only_python:
             return
+        ensure_programs()
         ensure_incus()
         ensure_busybox()
         ensure_pulumi()

@@ -8,7 +8,6 @@ another host that is reached over https, with NAME_ADDRESS, NAME_FINGERPRINT and
 
 import json
 import os
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ import yaml
 
 from dev import rest
 from dev.paths import ROOT
+from dev.python_env import PROGRAMS
 from dev.sandbox import Daemon
 from dev.stack import CLIENT_CONFIGURATION
 from dev.tools import neutral_environment
@@ -147,7 +147,7 @@ def _environment(directory: Path, local: Daemon) -> dict[str, str]:
     }
     return {
         **kept,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{PROGRAMS / 'bin'}:{os.environ['PATH']}",
         "CHECKOUT": str(ROOT),
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
         "HOME": str(directory / "home"),

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from dev.pulumi_cli import ASKS_NOBODY
+from dev.python_env import PROGRAMS
 
 TIMEOUT = 240.0
 PROJECT = "pika-test"
@@ -160,7 +160,7 @@ def make_stack(directory: Path, socket: Path, **changes: str | None) -> Stack:
     (directory / "project" / "Pulumi.yaml").write_text(_PROJECT_FILE)
     environment = {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{PROGRAMS / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         # A deprecation is a failure of ours, and shows in the output.
         "PYTHONWARNINGS": "default",
