@@ -13,7 +13,7 @@ from dev.python_env import python
 _FOLDERS = ("pulumi_pika", "dev", "tests", "benchmarks")
 _NO_TESTS = 5
 # Each worker has daemons of its own, and waits for Incus most of the time: more than the cores.
-_WHOLE = ["-n", "6", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10"]
+_WHOLE = ["-n", "7", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10"]
 # Pulumi and Incus are Go, whose processes by default collect garbage from 4 MiB on: for one that
 # lives for a tenth of a second, that takes 40 % of it.
 _OF_TESTS = {"GOGC": "400"}
