@@ -18,6 +18,9 @@ from dev.paths import ROOT, VENV
 PROGRAMS = VENV / "programs"
 """An environment within ours, for Pulumi programs."""
 _STAMP = "installed-by-dev"
+_BY_HAND = (
+    "See that pip can reach a package index (pip's own configuration counts), and run this again."
+)
 _DISTRIBUTIONS = Path("/usr/bin/python3")
 
 
@@ -42,8 +45,7 @@ def ensure_venv() -> None:
             run([_interpreter(), "-m", "venv", "--clear", str(VENV)])
     with step(
         "Python environment: installing the project and its tools into .venv",
-        "See that pip can reach a package index (pip's own configuration counts), and run this "
-        "again.",
+        _BY_HAND,
     ):
         _install(VENV, "--editable", f"{ROOT}[dev]")
 
@@ -58,8 +60,7 @@ def ensure_programs() -> None:
         return
     with step(
         "Python environment: making one for Pulumi programs, with what a user's has",
-        "See that pip can reach a package index (pip's own configuration counts), and run this "
-        "again.",
+        _BY_HAND,
     ):
         run([str(python()), "-m", "venv", "--clear", str(PROGRAMS)])
         same = run([*_pip(VENV), "freeze", "--all", "--exclude-editable"])

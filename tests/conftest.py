@@ -131,13 +131,25 @@ def sweep(daemon: Daemon, prefix: str, project: str = "default") -> None:
         instance = path.partition("?")[0].rpartition("/")[2]
         if instance.startswith(prefix):
             _remove_instance(daemon, f"/instances/{instance}", query)
-    for pool in daemon.request("GET", "/storage-pools"):
-        pool_name = pool.rpartition("/")[2]
-        custom = f"/storage-pools/{pool_name}/volumes/custom"
-        for path in daemon.request("GET", f"{custom}{query}"):
-            volume = path.partition("?")[0].rpartition("/")[2]
-            if volume.startswith(prefix):
-                daemon.request("DELETE", f"{custom}/{volume}{query}")
+    for path in daemon.request("GET", "/storage-pools"):
+        pool = path.rpartition("/")[2]
+        for volume in custom_volumes(daemon, prefix, pool, project):
+            # A snapshot goes with its volume.
+            if "/" not in volume:
+                daemon.request("DELETE", f"/storage-pools/{pool}/volumes/custom/{volume}{query}")
+
+
+def custom_volumes(
+    daemon: Daemon, prefix: str, pool: str = "default", project: str = "default"
+) -> set[str]:
+    """The custom volumes whose names begin with a prefix; snapshots as `VOLUME/snapshots/NAME`.
+
+    No more than the names: to say of each who uses it costs Incus 5 ms, and it is asked often.
+    """
+    custom = f"/storage-pools/{pool}/volumes/custom"
+    listed = daemon.request("GET", f"{custom}?project={project}")
+    names = (path.partition("?")[0].removeprefix(f"/1.0{custom}/") for path in listed)
+    return {name for name in names if name.startswith(prefix)}
 
 
 def _remove_instance(daemon: Daemon, path: str, query: str) -> None:

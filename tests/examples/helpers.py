@@ -9,7 +9,7 @@ from dev.paths import ROOT
 from dev.sandbox import Daemon
 from pulumi_pika.incus.client import IncusClient
 
-from ..conftest import IMAGE
+from ..conftest import IMAGE, custom_volumes
 from ..e2e.stack import Stack
 from ..real.helpers import shell
 
@@ -64,11 +64,8 @@ def process(daemon: Daemon, instance: str) -> int:
 
 
 def volumes(daemon: Daemon, prefix: str) -> list[str]:
-    custom = "/1.0/storage-pools/default/volumes/custom/"
-    listed = daemon.request("GET", custom.removeprefix("/1.0").rstrip("/"))
-    names = (path.partition("?")[0].removeprefix(custom) for path in listed)
-    # A snapshot is listed beside its volume, as `volume/snapshots/snapshot`.
-    return sorted(name for name in names if name.startswith(prefix) and "/" not in name)
+    # A snapshot is listed beside its volume.
+    return sorted(name for name in custom_volumes(daemon, prefix) if "/" not in name)
 
 
 def sh(client: IncusClient, instance: str, script: str) -> bool:

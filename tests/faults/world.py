@@ -9,7 +9,7 @@ from typing import Any
 from dev.root import as_root
 from dev.sandbox import Daemon
 
-from ..conftest import sweep
+from ..conftest import custom_volumes, sweep
 
 _TEXT = "written before"
 
@@ -54,13 +54,8 @@ class World:
         return {it["name"]: it for it in listed if it["name"].startswith(self.name)}
 
     def volumes(self) -> set[str]:
-        """The names of the custom volumes.
-
-        No more than the names: to say of each who uses it costs Incus 5 ms, and it is asked often.
-        """
-        listed = self.daemon.request("GET", f"/storage-pools/{self.pool}/volumes/custom")
-        names = (path.partition("?")[0].rpartition("/")[2] for path in listed)
-        return {name for name in names if name.startswith(self.name)}
+        """The names of the custom volumes, and of snapshots."""
+        return custom_volumes(self.daemon, self.name, self.pool)
 
     def volume(self, name: str) -> dict[str, Any]:
         """A custom volume."""
