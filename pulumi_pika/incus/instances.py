@@ -10,15 +10,19 @@ from .operations import operations_at
 from .shapes import misfit
 
 _NEEDED: Final = ("name", "type", "status", "config", "devices")
-_SHOWN_WITHIN: Final = 15.0
+_SHOWN_WITHIN: Final = 30.0
 """Seconds for which Incus 6.0 may be unable to show a container that is ending: its state is the
-error "Invalid PID" then, usually for less than a second. So may a cluster member that is just back
-be refused what is passed on to it (6.0.4: "Server isn't ready yet")."""
+error "Invalid PID" then, usually for less than a second. Where its guest ended in the moment in
+which a file of it was first looked at, Incus waits until nobody has looked at one for 10 to 20 s
+(6.0.4 `stopForkfile`). So may a cluster member that is just back be refused what is passed on to it
+(6.0.4: "Server isn't ready yet")."""
 _PASSES: Final = ("invalid pid", "isn't ready yet")
 
 
 def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entity | None:
     """The instance, with its state where that is wanted (one request), or None.
+
+    Without its state, Incus 6.0.4 shows a container that is ending as one that runs.
 
     Raises:
         MemberOffline: it is on a cluster member that does not answer.

@@ -95,7 +95,9 @@ def _until_reached(
         except (IncusApiError, IncusUnreachable, UnexpectedResponse) as error:
             seen: Exception = error
         try:
-            live = look(client, name, inside=False)
+            # Into it, since Incus 6.0.4 can take one whose guest has ended for running; see
+            # `get_instance`.
+            live = look(client, name)
         except NO_ANSWER as error:
             seen = error
         else:

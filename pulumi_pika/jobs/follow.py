@@ -324,7 +324,9 @@ class Follower:
         One that is frozen may go on.
         """
         name = self._command.instance
-        live = look(self._client, name, inside=False)
+        # Into it, since Incus 6.0.4 can take one whose guest has ended for running; see
+        # `get_instance`.
+        live = look(self._client, name)
         if live is None:
             return False, f"the instance {name} is gone"
         if live.uuid != self._command.uuid:

@@ -16,6 +16,10 @@ from .reporter import Progress, Reporter
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
+_INSIDE_EVERY: Final = 5.0
+"""Seconds after which a container is looked into though nothing there is waited for. Incus 6.0.4
+can take one whose guest has ended for running as long as somebody asks for its files, as a wait for
+``guest_status`` does; looking into it shows that it is ending, and asks for none meanwhile."""
 _CONSOLE_LINES: Final = 20
 
 Seen = tuple[bool, str]
@@ -42,9 +46,13 @@ def wait_for(
     progress = Progress(reporter, f"{name}: waiting for {options.wait_for}")
     pause = _FIRST_PAUSE
     seen = "nothing"
+    looked_inside = 0.0
     while True:
         try:
-            live = look(client, name, inside=inside)
+            thorough = inside or progress.elapsed - looked_inside > _INSIDE_EVERY
+            live = look(client, name, inside=thorough)
+            if thorough:
+                looked_inside = progress.elapsed
             if live is None:
                 raise WaitFailed(f"{name} vanished while waiting for {options.wait_for}")
             if not live.running:

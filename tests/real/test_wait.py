@@ -6,15 +6,17 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pulumi_pika.incus.client import IncusClient, url
 from pulumi_pika.reconcile.create import create_runtime
-from pulumi_pika.reconcile.errors import RuntimeFailed
+from pulumi_pika.reconcile.errors import RuntimeFailed, WaitFailed
 from pulumi_pika.reconcile.guest import guest_status
 from pulumi_pika.reconcile.power import look
+from pulumi_pika.reconcile.wait import wait_for
 
 from ..conftest import Sandbox
 from .helpers import Recorder, eventually, make, mount, options_of, plan_of, shell, there
@@ -232,6 +234,26 @@ def test_guest_that_ends_is_not_waited_for_any_longer(client: IncusClient, name:
         make(client, plan_of(name), options)
 
     assert look(client, name) is None
+
+
+def test_guest_that_ends_as_it_is_first_looked_at_is_seen_to_end(
+    sandbox: Sandbox, client: IncusClient, name: str
+) -> None:
+    """Incus then waits until nobody has asked for a file of it for a while, and takes it for
+    running all that time; whoever goes on asking waits for ever."""
+    made = make(client, plan_of(name))
+    assert (
+        guest_status(client, made.live, STATUS).said() == f"no word from the guest yet in {STATUS}"
+    )
+    # What a stop finds that comes before Incus has noted which process answers for the files.
+    (sandbox.daemon.directory / "run" / name / "forkfile.pid").unlink()
+    shell(client, name, "kill -TERM 1")
+    # Its stop is under way then, and the container is "Running" again.
+    time.sleep(2)
+    options = options_of(wait_for="guest_status", timeouts={"wait": 40})
+
+    with pytest.raises(WaitFailed, match="it is Stopped"):
+        wait_for(client, replace(made.desired, options=options), Recorder())
 
 
 def test_status_path_of_the_spec_is_read(client: IncusClient, name: str) -> None:
