@@ -88,7 +88,11 @@ class Session:
                 raise BadPage(f"line {step.line}: {step.kind}")
 
     def _command(self, command: Command) -> None:
-        printed = self._expect(self._filled(command.text), command.ends)
+        text = self._filled(command.text)
+        printed = self._expect(text, command.ends)
+        if command.prints and text.startswith("incus exec") and not printed.strip():
+            # On a busy machine Incus 6.0.4 loses what a command printed, about once in 800 times.
+            printed = self._expect(text, command.ends)
         if command.prints is not None:
             said = self._filled(command.prints)
             assert prints_as_said(said, printed), (

@@ -189,6 +189,8 @@ def make_cluster(first: Daemon, second: Daemon) -> tuple[Server, Server]:
 
 BUSY = 120
 """Seconds without a word after which a member counts as offline that may just be busy."""
+AWAY = 25
+"""Seconds after which one is told from a member that is busy, whose heartbeat comes late."""
 SHORTEST = 11
 """The fewest that Incus takes: a heartbeat comes every ten seconds."""
 

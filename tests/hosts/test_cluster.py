@@ -27,7 +27,7 @@ from pulumi_pika.reconcile.update import update_runtime
 
 from ..conftest import IMAGE, sweep
 from ..real.helpers import Recorder, there
-from .daemons import SHORTEST, Server, await_members, offline_after, until
+from .daemons import AWAY, Server, await_members, offline_after, until
 
 Cluster = tuple[Server, Server]
 
@@ -207,7 +207,7 @@ def test_member_away_is_said_and_comes_back(
         with pytest.raises(MemberOffline, match="cluster member two") as caught:
             look(client, name)
         assert caught.value.member == "two"
-        offline_after(cluster[0].daemon, SHORTEST)
+        offline_after(cluster[0].daemon, AWAY)
         until(lambda: not all(member.online for member in list_members(client)))
         with pytest.raises(MemberOffline, match="Offline"):
             look(client, name)
