@@ -8,10 +8,10 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ..incus.client import IncusClient, url
@@ -106,7 +106,7 @@ def plan_restore(
     if options.snapshot_before_restore:
         # A new one, even where a restore that was cut off has taken one: who knows what was
         # written since.
-        safety = safety_name(snapshot, datetime.now(UTC))
+        safety = safety_name(snapshot, datetime.now(UTC), names)
     _refuse_lossy(client, options, snapshot, names)
     problems, running = [], []
     for ref, instance in find_users(client, live):
@@ -247,9 +247,15 @@ def was_cut_off(live: LiveVolume) -> str:
     )
 
 
-def safety_name(snapshot: str, now: datetime) -> str:
-    """The name of the snapshot that is taken before another is restored."""
-    return f"{SAFETY_PREFIX}{_core(snapshot)}-{now:%Y%m%d-%H%M%S}"
+def safety_name(snapshot: str, now: datetime, taken: Collection[str] = ()) -> str:
+    """The name of the snapshot that is taken before another is restored.
+
+    It tells the second; one that a restore before it has taken in the same second (it failed, or
+    another one followed at once) has that name already, and the next second's is free.
+    """
+    while (name := f"{SAFETY_PREFIX}{_core(snapshot)}-{now:%Y%m%d-%H%M%S}") in taken:
+        now += timedelta(seconds=1)
+    return name
 
 
 def _core(snapshot: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import pytest
@@ -224,6 +224,25 @@ class TestRefused:
             return
         with pytest.raises(RestoreRefused, match=said):
             plan_restore(client, there(client, name), options(name, **wanted))
+
+
+def test_two_restores_within_a_second_take_a_snapshot_each(
+    client: IncusClient, name: str, reporter: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Stopped":
+            return cls(2026, 1, 2, 3, 4, 59, tzinfo=tz)
+
+    monkeypatch.setattr(module, "datetime", Stopped)
+    make_volume(client, options(name), reporter)
+    snapshot(client, name, "one")
+    first, second = "pika-before-one-20260102-030459", "pika-before-one-20260102-030500"
+
+    put_back(client, options(name, restore_from="one"), reporter)
+    put_back(client, options(name, restore_from=first), reporter)
+
+    assert snapshots(client, name) == ["one", first, second]
 
 
 class TestFailures:
