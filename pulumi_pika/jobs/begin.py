@@ -95,8 +95,7 @@ def _until_reached(
         except (IncusApiError, IncusUnreachable, UnexpectedResponse) as error:
             seen: Exception = error
         try:
-            # Into it, since Incus 6.0.4 can take one whose guest has ended for running; see
-            # `get_instance`.
+            # Into it, or one that is ending would count as running.
             live = look(client, name)
         except NO_ANSWER as error:
             seen = error

@@ -324,8 +324,7 @@ class Follower:
         One that is frozen may go on.
         """
         name = self._command.instance
-        # Into it, since Incus 6.0.4 can take one whose guest has ended for running; see
-        # `get_instance`.
+        # Into it, or one that is ending would count as running.
         live = look(self._client, name)
         if live is None:
             return False, f"the instance {name} is gone"

@@ -40,7 +40,8 @@ def look(client: IncusClient, name: str, *, inside: bool = True) -> LiveInstance
         client: a client in its project.
         name: its name.
         inside: whether its addresses and processes are looked at too, for which the server
-            enters the guest.
+            enters the guest. Without that, Incus 6.0.4 shows a container that is ending as one that
+            runs.
     """
     entity = get_instance(client, name, state=inside)
     return LiveInstance.of(entity.data, entity.etag) if entity else None

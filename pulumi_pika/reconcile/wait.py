@@ -29,8 +29,8 @@ Seen = tuple[bool, str]
 def wait_for(
     client: IncusClient, desired: DesiredInstance, reporter: Reporter
 ) -> LiveInstance | None:
-    """Waits for `wait_for` of the options; returns the instance as last seen, where it was looked
-    into.
+    """Waits for `wait_for` of the options; returns the instance as last seen, where each look goes
+    into it.
 
     Raises:
         WaitFailed: it did not come in `timeouts.wait` seconds, or cannot come any more. Says what
