@@ -8,7 +8,7 @@ from ..incus.errors import IncusError, IncusUnreachable, ServerCertificateChange
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.errors import PreflightFailed
 from ..reconcile.preflight import Finding, find_problems
-from .clients import host, requested_preflight
+from .clients import Host, host, requested_preflight
 from .examine import Examined, examine
 from .report import PulumiReporter
 from .secrets import is_secret
@@ -116,12 +116,7 @@ def before_create(examined: Examined, inputs: dict[str, Any]) -> None:
     """
     if requested_preflight() == "off":
         return
-    here = host()
-    found = find_problems(here.facts, examined.plan, examined.options)
-    if found:
-        # It may have come since.
-        here.facts.forget()
-        found = find_problems(here.facts, examined.plan, examined.options)
+    found = _problems(host(), examined)
     if getattr(examined.options, "adopt", False):
         # What is taken over needs no image any more.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
@@ -149,15 +144,24 @@ def _look(examined: Examined, olds: dict[str, Any] | None, report: Report) -> li
                     "`pulumi up` uses the trust_token, and until then nothing can be looked up"
                 )
             return []
-        before = _plan_of(olds) if olds else None
-        found = find_problems(here.facts, examined.plan, examined.options, before)
-        if found:
-            here.facts.forget()
-            found = find_problems(here.facts, examined.plan, examined.options, before)
-        return found
+        return _problems(here, examined, _plan_of(olds) if olds else None)
     except IncusUnreachable:
         here.away_until = time.monotonic() + _AWAY_FOR
         raise
+
+
+def _problems(
+    here: Host, examined: Examined, before: IncusRuntimePlan | None = None
+) -> list[Finding]:
+    """What the host lacks; as it is now, not as it was when another resource was checked."""
+    begun = time.monotonic()
+    found = find_problems(here.facts, examined.plan, examined.options, before)
+    if found:
+        # It may have come since it was last asked for. Of many that are checked at once, each
+        # takes what any of them asked for after it began.
+        here.facts.forget(begun)
+        found = find_problems(here.facts, examined.plan, examined.options, before)
+    return found
 
 
 def _plan_of(olds: dict[str, Any]) -> IncusRuntimePlan | None:

@@ -23,8 +23,6 @@ from .options import RuntimeOptions
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
 _KEPT_FOR: Final = 30.0
 """Seconds for which an answer counts."""
-_AT_ONCE: Final = 1.0
-"""Seconds within which an answer is not asked for again, even if it is bad news."""
 
 Path = tuple[str | int, ...]
 T = TypeVar("T")
@@ -67,11 +65,10 @@ class HostFacts:
     _kept: dict[tuple[str, ...], tuple[float, Any]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def forget(self) -> None:
-        """Asks anew from now on, but for what was asked for just now."""
+    def forget(self, before: float) -> None:
+        """Drops what was asked for before a moment (monotonic); that is asked for anew."""
         with self._lock:
-            before = time.monotonic() - _AT_ONCE
-            self._kept = {key: found for key, found in self._kept.items() if found[0] > before}
+            self._kept = {key: found for key, found in self._kept.items() if found[0] >= before}
 
     def server(self) -> Server:
         """The server itself."""
@@ -152,12 +149,14 @@ class HostFacts:
         # Under the lock: others who want to know the same wait for this answer.
         with self._lock:
             found = self._kept.get(key)
-            if found is None or time.monotonic() - found[0] > _KEPT_FOR:
+            now = time.monotonic()
+            if found is None or now - found[0] > _KEPT_FOR:
                 try:
                     answer: Any = ask()
                 except Unauthorised as error:
                     answer = error
-                found = self._kept[key] = (time.monotonic(), answer)
+                # As of when it was asked for: what came meanwhile may not be in it.
+                found = self._kept[key] = (now, answer)
         if isinstance(found[1], Unauthorised):
             raise found[1]
         answered: T = found[1]

@@ -1,5 +1,6 @@
 """What is looked up before a runtime is made, before a real daemon."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -179,3 +180,18 @@ def test_what_is_asked_once_does_for_all(sandbox: Sandbox) -> None:
         "GET /1.0/projects/default",
         "GET /1.0/storage-pools/default",
     ]
+
+
+def test_bad_news_is_asked_for_anew_once_for_all_that_wait(sandbox: Sandbox) -> None:
+    transport = Counting(sandbox.socket)
+    facts = HostFacts(IncusClient(transport=transport))
+    begun = time.monotonic()
+    facts.aliases("default")
+
+    facts.forget(begun)
+    facts.aliases("default")
+    assert transport.sent == ["GET /1.0/images/aliases"], "it was asked for after that began"
+
+    facts.forget(time.monotonic())
+    facts.aliases("default")
+    assert transport.sent == ["GET /1.0/images/aliases"] * 2
