@@ -1,5 +1,6 @@
 """What somebody changes outside is seen by a refresh and put right by the next up."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -299,8 +300,10 @@ def test_image_replaced(client: IncusClient, name: str, sandbox: Sandbox) -> Non
     assert managed.refresh() == {}
 
 
-def test_alias_moved_is_no_change(name: str, sandbox: Sandbox) -> None:
-    sandbox.daemon.request("POST", "/images/aliases", {"name": name, "target": sandbox.image})
+def test_alias_moved_is_no_change(
+    name: str, sandbox: Sandbox, make_alias: Callable[[], None]
+) -> None:
+    make_alias()
     given = arguments(name)
     given["incus"]["image_alias"] = name
     managed = Managed(given)
@@ -308,13 +311,10 @@ def test_alias_moved_is_no_change(name: str, sandbox: Sandbox) -> None:
     sandbox.daemon.request("PUT", f"/images/aliases/{name}", {"target": sandbox.other_image})
     # As in the next command, which has another process.
     clients.host().facts = HostFacts(clients.host().client)
-    try:
-        assert managed.refresh() == {}
-        assert managed.planned() == "same"
-        assert managed["image_fingerprint"] == sandbox.image
-        assert managed["alias_fingerprint"] == sandbox.other_image
-    finally:
-        sandbox.daemon.request("DELETE", f"/images/aliases/{name}")
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+    assert managed["image_fingerprint"] == sandbox.image
+    assert managed["alias_fingerprint"] == sandbox.other_image
 
 
 def test_stopped_and_changed_is_changed_first(

@@ -8,15 +8,7 @@ from pulumi_pika.providers import runtime_calls as calls
 from pulumi_pika.providers.errors import ProviderError
 from pulumi_pika.providers.host_checks import AFTER_OTHERS
 
-from ..conftest import Sandbox
 from .engine import Managed, Refused, arguments, wire
-
-
-@pytest.fixture
-def make_alias(name: str, sandbox: Sandbox) -> Iterator[Callable[[], None]]:
-    body = {"name": name, "target": sandbox.image}
-    yield lambda: sandbox.daemon.request("POST", "/images/aliases", body)
-    sandbox.daemon.request("DELETE", f"/images/aliases/{name}")
 
 
 @pytest.fixture
