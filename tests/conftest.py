@@ -176,10 +176,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints what became of each fault, where faults were tried; by whichever worker."""
-    from .faults.table import lines
+    from .faults.table import lines, sections
 
-    if table := lines(report for some in terminalreporter.stats.values() for report in some):
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    if table := lines(reports):
         terminalreporter.section("faults")
+        terminalreporter.line("\n".join(table))
+    for title, table in sections(reports).items():
+        terminalreporter.section(title)
         terminalreporter.line("\n".join(table))
 
 

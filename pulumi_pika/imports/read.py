@@ -23,24 +23,16 @@ from ..planner.problems import RuntimeSpecError
 from ..planner.spec import RuntimeSpec
 from ..reconcile.changes import Changes, Previous, find_changes
 from ..reconcile.desired import (
-    ATTEMPT_KEY,
     LABEL_PREFIX,
     LIFECYCLE_ROOT_KEY,
-    OWNER_KEY,
-    RUNTIME_ID_KEY,
     Device,
     Devices,
     assemble,
     is_host_path,
 )
 from ..reconcile.observe import LiveInstance, mib, root_device_name
-from ..reconcile.options import (
-    MARK_PREFIX,
-    ROOT_DEVICE,
-    USER_DATA_KEY,
-    RuntimeOptions,
-    find_option_problems,
-)
+from ..reconcile.options import ROOT_DEVICE, USER_DATA_KEY, RuntimeOptions, find_option_problems
+from ..reconcile.ownership import GENERATION_KEY, MARK_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
 from ..reconcile.placement import is_root
 from .kinds import kind_of
 from .secret import Secret, looks_secret
@@ -460,7 +452,7 @@ def _fits(name: str, value: int | str) -> bool:
 
 def _dropped_marks(changes: Changes) -> Iterator[str]:
     for key, value in sorted(changes.config.items()):
-        if value == "" and key != ATTEMPT_KEY and not key.startswith(LABEL_PREFIX):
+        if value == "" and key != GENERATION_KEY and not key.startswith(LABEL_PREFIX):
             yield key
 
 

@@ -15,11 +15,11 @@ from ..incus.instances import patch_instance, running_operations
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.create import explain_failure, make_instance
 from ..reconcile.data_volumes import claim_volumes, make_volumes
-from ..reconcile.desired import OWNER_KEY
 from ..reconcile.errors import InstanceExists, PlacementError, ReconcileError, RuntimeFailed
 from ..reconcile.location import beside_its_volumes
 from ..reconcile.observe import LiveInstance
-from ..reconcile.options import MARK_PREFIX, RuntimeOptions
+from ..reconcile.options import RuntimeOptions
+from ..reconcile.ownership import MARK_PREFIX, OWNER_KEY, relation
 from ..reconcile.placement import place
 from ..reconcile.power import kill, look, remove, settle
 from ..reconcile.reporter import Progress, Reporter
@@ -63,7 +63,12 @@ def find_image(client: IncusClient, plan: IncusRuntimePlan) -> str:
 
 
 def remove_stale(
-    client: IncusClient, plan: IncusRuntimePlan, owner: str, reporter: Reporter
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    owner: str,
+    reporter: Reporter,
+    *,
+    backend: str = "",
 ) -> None:
     """Removes the instance that an earlier run of the job left behind.
 
@@ -74,7 +79,7 @@ def remove_stale(
     live = look(client, name, inside=False)
     if live is None:
         return
-    if not is_of(live, owner):
+    if not is_of(live, owner, backend):
         whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
         raise JobInstanceTaken(
             f"identity.instance_name: an instance {name} exists in project {client.project} at "
@@ -92,9 +97,9 @@ def remove_stale(
     discard(client, live, reporter)
 
 
-def is_of(live: LiveInstance, owner: str) -> bool:
+def is_of(live: LiveInstance, owner: str, backend: str = "") -> bool:
     """Whether an instance is the job's of this owner, by its marks."""
-    return JOB_KEY in live.config and live.config.get(OWNER_KEY) == owner
+    return JOB_KEY in live.config and relation(live.config, owner, backend) == "ours"
 
 
 def make(
@@ -129,7 +134,7 @@ def make(
             live = make_instance(waiting, desired, undo, reporter)
         except InstanceExists:
             # It may be one that a killed run had begun, and that appeared only now.
-            remove_stale(waiting, plan, runtime.owner, reporter)
+            remove_stale(waiting, plan, runtime.owner, reporter, backend=runtime.backend)
             live = make_instance(waiting, desired, undo, reporter)
         return Made(client, live)
     except JobInstanceTaken:
@@ -140,18 +145,23 @@ def make(
         raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
     except BaseException:
         undo.run()
-        _remove_late(client, desired.name, runtime.owner, reporter)
+        _remove_late(client, desired.name, runtime, reporter)
         raise
 
 
-def _remove_late(client: IncusClient, name: str, owner: str, reporter: Reporter) -> None:
+def _remove_late(
+    client: IncusClient, name: str, runtime: RuntimeOptions, reporter: Reporter
+) -> None:
     """Removes what came of a request whose answer an interruption did not wait for."""
     with suppress(IncusError, ReconcileError):
         deadline = time.monotonic() + _APPEARS_WITHIN
         while time.monotonic() < deadline or running_operations(client, name):
             live = look(client, name, inside=False)
             if live is not None:
-                if is_of(live, owner) and live.config[JOB_KEY] == _this_process():
+                if (
+                    is_of(live, runtime.owner, runtime.backend)
+                    and live.config[JOB_KEY] == _this_process()
+                ):
                     discard(client, live, reporter)
                 return
             time.sleep(0.1)

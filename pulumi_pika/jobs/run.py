@@ -148,7 +148,7 @@ def _run(
     folder = OutputFolder(Path(options.output_dir)) if options.output_dir is not None else None
     with _alone(client, name):
         fingerprint = find_image(client, plan)
-        remove_stale(client, plan, options.owner, watcher)
+        remove_stale(client, plan, options.owner, watcher, backend=runtime.backend)
         if folder:
             folder.clear_previous()
         attempts = options.attempts(plan)

@@ -8,6 +8,7 @@ from ..reconcile.live import restart_reasons
 from ..reconcile.observe import root_device_name
 from ..reconcile.placement import is_root
 from .examine import OPTION_FIELDS, SECRET_INPUTS, Examined
+from .replace_option import by_option
 from .state import State
 from .values import find
 
@@ -52,8 +53,12 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
     changes += [
         name
         for name in OPTION_FIELDS
-        if any(path[0] == name for path in new.unknown)
-        or getattr(state.options, name) != getattr(new.options, name)
+        # The backend counts in a create alone: a stack may move to another.
+        if name != "backend"
+        and (
+            any(path[0] == name for path in new.unknown)
+            or getattr(state.options, name) != getattr(new.options, name)
+        )
     ]
     if not changes and not new.unknown and state.plan_digest != plan_digest(new.plan):
         # What the instance's own mark says differs in a part of the plan that nothing else shows.
@@ -75,6 +80,13 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
         replaces.append("instance_type")
     if _pool_changes(state, new):
         replaces.append("storage_pool")
+    replaces += by_option(
+        inputs,
+        {**state.options.model_dump(), **applied},
+        {**new.options.model_dump(), **new_plan},
+        new.unknown,
+        replaces,
+    )
     if replaces:
         return Decision(changes, replaces)
     seen_name = str(find(old_plan, ("identity", "instance_name")) or "")

@@ -1,6 +1,19 @@
 """What every provider of ours has in common: the host that its resources are on."""
 
-from pulumi.dynamic import ConfigureRequest, ResourceProvider
+from importlib import import_module
+from typing import Any, ClassVar
+
+from pulumi.dynamic import (
+    CheckResult,
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from .hidden import closed, opened
 
 # As with every module that a program imports: nothing that costs time comes with it.
 
@@ -8,10 +21,17 @@ from pulumi.dynamic import ConfigureRequest, ResourceProvider
 class HostProvider(ResourceProvider):
     """Base of the providers whose resources are on an Incus host.
 
-    Without attributes, so that a subclass pickles to a reference that never changes.
+    Each call goes to the function of that name in the module `calls` of this package, which comes
+    with the first call: a program that only declares resources imports this module for the class,
+    and pays for no HTTP client and no planner.
+
+    Thread-safe, and without attributes of its own, so that a subclass pickles to a reference that
+    never changes.
     """
 
     serialize_as_secret_always = False
+    calls: ClassVar[str]
+    """The module that does the work."""
 
     def configure(self, req: ConfigureRequest) -> None:
         """Takes what the `IncusHost`, or the stack config, says of the host."""
@@ -20,3 +40,39 @@ class HostProvider(ResourceProvider):
 
         widen()
         configure(req.config)
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Validates the inputs, and adds what a preview is to show."""
+        result: CheckResult = self._calls().check(news=opened(news), olds=opened(_olds))
+        result.inputs = closed(result.inputs) or {}
+        return result
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Tells what a change of the inputs means."""
+        result: DiffResult = self._calls().diff(opened(_olds), opened(_news))
+        return result
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Creates the thing, or resumes an interrupted create of it."""
+        result: CreateResult = self._calls().create(opened(props))
+        result.outs = closed(result.outs)
+        return result
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Reads the live thing back; one that is gone reads as a resource that is gone."""
+        result: ReadResult = self._calls().read(id_, opened(props))
+        result.outs, result.inputs = closed(result.outs), closed(result.inputs)
+        return result
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Changes the thing in place."""
+        result: UpdateResult = self._calls().update(opened(_olds), opened(_news))
+        result.outs = closed(result.outs)
+        return result
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Deletes the thing, as far as its arguments say so."""
+        self._calls().delete(opened(_props))
+
+    def _calls(self) -> Any:
+        return import_module(f"{__package__}.{self.calls}")

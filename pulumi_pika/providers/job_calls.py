@@ -25,10 +25,11 @@ from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
 from .host_checks import before_create
 from .options_input import Given, give
+from .replace_option import REPLACE_ON, by_option
 from .report import printable
 from .schema_version import SCHEMA_VERSION
 from .secrets import Redactor, check_failures, is_secret, seal, secret_paths
-from .values import find, without_provider
+from .values import Path, find, without_provider
 
 _REPLACING_OPTIONS: Final = (
     "instance_type",
@@ -39,11 +40,11 @@ _REPLACING_OPTIONS: Final = (
     "cloud_init_user_data",
 )
 """Options of the instance; with others of them the job might come out otherwise."""
-_INSTANCE_OPTIONS: Final = (*_REPLACING_OPTIONS, "description", "timeouts", "owner")
+_INSTANCE_OPTIONS: Final = (*_REPLACING_OPTIONS, "description", "timeouts", "owner", "backend")
 _REPLACING_WORK: Final = ("command", "run_as_root", "user", "group", "environment", "triggers")
 _JOB_FIELDS: Final = tuple(JobOptions.model_fields)
 INPUTS: Final = (
-    *dict.fromkeys((*SPEC_FIELDS, *_INSTANCE_OPTIONS, *_JOB_FIELDS, SECRET_INPUTS)),
+    *dict.fromkeys((*SPEC_FIELDS, *_INSTANCE_OPTIONS, *_JOB_FIELDS, SECRET_INPUTS, REPLACE_ON)),
     "plan",
     "instance_name",
 )
@@ -68,6 +69,15 @@ class _Job:
     @property
     def project(self) -> str:
         return self.examined.plan.incus.project
+
+    @property
+    def unknown(self) -> frozenset[Path]:
+        return self.examined.unknown | self.given.unknown
+
+    def tree(self) -> dict[str, Any]:
+        """Return all that the inputs come to, by name."""
+        options, work = self.examined.options, self.given.options
+        return {**options.model_dump(), **work.model_dump(), **self.examined.plan.to_dict()}
 
     def refuse(self) -> None:
         refuse([*self.examined.failures, *self.given.failures])
@@ -101,6 +111,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         state = without_provider(olds)
         old, new = _Job.of(state), _Job.of(news)
         changes, replaces = _changes(old, new)
+        replaces += by_option(news, old.tree(), new.tree(), new.unknown, replaces)
         if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
             changes.append(SECRET_INPUTS)
         if not replaces and _is_over(state, old):

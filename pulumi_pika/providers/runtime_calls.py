@@ -23,8 +23,8 @@ from ..reconcile.errors import ForeignInstance, InstanceGone
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.observe import LiveInstance
-from ..reconcile.power import find_renamed, look
-from ..reconcile.update import is_ours, update_runtime
+from ..reconcile.power import find_ours, not_ours
+from ..reconcile.update import update_runtime
 from .checks import answer, inputs_of
 from .clients import client_for, host
 from .decide import decide
@@ -106,20 +106,21 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         identity = state.plan.identity
         client = client_for(state.plan.incus.project)
         try:
-            live = look(client, identity.instance_name) or find_renamed(client, state.uuid)
+            found = find_ours(client, identity.instance_name, state.claim())
         except MemberOffline as error:
             # Not gone, and not to be made anew elsewhere: as it was, but for what it does now.
             report().warn(str(error))
             outputs = {**state.outputs, "status": UNSEEN}
             return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
+        live = found.live
         if live is None:
-            _refuse_another_server(client, state)
-            return ReadResult("", {})
-        if not is_ours(live, identity.runtime_id, state.uuid):
-            report().warn(
-                f"the instance {live.name} in project {client.project} is not the one that "
-                "this resource made (another was put in its place); the resource's own is gone"
-            )
+            if found.other is None:
+                _refuse_another_server(client, state)
+            else:
+                report().warn(
+                    f"{not_ours(client, found.other, state.claim())}; this resource has none any "
+                    "more"
+                )
             return ReadResult("", {})
         outputs, inputs = state.refreshed(live)
         if state.options.running and (member := evacuated_member(client, live)):
@@ -149,7 +150,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
                 examined.options,
                 report(),
                 previous=_previous(state),
-                uuid=state.uuid,
+                claim=state.claim(examined.options.owner),
                 known_pool=state.pool,
             )
         except InstanceGone:
@@ -168,7 +169,7 @@ def delete(props: dict[str, Any]) -> None:
         state = State.read(props)
         client = client_for(state.plan.incus.project)
         found = delete_runtime(
-            client, state.plan, state.options, report(), uuid=state.uuid, pool=state.pool
+            client, state.plan, state.options, report(), claim=state.claim(), pool=state.pool
         )
         if not found:
             _refuse_another_server(client, state)

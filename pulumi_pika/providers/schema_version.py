@@ -8,6 +8,9 @@ from .values import plain
 SCHEMA_VERSION: Final = 1
 """Raised when the shape of a state changes; see docs/architecture.md on how older ones are read."""
 
+GENERATION: Final = "generation"
+"""The output that has the generation of the thing; see `reconcile.ownership`."""
+
 
 def newer(*trees: dict[str, Any]) -> str:
     """What to tell of a state that a newer version of this package wrote; empty if none did.

@@ -13,6 +13,7 @@ from pulumi.dynamic import (
 from ..reconcile.snapshot import (
     LiveSnapshot,
     change_snapshot,
+    generation_of,
     look_at_snapshot,
     make_snapshot,
     remove_snapshot,
@@ -23,17 +24,18 @@ from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
 from .options_input import Given, give
-from .schema_version import SCHEMA_VERSION
+from .replace_option import REPLACE_ON, by_option
+from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .values import without_provider
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
-INPUTS: Final = (*_FIELDS, SECRET_INPUTS)
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON)
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 
 
-def check(news: dict[str, Any]) -> CheckResult:
+def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
     """Validates the inputs."""
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
@@ -52,15 +54,16 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         state = without_provider(olds)
         old = give(SnapshotOptions, state, lambda _: ()).options
         new = give(SnapshotOptions, news, find_snapshot_problems)
-        changes = [name for name in _FIELDS if _differ(name, old, new)]
+        changes = [name for name in _FIELDS if name != "backend" and _differ(name, old, new)]
         if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
             changes.append(SECRET_INPUTS)
     replaces = [name for name in _REPLACING if name in changes]
+    replaces += by_option(news, old.model_dump(), new.options.model_dump(), new.unknown, replaces)
     return DiffResult(
-        changes=bool(changes),
+        changes=bool(changes or replaces),
         replaces=replaces,
         # Under another name the new one is taken before the old one is given up.
-        delete_before_replace=replaces == ["triggers"],
+        delete_before_replace=not any(name in replaces for name in _PLACE),
     )
 
 
@@ -69,8 +72,9 @@ def create(props: dict[str, Any]) -> CreateResult:
     inputs = without_provider(props)
     with for_people(inputs) as report:
         options = _options(inputs)
-        live = make_snapshot(client_for(options.project), options, report())
-        outputs = _outputs(inputs, live)
+        client = client_for(options.project)
+        live = make_snapshot(client, options, report())
+        outputs = _outputs(inputs, live, generation_of(client, options))
     return CreateResult(_id_of(options, inputs), _seal(outputs, inputs))
 
 
@@ -108,7 +112,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         options = _options(inputs)
         created_at = str(olds.get("created_at") or "")
         live = change_snapshot(client_for(options.project), options, created_at=created_at)
-        outputs = _outputs(inputs, live)
+        outputs = _outputs(inputs, live, str(without_provider(olds).get(GENERATION) or ""))
     return UpdateResult(_seal(outputs, inputs))
 
 
@@ -122,6 +126,7 @@ def delete(props: dict[str, Any]) -> None:
             options,
             report(),
             created_at=str(outputs.get("created_at") or ""),
+            generation=str(outputs.get(GENERATION) or ""),
         )
 
 
@@ -140,8 +145,13 @@ def _options(inputs: dict[str, Any]) -> SnapshotOptions:
     return given.options
 
 
-def _outputs(inputs: dict[str, Any], live: LiveSnapshot) -> dict[str, Any]:
-    return {**inputs, "created_at": live.created_at, "schema_version": SCHEMA_VERSION}
+def _outputs(inputs: dict[str, Any], live: LiveSnapshot, generation: str) -> dict[str, Any]:
+    return {
+        **inputs,
+        "created_at": live.created_at,
+        GENERATION: generation,
+        "schema_version": SCHEMA_VERSION,
+    }
 
 
 def _id_of(options: SnapshotOptions, inputs: dict[str, Any]) -> str:

@@ -19,15 +19,18 @@ from ..reconcile.observe import (
     outputs_of,
 )
 from ..reconcile.options import RuntimeOptions
+from ..reconcile.ownership import Claim
 from ..reconcile.placement import is_root
 from .examine import OPTION_FIELDS, SECRET_INPUTS, SPEC_FIELDS, examine
-from .schema_version import SCHEMA_VERSION
+from .replace_option import REPLACE_ON
+from .schema_version import GENERATION, SCHEMA_VERSION
 from .values import find, without_provider
 
 INPUTS: Final = (
     *SPEC_FIELDS,
     *OPTION_FIELDS,
     SECRET_INPUTS,
+    REPLACE_ON,
     "plan",
     "instance_name",
     "on_delete",
@@ -50,6 +53,8 @@ class State:
     left_out: frozenset[str]
     pool: str | None
     uuid: str
+    generation: str
+    """The generation of the instance that this state manages; see `reconcile.ownership`."""
     made_of: str
     """The fingerprint of the image that the instance was made of."""
     plan_digest: str
@@ -81,9 +86,23 @@ class State:
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
             pool=tree.get("pool") or None,
             uuid=str(tree.get("uuid") or ""),
+            generation=str(tree.get(GENERATION) or ""),
             made_of=str(tree.get("made_of") or ""),
             plan_digest=str(tree.get("plan_digest") or ""),
             secret_inputs=[str(text) for text in tree.get(SECRET_INPUTS) or []],
+        )
+
+    def claim(self, *owners: str) -> Claim:
+        """Return what this state knows of its instance.
+
+        Args:
+            owners: further URNs of the resource, as that which it is getting.
+        """
+        return Claim(
+            owners=(self.options.owner, *owners),
+            generation=self.generation,
+            identity=self.uuid,
+            runtime_id=self.plan.identity.runtime_id,
         )
 
     def refreshed(self, live: LiveInstance) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -109,6 +128,7 @@ class State:
             **{name: value for name, value in options.items() if value != applied.get(name)},
             **outputs_of(live, names),
             "plan": plan,
+            GENERATION: live.generation or self.generation,
         }
         if self.options.running is None:
             outputs.pop("running", None)
@@ -132,6 +152,7 @@ def outputs_after(
         "pool": desired.pool or live.root_pool,
         "made_of": live.fingerprint,
         "alias_fingerprint": live.fingerprint,
+        GENERATION: live.generation,
         "schema_version": SCHEMA_VERSION,
     }
 

@@ -16,6 +16,7 @@ from ..incus.client import IncusClient
 from ..incus.errors import IncusError
 from ..reconcile.desired import LABEL_PREFIX
 from ..reconcile.errors import ReconcileError
+from ..reconcile.ownership import Claim
 from ..reconcile.reporter import Reporter
 from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_off
 from ..reconcile.volume import (
@@ -25,9 +26,11 @@ from ..reconcile.volume import (
     look_at_ours,
     look_at_volume,
     make_volume,
+    not_ours,
     refuse_to_take,
     remove_volume,
     volume_outputs,
+    write_identity,
 )
 from ..reconcile.volume_options import (
     VolumeOptions,
@@ -39,7 +42,8 @@ from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
 from .options_input import Given, give
-from .schema_version import SCHEMA_VERSION
+from .replace_option import REPLACE_ON, by_option
+from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .values import Path, without_provider
 
@@ -47,8 +51,9 @@ KEPT: Final = "keeps the volume and its data"
 DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_data)"
 
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
-INPUTS: Final = (*_FIELDS, SECRET_INPUTS, "on_delete")
-_REPLACING: Final[tuple[str, ...]] = ("volume_name", "pool", "project", "content_type")
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, "on_delete")
+_PLACE: Final[tuple[str, ...]] = ("volume_name", "pool", "project")
+_REPLACING: Final[tuple[str, ...]] = (*_PLACE, "content_type")
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "delete_data": ("on_delete",),
     "restore_from": ("restored_from", "safety_snapshot"),
@@ -80,15 +85,19 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         state, new = _State(olds), give(VolumeOptions, news, find_volume_problems)
         changes = _changes(state, new, news)
         replaces = [name for name in _REPLACING if name in changes]
+        old = state.options
+        replaces += by_option(
+            news, old.model_dump(), new.options.model_dump(), new.unknown, replaces
+        )
         for warning in _warnings(state.options, new, changes, replaces):
             report().warn(warning)
         if not replaces and ("restore_from",) not in new.unknown and "restore_from" in changes:
             _announce_restore(state, new.options, report())
     return DiffResult(
-        changes=bool(changes),
+        changes=bool(changes or replaces),
         replaces=replaces,
         # Another place leaves the present volume where it is until all that use it have moved.
-        delete_before_replace=replaces == ["content_type"],
+        delete_before_replace=not any(name in replaces for name in _PLACE),
     )
 
 
@@ -105,6 +114,7 @@ def create(props: dict[str, Any]) -> CreateResult:
             plan_restore(client, found, options)
         live = make_volume(client, options, report())
         live = _restore(client, live, options, report())
+        live = write_identity(client, live, options)
         outputs = _outputs(inputs, live)
     return CreateResult(_id_of(options, inputs), _seal(outputs, inputs))
 
@@ -118,10 +128,10 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         live = look_at_volume(client, options.pool, options.volume_name)
         if live is None:
             return ReadResult("", {})
-        if not is_ours(live, (options.owner,), state.created_at):
+        if not is_ours(live, state.claim()):
             report().warn(
-                f"the {options.where} is not the one of this resource any more (it is marked as "
-                f"{live.owner or 'nobody'}'s, made {live.created_at}); the resource's own is gone"
+                f"the {options.where} {not_ours(live, state.claim())}; this resource has none any "
+                "more"
             )
             return ReadResult("", {})
         if text := was_cut_off(live):
@@ -137,11 +147,14 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     with for_people(olds, inputs) as report:
         state, options = _State(olds), _options(inputs)
         client = state.client()
-        found = look_at_ours(client, options, state.options.owner, state.created_at)
+        claim = state.claim(options.owner)
+        found = look_at_ours(client, options, claim)
         # What cannot be restored is refused before anything is changed.
         plan_restore(client, found, options)
-        live = change_volume(client, options, state.options, report(), created_at=state.created_at)
+        live = change_volume(client, options, state.options, report(), claim=claim)
         live = _restore(client, live, options, report())
+        # Who owns it is written last: after a failure the state of before has to find its own.
+        live = write_identity(client, live, options)
         outputs = _outputs(inputs, live)
     return UpdateResult(_seal(outputs, inputs))
 
@@ -150,7 +163,7 @@ def delete(props: dict[str, Any]) -> None:
     """Deletes the volume where `delete_data` is on; else it is kept."""
     with for_people(props) as report:
         state = _State(props)
-        remove_volume(state.client(), state.options, report(), created_at=state.created_at)
+        remove_volume(state.client(), state.options, report(), claim=state.claim())
 
 
 class _State:
@@ -160,7 +173,17 @@ class _State:
         self.outputs = without_provider(outputs)
         self.options = give(VolumeOptions, self.outputs, lambda _: ()).options
         self.created_at = str(self.outputs.get("created_at") or "")
+        self.generation = str(self.outputs.get(GENERATION) or "")
         self.secret_inputs = [str(text) for text in self.outputs.get(SECRET_INPUTS) or []]
+
+    def claim(self, *owners: str) -> Claim:
+        """Return what this state knows of its volume; `owners` are further URNs of it."""
+        return Claim(
+            owners=(self.options.owner, *owners),
+            generation=self.generation,
+            identity=self.created_at,
+            copies=False,
+        )
 
     def client(self) -> IncusClient:
         """A client for the volume, on the cluster member that it is on."""
@@ -192,7 +215,11 @@ class _State:
             seen["description"] = live.description
         if same_size(seen.get("size"), options.size):
             seen["size"] = options.size
-        outputs = {**self.outputs, **volume_outputs(live)}
+        outputs = {
+            **self.outputs,
+            **volume_outputs(live),
+            GENERATION: live.generation or self.generation,
+        }
         for field, value in seen.items():
             if value == getattr(options, field):
                 continue
@@ -215,7 +242,7 @@ def _seen_labels(live: LiveVolume, options: VolumeOptions) -> dict[str, str]:
 
 
 def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -> list[str]:
-    changes = [name for name in _FIELDS if _differ(name, state.options, new)]
+    changes = [name for name in _FIELDS if name != "backend" and _differ(name, state.options, new)]
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
     return changes
@@ -293,7 +320,12 @@ def _options(inputs: dict[str, Any]) -> VolumeOptions:
 
 
 def _outputs(inputs: dict[str, Any], live: LiveVolume) -> dict[str, Any]:
-    return {**inputs, **volume_outputs(live), "schema_version": SCHEMA_VERSION}
+    return {
+        **inputs,
+        **volume_outputs(live),
+        GENERATION: live.generation,
+        "schema_version": SCHEMA_VERSION,
+    }
 
 
 def _id_of(options: VolumeOptions, inputs: dict[str, Any]) -> str:

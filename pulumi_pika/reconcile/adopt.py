@@ -7,10 +7,11 @@ from ..incus.errors import NotFound
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
 from .changes import Previous
-from .desired import ATTEMPT_KEY, OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance, declared_devices
+from .desired import DesiredInstance, declared_devices
 from .errors import AdoptionRefused
 from .observe import LiveInstance
 from .options import RuntimeOptions
+from .ownership import GENERATION_KEY, RUNTIME_ID_KEY, new_generation, relation
 from .power import look, remove, settle
 from .reporter import Progress, Reporter
 from .update import bring_to_plan
@@ -19,12 +20,16 @@ from .update import bring_to_plan
 def may_take_over(live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions) -> bool:
     """Whether an existing instance is this resource's by its marks, or is given to it.
 
-    `adopt` gives an instance that nobody's mark is on; it does not take another resource's.
+    `adopt` gives an instance without an owner, or one of a stack with the same URN in another
+    backend; it does not take another resource's.
     """
-    owner = live.config.get(OWNER_KEY, "")
-    if owner and owner == options.owner:
-        return options.adopt or live.config.get(RUNTIME_ID_KEY) == plan.identity.runtime_id
-    return options.adopt and not owner
+    match relation(live.config, options.owner, options.backend):
+        case "ours":
+            return options.adopt or live.config.get(RUNTIME_ID_KEY) == plan.identity.runtime_id
+        case "unmarked" | "other_backend":
+            return options.adopt
+        case _:
+            return False
 
 
 def take_over(
@@ -45,7 +50,7 @@ def take_over(
     live = look(client, name)
     if live is None:
         return None
-    if is_half_made(live) and live.config.get(OWNER_KEY) == options.owner:
+    if is_half_made(live) and relation(live.config, options.owner, options.backend) == "ours":
         reporter.info(f"removing {name}, whose making was cut off half way")
         remove(client, name, timeout=options.timeouts.create)
         return None
@@ -68,7 +73,14 @@ def take_over(
         )
     reporter.info(f"taking over the instance {name} (project {client.project}), {live.status}")
     return bring_to_plan(
-        client, live, plan, options, reporter, previous=Previous(), known_pool=None, fresh=True
+        client,
+        live,
+        plan,
+        options,
+        reporter,
+        previous=Previous(),
+        known_pool=None,
+        generation=new_generation(),
     )
 
 
@@ -80,7 +92,7 @@ def is_half_made(live: LiveInstance) -> bool:
     """
     return (
         not live.running
-        and ATTEMPT_KEY in live.config
+        and GENERATION_KEY in live.config
         and "volatile.apply_template" not in live.config
         and "volatile.last_state.power" not in live.config
     )

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..planner.names import DEVICE_NAME_PREFIX
-from .desired import ATTEMPT_KEY, DesiredInstance, Devices
+from .desired import DesiredInstance, Devices
 from .observe import LiveInstance
-from .options import MARK_PREFIX
+from .ownership import IDENTITY_KEYS, MARK_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,11 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previou
     """
     changes = Changes()
     for key, value in desired.config.items():
-        if live.config.get(key, "") != value:
+        # Who owns it is written last, by itself; see `update.write_identity`.
+        if key not in IDENTITY_KEYS and live.config.get(key, "") != value:
             changes.config[key] = value
     for key in live.config:
-        if key in desired.config or key == ATTEMPT_KEY:
+        if key in desired.config or key in IDENTITY_KEYS:
             continue
         if key.startswith(MARK_PREFIX) or (key in _PLAN_KEYS and key in previous.config):
             changes.config[key] = ""

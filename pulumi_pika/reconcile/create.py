@@ -1,7 +1,6 @@
 """Makes a runtime: volumes, instance, start, wait; or takes back all of it."""
 
 import re
-import secrets
 import time
 from typing import Final
 
@@ -18,11 +17,19 @@ from ..incus.instances import create_instance, running_operations
 from ..planner.plan import IncusRuntimePlan
 from .adopt import is_half_made, may_take_over, take_over
 from .data_volumes import claim_volumes, make_volumes
-from .desired import ATTEMPT_KEY, OWNER_KEY, DesiredInstance
+from .desired import DesiredInstance
 from .errors import InstanceExists, ReconcileError, RuntimeFailed
 from .location import beside_its_volumes
 from .observe import LiveInstance
 from .options import RuntimeOptions
+from .ownership import (
+    GENERATION_KEY,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+    new_generation,
+    relation,
+    renamed_hint,
+)
 from .placement import place
 from .power import ANSWER_LOST, kill, look, remove
 from .reporter import Progress, Reporter
@@ -66,8 +73,8 @@ def create_runtime(
     undo = Undo(reporter)
     try:
         make_volumes(client, placement.desired, placement.missing_volumes, undo, reporter)
-        claim_volumes(client, placement.desired, placement.claimed_volumes)
         live = make_instance(client, placement.desired, undo, reporter)
+        claim_volumes(client, placement.desired, placement.claimed_volumes)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
         # An earlier try's instance may come to light only now that its name turned out taken.
@@ -102,7 +109,7 @@ def make_instance(
         InstanceExists: its name is taken.
         ReconcileError, IncusError: it failed; `undo` takes it back.
     """
-    attempt = secrets.token_hex(8)
+    attempt = new_generation()
     name = desired.name
     # Whether it may come still, though there is none: its end was not seen.
     open_ = False
@@ -162,7 +169,7 @@ def make_instance(
 def _find_attempt(client: IncusClient, name: str, attempt: str) -> LiveInstance | None:
     """The instance that this attempt made, which may take a moment to appear."""
     live = _find(client, name)
-    return live if live is not None and live.config.get(ATTEMPT_KEY) == attempt else None
+    return live if live is not None and live.config.get(GENERATION_KEY) == attempt else None
 
 
 def _find(client: IncusClient, name: str) -> LiveInstance | None:
@@ -180,7 +187,7 @@ def _find(client: IncusClient, name: str) -> LiveInstance | None:
 def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool) -> bool:
     """Removes the instance if this attempt made it, and no other of that name."""
     live = _find_attempt(client, name, attempt) if may_come else look(client, name)
-    if live is None or live.config.get(ATTEMPT_KEY) != attempt:
+    if live is None or live.config.get(GENERATION_KEY) != attempt:
         return False
     if live.running:
         kill(client, name)
@@ -190,14 +197,30 @@ def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool
 
 def _exists(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
     owner = live.config.get(OWNER_KEY)
-    if owner and options.adopt:
+    whose = relation(live.config, options.owner, options.backend)
+    if whose == "other_backend":
         way = (
-            f"adopt does not take it from another: take it out of management there (see "
-            f"retain_on_delete), then unset its mark: `incus config unset --project "
-            f"{client.project} {live.name} {OWNER_KEY}`"
+            "this stack has the same name as one in another Pulumi backend (or on another "
+            "machine), which owns the instance: choose another identity.instance_name, or take "
+            "the instance over from that stack by setting adopt to true"
         )
-    elif owner:
-        way = "choose another identity.instance_name"
+    elif whose == "other" and owner:
+        hint = renamed_hint(options.owner, owner)
+        way = f"{hint}. Otherwise choose" if hint else "choose"
+        way += " another identity.instance_name"
+        if options.adopt:
+            way += (
+                "; adopt does not take it from another, which can release it: set retain_on_delete "
+                "on that resource, remove it from its program, run `pulumi up` there, and then "
+                "unset the mark: `incus "
+                f"config unset --project {client.project} {live.name} {OWNER_KEY}`"
+            )
+    elif whose == "ours":
+        way = (
+            "it belongs to this resource under another identity.runtime_id "
+            f"({live.config.get(RUNTIME_ID_KEY, 'none')}): give that runtime_id, or set adopt to "
+            "true"
+        )
     else:
         way = (
             "choose another identity.instance_name, take it over by setting adopt to true, "

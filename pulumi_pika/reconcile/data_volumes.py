@@ -1,6 +1,5 @@
 """The custom volumes that a runtime makes for its own mounts: made, told apart, removed."""
 
-import secrets
 import time
 from collections.abc import Iterable
 from typing import Any, Final
@@ -15,15 +14,15 @@ from ..incus.errors import (
 )
 from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
-from .desired import (
-    ATTEMPT_KEY,
+from .desired import DesiredInstance, is_host_path, volume_name
+from .errors import ForeignVolume, RuntimeFailed
+from .ownership import (
+    BACKEND_KEY,
+    GENERATION_KEY,
     OWNER_KEY,
     RUNTIME_ID_KEY,
-    DesiredInstance,
-    is_host_path,
-    volume_name,
+    new_generation,
 )
-from .errors import ForeignVolume, RuntimeFailed
 from .reporter import Reporter
 from .undo import Undo
 
@@ -42,7 +41,11 @@ def _is_own(mount: IncusMountPlan) -> bool:
 
 
 def foreign_owner(
-    config: dict[str, str], mount: IncusMountPlan, runtime_id: str, owners: Iterable[str]
+    config: dict[str, str],
+    mount: IncusMountPlan,
+    runtime_id: str,
+    owners: Iterable[str],
+    backends: Iterable[str],
 ) -> str | None:
     """Whose data a volume holds, where a mount would write into another runtime's; else None.
 
@@ -53,6 +56,7 @@ def foreign_owner(
         mount: the mount that wants it.
         runtime_id: the runtime's id.
         owners: the URNs that the runtime goes, or went, by.
+        backends: the digests of the backends that the runtime's stack is, or was, in.
     """
     theirs = config.get(RUNTIME_ID_KEY)
     if theirs is None or not _is_own(mount) or mount.read_only:
@@ -60,8 +64,16 @@ def foreign_owner(
     owner = config.get(OWNER_KEY, "")
     known = [name for name in owners if name]
     if theirs == runtime_id and (not owner or not known or owner in known):
-        return None
+        if not _in_other_backend(config, backends):
+            return None
+        return f"runtime {theirs} of {owner} in another Pulumi backend (or on another machine)"
     return f"runtime {theirs}" + (f" of {owner}" if owner else "")
+
+
+def _in_other_backend(config: dict[str, str], backends: Iterable[str]) -> bool:
+    known = [backend for backend in backends if backend]
+    marked = config.get(BACKEND_KEY, "")
+    return bool(marked) and bool(known) and marked not in known
 
 
 def make_volumes(
@@ -77,17 +89,18 @@ def make_volumes(
         ForeignVolume: another runtime made one of them meanwhile.
     """
     pool = desired.pool or ""
-    attempt = secrets.token_hex(8)
+    attempt = new_generation()
     marks = {
         RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
-        ATTEMPT_KEY: attempt,
+        GENERATION_KEY: attempt,
         **({OWNER_KEY: desired.options.owner} if desired.options.owner else {}),
+        **({BACKEND_KEY: desired.options.backend} if desired.options.backend else {}),
     }
     for name in missing:
 
         def take_back(name: str = name) -> bool:
             volume = get_volume(client, pool, name)
-            if volume is None or volume.data.get("config", {}).get(ATTEMPT_KEY) != attempt:
+            if volume is None or volume.data.get("config", {}).get(GENERATION_KEY) != attempt:
                 return False
             if volume.data.get("used_by"):
                 # An instance that was changed has it by now: it is not in vain.
@@ -114,10 +127,11 @@ def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, na
     volume = get_volume(client, pool, name)
     config = (volume.data.get("config") or {}) if volume else {}
     runtime_id, owners = desired.plan.identity.runtime_id, [desired.options.owner]
+    backends = [desired.options.backend]
     for mount in desired.plan.mounts:
         if is_host_path(mount.source) or volume_name(mount.source) != name:
             continue
-        if owner := foreign_owner(config, mount, runtime_id, owners):
+        if owner := foreign_owner(config, mount, runtime_id, owners, backends):
             raise ForeignVolume(
                 f"mount {mount.device_name} ({mount.kind}, {mount.guest_path}): the custom volume "
                 f"{name} in pool {pool} was made meanwhile for {owner}; name another source"
@@ -131,7 +145,7 @@ def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
-    return bool(volume.data.get("config", {}).get(ATTEMPT_KEY) == attempt)
+    return bool(volume.data.get("config", {}).get(GENERATION_KEY) == attempt)
 
 
 def claim_volumes(client: IncusClient, desired: DesiredInstance, names: Iterable[str]) -> None:
@@ -148,6 +162,8 @@ def claim_volumes(client: IncusClient, desired: DesiredInstance, names: Iterable
         marks = {
             RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
             OWNER_KEY: desired.options.owner,
+            **({BACKEND_KEY: desired.options.backend} if desired.options.backend else {}),
+            GENERATION_KEY: new_generation(),
         }
         description = volume.data.get("description") or ""
         patch_volume(client, pool, name, description=description, config=marks, etag=volume.etag)
@@ -159,6 +175,8 @@ def remove_volumes(
     pool: str,
     owners: Iterable[str],
     reporter: Reporter,
+    *,
+    backend: str = "",
 ) -> None:
     """Removes the volumes that the runtime made for itself, with all data in them.
 
@@ -173,7 +191,7 @@ def remove_volumes(
             volume = get_volume(client, pool, name)
             if volume is None:
                 continue
-            why = _why_left(volume.data, plan.identity.runtime_id, owners)
+            why = _why_left(volume.data, plan.identity.runtime_id, owners, backend)
             if why:
                 reporter.warn(f"volume {name} in pool {pool} is left: {why}")
                 continue
@@ -185,13 +203,15 @@ def remove_volumes(
         raise RuntimeFailed("; ".join(failed) + ". Run the same command again to go on")
 
 
-def _why_left(volume: dict[str, Any], runtime_id: str, owners: Iterable[str]) -> str:
+def _why_left(volume: dict[str, Any], runtime_id: str, owners: Iterable[str], backend: str) -> str:
     config = volume.get("config") or {}
     if config.get(RUNTIME_ID_KEY) != runtime_id:
         return "it was not made for this runtime (its marks do not say so)"
     owner = config.get(OWNER_KEY, "")
     if owner and owner not in list(owners):
         return f"it is marked as {owner}'s"
+    if _in_other_backend(config, [backend]):
+        return "a stack of the same name in another Pulumi backend owns it"
     if users := _users(volume):
         return f"it is used by {users}"
     return ""

@@ -7,9 +7,9 @@ from .data_volumes import remove_volumes
 from .errors import ReconcileError, RuntimeFailed
 from .observe import LiveInstance
 from .options import RuntimeOptions, Timeouts
-from .power import find_renamed, kill, look, remove, stop_gently
+from .ownership import Claim
+from .power import find_ours, kill, not_ours, remove, stop_gently
 from .reporter import Reporter
-from .update import is_ours
 
 
 def delete_runtime(
@@ -18,21 +18,21 @@ def delete_runtime(
     options: RuntimeOptions,
     reporter: Reporter,
     *,
-    uuid: str,
+    claim: Claim,
     pool: str | None,
 ) -> bool:
     """Shuts the instance down, kills it if it does not, and removes it.
 
-    One that is gone already is done. One that another made under the same name is left alone, with
-    a warning: what the resource made is gone as well, then. Volumes stay, but for
-    `delete_volumes`.
+    One that is gone already is done. One that the state does not own any more (another instance
+    has the name, another stack or a later create of this resource took it over) is left alone with
+    its volumes, with a warning. Volumes stay, but for `delete_volumes`.
 
     Args:
         client: a client in the plan's project.
         plan: the plan that was applied.
         options: the options.
         reporter: takes progress and warnings.
-        uuid: the instance's own id, as of its last look.
+        claim: what the state knows of the instance.
         pool: the pool of its volumes, as of its last look.
 
     Returns:
@@ -42,20 +42,21 @@ def delete_runtime(
         RuntimeFailed: it, or one of its volumes, could not be removed.
     """
     name = plan.identity.instance_name
-    live = look(client, name, inside=False)
-    if live is None and (live := find_renamed(client, uuid)):
-        reporter.info(f"{name} was renamed to {live.name}; removing it under that name")
-    if live is not None and not is_ours(live, plan.identity.runtime_id, uuid):
-        reporter.warn(
-            f"the instance {name} in project {client.project} is not the one that this resource "
-            "made, and is left alone"
-        )
-    elif live is not None:
+    found = find_ours(client, name, claim, inside=False)
+    live = found.live
+    if live is not None:
+        if live.name != name:
+            reporter.info(f"{name} was renamed to {live.name}; removing it under that name")
         client = client.beside(live.location)
         _remove(client, live, options.timeouts, reporter)
+    elif found.other is not None:
+        reporter.warn(f"{not_ours(client, found.other, claim)}; it is left alone")
+        if found.other.uuid == claim.identity:
+            # Who took the instance over has its data too.
+            return True
     if options.delete_volumes and pool:
-        remove_volumes(client, plan, pool, [options.owner], reporter)
-    return live is not None
+        remove_volumes(client, plan, pool, [options.owner], reporter, backend=options.backend)
+    return live is not None or found.other is not None
 
 
 def _remove(

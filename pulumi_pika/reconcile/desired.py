@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
-from .options import MARK_PREFIX, ROOT_DEVICE, USER_DATA_KEY, RuntimeOptions
+from .options import ROOT_DEVICE, USER_DATA_KEY, RuntimeOptions
+from .ownership import BACKEND_KEY, GENERATION_KEY, MARK_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
 
 LABEL_PREFIX: Final = MARK_PREFIX + "label."
-RUNTIME_ID_KEY: Final = MARK_PREFIX + "runtime_id"
 LIFECYCLE_ROOT_KEY: Final = MARK_PREFIX + "lifecycle_root"
 DIGEST_KEY: Final = MARK_PREFIX + "plan_digest"
-OWNER_KEY: Final = MARK_PREFIX + "owner"
-ATTEMPT_KEY: Final = MARK_PREFIX + "attempt"
-"""A random value of one create, so that an undo removes only what that create made."""
 
 AUTORESTART_EXTENSION: Final = "instance_auto_restart"
 
@@ -104,6 +101,8 @@ def desired_config(
     config[DIGEST_KEY] = plan_digest(plan)
     if options.owner:
         config[OWNER_KEY] = options.owner
+    if options.backend:
+        config[BACKEND_KEY] = options.backend
     for key, value in plan.labels.items():
         config[LABEL_PREFIX + key] = value
     return config
@@ -136,7 +135,7 @@ class DesiredInstance:
         """The instance's name."""
         return self.plan.identity.instance_name
 
-    def creation(self, attempt: str) -> dict[str, Any]:
+    def creation(self, generation: str) -> dict[str, Any]:
         """The body of POST /1.0/instances."""
         alias = {"alias": self.plan.incus.image_alias}
         return {
@@ -144,7 +143,7 @@ class DesiredInstance:
             "type": self.options.instance_type,
             "description": self.options.description or "",
             "profiles": self.profiles,
-            "config": {**_without_empty(self.config), ATTEMPT_KEY: attempt},
+            "config": {**_without_empty(self.config), GENERATION_KEY: generation},
             "devices": self.devices,
             "start": self.options.running is True,
             "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},

@@ -8,17 +8,9 @@ from typing import Any, Final
 from ..incus.errors import UnexpectedResponse
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
-from .desired import (
-    DIGEST_KEY,
-    LABEL_PREFIX,
-    LIFECYCLE_ROOT_KEY,
-    OWNER_KEY,
-    RUNTIME_ID_KEY,
-    Device,
-    Devices,
-    mount_device,
-)
+from .desired import DIGEST_KEY, LABEL_PREFIX, LIFECYCLE_ROOT_KEY, Device, Devices, mount_device
 from .options import USER_DATA_KEY, RuntimeOptions
+from .ownership import GENERATION_KEY, OWNER_KEY, RUNTIME_ID_KEY
 from .placement import is_root
 
 RUNNING: Final = frozenset({"Running", "Ready"})
@@ -77,6 +69,11 @@ class LiveInstance:
     def uuid(self) -> str:
         """Its own id, which a new instance of the same name does not share."""
         return self.config.get("volatile.uuid", "")
+
+    @property
+    def generation(self) -> str:
+        """The generation that it is marked with; empty without one."""
+        return self.config.get(GENERATION_KEY, "")
 
     @property
     def root_pool(self) -> str:

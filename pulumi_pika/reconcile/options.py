@@ -9,13 +9,11 @@ from pydantic import Field, JsonValue
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.parts import Part
 from ..planner.plan import IncusRuntimePlan
+from .ownership import MARK_PREFIX
 
 InstanceType = Literal["virtual-machine", "container"]
 WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
-
-MARK_PREFIX: Final = "user.pika."
-"""Instance and volume config keys below this say whose the thing is; nobody else writes them."""
 
 ROOT_DEVICE: Final = "root"
 USER_DATA_KEY: Final = "cloud-init.user-data"
@@ -62,6 +60,9 @@ class RuntimeOptions(Part):
     delete_volumes: bool = False
     recover: JsonValue = None
     owner: str = ""
+    """The URN of the resource."""
+    backend: str = ""
+    """The digest of the Pulumi backend that the resource's stack is in."""
 
 
 OptionProblem = tuple[tuple[str | int, ...], str]

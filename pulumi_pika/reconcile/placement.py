@@ -13,8 +13,6 @@ from ..planner.plan import IncusMountPlan, IncusRuntimePlan
 from .data_volumes import foreign_owner
 from .desired import (
     AUTORESTART_EXTENSION,
-    OWNER_KEY,
-    RUNTIME_ID_KEY,
     DesiredInstance,
     assemble,
     desired_profiles,
@@ -23,6 +21,7 @@ from .desired import (
 )
 from .errors import ForeignVolume, PlacementError, SourceMissing, Unsupported
 from .options import ROOT_DEVICE, RuntimeOptions
+from .ownership import OWNER_KEY, RUNTIME_ID_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ def place(
     known_pool: str | None = None,
     known_root: str | None = None,
     known_owner: str = "",
+    known_backend: str = "",
 ) -> Placement:
     """Looks at the server, changes nothing.
 
@@ -54,6 +54,7 @@ def place(
         known_pool: the pool that an existing instance's volumes are in.
         known_root: the name of an existing instance's root device.
         known_owner: the URN that the resource had before, where it had another.
+        known_backend: the backend that an existing instance is marked with.
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
@@ -81,7 +82,7 @@ def place(
                 f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
                 f"(project {client.project}) has a root disk; set `storage_pool`"
             )
-    survey = _survey(client, plan, options, pool, known_owner)
+    survey = _survey(client, plan, options, pool, known_owner, known_backend)
     return Placement(
         desired=assemble(
             plan,
@@ -111,9 +112,11 @@ def _survey(
     options: RuntimeOptions,
     pool: str | None,
     known_owner: str,
+    known_backend: str,
 ) -> _Survey:
     survey, problems, foreign = _Survey(), [], []
     own, earlier = [options.owner], [options.owner, known_owner]
+    backends = [options.backend, known_backend]
     present: dict[str, dict[str, str] | None] = {}
     for mount in plan.mounts:
         source = mount.source
@@ -129,8 +132,10 @@ def _survey(
             config = present[name]
             there = config is not None
             runtime_id = plan.identity.runtime_id
-            if config is not None and (owner := foreign_owner(config, mount, runtime_id, own)):
-                if options.adopt or not foreign_owner(config, mount, runtime_id, earlier):
+            if config is not None and (
+                owner := foreign_owner(config, mount, runtime_id, own, backends)
+            ):
+                if options.adopt or not foreign_owner(config, mount, runtime_id, earlier, backends):
                     survey.claimed_volumes.append(name)
                 else:
                     foreign.append(f"{_where(mount)}: {what} holds the data of {owner}")

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from ..incus.client import IncusClient, OnProgress
@@ -24,6 +25,7 @@ from ..incus.instances import (
 )
 from .errors import ReconcileError
 from .observe import LiveInstance
+from .ownership import OWNER_KEY, RUNTIME_ID_KEY, Claim
 from .reporter import Progress, Reporter
 
 _KILL_TIMEOUT: Final = 60.0
@@ -51,6 +53,54 @@ def find_renamed(client: IncusClient, uuid: str) -> LiveInstance | None:
     """The instance with an id, whatever its name is now; None without one."""
     entity = find_instance(client, uuid) if uuid else None
     return LiveInstance.of(entity.data, entity.etag) if entity else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search for a resource's own instance found."""
+
+    live: LiveInstance | None
+    """The resource's own instance, whatever its name is now."""
+    other: LiveInstance | None = None
+    """The instance that has the name and is not the resource's own."""
+
+
+def find_ours(client: IncusClient, name: str, claim: Claim, *, inside: bool = True) -> Found:
+    """Find the instance that a state manages: by its name, and by its uuid if another instance,
+    or none, has the name.
+
+    Args:
+        client: a client in the instance's project.
+        name: the name that it was given.
+        claim: what the state knows of it.
+        inside: see `look`.
+    """
+    named = look(client, name, inside=inside)
+    if named is not None and claim.holds(named.config, named.uuid):
+        return Found(named)
+    renamed = find_renamed(client, claim.identity)
+    if renamed is not None and renamed.name != name and claim.holds(renamed.config, renamed.uuid):
+        return Found(renamed, named)
+    return Found(None, named)
+
+
+def not_ours(client: IncusClient, live: LiveInstance, claim: Claim) -> str:
+    """Say why an instance of the name is not the one that a state manages."""
+    where = f"the instance {live.name} in project {client.project} at {client.host}"
+    owner = live.config.get(OWNER_KEY, "")
+    if owner and owner not in claim.owners:
+        return f"{where} is owned by {owner} now"
+    if claim.identity and live.uuid and claim.identity != live.uuid:
+        return f"{where} is not the one that this resource made (another has its name)"
+    if claim.generation and live.generation not in ("", claim.generation):
+        return (
+            f"{where} was taken over since: by a later create of this resource (a replacement "
+            "that created first), or by a stack of the same name in another backend"
+        )
+    return (
+        f"{where} does not carry the marks of this resource (its runtime id is "
+        f"{live.config.get(RUNTIME_ID_KEY, 'not set')!r}, its owner {owner or 'not set'!r})"
+    )
 
 
 def settle(

@@ -19,7 +19,7 @@ from ..incus.errors import IncusError, IncusUnreachable, UnexpectedResponse
 from ..incus.storage import NEVER, list_snapshots, patch_volume, pool_driver, restore_volume
 from .errors import ReconcileError, RestoreFailed, RestoreRefused, SnapshotMissing, VolumeGone
 from .observe import LiveInstance
-from .options import MARK_PREFIX
+from .ownership import MARK_PREFIX
 from .power import look, start, stop_gently
 from .reporter import Progress, Reporter
 from .snapshot import take_snapshot

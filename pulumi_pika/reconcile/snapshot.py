@@ -1,7 +1,8 @@
 """Makes, changes and removes the snapshot of a `VolumeSnapshot`.
 
-Incus takes no config with a snapshot: a snapshot copies its volume's. So the mark that says whose a
-snapshot is is set on the volume just before, and taken off it after; the copy stays.
+Incus takes no config with a snapshot: a snapshot copies its volume's, and that copy never changes.
+So the mark that says who owns a snapshot is set on the volume just before, and taken off it after;
+the copy stays. The generation, which a take-over changes, is kept on the volume.
 """
 
 import threading
@@ -33,13 +34,16 @@ from ..incus.storage import (
     snapshot_url,
 )
 from .errors import SnapshotExists, VolumeGone
-from .options import MARK_PREFIX
+from .ownership import MARK_PREFIX, new_generation
 from .reporter import Progress, Reporter
 from .volume import LiveVolume, look_at_volume, once_more_if_changed
 from .volume_options import SnapshotOptions, instant
 
 SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
 """Followed by a snapshot's name: the URN of the resource that makes it."""
+GENERATION_PREFIX: Final = MARK_PREFIX + "snapshot-generation."
+"""Followed by a snapshot's name: the generation of the snapshot, and the backend of the resource's
+stack."""
 
 _APPEARS_WITHIN: Final = 3.0
 """Seconds for which a snapshot is looked for whose making got no answer."""
@@ -64,6 +68,11 @@ class LiveSnapshot:
     created_at: str
     config: dict[str, str]
     etag: str
+
+    @property
+    def backend(self) -> str:
+        """The digest of the backend of the stack that took it; empty if it is not known."""
+        return self.config.get(GENERATION_PREFIX + self.name, "").partition(" ")[2]
 
     @property
     def owner(self) -> str:
@@ -106,10 +115,32 @@ def make_snapshot(
         live = _take(client, options, reporter)
     elif not options.owner or live.owner != options.owner:
         raise _another(client, options, live)
+    elif live.backend and options.backend and live.backend != options.backend:
+        raise SnapshotExists(
+            f"the {options.where} exists at {client.host} (made {live.created_at}) and is owned by "
+            f"{live.owner} of another Pulumi backend (or of another machine), whose stack has the "
+            "same name as this one; nothing of it was touched. Choose another snapshot_name"
+        )
     else:
         _await_operations(client, options, reporter)
-        reporter.info(f"took up the {options.where} (made {live.created_at})")
+        reporter.info(f"the {options.where} is there (made {live.created_at}) and is kept as it is")
+        source = look_at_volume(client, pool, volume)
+        if source is not None:
+            _set_generation(client, source, options)
     return change_snapshot(client, options, created_at=live.created_at)
+
+
+def generation_of(client: IncusClient, options: SnapshotOptions) -> str:
+    """Return the generation that a snapshot's volume has for it; empty without one."""
+    volume = look_at_volume(client, options.pool, options.volume_name)
+    text = volume.config.get(GENERATION_PREFIX + options.snapshot_name, "") if volume else ""
+    return text.partition(" ")[0]
+
+
+def _set_generation(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
+    text = f"{new_generation()} {options.backend}".rstrip()
+    with _marking:
+        _set_keys(client, volume, {GENERATION_PREFIX + options.snapshot_name: text})
 
 
 def change_snapshot(
@@ -166,9 +197,22 @@ def same_instant(one: str, other: str) -> bool:
 
 
 def remove_snapshot(
-    client: IncusClient, options: SnapshotOptions, reporter: Reporter, *, created_at: str
+    client: IncusClient,
+    options: SnapshotOptions,
+    reporter: Reporter,
+    *,
+    created_at: str,
+    generation: str,
 ) -> None:
-    """Removes the snapshot. One that is gone is done, and another one in its place stays.
+    """Removes the snapshot. One that is gone is done. Another one in its place stays, and so does
+    one that a later create of the resource has taken over.
+
+    Args:
+        client: a client in the volume's project.
+        options: what it was made to be.
+        reporter: takes progress and warnings.
+        created_at: when it was made, as the state has it.
+        generation: its generation, as the state has it; empty in an older state.
 
     Raises:
         IncusError: it could not be removed.
@@ -182,6 +226,13 @@ def remove_snapshot(
             f"the {options.where} is not the one that this resource made, and is left alone"
         )
         return
+    found = generation_of(client, options)
+    if generation and found and found != generation:
+        reporter.warn(
+            f"the {options.where} was taken over since by a later create of this resource (a "
+            "replacement that created first); it is left alone"
+        )
+        return
     progress = Progress(reporter, f"removing the {options.where}")
     try:
         delete_snapshot(
@@ -193,10 +244,16 @@ def remove_snapshot(
             on_progress=progress.operation,
         )
     except NotFound:
-        return
+        pass
     except (OperationFailed, OperationLost, IncusUnreachable, UnexpectedResponse):
         if look_at_snapshot(client, pool, volume, name) is not None:
             raise
+    if found:
+        # The mark of a snapshot that is gone means nothing, so that its end is not waited for.
+        with suppress(IncusError, VolumeGone), _marking:
+            left = look_at_volume(client, pool, volume)
+            if left is not None:
+                _set_keys(client, left, {GENERATION_PREFIX + name: ""})
 
 
 def take_snapshot(
@@ -278,7 +335,12 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
 def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     if options.owner:
         with _marking:
-            _set_mark(client, volume, options, options.owner)
+            text = f"{new_generation()} {options.backend}".rstrip()
+            marks = {
+                SNAPSHOT_OWNER_PREFIX + options.snapshot_name: options.owner,
+                GENERATION_PREFIX + options.snapshot_name: text,
+            }
+            _set_keys(client, volume, marks)
 
 
 def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
@@ -288,19 +350,17 @@ def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
         volume = look_at_volume(client, options.pool, options.volume_name)
         key = SNAPSHOT_OWNER_PREFIX + options.snapshot_name
         if volume is not None and volume.config.get(key) == options.owner:
-            _set_mark(client, volume, options, "")
+            _set_keys(client, volume, {key: ""})
 
 
-def _set_mark(
-    client: IncusClient, volume: LiveVolume, options: SnapshotOptions, value: str
-) -> None:
+def _set_keys(client: IncusClient, volume: LiveVolume, keys: dict[str, str]) -> None:
     def send(now: LiveVolume) -> None:
         patch_volume(
             client,
             now.pool,
             now.name,
             description=now.description,
-            config={SNAPSHOT_OWNER_PREFIX + options.snapshot_name: value},
+            config=keys,
             etag=now.etag,
         )
 

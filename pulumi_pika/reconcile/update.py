@@ -5,17 +5,24 @@ from collections.abc import Callable
 from typing import Final
 
 from ..incus.client import IncusClient
-from ..incus.errors import IncusApiError, IncusError, OperationFailed, PreconditionFailed
+from ..incus.errors import (
+    IncusApiError,
+    IncusError,
+    IncusUnreachable,
+    OperationFailed,
+    PreconditionFailed,
+)
 from ..incus.instances import patch_instance, rename_instance, replace_instance
 from ..planner.plan import IncusRuntimePlan
 from .changes import Changes, Previous, find_changes
 from .data_volumes import claim_volumes, make_volumes
-from .desired import OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
+from .desired import DesiredInstance
 from .errors import ForeignInstance, InstanceGone, ReconcileError, RestartRefused, RuntimeFailed
 from .observe import LiveInstance, root_device_name
 from .options import RuntimeOptions
+from .ownership import BACKEND_KEY, GENERATION_KEY, IDENTITY_KEYS, Claim
 from .placement import place
-from .power import ANSWER_LOST, find_renamed, look, look_after, start, stop_gently
+from .power import ANSWER_LOST, find_ours, look, look_after, not_ours, start, stop_gently
 from .reporter import Reporter
 from .undo import Undo
 from .wait import wait_for
@@ -48,7 +55,7 @@ def update_runtime(
     reporter: Reporter,
     *,
     previous: Previous,
-    uuid: str,
+    claim: Claim,
     known_pool: str | None,
 ) -> tuple[DesiredInstance, LiveInstance]:
     """Changes the runtime; returns what it was made to be, and what it is.
@@ -59,7 +66,7 @@ def update_runtime(
         options: the new options.
         reporter: takes progress and warnings.
         previous: what the resource had set before.
-        uuid: the instance's own id, as of its last look.
+        claim: what the state knows of the instance.
         known_pool: the pool of its volumes, as of its last look.
 
     Raises:
@@ -69,7 +76,7 @@ def update_runtime(
         RuntimeFailed: a change failed. What had been done before stays; the message says so.
         ReconcileError, IncusError: it failed before anything was changed.
     """
-    live = _ours(client, plan, options, uuid, reporter)
+    live = _ours(client, plan, options, claim, reporter)
     return bring_to_plan(
         client, live, plan, options, reporter, previous=previous, known_pool=known_pool
     )
@@ -84,13 +91,14 @@ def bring_to_plan(
     *,
     previous: Previous,
     known_pool: str | None,
-    fresh: bool = False,
+    generation: str = "",
 ) -> tuple[DesiredInstance, LiveInstance]:
     """Changes a live instance to the plan; see `update_runtime`.
 
     Args:
         live: the instance.
-        fresh: whether nobody has waited yet for what `wait_for` waits for.
+        generation: the new generation of an instance that is taken over. Then nobody has waited
+            yet for what `wait_for` waits for.
     """
     name = plan.identity.instance_name
     client = client.beside(live.location)
@@ -101,6 +109,7 @@ def bring_to_plan(
         known_pool=known_pool,
         known_root=root_device_name(live.devices),
         known_owner=previous.owner,
+        known_backend=live.config.get(BACKEND_KEY, ""),
     )
     for warning in placement.warnings:
         reporter.warn(warning)
@@ -108,8 +117,10 @@ def bring_to_plan(
     undo = Undo(reporter)
     try:
         make_volumes(client, desired, placement.missing_volumes, undo, reporter)
+        _bring_about(client, live, desired, previous, reporter, fresh=bool(generation))
+        # Who owns them is written last: after a failure the state of before has to find its own.
         claim_volumes(client, desired, placement.claimed_volumes)
-        _bring_about(client, live, desired, previous, reporter, fresh)
+        after = write_identity(client, desired, generation)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
         tail = "" if outcome == "Nothing had been made." else f" {outcome}"
@@ -117,9 +128,6 @@ def bring_to_plan(
             raise
         reason = str(error).rstrip(". ")
         raise RuntimeFailed(f"{name} could not be changed: {reason}.{tail}") from error
-    after = look(client, name)
-    if after is None:
-        raise _vanished(name)
     return desired, after
 
 
@@ -134,24 +142,30 @@ def _ours(
     client: IncusClient,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    uuid: str,
+    claim: Claim,
     reporter: Reporter,
 ) -> LiveInstance:
     name = plan.identity.instance_name
-    live = look(client, name, inside=False)
-    if live is None and (renamed := find_renamed(client, uuid)):
-        live = _rename_back(client, renamed, name, options, reporter)
+    found = find_ours(client, name, claim, inside=False)
+    live = found.live
+    if found.other is not None:
+        if live is None:
+            raise ForeignInstance(
+                f"{not_ours(client, found.other, claim)}; nothing of it was touched. Run `pulumi "
+                "refresh` to see it"
+            )
+        raise ForeignInstance(
+            f"the instance {live.name} in project {client.project} is the one of this resource, "
+            f"and {not_ours(client, found.other, claim)}; nothing was touched. Rename or remove "
+            f"the other one (`incus rename --project {client.project} {name} NEW`, stopped), and "
+            "run `pulumi up` again"
+        )
+    if live is not None and live.name != name:
+        live = _rename_back(client, live, name, options, reporter)
     if live is None:
         raise InstanceGone(
             f"there is no instance {name} in project {client.project} at {client.host} any more; "
             "run `pulumi refresh`, and `pulumi up` makes it anew"
-        )
-    if not is_ours(live, plan.identity.runtime_id, uuid):
-        raise ForeignInstance(
-            f"the instance {name} in project {client.project} is not the one that this resource "
-            f"made (its runtime id is {live.config.get(RUNTIME_ID_KEY, 'not set')!r}, its owner "
-            f"{live.config.get(OWNER_KEY, 'not set')!r}); nothing of it was touched. "
-            "Run `pulumi refresh` to see it"
         )
     return live
 
@@ -183,14 +197,33 @@ def _rename_back(
     return look(client, name)
 
 
-def is_ours(live: LiveInstance, runtime_id: str, uuid: str) -> bool:
-    """Whether a live instance is the one that a resource made.
+def write_identity(client: IncusClient, desired: DesiredInstance, generation: str) -> LiveInstance:
+    """Write the marks that say who owns an instance, as far as they differ; return the instance.
 
-    Its own id says so, or, where that is not known, the runtime id that it is marked with.
+    Args:
+        client: a client in its project.
+        desired: what it is to be.
+        generation: the new generation; empty if the present one stays.
+
+    Raises:
+        IncusError: they could not be written; the instance is otherwise as desired.
     """
-    if uuid and live.uuid:
-        return live.uuid == uuid
-    return live.config.get(RUNTIME_ID_KEY) == runtime_id
+    wanted = {key: value for key, value in desired.config.items() if key in IDENTITY_KEYS}
+    if generation:
+        wanted[GENERATION_KEY] = generation
+    last = False
+    while True:
+        live = _again(client, desired)
+        differing = {k: v for k, v in wanted.items() if live.config.get(k, "") != v}
+        if not differing:
+            return live
+        try:
+            body = {"description": live.description, "config": differing}
+            patch_instance(client, desired.name, body, live.etag)
+        except (PreconditionFailed, *ANSWER_LOST) as error:
+            if last or (isinstance(error, IncusUnreachable) and not error.sent):
+                raise
+            last = True
 
 
 def _bring_about(

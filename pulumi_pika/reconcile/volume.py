@@ -1,6 +1,5 @@
 """Makes, takes up, changes and removes the custom volume of a `PersistentVolume`."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,7 +17,7 @@ from ..incus.errors import (
 )
 from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
 from .changes import description_to_set
-from .desired import ATTEMPT_KEY, LABEL_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
+from .desired import LABEL_PREFIX
 from .errors import (
     ForeignVolume,
     SnapshotMissing,
@@ -28,7 +27,17 @@ from .errors import (
     VolumeRefused,
 )
 from .location import for_new_volume
-from .options import MARK_PREFIX
+from .ownership import (
+    GENERATION_KEY,
+    IDENTITY_KEYS,
+    MARK_PREFIX,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+    Claim,
+    new_generation,
+    relation,
+    renamed_hint,
+)
 from .reporter import Reporter
 from .volume_options import SIZE_KEY, VolumeOptions, same_size, shrink_reason, shrinks
 
@@ -62,6 +71,11 @@ class LiveVolume:
     def owner(self) -> str:
         """The URN of the resource that it is marked as."""
         return self.config.get(OWNER_KEY, "")
+
+    @property
+    def generation(self) -> str:
+        """The generation that it is marked with; empty without one."""
+        return self.config.get(GENERATION_KEY, "")
 
     @property
     def restored(self) -> str:
@@ -120,6 +134,8 @@ def find_volume_changes(
     before = previous.desired_config() if previous else {}
     changes = VolumeChanges()
     for key, value in desired.items():
+        if key in IDENTITY_KEYS:
+            continue  # Written last, by itself; see `_write_identity`.
         seen = live.config.get(key)
         if not (same_size(seen, value) if key == SIZE_KEY else seen == value):
             changes.config[key] = value
@@ -167,21 +183,21 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
             "alone a snapshot of it; nothing was made. Leave restore_from out for now"
         )
     client = for_new_volume(client, options.pool, options.volume_name)
-    attempt = secrets.token_hex(8)
+    attempt = new_generation()
     try:
         create_volume(
             client,
             options.pool,
             options.volume_name,
             description=options.description or "",
-            config={**options.desired_config(), ATTEMPT_KEY: attempt},
+            config={**options.desired_config(), GENERATION_KEY: attempt},
             content_type=options.content_type,
         )
     except AlreadyExists:
         live = look_at_volume(client, options.pool, options.volume_name)
         if live is None:
             raise
-        if options.owner and live.owner == options.owner:
+        if _is_marked_ours(live, options):
             return _take_up(client, live, options, reporter)
         raise _not_ours(client, live, "was made by somebody else at this very moment") from None
     except (IncusUnreachable, UnexpectedResponse) as error:
@@ -189,7 +205,7 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
         live = look_at_volume(client, options.pool, options.volume_name)
-        if live is None or live.config.get(ATTEMPT_KEY) != attempt:
+        if live is None or live.config.get(GENERATION_KEY) != attempt:
             raise
     return _there(client, options)
 
@@ -203,8 +219,16 @@ def refuse_to_take(client: IncusClient, live: LiveVolume, options: VolumeOptions
         VolumeRefused: it cannot become what is asked for.
     """
     ours = _is_marked_ours(live, options)
-    if not ours and (live.owner or live.config.get(RUNTIME_ID_KEY)):
-        raise _not_ours(client, live, "holds the data of another")
+    whose = relation(live.config, options.owner, options.backend)
+    if whose == "other_backend" and not options.adopt:
+        raise ForeignVolume(
+            f"the {options.where} exists at {client.host} (made {live.created_at}) and is owned "
+            f"by {live.owner} of another Pulumi backend (or of another machine), whose stack has "
+            "the same name as this one; nothing of it was touched. Choose another volume_name, or "
+            "take the volume over from that stack with its data by setting adopt=True"
+        )
+    if not ours and whose != "other_backend" and (live.owner or live.config.get(RUNTIME_ID_KEY)):
+        raise _not_ours(client, live, "holds the data of another", options.owner)
     if not ours and not options.adopt:
         raise VolumeExists(
             f"the {options.where} exists at {client.host} and is not marked as anybody's (made "
@@ -234,16 +258,17 @@ def change_volume(
     previous: VolumeOptions,
     reporter: Reporter,
     *,
-    created_at: str,
+    claim: Claim,
 ) -> LiveVolume:
-    """Changes the volume in place; everything but a restore.
+    """Changes the volume in place; everything but a restore and the marks that say who owns it
+    (see `write_identity`).
 
     Args:
         client: a client in the volume's project.
         options: what it is to be.
         previous: what it was made to be, or seen to be, before.
         reporter: takes warnings.
-        created_at: when it was made, as of its last look.
+        claim: what the state knows of it.
 
     Raises:
         VolumeGone: there is no such volume any more.
@@ -251,13 +276,11 @@ def change_volume(
         VolumeRefused: it would shrink.
         IncusError: the server does not take the change; settings that it took stay.
     """
-    live = look_at_ours(client, options, previous.owner, created_at)
+    live = look_at_ours(client, options, claim)
     return _settle(client, live, options, previous, reporter)
 
 
-def look_at_ours(
-    client: IncusClient, options: VolumeOptions, owner_before: str, created_at: str
-) -> LiveVolume:
+def look_at_ours(client: IncusClient, options: VolumeOptions, claim: Claim) -> LiveVolume:
     """The volume, which has to be there and this resource's.
 
     Raises:
@@ -270,23 +293,68 @@ def look_at_ours(
             f"there is no {options.where} at {client.host} any more; run `pulumi refresh`, and "
             "`pulumi up` makes it anew, empty"
         )
-    if not is_ours(live, (options.owner, owner_before), created_at):
-        raise _not_ours(client, live, "is no longer this resource's")
+    if not is_ours(live, claim):
+        raise _not_ours(client, live, "is no longer this resource's", options.owner)
     return live
 
 
-def is_ours(live: LiveVolume, owners: tuple[str, ...], created_at: str) -> bool:
-    """Whether a live volume is the one that a resource made or took over.
+def is_ours(live: LiveVolume, claim: Claim) -> bool:
+    """Tell whether a live volume is the one that a state manages."""
+    if live.config.get(RUNTIME_ID_KEY) and not live.owner:
+        return False
+    return claim.holds(live.config, live.created_at)
 
-    Its mark says so; where somebody took all marks away, the time of its making does.
+
+def write_identity(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, generation: str = ""
+) -> LiveVolume:
+    """Write the marks that say who owns a volume, as far as they differ; return the volume.
+
+    Args:
+        client: a client in its project.
+        live: the volume as last seen.
+        options: what it is to be.
+        generation: the new generation; empty if the present one stays.
+
+    Raises:
+        IncusError: they could not be written; the volume is otherwise as it is to be.
     """
-    if live.owner or live.config.get(RUNTIME_ID_KEY):
-        return bool(live.owner) and live.owner in owners
-    return live.created_at == created_at
+    desired = options.desired_config()
+    wanted = {key: desired[key] for key in IDENTITY_KEYS if key in desired}
+    if generation:
+        wanted[GENERATION_KEY] = generation
+        if RUNTIME_ID_KEY in live.config:
+            wanted[RUNTIME_ID_KEY] = ""
+
+    def differing(now: LiveVolume) -> dict[str, str]:
+        return {key: v for key, v in wanted.items() if now.config.get(key, "") != v}
+
+    def send(now: LiveVolume) -> None:
+        config = differing(now)
+        if config:
+            patch_volume(
+                client,
+                now.pool,
+                now.name,
+                description=now.description,
+                config=config,
+                etag=now.etag,
+            )
+
+    if not differing(live):
+        return live
+    try:
+        once_more_if_changed(client, live, send)
+    except (IncusUnreachable, UnexpectedResponse) as error:
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        if differing(_there(client, options)):
+            raise
+    return _there(client, options)
 
 
 def remove_volume(
-    client: IncusClient, options: VolumeOptions, reporter: Reporter, *, created_at: str
+    client: IncusClient, options: VolumeOptions, reporter: Reporter, *, claim: Claim
 ) -> None:
     """Deletes the volume, with its data and snapshots, where `delete_data` says so; else says that
     it is kept, and how to go on.
@@ -298,8 +366,8 @@ def remove_volume(
     live = look_at_volume(client, options.pool, options.volume_name)
     if live is None:
         return
-    if not is_ours(live, (options.owner,), created_at):
-        reporter.warn(f"the {options.where} is no longer this resource's, and is left alone")
+    if not is_ours(live, claim):
+        reporter.warn(f"the {options.where} {not_ours(live, claim)}; it is left alone")
         return
     if not options.delete_data:
         owner = f" {options.owner}" if options.owner else ""
@@ -372,6 +440,7 @@ def _take_up(
     refuse_to_take(client, live, options)
     ours = _is_marked_ours(live, options)
     live = _settle(client, live, options, None, reporter)
+    live = write_identity(client, live, options, new_generation())
     reporter.info(
         f"took {'up again' if ours else 'over'} the {options.where}, with the data in it "
         f"(made {live.created_at})"
@@ -380,7 +449,19 @@ def _take_up(
 
 
 def _is_marked_ours(live: LiveVolume, options: VolumeOptions) -> bool:
-    return bool(options.owner) and live.owner == options.owner
+    return relation(live.config, options.owner, options.backend) == "ours"
+
+
+def not_ours(live: LiveVolume, claim: Claim) -> str:
+    """Say why a volume is not the one that a state manages, to follow its name."""
+    if live.owner and live.owner not in claim.owners:
+        return f"is owned by {live.owner} now"
+    if live.owner and claim.generation and live.generation not in ("", claim.generation):
+        return (
+            "was taken over since: by a later create of this resource (a replacement that "
+            "created first), or by a stack of the same name in another backend"
+        )
+    return f"does not carry the marks of this resource (created {live.created_at})"
 
 
 def _settle(
@@ -445,10 +526,11 @@ def _there(client: IncusClient, options: VolumeOptions) -> LiveVolume:
     return live
 
 
-def _not_ours(client: IncusClient, live: LiveVolume, what: str) -> ForeignVolume:
+def _not_ours(client: IncusClient, live: LiveVolume, what: str, owner: str = "") -> ForeignVolume:
     marks = {key: live.config[key] for key in (OWNER_KEY, RUNTIME_ID_KEY) if key in live.config}
     whose = [f"resource {marks[OWNER_KEY]}"] if OWNER_KEY in marks else []
     whose += [f"runtime id {marks[RUNTIME_ID_KEY]}"] if RUNTIME_ID_KEY in marks else []
+    hint = renamed_hint(owner, live.owner) if owner and live.owner != owner else ""
     unset = " and ".join(
         f"`incus storage volume unset --project {live.project} {live.pool} {live.name} {key}`"
         for key in marks
@@ -456,7 +538,11 @@ def _not_ours(client: IncusClient, live: LiveVolume, what: str) -> ForeignVolume
     return ForeignVolume(
         f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
         f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
-        "Choose another volume_name"
+        + (
+            f"{hint}. Otherwise choose another volume_name"
+            if hint
+            else "Choose another volume_name"
+        )
         + (f"; or, to take its data over, remove its marks with {unset}, and set adopt=True")
         * bool(marks)
     )

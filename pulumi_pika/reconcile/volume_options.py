@@ -9,8 +9,9 @@ from pydantic import Field, JsonValue
 
 from ..incus.storage import NEVER
 from ..planner.parts import Part
-from .desired import LABEL_PREFIX, OWNER_KEY
-from .options import MARK_PREFIX, OptionProblem, Seconds
+from .desired import LABEL_PREFIX
+from .options import OptionProblem, Seconds
+from .ownership import BACKEND_KEY, MARK_PREFIX, OWNER_KEY
 
 ContentType = Literal["filesystem", "block"]
 
@@ -72,6 +73,7 @@ class VolumeOptions(Part):
     delete_data: bool = False
     timeouts: VolumeTimeouts = VolumeTimeouts()
     owner: str = ""
+    backend: str = ""
 
     @property
     def where(self) -> str:
@@ -88,6 +90,8 @@ class VolumeOptions(Part):
             config[LABEL_PREFIX + label] = value
         if self.owner:
             config[OWNER_KEY] = self.owner
+        if self.backend:
+            config[BACKEND_KEY] = self.backend
         return {key: value for key, value in config.items() if value != ""}
 
 
@@ -110,6 +114,7 @@ class SnapshotOptions(Part):
     triggers: JsonValue = None
     timeouts: SnapshotTimeouts = SnapshotTimeouts()
     owner: str = ""
+    backend: str = ""
 
     @property
     def where(self) -> str:

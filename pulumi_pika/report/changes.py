@@ -40,7 +40,7 @@ _ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
 """What is shown whether it changes or not."""
 _UNSHOWN: Final = (
     "plan", "mounts", "devices", "secret_inputs", "owner", "on_delete", "after_others",
-    "instance_name", "__provider",
+    "instance_name", "__provider", "backend", "replace_on_changes", "generation",
 )  # fmt: skip
 """Inputs that are shown otherwise, or that no program gives."""
 _SURE: Final = {

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ..providers.hidden import opened
+
 SECRET: Final = "[secret]"
 """What stands for a secret, in a preview as in a report."""
 UNKNOWN: Final = "[unknown]"
@@ -42,7 +44,11 @@ def _or(empty: Any) -> BeforeValidator:
 
 
 _Texts = Annotated[list[str], _or([])]
-_Tree = Annotated[Tree, _or({})]
+_Tree = Annotated[
+    Tree,
+    BeforeValidator(lambda value: opened(value) if isinstance(value, dict) else value),
+    _or({}),
+]
 
 
 class _Read(BaseModel):

@@ -1,9 +1,13 @@
 """Prepares arguments for Pulumi: models become plain trees, secret parts are listed by path."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pulumi
+
+from ..providers.hidden import HIDDEN
+from .backend import backend_digest
 
 
 def tree_of(value: Any) -> Any:
@@ -44,6 +48,40 @@ def fields_of(spec: Any, made_by: str) -> dict[str, Any]:
     if provider != "incus":
         raise ValueError(f"spec.provider is {provider!r}; {made_by} `incus`")
     return dict(fields)
+
+
+def hidden(
+    given: Mapping[str, Any],
+    resource_name: str,
+    type_token: str,
+    opts: pulumi.ResourceOptions | None,
+) -> dict[str, Any]:
+    """Return what only the provider needs, as the one property that no preview shows."""
+    return {
+        HIDDEN: {
+            # Marks the thing as this resource's, and names the resource in the log.
+            "owner": own_urn(resource_name, type_token, opts),
+            "backend": backend_digest(),
+            "secret_inputs": secret_inputs(given),
+            "after_others": after_others(given, opts),
+            # The dynamic providers' answer to a diff names no properties, so that the engine
+            # cannot apply this option itself.
+            "replace_on_changes": list(opts.replace_on_changes or ()) if opts else [],
+        }
+    }
+
+
+def deleted_first(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Return the options with `delete_before_replace`, unless the user gave a value.
+
+    The engine does not ask a provider about the order of a replacement that the user forces
+    (`--replace`, `pulumi state taint`, `replacement_trigger`), and names are taken as long as the
+    old instance is there.
+    """
+    merged = copy.copy(opts) if opts is not None else pulumi.ResourceOptions()
+    if merged.delete_before_replace is None:
+        merged.delete_before_replace = True
+    return merged
 
 
 def secret_inputs(props: Mapping[str, Any]) -> "pulumi.Output[list[str]]":

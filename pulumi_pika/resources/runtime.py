@@ -18,7 +18,7 @@ from .args import (
     TimeoutsArgs,
     Tree,
 )
-from .inputs import after_others, fields_of, own_urn, present, secret_inputs, tree_of
+from .inputs import deleted_first, fields_of, hidden, present, tree_of
 
 if TYPE_CHECKING:
     from ..planner import parts
@@ -207,9 +207,6 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
-            "secret_inputs": secret_inputs(given),
-            "after_others": after_others(given, opts),
-            # What marks the instance as this resource's, and names the resource in the log.
-            "owner": own_urn(resource_name, _TYPE, opts),
+            **hidden(given, resource_name, _TYPE, opts),
         }
-        super().__init__(IncusRuntimeProvider(), resource_name, props, opts)
+        super().__init__(IncusRuntimeProvider(), resource_name, props, deleted_first(opts))

@@ -7,7 +7,7 @@ from pulumi.dynamic import Resource
 
 from ..providers.snapshot import VolumeSnapshotProvider
 from .args import Tree
-from .inputs import own_urn, secret_inputs, tree_of
+from .inputs import hidden, tree_of
 
 if TYPE_CHECKING:
     from ..reconcile.volume_options import SnapshotTimeouts
@@ -89,8 +89,6 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
-            "secret_inputs": secret_inputs(given),
-            # What marks the snapshot as this resource's, and names the resource in the log.
-            "owner": own_urn(resource_name, _TYPE, opts),
+            **hidden(given, resource_name, _TYPE, opts),
         }
         super().__init__(VolumeSnapshotProvider(), resource_name, props, opts)

@@ -7,7 +7,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from ..providers.volume import PersistentVolumeProvider
-from .inputs import own_urn, secret_inputs, tree_of
+from .inputs import hidden, tree_of
 
 if TYPE_CHECKING:
     from ..reconcile.volume_options import VolumeTimeouts
@@ -141,8 +141,6 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
-            "secret_inputs": secret_inputs(given),
-            # What marks the volume as this resource's, and names the resource in the log.
-            "owner": own_urn(resource_name, _TYPE, opts),
+            **hidden(given, resource_name, _TYPE, opts),
         }
         super().__init__(PersistentVolumeProvider(), resource_name, props, opts)

@@ -4,7 +4,7 @@ import re
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.storage import get_volume
-from pulumi_pika.reconcile.desired import OWNER_KEY
+from pulumi_pika.reconcile.ownership import OWNER_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import IMAGE, Sandbox

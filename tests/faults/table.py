@@ -22,6 +22,33 @@ LEGEND = {
 """What the words of cells mean; of two in a cell each."""
 
 
+_SECTION = "table: "
+
+
+def section_of(title: str) -> str:
+    """The property of a test's report for a line of another table: the line's words."""
+    return _SECTION + title
+
+
+def sections(reports: Iterable[Any]) -> dict[str, list[str]]:
+    """The other tables of what the tests' reports say, by title."""
+    # A report of each phase of a test has its properties.
+    rows: dict[str, set[tuple[str, ...]]] = {}
+    for report in reports:
+        for name, value in getattr(report, "user_properties", ()):
+            if name.startswith(_SECTION):
+                rows.setdefault(name.removeprefix(_SECTION), set()).add(tuple(map(str, value)))
+    return {title: _columns(sorted(found)) for title, found in rows.items()}
+
+
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
 def lines(reports: Iterable[Any]) -> list[str]:
     """The table of what the tests' reports say; empty without any."""
     cells = {

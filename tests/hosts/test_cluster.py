@@ -26,7 +26,7 @@ from pulumi_pika.reconcile.preflight import HostFacts, find_problems
 from pulumi_pika.reconcile.update import update_runtime
 
 from ..conftest import IMAGE, sweep
-from ..real.helpers import Recorder, there
+from ..real.helpers import Recorder, claim_of, there
 from .daemons import AWAY, Server, await_members, offline_after, until
 
 Cluster = tuple[Server, Server]
@@ -142,14 +142,20 @@ def test_update_and_delete_are_at_the_instances_member(
     options = OPTIONS.model_copy(update={"delete_volumes": True})
     previous = Previous()
     _, changed = update_runtime(
-        client, after, options, Recorder(), previous=previous, uuid=live.uuid, known_pool="default"
+        client,
+        after,
+        options,
+        Recorder(),
+        previous=previous,
+        claim=claim_of(live),
+        known_pool="default",
     )
     assert changed.location == "two"
     assert location_of(client, f"{name}-0") == "two"
 
     # A volume of the same name at another member is another volume.
     create_volume(client.beside("one"), "default", f"{name}-0", description="", config={})
-    delete_runtime(client, after, options, Recorder(), uuid=live.uuid, pool="default")
+    delete_runtime(client, after, options, Recorder(), claim=claim_of(live), pool="default")
     assert look(client, name) is None
     assert get_volume(client.beside("two"), "default", f"{name}-0") is None
     assert get_volume(client.beside("one"), "default", f"{name}-0") is not None
@@ -212,7 +218,7 @@ def test_member_away_is_said_and_comes_back(
         with pytest.raises(MemberOffline, match="Offline"):
             look(client, name)
         with pytest.raises(MemberOffline):
-            delete_runtime(client, plan, OPTIONS, Recorder(), uuid=live.uuid, pool="default")
+            delete_runtime(client, plan, OPTIONS, Recorder(), claim=claim_of(live), pool="default")
 
         found = find_problems(HostFacts(client), plan, OPTIONS)
         assert "target 'two' is Offline" in found[0].reason

@@ -9,8 +9,7 @@ import pytest
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.planner.names import device_name
-from pulumi_pika.reconcile.desired import OWNER_KEY
-from pulumi_pika.reconcile.options import MARK_PREFIX
+from pulumi_pika.reconcile.ownership import MARK_PREFIX, OWNER_KEY
 
 from ..cli.helpers import call, environment
 from ..conftest import OTHER_IMAGE, Sandbox

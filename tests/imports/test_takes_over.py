@@ -7,8 +7,7 @@ from typing import Any
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.planner.names import MountKind, device_name
-from pulumi_pika.reconcile.desired import OWNER_KEY
-from pulumi_pika.reconcile.options import MARK_PREFIX
+from pulumi_pika.reconcile.ownership import MARK_PREFIX, OWNER_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..cli.helpers import call, environment

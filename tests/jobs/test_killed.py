@@ -73,7 +73,7 @@ def test_instance_that_a_killed_run_had_begun_appears_late(place: Place) -> None
         # Ours is asked for first; before it gets there, that of the killed run does.
         body = {**request.json, "config": {**request.json["config"]}}
         body["config"]["user.pika.job"] = "elsewhere 1 1"
-        body["config"]["user.pika.attempt"] = "another"
+        body["config"]["user.pika.generation"] = "another"
         place.client.run("POST", "/1.0/instances", body, timeout=60)
         return forward(request)
 

@@ -17,6 +17,7 @@ from pulumi_pika.reconcile.delete import delete_runtime
 from pulumi_pika.reconcile.desired import DesiredInstance
 from pulumi_pika.reconcile.observe import LiveInstance
 from pulumi_pika.reconcile.options import RuntimeOptions
+from pulumi_pika.reconcile.ownership import OWNER_KEY, RUNTIME_ID_KEY, Claim
 from pulumi_pika.reconcile.power import look
 from pulumi_pika.reconcile.update import update_runtime
 
@@ -24,6 +25,16 @@ from ..conftest import IMAGE
 
 T = TypeVar("T")
 CGROUP = Path("/sys/fs/cgroup")
+
+
+def claim_of(live: LiveInstance) -> Claim:
+    """What a state would know of an instance that was just made."""
+    return Claim(
+        owners=(live.config.get(OWNER_KEY, ""),),
+        generation=live.generation,
+        identity=live.uuid,
+        runtime_id=live.config.get(RUNTIME_ID_KEY, ""),
+    )
 
 
 @dataclass
@@ -102,7 +113,7 @@ class Made:
                 profiles=self.desired.profiles,
                 owner=self.options.owner,
             ),
-            uuid=self.live.uuid,
+            claim=claim_of(self.live),
             known_pool=self.desired.pool,
         )
         return Made(self.client, plan, options, desired, live)
@@ -125,7 +136,7 @@ def delete(made: Made, reporter: Recorder) -> None:
         made.plan,
         made.options,
         reporter,
-        uuid=made.live.uuid,
+        claim=claim_of(made.live),
         pool=made.desired.pool,
     )
 

@@ -656,7 +656,7 @@ def test_virtual_machine_is_asked_for_in_full_and_undone_where_it_cannot_be(
     own = body["config"]
     assert own.pop("user.pika.runtime_id") == f"id-{name}"
     assert len(own.pop("user.pika.plan_digest")) == 64
-    assert len(own.pop("user.pika.attempt")) == 16
+    assert len(own.pop("user.pika.generation")) == 16
     assert body == GOLDEN_VM
     assert look(proxied, name) is None
     assert get_volume(proxied, "default", f"{name}-state") is None
@@ -682,6 +682,6 @@ def test_container_of_the_same_plan_differs_in_type_and_bus_only(
     assert "io.bus" not in container["devices"][base]
     del machine["config"]["security.secureboot"]
     for body in (machine, container):
-        del body["config"]["user.pika.attempt"]
+        del body["config"]["user.pika.generation"]
     assert machine == container
     assert shell(proxied, name, "test -d /mnt/base/bin && ! touch /mnt/base/x") == 0

@@ -5,7 +5,7 @@ import pytest
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.providers import host_checks
 from pulumi_pika.providers.errors import ProviderError
-from pulumi_pika.reconcile.desired import ATTEMPT_KEY, OWNER_KEY, RUNTIME_ID_KEY
+from pulumi_pika.reconcile.ownership import GENERATION_KEY, OWNER_KEY, RUNTIME_ID_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import IMAGE, OTHER_IMAGE, Sandbox
@@ -158,7 +158,7 @@ def test_create_that_still_goes_on_is_waited_for(
     marks = {
         OWNER_KEY: given["owner"],
         RUNTIME_ID_KEY: given["identity"]["runtime_id"],
-        ATTEMPT_KEY: "x",
+        GENERATION_KEY: "x",
     }
     body = {
         "name": name,

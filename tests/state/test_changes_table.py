@@ -16,8 +16,8 @@ from pulumi_pika.reconcile.power import look
 from ..conftest import IMAGE, OTHER_IMAGE, Sandbox
 from .engine import Managed
 
-NOT_IN_TABLE = {"provider"}
-"""A spec's `provider` has one value."""
+NOT_IN_TABLE = {"provider", "backend"}
+"""A spec's `provider` has one value. The backend is no argument, and counts in a create alone."""
 
 
 def leaves(model: type[BaseModel], at: str = "") -> list[str]:

@@ -6,7 +6,7 @@ from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import get_volume
 from pulumi_pika.providers.errors import ProviderError
-from pulumi_pika.reconcile.desired import OWNER_KEY, RUNTIME_ID_KEY
+from pulumi_pika.reconcile.ownership import OWNER_KEY, RUNTIME_ID_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import OTHER_IMAGE, Sandbox

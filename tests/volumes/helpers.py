@@ -5,6 +5,7 @@ from typing import Any
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import list_snapshots
+from pulumi_pika.reconcile.ownership import Claim
 from pulumi_pika.reconcile.reporter import Reporter
 from pulumi_pika.reconcile.restore import plan_restore, restore
 from pulumi_pika.reconcile.snapshot import make_snapshot
@@ -23,6 +24,11 @@ OTHER = "urn:pulumi:test::project::pulumi-python:dynamic/pika:PersistentVolume::
 def options(name: str, **more: Any) -> VolumeOptions:
     given = {"volume_name": name, "owner": OWNER, "timeouts": {"restore": 60, "stop": 30}, **more}
     return VolumeOptions.model_validate(given)
+
+
+def claim(created_at: str, *owners: str) -> Claim:
+    """What a state would know of a volume of `options`."""
+    return Claim(owners or (OWNER,), identity=created_at, copies=False)
 
 
 def snapshot_options(name: str, snapshot: str, **more: Any) -> SnapshotOptions:

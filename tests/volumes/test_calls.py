@@ -9,7 +9,7 @@ from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.storage import get_volume
 from pulumi_pika.providers import snapshot_calls, volume_calls
 from pulumi_pika.providers.errors import ProviderError
-from pulumi_pika.reconcile.desired import OWNER_KEY
+from pulumi_pika.reconcile.ownership import OWNER_KEY
 from pulumi_pika.reconcile.restore import RESTORING_KEY
 
 from ..conftest import Sandbox
@@ -105,7 +105,7 @@ def test_drift_leads_back(name: str, client: IncusClient, sandbox: Sandbox) -> N
         "size": "",
         "snapshots.schedule": "",
         OWNER_KEY: "",
-        "user.pika.attempt": "",
+        "user.pika.generation": "",
         "user.pika.label.b": "theirs",
     }
     sandbox.daemon.request("PATCH", f"{CUSTOM}/{name}", {"config": config})

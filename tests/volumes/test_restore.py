@@ -28,6 +28,7 @@ from ..real.helpers import Recorder
 from ..real.proxy import Proxy, delay, edit, error, reply, reset_after, reset_before, truncate
 from .helpers import (
     CUSTOM,
+    claim,
     holds,
     launch,
     options,
@@ -440,7 +441,7 @@ def test_clearing_does_nothing_and_lets_it_be_restored_again(
     live = put_back(client, wanted, reporter)
     write(client, box, "three")
 
-    live = change_volume(client, options(name), wanted, reporter, created_at=live.created_at)
+    live = change_volume(client, options(name), wanted, reporter, claim=claim(live.created_at))
 
     assert live.restored == ""
     assert holds(client, box, "three")

@@ -57,9 +57,9 @@ def test_life(client: IncusClient, volume: str, reporter: Recorder) -> None:
     assert changed.expires_at == datetime(2030, 1, 31, tzinfo=UTC)
     assert changed.description == "before"
 
-    remove_snapshot(client, later, reporter, created_at=live.created_at)
+    remove_snapshot(client, later, reporter, created_at=live.created_at, generation="")
     assert snapshots(client, volume) == []
-    remove_snapshot(client, later, reporter, created_at=live.created_at)
+    remove_snapshot(client, later, reporter, created_at=live.created_at, generation="")
 
 
 def test_by_default_the_volumes_expiry_counts(
@@ -101,9 +101,9 @@ def test_another_in_its_place_is_left_alone(
 ) -> None:
     wanted = snapshot_options(volume, "s1")
     first = make_snapshot(client, wanted, reporter)
-    remove_snapshot(client, wanted, reporter, created_at=first.created_at)
+    remove_snapshot(client, wanted, reporter, created_at=first.created_at, generation="")
     make_snapshot(client, wanted, reporter)
-    remove_snapshot(client, wanted, reporter, created_at=first.created_at)
+    remove_snapshot(client, wanted, reporter, created_at=first.created_at, generation="")
     assert snapshots(client, volume) == ["s1"]
     assert "left alone" in reporter.warnings[0]
     with pytest.raises(SnapshotExists):

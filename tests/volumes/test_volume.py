@@ -8,7 +8,6 @@ import pytest
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.errors import IncusApiError, IncusError, IncusUnreachable
-from pulumi_pika.reconcile.desired import OWNER_KEY, RUNTIME_ID_KEY
 from pulumi_pika.reconcile.errors import (
     ForeignVolume,
     ReconcileError,
@@ -18,18 +17,20 @@ from pulumi_pika.reconcile.errors import (
     VolumeInUse,
     VolumeRefused,
 )
+from pulumi_pika.reconcile.ownership import OWNER_KEY, RUNTIME_ID_KEY
 from pulumi_pika.reconcile.volume import (
     change_volume,
     find_volume_changes,
     look_at_volume,
     make_volume,
     remove_volume,
+    write_identity,
 )
 
 from ..conftest import Sandbox
 from ..real.helpers import Recorder
 from ..real.proxy import Proxy, call, error, reply, reset_after, reset_before, truncate
-from .helpers import CUSTOM, OTHER, OWNER, POOL, launch, options, snapshot, there
+from .helpers import CUSTOM, OTHER, OWNER, POOL, claim, launch, options, snapshot, there
 
 
 def raw(sandbox: Sandbox, name: str, **config: str) -> None:
@@ -85,7 +86,7 @@ def test_changed_in_place_and_others_keys_stay(
     )
     after = options(name, size="2048MiB", labels={"a": "2"}, snapshots_expiry="1m")
 
-    live = change_volume(client, after, before, reporter, created_at=live.created_at)
+    live = change_volume(client, after, before, reporter, claim=claim(live.created_at))
 
     assert live.config["size"] == "2048MiB"
     assert live.config["user.theirs"] == "x"
@@ -104,11 +105,15 @@ def test_a_description_that_is_left_out_is_left_to_others(
     one, none = options(name, description="one"), options(name)
     live = make_volume(client, one, reporter)
 
-    live = change_volume(client, none, one, reporter, created_at=live.created_at)
+    live = change_volume(client, none, one, reporter, claim=claim(live.created_at))
     assert live.description == ""
-    change_volume(client, one, none, reporter, created_at=live.created_at)
+    change_volume(client, one, none, reporter, claim=claim(live.created_at))
     live = change_volume(
-        client, options(name, labels={"a": "1"}), none, reporter, created_at=live.created_at
+        client,
+        options(name, labels={"a": "1"}),
+        none,
+        reporter,
+        claim=claim(live.created_at),
     )
     assert live.description == "one"
 
@@ -121,7 +126,11 @@ def test_same_size_in_other_words_is_no_change(
     proxy.clear()
 
     change_volume(
-        proxied, options(name, size="1024MiB"), before, reporter, created_at=live.created_at
+        proxied,
+        options(name, size="1024MiB"),
+        before,
+        reporter,
+        claim=claim(live.created_at),
     )
 
     assert [request.method for request in proxy.changes()] == []
@@ -131,7 +140,7 @@ def test_size_that_is_dropped_stays(client: IncusClient, name: str, reporter: Re
     before = options(name, size="1GiB")
     made = make_volume(client, before, reporter)
 
-    live = change_volume(client, options(name), before, reporter, created_at=made.created_at)
+    live = change_volume(client, options(name), before, reporter, claim=claim(made.created_at))
 
     assert live.config["size"] == "1GiB"
 
@@ -145,15 +154,26 @@ def test_shrinking_is_refused_before_anything(
     smaller = options(name, size="1500MB", content_type=content_type, description="new")
 
     with pytest.raises(VolumeRefused, match=r"from 2GiB to 1500MB.*would be lost"):
-        change_volume(client, smaller, before, reporter, created_at=made.created_at)
+        change_volume(client, smaller, before, reporter, claim=claim(made.created_at))
 
     assert there(client, name) == made
 
 
 def test_gone(client: IncusClient, name: str, reporter: Recorder) -> None:
     with pytest.raises(VolumeGone, match="pulumi refresh"):
-        change_volume(client, options(name), options(name), reporter, created_at="")
-    remove_volume(client, options(name, delete_data=True), reporter, created_at="")
+        change_volume(
+            client,
+            options(name),
+            options(name),
+            reporter,
+            claim=claim(""),
+        )
+    remove_volume(
+        client,
+        options(name, delete_data=True),
+        reporter,
+        claim=claim(""),
+    )
 
 
 def test_missing_pool_is_said_to_be_so(client: IncusClient, name: str, reporter: Recorder) -> None:
@@ -237,11 +257,16 @@ class TestAdoption:
         self, client: IncusClient, name: str, reporter: Recorder, sandbox: Sandbox
     ) -> None:
         made = make_volume(client, options(name), reporter)
-        body = {"config": {OWNER_KEY: "", "user.pika.attempt": ""}}
+        body = {"config": {OWNER_KEY: "", "user.pika.generation": ""}}
         sandbox.daemon.request("PATCH", f"{CUSTOM}/{name}", body)
         live = change_volume(
-            client, options(name), options(name), reporter, created_at=made.created_at
+            client,
+            options(name),
+            options(name),
+            reporter,
+            claim=claim(made.created_at),
         )
+        live = write_identity(client, live, options(name))
         assert live.owner == OWNER
 
     def test_another_in_its_place_is_not_touched(
@@ -252,8 +277,8 @@ class TestAdoption:
         raw(sandbox, name)
         wanted = options(name, description="new", delete_data=True)
         with pytest.raises(ForeignVolume, match="nobody"):
-            change_volume(client, wanted, wanted, reporter, created_at=made.created_at)
-        remove_volume(client, wanted, reporter, created_at=made.created_at)
+            change_volume(client, wanted, wanted, reporter, claim=claim(made.created_at))
+        remove_volume(client, wanted, reporter, claim=claim(made.created_at))
         assert there(client, name).description == ""
         assert "left alone" in reporter.warnings[-1]
 
@@ -262,7 +287,15 @@ class TestAdoption:
     ) -> None:
         made = make_volume(client, options(name), reporter)
         renamed = options(name, owner=OTHER)
-        live = change_volume(client, renamed, options(name), reporter, created_at=made.created_at)
+        live = change_volume(
+            client,
+            renamed,
+            options(name),
+            reporter,
+            claim=claim(made.created_at, OWNER, OTHER),
+        )
+        assert live.owner == OWNER, "the mark moved before all else was done"
+        live = write_identity(client, live, renamed)
         assert live.owner == OTHER
 
 
@@ -272,7 +305,7 @@ class TestDelete:
     ) -> None:
         made = make_volume(client, options(name, size="1GiB"), reporter)
 
-        remove_volume(client, options(name), reporter, created_at=made.created_at)
+        remove_volume(client, options(name), reporter, claim=claim(made.created_at))
 
         assert there(client, name) == made
         command = f"incus storage volume delete --project default {POOL} {name}"
@@ -289,7 +322,7 @@ class TestDelete:
         made = make_volume(client, wanted, reporter)
         snapshot(client, name, "s1")
 
-        remove_volume(client, wanted, reporter, created_at=made.created_at)
+        remove_volume(client, wanted, reporter, claim=claim(made.created_at))
 
         assert look_at_volume(client, POOL, name) is None
         assert "delete_data" in reporter.infos[-1]
@@ -301,7 +334,7 @@ class TestDelete:
         made = make_volume(client, wanted, reporter)
         launch(sandbox, f"{name}-box", name, start=False)
         with pytest.raises(VolumeInUse, match=rf"instance {name}-box \(project default\)"):
-            remove_volume(client, wanted, reporter, created_at=made.created_at)
+            remove_volume(client, wanted, reporter, claim=claim(made.created_at))
         assert there(client, name)
 
     def test_attached_at_the_last_moment(
@@ -316,7 +349,7 @@ class TestDelete:
         made = make_volume(proxied, wanted, reporter)
         proxy.on("DELETE", ".*", call_launch(sandbox, name))
         with pytest.raises(VolumeInUse, match=f"instance {name}-box"):
-            remove_volume(proxied, wanted, reporter, created_at=made.created_at)
+            remove_volume(proxied, wanted, reporter, claim=claim(made.created_at))
 
 
 def call_launch(sandbox: Sandbox, name: str) -> Any:
@@ -362,7 +395,7 @@ class TestFaults:
         made = make_volume(proxied, before, reporter)
         proxy.on("PATCH", f"/1.0{CUSTOM}/{name}", action)
         after = options(name, description="new", labels={"a": "b"})
-        live = change_volume(proxied, after, before, reporter, created_at=made.created_at)
+        live = change_volume(proxied, after, before, reporter, claim=claim(made.created_at))
         assert live.description == "new"
 
     def test_changed_meanwhile(
@@ -376,7 +409,7 @@ class TestFaults:
 
         proxy.on("PATCH", f"/1.0{CUSTOM}/{name}", call(edit))
         after = options(name, labels={"a": "b"})
-        live = change_volume(proxied, after, before, reporter, created_at=made.created_at)
+        live = change_volume(proxied, after, before, reporter, claim=claim(made.created_at))
         assert live.config["user.theirs"] == "1"
         assert live.config["user.pika.label.a"] == "b"
 
@@ -389,8 +422,8 @@ class TestFaults:
         wanted = options(name, delete_data=True)
         made = make_volume(proxied, wanted, reporter)
         proxy.on("DELETE", f"/1.0{CUSTOM}/{name}", action)
-        remove_volume(proxied, wanted, reporter, created_at=made.created_at)
-        remove_volume(proxied, wanted, reporter, created_at=made.created_at)
+        remove_volume(proxied, wanted, reporter, claim=claim(made.created_at))
+        remove_volume(proxied, wanted, reporter, claim=claim(made.created_at))
         assert reporter.warnings == []
         assert look_at_volume(proxied, POOL, name) is None
 

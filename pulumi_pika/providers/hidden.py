@@ -1,0 +1,39 @@
+"""The one property of a resource that only its provider needs, and that no preview shows.
+
+Pulumi hides properties whose names begin with two underscores. What says who owns a thing, which
+inputs are secret and what else only the provider needs travels in one of them. It is opened where
+a call comes in and closed where its result goes out; in between the values stand beside the others.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+HIDDEN: Final = "__pika"
+KEYS: Final = (
+    "owner",
+    "backend",
+    "secret_inputs",
+    "after_others",
+    "replace_on_changes",
+    "generation",
+)
+"""What is in it."""
+
+
+def opened(props: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return properties with what is hidden beside the others; a state of before this property
+    existed has it there already."""
+    tree = dict(props or {})
+    hidden = tree.pop(HIDDEN, None)
+    if isinstance(hidden, Mapping):
+        tree.update({key: hidden[key] for key in KEYS if key in hidden})
+    return tree
+
+
+def closed(tree: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return properties with what is hidden in the one property."""
+    if not tree:
+        return None if tree is None else {}
+    rest = {key: value for key, value in tree.items() if key not in KEYS}
+    hidden = {key: tree[key] for key in KEYS if key in tree}
+    return {**rest, HIDDEN: hidden} if hidden else rest
