@@ -122,7 +122,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Runs the job to its end."""
     inputs = without_provider(props)
-    with for_people(inputs) as report:
+    with for_people(inputs, undoable=True) as report:
         job = _Job.of(inputs)
         job.refuse()
         options = job.given.options

@@ -82,7 +82,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Makes the instance and the volumes that it lacks, or nothing."""
     inputs = without_provider(props)
-    with for_people(inputs) as report:
+    with for_people(inputs, undoable=True) as report:
         examined = examine(inputs)
         refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
