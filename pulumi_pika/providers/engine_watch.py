@@ -29,7 +29,8 @@ class Calls:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._undoable: dict[int, bool] = {}
-        self._closed = False
+        self.closed = False
+        """Whether the engine is gone, so that no further call begins."""
 
     @contextmanager
     def one(self, *, undoable: bool) -> Iterator[None]:
@@ -44,7 +45,7 @@ class Calls:
         """
         thread = threading.get_ident()
         with self._changed:
-            if self._closed:
+            if self.closed:
                 raise EngineGone
             self._undoable[thread] = undoable
         try:
@@ -64,7 +65,7 @@ class Calls:
     def end(self) -> None:
         """Begins no further call, interrupts the undoable ones, and returns when all are over."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             for thread, undoable in self._undoable.items():
                 if undoable:
                     _interrupt(thread)
@@ -89,6 +90,11 @@ def watch_engine() -> bool:
         if not _watching and stat.S_ISFIFO(os.fstat(_STDOUT).st_mode):
             _watching.append(threading.Thread(target=_watch, name="pika-engine", daemon=True))
             _watching[0].start()
+    return is_watched()
+
+
+def is_watched() -> bool:
+    """Whether this is a provider process whose engine is watched."""
     return bool(_watching)
 
 

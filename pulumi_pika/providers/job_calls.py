@@ -28,6 +28,7 @@ from .options_input import Given, give
 from .report import printable
 from .schema_version import SCHEMA_VERSION
 from .secrets import Redactor, check_failures, is_secret, seal, secret_paths
+from .unfinished import warn_of_unfinished
 from .values import find, without_provider
 
 _REPLACING_OPTIONS: Final = (
@@ -183,6 +184,7 @@ def delete(props: dict[str, Any]) -> None:
         live = _kept(state) if state.get("kept") else None
         if live is not None:
             discard(_client(state, live), live, report())
+        warn_of_unfinished(str(state.get("owner") or ""), report())
 
 
 _OUTCOME: Final = (

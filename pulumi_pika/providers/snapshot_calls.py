@@ -25,6 +25,7 @@ from .examine import SECRET_INPUTS
 from .options_input import Given, give
 from .schema_version import SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .unfinished import warn_of_unfinished
 from .values import without_provider
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
@@ -123,6 +124,7 @@ def delete(props: dict[str, Any]) -> None:
             report(),
             created_at=str(outputs.get("created_at") or ""),
         )
+        warn_of_unfinished(options.owner, report())
 
 
 def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> bool:

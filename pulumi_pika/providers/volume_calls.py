@@ -41,6 +41,7 @@ from .examine import SECRET_INPUTS
 from .options_input import Given, give
 from .schema_version import SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .unfinished import warn_of_unfinished
 from .values import Path, without_provider
 
 KEPT: Final = "keeps the volume and its data"
@@ -151,6 +152,7 @@ def delete(props: dict[str, Any]) -> None:
     with for_people(props) as report:
         state = _State(props)
         remove_volume(state.client(), state.options, report(), created_at=state.created_at)
+        warn_of_unfinished(state.options.owner, report())
 
 
 class _State:

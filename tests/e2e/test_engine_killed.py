@@ -73,9 +73,14 @@ class Killable:
         self.engine.kill()
         self.engine.wait()
 
-    def sweep(self) -> None:
-        """Ends what is left of all this."""
-        self.providers()
+    def kill_all(self) -> None:
+        """Kills the engine and its providers at once, as the end of a container or a machine does.
+
+        Providers go first, since one that lives sees that the engine is gone.
+        """
+        for process in {*self.providers(), *self._known}:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
         self.engine.kill()
         self.engine.wait()
         for process in self._known:
@@ -93,7 +98,7 @@ def begin() -> Iterator[Callable[[Stack], Killable]]:
 
     yield begin
     for up in begun:
-        up.sweep()
+        up.kill_all()
 
 
 def until(happened: Callable[[], Any], what: str) -> None:
@@ -130,6 +135,52 @@ def test_create_in_flight_is_undone(
     stack.run("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
     stack.settled()
     stack.destroy()
+
+
+def test_destroy_after_all_was_killed_names_what_it_does_not_know_of(
+    stack: Stack,
+    client: IncusClient,
+    name: str,
+    sandbox: Sandbox,
+    begin: Callable[[Stack], Killable],
+) -> None:
+    known = runtime(f"{name}-k", mounts=[])
+    waits = runtime(name, wait_for="ready", timeouts={"wait": 600})
+    stack.declare(known=known)
+    stack.up()
+    stack.declare(known=known, box=waits)
+
+    def killed() -> None:
+        up = begin(stack)
+        until(lambda: running(client, name), "it was not created")
+        up.kill_all()
+        stack.run("cancel", "--yes")
+
+    killed()
+    stack.declare(known=known, box=runtime(name))
+    assert "was killed" not in stack.up()
+    stack.declare(known=known)
+    assert "was killed" not in stack.up(), "it came to its end meanwhile"
+    # The volume of the one that was deleted stays, and is taken up again.
+    stack.declare(known=known, box=waits)
+    killed()
+
+    said = stack.destroy()
+
+    assert look(client, f"{name}-k") is None
+    assert said.partition("Diagnostics:")[2].count("::box was killed, and left at ") == 1
+    assert f"instance {name}, volume {name}-state in pool default" in said
+    commands = [
+        f"incus delete --force --project default {name}",
+        f"incus storage volume delete --project default default {name}-state",
+    ]
+    for command in commands:
+        assert f"`{command}`" in said
+        environment = {**os.environ, "INCUS_SOCKET": str(sandbox.socket)}
+        subprocess.run(command.split(), env=environment, check=True, timeout=60)
+    stack.declare(known=known)
+    stack.up()
+    assert "was killed" not in stack.destroy(), "it was removed meanwhile"
 
 
 def test_job_in_flight_is_removed(
