@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from pulumi.dynamic import CheckFailure, CheckResult
 
 from ..incus.errors import IncusError
 from ..reconcile.errors import ReconcileError
+from .engine_watch import EngineGone, calls
 from .report import PulumiReporter, printable
 from .schema_version import newer
 from .secrets import Redactor
@@ -48,15 +49,25 @@ def own_fault(error: Exception) -> str:
     )
 
 
+_ENGINE_GONE: Final = (
+    "the Pulumi engine that started this provider process was killed: what was being created is "
+    "removed again, and nothing else is begun. Run the same command again"
+)
+
+
 @contextmanager
-def for_people(*trees: dict[str, Any]) -> Iterator[Callable[[], PulumiReporter]]:
+def for_people(
+    *trees: dict[str, Any], undoable: bool = False
+) -> Iterator[Callable[[], PulumiReporter]]:
     """Gives a way to report, and turns every exception into one that people can read.
 
     Args:
         trees: the properties at hand, for their secrets and the resource's URN.
+        undoable: whether the call takes back what it has made when it is interrupted.
 
     Raises:
-        ProviderError: what the call ended with, or a newer version of us wrote one of the trees.
+        ProviderError: what the call ended with, or a newer version of us wrote one of the trees,
+            or the engine is gone.
     """
     _silence_tracebacks()
     # First of all: nothing is known of its shape, that of its secrets included.
@@ -64,7 +75,10 @@ def for_people(*trees: dict[str, Any]) -> Iterator[Callable[[], PulumiReporter]]
         raise ProviderError(text)
     redact = Redactor(*trees)
     try:
-        yield lambda: PulumiReporter(str(trees[-1].get("owner") or ""), redact)
+        with calls.one(undoable=undoable):
+            yield lambda: PulumiReporter(str(trees[-1].get("owner") or ""), redact)
+    except EngineGone:
+        raise ProviderError(_ENGINE_GONE) from None
     except (IncusError, ReconcileError, ProviderError) as error:
         raise ProviderError(printable(redact(str(error)))) from None
     except Exception as error:

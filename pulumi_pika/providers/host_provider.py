@@ -36,9 +36,11 @@ class HostProvider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Takes what the `IncusHost`, or the stack config, says of the host."""
         from .clients import configure
+        from .engine_watch import watch_engine
         from .parallel import widen
 
         widen()
+        watch_engine()
         configure(req.config)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:

@@ -29,6 +29,7 @@ from .replace_option import REPLACE_ON, by_option
 from .report import printable
 from .schema_version import SCHEMA_VERSION
 from .secrets import Redactor, check_failures, is_secret, seal, secret_paths
+from .unfinished import warn_of_unfinished
 from .values import Path, find, without_provider
 
 _REPLACING_OPTIONS: Final = (
@@ -133,7 +134,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Runs the job to its end."""
     inputs = without_provider(props)
-    with for_people(inputs) as report:
+    with for_people(inputs, undoable=True) as report:
         job = _Job.of(inputs)
         job.refuse()
         options = job.given.options
@@ -194,6 +195,7 @@ def delete(props: dict[str, Any]) -> None:
         live = _kept(state) if state.get("kept") else None
         if live is not None:
             discard(_client(state, live), live, report())
+        warn_of_unfinished(str(state.get("owner") or ""), report())
 
 
 _OUTCOME: Final = (

@@ -4,6 +4,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import pulumi
@@ -44,7 +45,7 @@ class PulumiReporter:
         message = printable(self._redact(message))
         engine = _connected_engine()
         if engine is None:
-            otherwise(message)
+            _log(otherwise, message)
             return
         from pulumi.runtime.proto import engine_pb2
 
@@ -55,8 +56,13 @@ class PulumiReporter:
                 )
             )
         except Exception:
-            # Never let work fail for a line that tells of it.
-            otherwise(message)
+            _log(otherwise, message)
+
+
+def _log(line: Callable[[str], None], message: str) -> None:
+    """Never lets work fail for a line that tells of it: the engine may be gone, and stderr too."""
+    with suppress(Exception):
+        line(message)
 
 
 def _connected_engine() -> Any:

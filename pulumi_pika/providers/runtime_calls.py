@@ -33,6 +33,7 @@ from .examine import examine
 from .host_checks import before_create
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
+from .unfinished import noted, warn_of_unfinished
 from .values import Path, find, without_provider
 from .words import on_delete, warnings
 
@@ -82,12 +83,13 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Makes the instance and the volumes that it lacks, or nothing."""
     inputs = without_provider(props)
-    with for_people(inputs) as report:
+    with for_people(inputs, undoable=True) as report:
         examined = examine(inputs)
         refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
         before_create(examined, inputs)
-        desired, live = create_runtime(client, examined.plan, examined.options, report())
+        with noted(client, examined, inputs):
+            desired, live = create_runtime(client, examined.plan, examined.options, report())
         outputs = outputs_after(inputs, desired, live)
         outputs["server_fingerprint"] = client.server().fingerprint
         options = examined.options
@@ -173,6 +175,7 @@ def delete(props: dict[str, Any]) -> None:
         )
         if not found:
             _refuse_another_server(client, state)
+        warn_of_unfinished(state.options.owner, report())
 
 
 def _refuse_another_server(client: IncusClient, state: State) -> None:

@@ -27,6 +27,7 @@ from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .unfinished import warn_of_unfinished
 from .values import without_provider
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
@@ -128,6 +129,7 @@ def delete(props: dict[str, Any]) -> None:
             created_at=str(outputs.get("created_at") or ""),
             generation=str(outputs.get(GENERATION) or ""),
         )
+        warn_of_unfinished(options.owner, report())
 
 
 def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> bool:

@@ -45,6 +45,7 @@ from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .unfinished import warn_of_unfinished
 from .values import Path, without_provider
 
 KEPT: Final = "keeps the volume and its data"
@@ -164,6 +165,7 @@ def delete(props: dict[str, Any]) -> None:
     with for_people(props) as report:
         state = _State(props)
         remove_volume(state.client(), state.options, report(), claim=state.claim())
+        warn_of_unfinished(state.options.owner, report())
 
 
 class _State:

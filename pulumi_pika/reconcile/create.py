@@ -141,6 +141,7 @@ def make_instance(
     except ANSWER_LOST as error:
         # The answer is lost, not the instance: look whether ours is there and as it should be.
         if isinstance(error, IncusUnreachable) and not (error.sent or open_):
+            undo.drop()
             raise
         open_ = True
         if _find_attempt(client, name, attempt) is None:

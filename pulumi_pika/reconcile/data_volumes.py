@@ -117,8 +117,10 @@ def make_volumes(
             continue
         except (IncusUnreachable, UnexpectedResponse) as error:
             # The answer is lost, not the volume.
-            sent = not isinstance(error, IncusUnreachable) or error.sent
-            if not (sent and _appears(client, pool, name, attempt)):
+            if isinstance(error, IncusUnreachable) and not error.sent:
+                undo.drop()
+                raise
+            if not _appears(client, pool, name, attempt):
                 raise
         reporter.info(f"made volume {name} in pool {pool} (project {client.project})")
 

@@ -27,6 +27,10 @@ class Undo:
         """
         self._steps.append((what, step))
 
+    def drop(self) -> None:
+        """Removes the last step: its request never reached the server, so that there is nothing."""
+        self._steps.pop()
+
     def run(self) -> str:
         """Takes all steps back; a sentence on what came of it, for the end of an error message.
 
@@ -54,7 +58,7 @@ class Undo:
             said.append(f"Undone: removed {', '.join(undone)}.")
         if left:
             said.append(
-                f"Could NOT be undone, remove by hand: {'; '.join(left)}. "
-                "Or run the same command again, which goes on from there."
+                "Could NOT be undone: run the same command again, which goes on from there. Or "
+                f"remove by hand what may be left: {'; '.join(left)}."
             )
         return " ".join(said) or "Nothing had been made."

@@ -166,6 +166,7 @@ def make_stack(directory: Path, socket: Path, **changes: str | None) -> Stack:
         "PYTHONWARNINGS": "default",
         "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}",
         "PULUMI_HOME": str(directory / "home"),
+        "XDG_STATE_HOME": str(directory / "home" / "state"),
         "PULUMI_CONFIG_PASSPHRASE": "test",
         **ASKS_NOBODY,
         "INCUS_SOCKET": str(socket),

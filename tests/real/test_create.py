@@ -520,12 +520,42 @@ def test_what_cannot_be_undone_is_named(
     )
     proxy.on("DELETE", ".*/volumes/.*", reply(500, error("the disk is on fire", 500)), times=None)
 
-    with pytest.raises(RuntimeFailed, match="Could NOT be undone, remove by hand: ") as caught:
+    with pytest.raises(
+        RuntimeFailed, match="Could NOT be undone: run the same command again"
+    ) as caught:
         make(proxied, plan)
 
-    assert f"volume {name}-state in pool default (" in str(caught.value)
+    assert f"what may be left: volume {name}-state in pool default (" in str(caught.value)
     assert "the disk is on fire" in str(caught.value)
     assert get_volume(client, "default", f"{name}-state") is not None
+
+
+@pytest.mark.parametrize("volumes", [["one"], ["one", "two"]])
+def test_what_was_never_asked_for_is_not_named_as_left(
+    proxy: Proxy, proxied: IncusClient, client: IncusClient, name: str, volumes: list[str]
+) -> None:
+    """The daemon goes between two steps of a create, and stays away."""
+    mounts = [mount("persistent_volume", f"{name}-{it}", f"/{it}") for it in volumes]
+    plan = plan_of(name, *mounts)
+
+    class Goes(Recorder):
+        def info(self, message: str) -> None:
+            super().info(message)
+            if message.startswith("made volume"):
+                proxy.close()
+
+    with pytest.raises(RuntimeFailed) as caught:
+        make(proxied, plan, reporter=Goes())
+
+    said = str(caught.value)
+    left = said.partition("what may be left: ")[2]
+    assert f"volume {name}-one in pool default (" in left
+    assert f"{name}-two in" not in left
+    assert f"instance {name} " not in left
+    assert look(client, name) is None
+    assert get_volume(client, "default", f"{name}-two") is None
+    proxy.start()
+    assert make(proxied, plan).live.running
 
 
 # Lost answers
