@@ -1,6 +1,7 @@
 """Custom volumes."""
 
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from .client import Entity, IncusClient, OnProgress, url
 from .errors import NotFound
@@ -15,6 +16,31 @@ def get_volume(client: IncusClient, pool: str, name: str) -> Entity | None:
         if "volume" not in error.reason.lower():
             raise
         return None
+
+
+def list_volumes(client: IncusClient) -> list[tuple[str, str]]:
+    """Return pool and name of each custom volume of the client's project.
+
+    Raises:
+        Unauthorised: the client may not list them.
+    """
+    if client.server().has(_ALL_VOLUMES):
+        paths = client.get_list(url("storage-volumes", "custom"))
+    else:
+        pools = [
+            path.rpartition("/")[2] for path in map(str, client.get_list("/1.0/storage-pools"))
+        ]
+        paths = [
+            path
+            for pool in pools
+            for path in client.get_list(url("storage-pools", unquote(pool), "volumes", "custom"))
+        ]
+    found = []
+    for path in paths:
+        # /1.0/storage-pools/POOL/volumes/custom/NAME, with the project or member in the query
+        steps = [unquote(step) for step in urlsplit(str(path)).path.split("/") if step]
+        found.append((steps[2], steps[-1]))
+    return found
 
 
 def create_volume(
@@ -169,6 +195,8 @@ def delete_snapshot(
     path = snapshot_url(pool, volume, name)
     client.run("DELETE", path, timeout=timeout, on_progress=on_progress)
 
+
+_ALL_VOLUMES: Final = "storage_volumes_all"
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 """The expiry of a snapshot that does not expire (Go's zero time)."""

@@ -33,6 +33,7 @@ from .values import find, without_provider
 _REPLACING_OPTIONS: Final = (
     "instance_type",
     "storage_pool",
+    "mount_pools",
     "config",
     "devices",
     "extra_profiles",

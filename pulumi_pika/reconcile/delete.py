@@ -53,8 +53,8 @@ def delete_runtime(
     elif live is not None:
         client = client.beside(live.location)
         _remove(client, live, options.timeouts, reporter)
-    if options.delete_volumes and pool:
-        remove_volumes(client, plan, pool, [options.owner], reporter)
+    if options.delete_volumes:
+        remove_volumes(client, plan, options, pool, reporter)
     return live is not None
 
 

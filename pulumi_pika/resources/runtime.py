@@ -18,7 +18,15 @@ from .args import (
     TimeoutsArgs,
     Tree,
 )
-from .inputs import after_others, fields_of, own_urn, present, secret_inputs, tree_of
+from .inputs import (
+    after_others,
+    fields_of,
+    own_urn,
+    present,
+    secret_inputs,
+    tree_of,
+    with_mount_pools,
+)
 
 if TYPE_CHECKING:
     from ..planner import parts
@@ -204,6 +212,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                 ),
             }
         )
+        given = with_mount_pools(given)
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
