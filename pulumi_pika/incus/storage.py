@@ -4,18 +4,34 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from .client import Entity, IncusClient, OnProgress, url
-from .errors import NotFound
+from .errors import NotFound, PlaceMissing
 
 
 def get_volume(client: IncusClient, pool: str, name: str) -> Entity | None:
-    """The custom volume, or None."""
+    """The custom volume, or None.
+
+    Raises:
+        PlaceMissing: there is no such pool, or no such project.
+    """
     try:
         return client.get(volume_url(pool, name))
     except NotFound as error:
-        # A missing pool is 404 as well ("Storage pool not found"), and is not a missing volume.
-        if "volume" not in error.reason.lower():
-            raise
+        _refuse_missing_place(client, pool, error)
         return None
+
+
+def _refuse_missing_place(client: IncusClient, pool: str, error: NotFound) -> None:
+    """Tell a missing volume or snapshot from a missing pool or project, which is 404 as well."""
+    reason = error.reason.lower()
+    if "volume" in reason:
+        return
+    if "project" in reason:
+        what = f"there is no project {client.project} at {client.host}; see `incus project list`"
+    elif "pool" in reason:
+        what = f"there is no storage pool {pool} at {client.host}; see `incus storage list`"
+    else:
+        raise error
+    raise PlaceMissing(what, status=error.status, reason=error.reason) from error
 
 
 def list_volumes(client: IncusClient) -> list[tuple[str, str]]:
@@ -131,12 +147,15 @@ def snapshot_url(pool: str, volume: str, name: str) -> str:
 
 
 def get_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> Entity | None:
-    """A snapshot of a custom volume, or None; None too where the volume is missing."""
+    """A snapshot of a custom volume, or None; None too where the volume is missing.
+
+    Raises:
+        PlaceMissing: there is no such pool, or no such project.
+    """
     try:
         return client.get(snapshot_url(pool, volume, name))
     except NotFound as error:
-        if "volume" not in error.reason.lower():
-            raise
+        _refuse_missing_place(client, pool, error)
         return None
 
 

@@ -10,6 +10,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from ..incus.errors import PlaceMissing
 from ..reconcile.snapshot import (
     LiveSnapshot,
     change_snapshot,
@@ -79,9 +80,14 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
     with for_people(props) as report:
         outputs = without_provider(props)
         options = give(SnapshotOptions, outputs, lambda _: ()).options
-        live = look_at_snapshot(
-            client_for(options.project), options.pool, options.volume_name, options.snapshot_name
-        )
+        client = client_for(options.project)
+        try:
+            live = look_at_snapshot(
+                client, options.pool, options.volume_name, options.snapshot_name
+            )
+        except PlaceMissing as error:
+            report().warn(f"the {options.where} is gone: {error}")
+            return ReadResult("", {})
         if live is None:
             return ReadResult("", {})
         if live.created_at != outputs.get("created_at"):
@@ -117,12 +123,11 @@ def delete(props: dict[str, Any]) -> None:
     with for_people(props) as report:
         outputs = without_provider(props)
         options = give(SnapshotOptions, outputs, lambda _: ()).options
-        remove_snapshot(
-            client_for(options.project),
-            options,
-            report(),
-            created_at=str(outputs.get("created_at") or ""),
-        )
+        created_at = str(outputs.get("created_at") or "")
+        try:
+            remove_snapshot(client_for(options.project), options, report(), created_at=created_at)
+        except PlaceMissing as error:
+            report().warn(f"the {options.where} is gone already: {error}")
 
 
 def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> bool:

@@ -13,7 +13,7 @@ from pulumi.dynamic import (
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
-from ..incus.errors import IncusError
+from ..incus.errors import IncusError, PlaceMissing
 from ..reconcile.desired import LABEL_PREFIX
 from ..reconcile.errors import ReconcileError
 from ..reconcile.reporter import Reporter
@@ -115,7 +115,11 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         state = _State(props)
         options = state.options
         client = state.client()
-        live = look_at_volume(client, options.pool, options.volume_name)
+        try:
+            live = look_at_volume(client, options.pool, options.volume_name)
+        except PlaceMissing as error:
+            report().warn(f"the {options.where} is gone: {error}")
+            return ReadResult("", {})
         if live is None:
             return ReadResult("", {})
         if not is_ours(live, (options.owner,), state.created_at):
@@ -150,7 +154,10 @@ def delete(props: dict[str, Any]) -> None:
     """Deletes the volume where `delete_data` is on; else it is kept."""
     with for_people(props) as report:
         state = _State(props)
-        remove_volume(state.client(), state.options, report(), created_at=state.created_at)
+        try:
+            remove_volume(state.client(), state.options, report(), created_at=state.created_at)
+        except PlaceMissing as error:
+            report().warn(f"the {state.options.where} is gone already: {error}")
 
 
 class _State:

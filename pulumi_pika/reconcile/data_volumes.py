@@ -11,6 +11,7 @@ from ..incus.errors import (
     IncusError,
     IncusUnreachable,
     NotFound,
+    PlaceMissing,
     UnexpectedResponse,
 )
 from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
@@ -205,6 +206,8 @@ def remove_volumes(
                 continue
             _delete(client, where, name)
             reporter.info(f"deleted volume {name} in pool {where} and its data (delete_volumes)")
+        except PlaceMissing as error:
+            reporter.warn(f"volume {name} in pool {where} is gone already: {error}")
         except IncusError as error:
             failed.append(f"volume {name} in pool {where} could not be deleted: {error}")
     if failed:
