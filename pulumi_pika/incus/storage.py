@@ -59,6 +59,22 @@ def list_volumes(client: IncusClient) -> list[tuple[str, str]]:
     return found
 
 
+def list_pool_volumes(client: IncusClient, pool: str) -> list[dict[str, Any]]:
+    """Return the custom volumes of a pool, each as the server shows it."""
+    path = url("storage-pools", pool, "volumes", "custom")
+    listed = client.get_list(path, recursion="1")
+    return [data for data in listed if isinstance(data, dict) and "/" not in str(data.get("name"))]
+
+
+def rename_volume(client: IncusClient, pool: str, name: str, to: str) -> None:
+    """Give a custom volume another name. Incus changes the devices of stopped instances with it.
+
+    Raises:
+        IncusApiError: a running instance uses the volume.
+    """
+    client.run("POST", volume_url(pool, name), {"name": to}, timeout=120.0)
+
+
 def create_volume(
     client: IncusClient,
     pool: str,

@@ -21,6 +21,7 @@ from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_o
 from ..reconcile.volume import (
     LiveVolume,
     change_volume,
+    find_renamed_volume,
     is_ours,
     look_at_ours,
     look_at_volume,
@@ -46,6 +47,8 @@ from .values import Path, without_provider
 KEPT: Final = "keeps the volume and its data"
 DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_data)"
 
+RENAMED_TO: Final = "renamed_to"
+"""In the state of a volume that a refresh found under another name: that name."""
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, "on_delete")
 _REPLACING: Final[tuple[str, ...]] = ("volume_name", "pool", "project", "content_type")
@@ -117,9 +120,18 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         client = state.client()
         try:
             live = look_at_volume(client, options.pool, options.volume_name)
+            renamed = (
+                find_renamed_volume(client, options, "", state.created_at) if live is None else None
+            )
         except PlaceMissing as error:
             report().warn(f"the {options.where} is gone: {error}")
             return ReadResult("", {})
+        if renamed is not None:
+            report().warn(
+                f"the {options.where} was renamed to {renamed.name} outside Pulumi; `pulumi up` "
+                "gives it its name back, once no running instance uses it"
+            )
+            live = renamed
         if live is None:
             return ReadResult("", {})
         if not is_ours(live, (options.owner,), state.created_at):
@@ -131,6 +143,9 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         if text := was_cut_off(live):
             report().warn(f"{text}; `pulumi up` with restore_from as it was meant goes on with it")
         outputs = state.refreshed(live)
+        outputs.pop(RENAMED_TO, None)
+        if renamed is not None:
+            outputs[RENAMED_TO] = renamed.name
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     return ReadResult(id_, _seal(outputs, state.outputs), _seal(inputs, state.outputs))
 
@@ -141,7 +156,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     with for_people(olds, inputs) as report:
         state, options = _State(olds), _options(inputs)
         client = state.client()
-        found = look_at_ours(client, options, state.options.owner, state.created_at)
+        found = look_at_ours(client, options, state.options.owner, state.created_at, report())
         # What cannot be restored is refused before anything is changed.
         plan_restore(client, found, options)
         live = change_volume(client, options, state.options, report(), created_at=state.created_at)
@@ -223,6 +238,8 @@ def _seen_labels(live: LiveVolume, options: VolumeOptions) -> dict[str, str]:
 
 def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -> list[str]:
     changes = [name for name in _FIELDS if _differ(name, state.options, new)]
+    if RENAMED_TO in state.outputs:
+        changes.append(RENAMED_TO)
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
     return changes
@@ -245,6 +262,11 @@ def _change_problems(old: VolumeOptions, given: Given[VolumeOptions]) -> Iterabl
 def _warnings(
     old: VolumeOptions, new: Given[VolumeOptions], changes: list[str], replaces: list[str]
 ) -> Iterator[str]:
+    if not replaces and RENAMED_TO in changes:
+        yield (
+            f"the {old.where} was renamed outside Pulumi, and gets its name back; that needs the "
+            "instances that use it to be stopped"
+        )
     if replaces:
         yield (
             f"because of {', '.join(replaces)} another volume is made; the present {old.where}: "

@@ -16,6 +16,7 @@ from .desired import (
     OWNER_KEY,
     RUNTIME_ID_KEY,
     DesiredInstance,
+    Devices,
     assemble,
     desired_profiles,
     is_host_path,
@@ -45,6 +46,7 @@ def place(
     known_pool: str | None = None,
     known_root: str | None = None,
     known_owner: str = "",
+    known_devices: Devices | None = None,
 ) -> Placement:
     """Looks at the server, changes nothing.
 
@@ -55,11 +57,13 @@ def place(
         known_pool: the pool that an existing instance's volumes are in.
         known_root: the name of an existing instance's root device.
         known_owner: the URN that the resource had before, where it had another.
+        known_devices: the devices of an existing instance.
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
         PlacementError: a profile is missing, or no pool can be told.
-        VolumeElsewhere: a volume that a mount would create is in another pool already.
+        VolumeElsewhere: a volume that a mount would create is in another pool already, or was
+            renamed outside.
         SourceMissing: the source of a snapshot or of a required mount is missing.
         Unsupported: the server does not know what the plan needs.
         IncusError: the server could not be asked.
@@ -85,7 +89,7 @@ def place(
                 f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
                 f"(project {client.project}) has a root disk; set `storage_pool`"
             )
-    survey = _survey(client, plan, options, pool, known_owner)
+    survey = _survey(client, plan, options, pool, known_owner, known_devices or {})
     return Placement(
         desired=assemble(
             plan,
@@ -115,6 +119,7 @@ def _survey(
     options: RuntimeOptions,
     pool: str | None,
     known_owner: str,
+    known_devices: Devices,
 ) -> _Survey:
     survey = _Survey()
     problems: list[str] = []
@@ -150,7 +155,10 @@ def _survey(
                 continue
             named = bool(options.pool_of(index))
             elsewhere = [] if named else find_elsewhere(client, plan, options, mount, ref)
-            if elsewhere:
+            mounted = known_devices.get(mount.device_name, {}).get("source", ref[1])
+            if volume_name(mounted) != ref[1] and get_volume(client, ref[0], volume_name(mounted)):
+                shadowed.append(f"{where}: {_renamed(client, plan, ref, volume_name(mounted))}")
+            elif elsewhere:
                 shadowed.append(f"{where}: {in_another_pool(ref, elsewhere)}")
             survey.missing_volumes.append(ref)
         elif mount.kind == "read_only_snapshot" or mount.required:
@@ -221,6 +229,16 @@ def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> str:
         f'`"pool": "{elsewhere[0]}"` to the mount to use the one that is there (or set its '
         f'`source` to the PersistentVolume itself), or `"pool": "{ref[0]}"` to create another, '
         f"empty one in pool {ref[0]}"
+    )
+
+
+def _renamed(client: IncusClient, plan: IncusRuntimePlan, ref: VolumeRef, name: str) -> str:
+    return (
+        f"there is no custom volume {ref[1]} in pool {ref[0]}, and the instance has the volume "
+        f"{name} in its place, as Incus has it after a rename; a second, empty one would be "
+        f"created. If it is the one, stop {plan.identity.instance_name} and rename it back: `incus "
+        f"storage volume rename --project {client.project} {ref[0]} {name} {ref[1]}`. If it is "
+        "not, remove that device from the instance"
     )
 
 

@@ -101,6 +101,7 @@ def bring_to_plan(
         known_pool=known_pool,
         known_root=root_device_name(live.devices),
         known_owner=previous.owner,
+        known_devices=live.devices,
     )
     for warning in placement.warnings:
         reporter.warn(warning)

@@ -16,7 +16,14 @@ from ..incus.errors import (
     PreconditionFailed,
     UnexpectedResponse,
 )
-from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
+from ..incus.storage import (
+    create_volume,
+    delete_volume,
+    get_volume,
+    list_pool_volumes,
+    patch_volume,
+    rename_volume,
+)
 from .changes import description_to_set
 from .desired import ATTEMPT_KEY, LABEL_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
 from .errors import (
@@ -251,20 +258,75 @@ def change_volume(
         VolumeRefused: it would shrink.
         IncusError: the server does not take the change; settings that it took stay.
     """
-    live = look_at_ours(client, options, previous.owner, created_at)
+    live = look_at_ours(client, options, previous.owner, created_at, reporter)
     return _settle(client, live, options, previous, reporter)
 
 
-def look_at_ours(
+def find_renamed_volume(
     client: IncusClient, options: VolumeOptions, owner_before: str, created_at: str
+) -> LiveVolume | None:
+    """Return the resource's volume if it has another name by now, as the pool has it.
+
+    A copy of a volume has its marks too, and another time of creation.
+
+    Args:
+        client: a client in the volume's project.
+        options: what the volume was, with the name that it had.
+        owner_before: the URN that the resource had before an update, if it had another.
+        created_at: when the volume was created, as of its last look.
+    """
+    owners = {owner for owner in (options.owner, owner_before) if owner}
+    for data in list_pool_volumes(client, options.pool):
+        name = str(data.get("name") or "")
+        owner = (data.get("config") or {}).get(OWNER_KEY, "")
+        if name == options.volume_name or owner not in owners:
+            continue
+        if created_at and str(data.get("created_at") or "") != created_at:
+            continue
+        return look_at_volume(client, options.pool, name)
+    return None
+
+
+def _rename_back(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
 ) -> LiveVolume:
-    """The volume, which has to be there and this resource's.
+    back = (
+        f"`incus storage volume rename --project {options.project} {live.pool} {live.name} "
+        f"{options.volume_name}`"
+    )
+    try:
+        rename_volume(client, live.pool, live.name, options.volume_name)
+    except IncusApiError as error:
+        used = users_text(live.used_by)
+        raise VolumeInUse(
+            f"the {options.where} was renamed to {live.name} outside Pulumi, and cannot get its "
+            f"name back: {error.reason}. Nothing of it was touched. "
+            + (f"It is used by {used}: stop what runs of that" if used else "Rename it")
+            + f", and run `pulumi up` again, which does {back}"
+        ) from error
+    reporter.info(f"renamed volume {live.name} in pool {live.pool} back to {options.volume_name}")
+    return _there(client, options)
+
+
+def look_at_ours(
+    client: IncusClient,
+    options: VolumeOptions,
+    owner_before: str,
+    created_at: str,
+    reporter: Reporter,
+) -> LiveVolume:
+    """The volume, which has to be there and this resource's. One that was renamed outside gets its
+    name back.
 
     Raises:
+        VolumeInUse: it was renamed, and a running instance uses it.
         VolumeGone: it is not there.
         ForeignVolume: it is another's.
     """
     live = look_at_volume(client, options.pool, options.volume_name)
+    renamed = None if live else find_renamed_volume(client, options, owner_before, created_at)
+    if renamed is not None:
+        live = _rename_back(client, renamed, options, reporter)
     if live is None:
         raise VolumeGone(
             f"there is no {options.where} at {client.host} any more; run `pulumi refresh`, and "
@@ -297,7 +359,11 @@ def remove_volume(
     """
     live = look_at_volume(client, options.pool, options.volume_name)
     if live is None:
-        return
+        live = find_renamed_volume(client, options, "", created_at)
+        if live is None:
+            return
+        reporter.warn(f"the {options.where} was renamed to {live.name} outside Pulumi")
+        options = options.model_copy(update={"volume_name": live.name})
     if not is_ours(live, (options.owner,), created_at):
         reporter.warn(f"the {options.where} is no longer this resource's, and is left alone")
         return
