@@ -76,7 +76,7 @@ ROWS = (
     Row("mounts[].guest_path", _mounts(), _mounts(guest_path="/w")),
     Row("mounts[].mode", _mounts(), _mounts(mode="read_only")),
     Row(
-        "mounts[].pool",
+        "mounts[].pool (`mount_pools` in the state)",
         _mounts(),
         {**_mounts(), "mount_pools": ["other"]},
         note="the volume in that pool is mounted, or created empty; the present one stays",

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..jobs.instance import JOB_KEY
 from ..planner.names import DEVICE_NAME_PREFIX, device_name
 from ..planner.parts import (
     DEFAULT_LIFECYCLE_ROOT,
@@ -35,6 +34,7 @@ from ..reconcile.desired import (
 )
 from ..reconcile.observe import LiveInstance, mib, root_device_name
 from ..reconcile.options import (
+    JOB_KEY,
     MARK_PREFIX,
     ROOT_DEVICE,
     USER_DATA_KEY,

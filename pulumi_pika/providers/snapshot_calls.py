@@ -18,6 +18,7 @@ from ..reconcile.snapshot import (
     make_snapshot,
     remove_snapshot,
     same_instant,
+    with_dropped,
 )
 from ..reconcile.volume_options import SnapshotOptions, find_snapshot_problems
 from .clients import client_for
@@ -113,7 +114,12 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     with for_people(olds, inputs):
         options = _options(inputs)
         created_at = str(olds.get("created_at") or "")
-        live = change_snapshot(client_for(options.project), options, created_at=created_at)
+        before = give(SnapshotOptions, without_provider(olds), lambda _: ()).options
+        live = change_snapshot(
+            client_for(options.project),
+            with_dropped(options, before),
+            created_at=created_at,
+        )
         outputs = _outputs(inputs, live)
     return UpdateResult(_seal(outputs, inputs))
 

@@ -17,6 +17,10 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
 MARK_PREFIX: Final = "user.pika."
 """Instance and volume config keys below this say whose the thing is; nobody else writes them."""
 
+JOB_KEY: Final = MARK_PREFIX + "job"
+"""On the instance of a job: the process that follows it, or `JOB_KEPT` once the job has ended."""
+JOB_KEPT: Final = "kept"
+
 ROOT_DEVICE: Final = "root"
 USER_DATA_KEY: Final = "cloud-init.user-data"
 
