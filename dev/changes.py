@@ -75,6 +75,12 @@ ROWS = (
     Row("mounts[].source", _mounts(), _mounts(source="w")),
     Row("mounts[].guest_path", _mounts(), _mounts(guest_path="/w")),
     Row("mounts[].mode", _mounts(), _mounts(mode="read_only")),
+    Row(
+        "mounts[].pool (`mount_pools` in the state)",
+        _mounts(),
+        {**_mounts(), "mount_pools": ["other"]},
+        note="the volume in that pool is mounted, or created empty; the present one stays",
+    ),
     Row("mounts[].required", _mounts(), _mounts(required=True)),
     Row(
         "lifecycle_root, paths.state_dir",

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..jobs.instance import JOB_KEY
 from ..planner.names import DEVICE_NAME_PREFIX, device_name
 from ..planner.parts import (
     DEFAULT_LIFECYCLE_ROOT,
@@ -31,7 +30,13 @@ from ..reconcile.desired import (
     is_host_path,
 )
 from ..reconcile.observe import LiveInstance, mib, root_device_name
-from ..reconcile.options import ROOT_DEVICE, USER_DATA_KEY, RuntimeOptions, find_option_problems
+from ..reconcile.options import (
+    JOB_KEY,
+    ROOT_DEVICE,
+    USER_DATA_KEY,
+    RuntimeOptions,
+    find_option_problems,
+)
 from ..reconcile.ownership import GENERATION_KEY, MARK_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
 from ..reconcile.placement import is_root
 from .kinds import kind_of

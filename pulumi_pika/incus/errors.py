@@ -98,6 +98,10 @@ class NotFound(IncusApiError):
     """There is no such thing (404)."""
 
 
+class PlaceMissing(NotFound):
+    """The project or the storage pool itself is missing, with all that was in it (404)."""
+
+
 class AlreadyExists(IncusApiError):
     """There is such a thing already (409, or a 500 that says so, as for instances)."""
 

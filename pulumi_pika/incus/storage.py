@@ -1,20 +1,78 @@
 """Custom volumes."""
 
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from .client import Entity, IncusClient, OnProgress, url
-from .errors import NotFound
+from .errors import NotFound, PlaceMissing
 
 
 def get_volume(client: IncusClient, pool: str, name: str) -> Entity | None:
-    """The custom volume, or None."""
+    """The custom volume, or None.
+
+    Raises:
+        PlaceMissing: there is no such pool, or no such project.
+    """
     try:
         return client.get(volume_url(pool, name))
     except NotFound as error:
-        # A missing pool is 404 as well ("Storage pool not found"), and is not a missing volume.
-        if "volume" not in error.reason.lower():
-            raise
+        _refuse_missing_place(client, pool, error)
         return None
+
+
+def _refuse_missing_place(client: IncusClient, pool: str, error: NotFound) -> None:
+    """Tell a missing volume or snapshot from a missing pool or project, which is 404 as well."""
+    reason = error.reason.lower()
+    if "volume" in reason:
+        return
+    if "project" in reason:
+        what = f"there is no project {client.project} at {client.host}; see `incus project list`"
+    elif "pool" in reason:
+        what = f"there is no storage pool {pool} at {client.host}; see `incus storage list`"
+    else:
+        raise error
+    raise PlaceMissing(what, status=error.status, reason=error.reason) from error
+
+
+def list_volumes(client: IncusClient) -> list[tuple[str, str]]:
+    """Return pool and name of each custom volume of the client's project.
+
+    Raises:
+        Unauthorised: the client may not list them.
+    """
+    if client.server().has(_ALL_VOLUMES):
+        paths = client.get_list(url("storage-volumes", "custom"))
+    else:
+        pools = [
+            path.rpartition("/")[2] for path in map(str, client.get_list("/1.0/storage-pools"))
+        ]
+        paths = [
+            path
+            for pool in pools
+            for path in client.get_list(url("storage-pools", unquote(pool), "volumes", "custom"))
+        ]
+    found = []
+    for path in paths:
+        # /1.0/storage-pools/POOL/volumes/custom/NAME, with the project or member in the query
+        steps = [unquote(step) for step in urlsplit(str(path)).path.split("/") if step]
+        found.append((steps[2], steps[-1]))
+    return found
+
+
+def list_pool_volumes(client: IncusClient, pool: str) -> list[dict[str, Any]]:
+    """Return the custom volumes of a pool, each as the server shows it."""
+    path = url("storage-pools", pool, "volumes", "custom")
+    listed = client.get_list(path, recursion="1")
+    return [data for data in listed if isinstance(data, dict) and "/" not in str(data.get("name"))]
+
+
+def rename_volume(client: IncusClient, pool: str, name: str, to: str) -> None:
+    """Give a custom volume another name. Incus changes the devices of stopped instances with it.
+
+    Raises:
+        IncusApiError: a running instance uses the volume.
+    """
+    client.run("POST", volume_url(pool, name), {"name": to}, timeout=120.0)
 
 
 def create_volume(
@@ -105,12 +163,15 @@ def snapshot_url(pool: str, volume: str, name: str) -> str:
 
 
 def get_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> Entity | None:
-    """A snapshot of a custom volume, or None; None too where the volume is missing."""
+    """A snapshot of a custom volume, or None; None too where the volume is missing.
+
+    Raises:
+        PlaceMissing: there is no such pool, or no such project.
+    """
     try:
         return client.get(snapshot_url(pool, volume, name))
     except NotFound as error:
-        if "volume" not in error.reason.lower():
-            raise
+        _refuse_missing_place(client, pool, error)
         return None
 
 
@@ -169,6 +230,8 @@ def delete_snapshot(
     path = snapshot_url(pool, volume, name)
     client.run("DELETE", path, timeout=timeout, on_progress=on_progress)
 
+
+_ALL_VOLUMES: Final = "storage_volumes_all"
 
 NEVER: Final = "0001-01-01T00:00:00Z"
 """The expiry of a snapshot that does not expire (Go's zero time)."""

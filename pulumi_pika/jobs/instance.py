@@ -18,8 +18,8 @@ from ..reconcile.data_volumes import claim_volumes, make_volumes
 from ..reconcile.errors import InstanceExists, PlacementError, ReconcileError, RuntimeFailed
 from ..reconcile.location import beside_its_volumes
 from ..reconcile.observe import LiveInstance
-from ..reconcile.options import RuntimeOptions
-from ..reconcile.ownership import MARK_PREFIX, OWNER_KEY, relation
+from ..reconcile.options import JOB_KEPT, JOB_KEY, RuntimeOptions
+from ..reconcile.ownership import OWNER_KEY, relation
 from ..reconcile.placement import place
 from ..reconcile.power import kill, look, remove, settle
 from ..reconcile.reporter import Progress, Reporter
@@ -27,14 +27,10 @@ from ..reconcile.undo import Undo
 from .errors import JobInstanceTaken
 from .patient import patient
 
-JOB_KEY: Final = MARK_PREFIX + "job"
-"""Marks an instance as a job's; says which process of which machine runs it."""
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before a removal that failed is tried again."""
 _APPEARS_WITHIN: Final = 1.0
 """Seconds for which an instance is looked for whose making was interrupted."""
-KEPT: Final = "kept"
-"""What the mark says once the job has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +213,7 @@ def keep(client: IncusClient, live: LiveInstance, *, until_stopped: bool) -> Non
     Raises:
         IncusError: it could not be changed.
     """
-    body = {"description": live.description, "config": {JOB_KEY: KEPT}}
+    body = {"description": live.description, "config": {JOB_KEY: JOB_KEPT}}
     patch_instance(client, live.name, {**body, "ephemeral": until_stopped}, "")
 
 

@@ -193,6 +193,10 @@ def _show_unknown_devices(
         elif path in (("resources",), ("resources", "root_disk_gib")):
             root = {"type": "disk", "path": "/"}
             tree[ROOT_DEVICE] = {**tree.get(ROOT_DEVICE, root), "size": UNKNOWN}
+        elif path[0] == "mount_pools":
+            for index, name in enumerate(device_names):
+                if path in (("mount_pools",), ("mount_pools", index)):
+                    put(tree, (name, "pool"), UNKNOWN)
         elif path == ("storage_pool",):
             for device in tree.values():
                 source = device.get("source", "/") if isinstance(device, dict) else "/"

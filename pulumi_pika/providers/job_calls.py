@@ -13,11 +13,12 @@ from pulumi.dynamic import (
 )
 
 from ..incus.client import IncusClient
-from ..jobs.instance import JOB_KEY, discard
+from ..jobs.instance import discard
 from ..jobs.options import DEFAULT_RESOURCES, EXEC_WITHIN, JobOptions, find_job_problems
 from ..jobs.run import JobOutcome, run
 from ..jobs.watch import LineWatcher
 from ..reconcile.observe import RUNNING, LiveInstance
+from ..reconcile.options import JOB_KEY
 from ..reconcile.power import find_renamed, look
 from .checks import answer, inputs_of
 from .clients import client_for
@@ -35,6 +36,7 @@ from .values import Path, find, without_provider
 _REPLACING_OPTIONS: Final = (
     "instance_type",
     "storage_pool",
+    "mount_pools",
     "config",
     "devices",
     "extra_profiles",

@@ -31,6 +31,7 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("incus", "profile"), ("pool", "devices")),
     (("extra_profiles",), ("pool", "devices")),
     (("storage_pool",), ("pool", "devices")),
+    (("mount_pools",), ("devices",)),
     (("instance_type",), ("devices",)),
     (("resources", "root_disk_gib"), ("devices",)),
     # A device's name is a hash of its source, and a key cannot be secret by itself.

@@ -10,6 +10,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from ..incus.errors import PlaceMissing
 from ..reconcile.snapshot import (
     LiveSnapshot,
     change_snapshot,
@@ -18,6 +19,7 @@ from ..reconcile.snapshot import (
     make_snapshot,
     remove_snapshot,
     same_instant,
+    with_dropped,
 )
 from ..reconcile.volume_options import SnapshotOptions, find_snapshot_problems
 from .clients import client_for
@@ -84,9 +86,14 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
     with for_people(props) as report:
         outputs = without_provider(props)
         options = give(SnapshotOptions, outputs, lambda _: ()).options
-        live = look_at_snapshot(
-            client_for(options.project), options.pool, options.volume_name, options.snapshot_name
-        )
+        client = client_for(options.project)
+        try:
+            live = look_at_snapshot(
+                client, options.pool, options.volume_name, options.snapshot_name
+            )
+        except PlaceMissing as error:
+            report().warn(f"the {options.where} is gone: {error}")
+            return ReadResult("", {})
         if live is None:
             return ReadResult("", {})
         if live.created_at != outputs.get("created_at"):
@@ -112,7 +119,12 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     with for_people(olds, inputs):
         options = _options(inputs)
         created_at = str(olds.get("created_at") or "")
-        live = change_snapshot(client_for(options.project), options, created_at=created_at)
+        before = give(SnapshotOptions, without_provider(olds), lambda _: ()).options
+        live = change_snapshot(
+            client_for(options.project),
+            with_dropped(options, before),
+            created_at=created_at,
+        )
         outputs = _outputs(inputs, live, str(without_provider(olds).get(GENERATION) or ""))
     return UpdateResult(_seal(outputs, inputs))
 
@@ -122,13 +134,16 @@ def delete(props: dict[str, Any]) -> None:
     with for_people(props) as report:
         outputs = without_provider(props)
         options = give(SnapshotOptions, outputs, lambda _: ()).options
-        remove_snapshot(
-            client_for(options.project),
-            options,
-            report(),
-            created_at=str(outputs.get("created_at") or ""),
-            generation=str(outputs.get(GENERATION) or ""),
-        )
+        try:
+            remove_snapshot(
+                client_for(options.project),
+                options,
+                report(),
+                created_at=str(outputs.get("created_at") or ""),
+                generation=str(outputs.get(GENERATION) or ""),
+            )
+        except PlaceMissing as error:
+            report().warn(f"the {options.where} is gone already: {error}")
         warn_of_unfinished(options.owner, report())
 
 

@@ -13,7 +13,7 @@ from pulumi.dynamic import (
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
-from ..incus.errors import IncusError
+from ..incus.errors import IncusError, PlaceMissing
 from ..reconcile.desired import LABEL_PREFIX
 from ..reconcile.errors import ReconcileError
 from ..reconcile.ownership import Claim
@@ -22,6 +22,7 @@ from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_o
 from ..reconcile.volume import (
     LiveVolume,
     change_volume,
+    find_renamed_volume,
     is_ours,
     look_at_ours,
     look_at_volume,
@@ -51,6 +52,8 @@ from .values import Path, without_provider
 KEPT: Final = "keeps the volume and its data"
 DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_data)"
 
+RENAMED_TO: Final = "renamed_to"
+"""In the state of a volume that a refresh found under another name: that name."""
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, "on_delete")
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "pool", "project")
@@ -126,7 +129,18 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         state = _State(props)
         options = state.options
         client = state.client()
-        live = look_at_volume(client, options.pool, options.volume_name)
+        try:
+            live = look_at_volume(client, options.pool, options.volume_name)
+            renamed = find_renamed_volume(client, options, state.claim()) if live is None else None
+        except PlaceMissing as error:
+            report().warn(f"the {options.where} is gone: {error}")
+            return ReadResult("", {})
+        if renamed is not None:
+            report().warn(
+                f"the {options.where} was renamed to {renamed.name} outside Pulumi; `pulumi up` "
+                "gives it its name back, once no running instance uses it"
+            )
+            live = renamed
         if live is None:
             return ReadResult("", {})
         if not is_ours(live, state.claim()):
@@ -138,6 +152,9 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         if text := was_cut_off(live):
             report().warn(f"{text}; `pulumi up` with restore_from as it was meant goes on with it")
         outputs = state.refreshed(live)
+        outputs.pop(RENAMED_TO, None)
+        if renamed is not None:
+            outputs[RENAMED_TO] = renamed.name
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     return ReadResult(id_, _seal(outputs, state.outputs), _seal(inputs, state.outputs))
 
@@ -149,7 +166,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         state, options = _State(olds), _options(inputs)
         client = state.client()
         claim = state.claim(options.owner)
-        found = look_at_ours(client, options, claim)
+        found = look_at_ours(client, options, claim, report())
         # What cannot be restored is refused before anything is changed.
         plan_restore(client, found, options)
         live = change_volume(client, options, state.options, report(), claim=claim)
@@ -164,7 +181,10 @@ def delete(props: dict[str, Any]) -> None:
     """Deletes the volume where `delete_data` is on; else it is kept."""
     with for_people(props) as report:
         state = _State(props)
-        remove_volume(state.client(), state.options, report(), claim=state.claim())
+        try:
+            remove_volume(state.client(), state.options, report(), claim=state.claim())
+        except PlaceMissing as error:
+            report().warn(f"the {state.options.where} is gone already: {error}")
         warn_of_unfinished(state.options.owner, report())
 
 
@@ -245,6 +265,8 @@ def _seen_labels(live: LiveVolume, options: VolumeOptions) -> dict[str, str]:
 
 def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -> list[str]:
     changes = [name for name in _FIELDS if name != "backend" and _differ(name, state.options, new)]
+    if RENAMED_TO in state.outputs:
+        changes.append(RENAMED_TO)
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
     return changes
@@ -267,6 +289,11 @@ def _change_problems(old: VolumeOptions, given: Given[VolumeOptions]) -> Iterabl
 def _warnings(
     old: VolumeOptions, new: Given[VolumeOptions], changes: list[str], replaces: list[str]
 ) -> Iterator[str]:
+    if not replaces and RENAMED_TO in changes:
+        yield (
+            f"the {old.where} was renamed outside Pulumi, and gets its name back; that needs the "
+            "instances that use it to be stopped"
+        )
     if replaces:
         yield (
             f"because of {', '.join(replaces)} another volume is made; the present {old.where}: "

@@ -10,12 +10,14 @@ from ..incus.errors import (
     IncusError,
     IncusUnreachable,
     NotFound,
+    PlaceMissing,
     UnexpectedResponse,
 )
 from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
-from .desired import DesiredInstance, is_host_path, volume_name
+from .desired import DesiredInstance, is_host_path, mount_pools, volume_name
 from .errors import ForeignVolume, RuntimeFailed
+from .options import RuntimeOptions
 from .ownership import (
     BACKEND_KEY,
     GENERATION_KEY,
@@ -26,6 +28,9 @@ from .ownership import (
 from .reporter import Reporter
 from .undo import Undo
 
+VolumeRef = tuple[str, str]
+"""The pool and the name of a custom volume."""
+
 _APPEARS_WITHIN: Final = 3.0
 """Seconds for which a volume is looked for whose creation got no answer."""
 
@@ -34,6 +39,18 @@ def own_volumes(plan: IncusRuntimePlan) -> list[str]:
     """The names of the volumes that hold a plan's own data: those of its persistent mounts."""
     names = [volume_name(mount.source) for mount in plan.mounts if _is_own(mount)]
     return list(dict.fromkeys(names))
+
+
+def _own_volumes_by_pool(
+    plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None
+) -> list[VolumeRef]:
+    pools = mount_pools(plan, options, pool)
+    refs = [
+        (pools[mount.device_name] or "", volume_name(mount.source))
+        for mount in plan.mounts
+        if _is_own(mount)
+    ]
+    return [ref for ref in dict.fromkeys(refs) if ref[0]]
 
 
 def _is_own(mount: IncusMountPlan) -> bool:
@@ -79,7 +96,7 @@ def _in_other_backend(config: dict[str, str], backends: Iterable[str]) -> bool:
 def make_volumes(
     client: IncusClient,
     desired: DesiredInstance,
-    missing: Iterable[str],
+    missing: Iterable[VolumeRef],
     undo: Undo,
     reporter: Reporter,
 ) -> None:
@@ -88,7 +105,6 @@ def make_volumes(
     Raises:
         ForeignVolume: another runtime made one of them meanwhile.
     """
-    pool = desired.pool or ""
     attempt = new_generation()
     marks = {
         RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
@@ -96,9 +112,9 @@ def make_volumes(
         **({OWNER_KEY: desired.options.owner} if desired.options.owner else {}),
         **({BACKEND_KEY: desired.options.backend} if desired.options.backend else {}),
     }
-    for name in missing:
+    for pool, name in missing:
 
-        def take_back(name: str = name) -> bool:
+        def take_back(pool: str = pool, name: str = name) -> bool:
             volume = get_volume(client, pool, name)
             if volume is None or volume.data.get("config", {}).get(GENERATION_KEY) != attempt:
                 return False
@@ -133,6 +149,8 @@ def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, na
     for mount in desired.plan.mounts:
         if is_host_path(mount.source) or volume_name(mount.source) != name:
             continue
+        if desired.pools[mount.device_name] != pool:
+            continue
         if owner := foreign_owner(config, mount, runtime_id, owners, backends):
             raise ForeignVolume(
                 f"mount {mount.device_name} ({mount.kind}, {mount.guest_path}): the custom volume "
@@ -150,14 +168,15 @@ def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
     return bool(volume.data.get("config", {}).get(GENERATION_KEY) == attempt)
 
 
-def claim_volumes(client: IncusClient, desired: DesiredInstance, names: Iterable[str]) -> None:
+def claim_volumes(
+    client: IncusClient, desired: DesiredInstance, volumes: Iterable[VolumeRef]
+) -> None:
     """Marks volumes as this runtime's that were another's.
 
     Raises:
         PreconditionFailed: somebody else changed one meanwhile.
     """
-    pool = desired.pool or ""
-    for name in names:
+    for pool, name in volumes:
         volume = get_volume(client, pool, name)
         if volume is None:
             continue
@@ -174,33 +193,40 @@ def claim_volumes(client: IncusClient, desired: DesiredInstance, names: Iterable
 def remove_volumes(
     client: IncusClient,
     plan: IncusRuntimePlan,
-    pool: str,
-    owners: Iterable[str],
+    options: RuntimeOptions,
+    pool: str | None,
     reporter: Reporter,
-    *,
-    backend: str = "",
 ) -> None:
     """Removes the volumes that the runtime made for itself, with all data in them.
 
     A volume that is not marked as the runtime's, or that something still uses, is left.
 
+    Args:
+        client: a client in the plan's project.
+        plan: the plan that was applied.
+        options: the options that were applied; their owner is the runtime's URN.
+        pool: the pool of the volumes whose mounts name none, as of the last look.
+        reporter: takes progress and warnings.
+
     Raises:
         RuntimeFailed: one could not be removed.
     """
     failed = []
-    for name in own_volumes(plan):
+    for where, name in _own_volumes_by_pool(plan, options, pool):
         try:
-            volume = get_volume(client, pool, name)
+            volume = get_volume(client, where, name)
             if volume is None:
                 continue
-            why = _why_left(volume.data, plan.identity.runtime_id, owners, backend)
+            why = _why_left(volume.data, plan.identity.runtime_id, [options.owner], options.backend)
             if why:
-                reporter.warn(f"volume {name} in pool {pool} is left: {why}")
+                reporter.warn(f"volume {name} in pool {where} is left: {why}")
                 continue
-            _delete(client, pool, name)
-            reporter.info(f"deleted volume {name} in pool {pool} and its data (delete_volumes)")
+            _delete(client, where, name)
+            reporter.info(f"deleted volume {name} in pool {where} and its data (delete_volumes)")
+        except PlaceMissing as error:
+            reporter.warn(f"volume {name} in pool {where} is gone already: {error}")
         except IncusError as error:
-            failed.append(f"volume {name} in pool {pool} could not be deleted: {error}")
+            failed.append(f"volume {name} in pool {where} could not be deleted: {error}")
     if failed:
         raise RuntimeFailed("; ".join(failed) + ". Run the same command again to go on")
 

@@ -54,8 +54,8 @@ def delete_runtime(
         if found.other.uuid == claim.identity:
             # Who took the instance over has its data too.
             return True
-    if options.delete_volumes and pool:
-        remove_volumes(client, plan, pool, [options.owner], reporter, backend=options.backend)
+    if options.delete_volumes:
+        remove_volumes(client, plan, options, pool, reporter)
     return live is not None or found.other is not None
 
 

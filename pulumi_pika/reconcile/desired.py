@@ -31,6 +31,22 @@ def volume_name(source: str) -> str:
     return source.partition("/")[0]
 
 
+def mount_pools(
+    plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None
+) -> dict[str, str | None]:
+    """Return the storage pool of each mount's custom volume, by the name of the mount's device.
+
+    Args:
+        plan: the plan.
+        options: the options; `mount_pools` names pools of single mounts, `storage_pool` of all.
+        pool: the pool of all others; None before a server has been asked.
+    """
+    return {
+        mount.device_name: options.pool_of(index) or options.storage_pool or pool
+        for index, mount in enumerate(plan.mounts)
+    }
+
+
 def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) -> Device:
     """The disk device of a mount. `io.bus` is an error on containers, so it is left out there."""
     device = {"type": "disk", "source": mount.source, "path": mount.guest_path}
@@ -54,9 +70,11 @@ def declared_devices(
         pool: the storage pool of custom volumes and of the root disk where `storage_pool` does not
             name it; unknown (None) before a server has been asked, and then absent in the devices.
     """
+    pools = mount_pools(plan, options, pool)
     pool = options.storage_pool or pool
     devices = {
-        mount.device_name: mount_device(mount, options.instance_type, pool) for mount in plan.mounts
+        mount.device_name: mount_device(mount, options.instance_type, pools[mount.device_name])
+        for mount in plan.mounts
     }
     if plan.resources.root_disk_gib is not None:
         root = {"type": "disk", "path": "/", "size": f"{plan.resources.root_disk_gib}GiB"}
@@ -125,10 +143,15 @@ class DesiredInstance:
     left_out: tuple[str, ...] = ()
     """Devices of optional mounts whose source is missing."""
     pool: str | None = None
-    """Where its custom volumes are."""
+    """Where its root disk is, and the custom volumes of mounts that name no pool."""
     image: str = ""
     """The fingerprint of the image that it is made of; by default what the plan's alias points
     at."""
+
+    @property
+    def pools(self) -> dict[str, str | None]:
+        """The pool of each mount's custom volume, by the name of the mount's device."""
+        return mount_pools(self.plan, self.options, self.pool)
 
     @property
     def name(self) -> str:

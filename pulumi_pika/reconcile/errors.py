@@ -25,6 +25,10 @@ class ForeignVolume(ReconcileError):
     """A volume holds the data of another runtime; nothing was made."""
 
 
+class VolumeElsewhere(ReconcileError):
+    """A volume that would be created empty is in another pool already; nothing was made."""
+
+
 class SourceMissing(ReconcileError):
     """A mount's source is missing; nothing was made."""
 

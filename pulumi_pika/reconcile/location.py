@@ -30,16 +30,18 @@ def beside_its_volumes(client: IncusClient, placement: Placement) -> IncusClient
         if client.target:
             raise PlacementError(not_clustered(client))
         return client
-    names = {
-        volume_name(mount.source)
+    pools = desired.pools
+    volumes = {
+        (pools[mount.device_name] or "", volume_name(mount.source))
         for mount in desired.plan.mounts
         if not is_host_path(mount.source) and mount.device_name not in desired.left_out
     }
-    pool = desired.pool or ""
-    if not names or is_shared(client, pool):
+    shared = {pool: is_shared(client, pool) for pool, _ in volumes}
+    volumes = {(pool, name) for pool, name in volumes if not shared[pool]}
+    if not volumes:
         return client
     places: dict[str, list[str]] = {}
-    for name in sorted(names - set(placement.missing_volumes)):
+    for pool, name in sorted(volumes - set(placement.missing_volumes)):
         volume = get_volume(client, pool, name)
         location = str(volume.data.get("location") or "") if volume else ""
         if location not in ("", "none"):
@@ -54,8 +56,9 @@ def beside_its_volumes(client: IncusClient, placement: Placement) -> IncusClient
         )
         raise PlacementError(
             f"{desired.name} cannot be on one cluster member with all its volumes, which pool "
-            f"{pool} keeps on one each: {listed}. Move the data (`incus storage volume move "
-            f"{pool}/VOLUME {pool}/VOLUME --target MEMBER`) or name that member as target"
+            f"{', '.join(sorted({pool for pool, _ in volumes}))} keeps on one each: {listed}. Move "
+            "the data (`incus storage volume move POOL/VOLUME POOL/VOLUME --target MEMBER`) or "
+            "name that member as target"
         )
     if places:
         return client.beside(next(iter(places)))

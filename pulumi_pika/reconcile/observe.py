@@ -8,7 +8,15 @@ from typing import Any, Final
 from ..incus.errors import UnexpectedResponse
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
-from .desired import DIGEST_KEY, LABEL_PREFIX, LIFECYCLE_ROOT_KEY, Device, Devices, mount_device
+from .desired import (
+    DIGEST_KEY,
+    LABEL_PREFIX,
+    LIFECYCLE_ROOT_KEY,
+    Device,
+    Devices,
+    mount_device,
+    mount_pools,
+)
 from .options import USER_DATA_KEY, RuntimeOptions
 from .ownership import GENERATION_KEY, OWNER_KEY, RUNTIME_ID_KEY
 from .placement import is_root
@@ -215,9 +223,10 @@ def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str,
 
 def _observed_mounts(live: LiveInstance, expected: Expected) -> list[dict[str, Any]]:
     mounts, known = [], set()
+    pools = mount_pools(expected.plan, expected.options, expected.pool)
     for mount in expected.plan.mounts:
         known.add(mount.device_name)
-        wanted = mount_device(mount, expected.options.instance_type, expected.pool)
+        wanted = mount_device(mount, expected.options.instance_type, pools[mount.device_name])
         device = live.devices.get(mount.device_name)
         if device == wanted or (device is None and mount.device_name in expected.left_out):
             mounts.append(mount.model_dump(exclude_none=True))

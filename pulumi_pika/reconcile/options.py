@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.parts import Part
@@ -14,6 +14,10 @@ from .ownership import MARK_PREFIX
 InstanceType = Literal["virtual-machine", "container"]
 WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
+
+JOB_KEY: Final = MARK_PREFIX + "job"
+"""On the instance of a job: the process that follows it, or `JOB_KEPT` once the job has ended."""
+JOB_KEPT: Final = "kept"
 
 ROOT_DEVICE: Final = "root"
 USER_DATA_KEY: Final = "cloud-init.user-data"
@@ -47,6 +51,9 @@ class RuntimeOptions(Part):
 
     instance_type: InstanceType = "virtual-machine"
     storage_pool: str | None = None
+    mount_pools: list[str] = Field(default_factory=list)
+    """The storage pool of each mount's custom volume, in the order of the mounts. Where it is empty
+    or missing, it is `storage_pool`, or the pool of the profile's root disk."""
     running: bool | None = True
     config: dict[str, str] = Field(default_factory=dict)
     devices: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -63,6 +70,18 @@ class RuntimeOptions(Part):
     """The URN of the resource."""
     backend: str = ""
     """The digest of the Pulumi backend that the resource's stack is in."""
+
+    @field_validator("mount_pools", mode="after")
+    @classmethod
+    def _without_empty_end(cls, pools: list[str]) -> list[str]:
+        # Mounts without a pool are the same whether the list ends before them or not.
+        while pools and not pools[-1]:
+            pools = pools[:-1]
+        return pools
+
+    def pool_of(self, index: int) -> str:
+        """Return the pool that the mount of an index names, or an empty string."""
+        return self.mount_pools[index] if index < len(self.mount_pools) else ""
 
 
 OptionProblem = tuple[tuple[str | int, ...], str]
@@ -98,6 +117,7 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         (("storage_pool",), options.storage_pool),
     ]
     names += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
+    names += [(("mount_pools", i), name) for i, name in enumerate(options.mount_pools) if name]
     for where, value in names:
         if value is None:
             continue
@@ -127,6 +147,12 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
             )
         if not mount.guest_path.isprintable():
             yield ("mounts", index, "guest_path"), "must not contain control characters"
+        if mount.source.startswith("/") and options.pool_of(index):
+            yield (
+                ("mount_pools", index),
+                f"is the pool of a volume, and the mount's source {mount.source} is a host path; "
+                "drop `pool` from the mount, or name a volume as its source",
+            )
         if mount.guest_path == "/":
             yield (
                 ("mounts", index, "guest_path"),

@@ -7,19 +7,21 @@ from pathlib import Path
 
 from ..incus.catalog import profile_devices
 from ..incus.client import IncusClient
-from ..incus.errors import NotFound
-from ..incus.storage import get_volume
+from ..incus.errors import BadRequest, NotFound, Unauthorised
+from ..incus.storage import get_volume, list_volumes
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
-from .data_volumes import foreign_owner
+from .data_volumes import VolumeRef, foreign_owner
 from .desired import (
     AUTORESTART_EXTENSION,
     DesiredInstance,
+    Devices,
     assemble,
     desired_profiles,
     is_host_path,
+    mount_pools,
     volume_name,
 )
-from .errors import ForeignVolume, PlacementError, SourceMissing, Unsupported
+from .errors import ForeignVolume, PlacementError, SourceMissing, Unsupported, VolumeElsewhere
 from .options import ROOT_DEVICE, RuntimeOptions
 from .ownership import OWNER_KEY, RUNTIME_ID_KEY
 
@@ -29,8 +31,8 @@ class Placement:
     """An instance whose every detail is known, and the volumes that it lacks."""
 
     desired: DesiredInstance
-    missing_volumes: tuple[str, ...] = ()
-    claimed_volumes: tuple[str, ...] = ()
+    missing_volumes: tuple[VolumeRef, ...] = ()
+    claimed_volumes: tuple[VolumeRef, ...] = ()
     """Volumes that are taken over from another runtime, or from an earlier name of this one."""
     warnings: tuple[str, ...] = ()
 
@@ -44,6 +46,7 @@ def place(
     known_root: str | None = None,
     known_owner: str = "",
     known_backend: str = "",
+    known_devices: Devices | None = None,
 ) -> Placement:
     """Looks at the server, changes nothing.
 
@@ -55,10 +58,13 @@ def place(
         known_root: the name of an existing instance's root device.
         known_owner: the URN that the resource had before, where it had another.
         known_backend: the backend that an existing instance is marked with.
+        known_devices: the devices of an existing instance.
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
         PlacementError: a profile is missing, or no pool can be told.
+        VolumeElsewhere: a volume that a mount would create is in another pool already, or was
+            renamed outside.
         SourceMissing: the source of a snapshot or of a required mount is missing.
         Unsupported: the server does not know what the plan needs.
         IncusError: the server could not be asked.
@@ -73,7 +79,9 @@ def place(
         )
     pool, root = options.storage_pool or known_pool, known_root
     wants_root = plan.resources.root_disk_gib is not None
-    if (wants_root and (pool is None or root is None)) or (pool is None and _has_volumes(plan)):
+    if (wants_root and (pool is None or root is None)) or (
+        pool is None and _needs_pool(plan, options)
+    ):
         root_of_profile, pool_of_profile = _profile_root(client, desired_profiles(plan, options))
         root, pool = root or root_of_profile, pool or pool_of_profile
         if pool is None:
@@ -82,7 +90,7 @@ def place(
                 f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
                 f"(project {client.project}) has a root disk; set `storage_pool`"
             )
-    survey = _survey(client, plan, options, pool, known_owner, known_backend)
+    survey = _survey(client, plan, options, pool, known_owner, known_backend, known_devices or {})
     return Placement(
         desired=assemble(
             plan,
@@ -100,8 +108,8 @@ def place(
 
 @dataclass(slots=True)
 class _Survey:
-    missing_volumes: list[str] = field(default_factory=list)
-    claimed_volumes: list[str] = field(default_factory=list)
+    missing_volumes: list[VolumeRef] = field(default_factory=list)
+    claimed_volumes: list[VolumeRef] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -113,38 +121,51 @@ def _survey(
     pool: str | None,
     known_owner: str,
     known_backend: str,
+    known_devices: Devices,
 ) -> _Survey:
-    survey, problems, foreign = _Survey(), [], []
+    survey = _Survey()
+    problems: list[str] = []
+    foreign: list[str] = []
+    shadowed: list[str] = []
     own, earlier = [options.owner], [options.owner, known_owner]
     backends = [options.backend, known_backend]
-    present: dict[str, dict[str, str] | None] = {}
-    for mount in plan.mounts:
+    present: dict[VolumeRef, dict[str, str] | None] = {}
+    pools = mount_pools(plan, options, pool)
+    for index, mount in enumerate(plan.mounts):
         source = mount.source
         if is_host_path(source):
             what = f"the host path {source}"
             there = not client.is_local or _host_path_exists(source)
         else:
-            name = volume_name(source)
-            what = f"the custom volume {name} in pool {pool}"
-            if name not in present:
-                volume = get_volume(client, pool or "", name)
-                present[name] = (volume.data.get("config") or {}) if volume else None
-            config = present[name]
+            ref = (pools[mount.device_name] or "", volume_name(source))
+            what = f"the custom volume {ref[1]} in pool {ref[0]}"
+            if ref not in present:
+                volume = get_volume(client, *ref)
+                present[ref] = (volume.data.get("config") or {}) if volume else None
+            config = present[ref]
             there = config is not None
             runtime_id = plan.identity.runtime_id
             if config is not None and (
                 owner := foreign_owner(config, mount, runtime_id, own, backends)
             ):
                 if options.adopt or not foreign_owner(config, mount, runtime_id, earlier, backends):
-                    survey.claimed_volumes.append(name)
+                    survey.claimed_volumes.append(ref)
                 else:
                     foreign.append(f"{_where(mount)}: {what} holds the data of {owner}")
         if there:
             continue
         where = _where(mount)
         if mount.kind == "persistent_volume" and not is_host_path(source):
-            if volume_name(source) not in survey.missing_volumes:
-                survey.missing_volumes.append(volume_name(source))
+            if ref in survey.missing_volumes:
+                continue
+            named = bool(options.pool_of(index))
+            elsewhere = [] if named else find_elsewhere(client, plan, options, mount, ref)
+            mounted = known_devices.get(mount.device_name, {}).get("source", ref[1])
+            if volume_name(mounted) != ref[1] and get_volume(client, ref[0], volume_name(mounted)):
+                shadowed.append(f"{where}: {_renamed(client, plan, ref, volume_name(mounted))}")
+            elif elsewhere:
+                shadowed.append(f"{where}: {in_another_pool(ref, elsewhere)}")
+            survey.missing_volumes.append(ref)
         elif mount.kind == "read_only_snapshot" or mount.required:
             problems.append(f"{where}: {what} does not exist")
         else:
@@ -158,6 +179,8 @@ def _survey(
             f"by setting adopt to true, or by removing the marks {RUNTIME_ID_KEY} and {OWNER_KEY} "
             "from the volume (`incus storage volume unset`)"
         )
+    if shadowed:
+        raise VolumeElsewhere(f"nothing was made: {'; '.join(shadowed)}")
     if problems:
         raise SourceMissing(
             "nothing was made: "
@@ -165,6 +188,64 @@ def _survey(
             + "; make the source first (or, but for a snapshot, set required to false)"
         )
     return survey
+
+
+def find_elsewhere(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    mount: IncusMountPlan,
+    ref: VolumeRef,
+    volumes: Sequence[VolumeRef] | None = None,
+) -> list[str]:
+    """Return the other pools that have a volume which a mount with no pool of its own may mean.
+
+    A volume that holds the data of another runtime is not meant: that runtime has a pool of its
+    own. Empty if this client may not list volumes.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the plan.
+        options: the options.
+        mount: the mount.
+        ref: the pool that the mount comes to, in which there is no such volume, and its name.
+        volumes: all custom volumes of the project; listed if they are not given.
+    """
+    pools = []
+    try:
+        listed = list_volumes(client) if volumes is None else volumes
+        for pool in sorted({pool for pool, name in listed if name == ref[1]}):
+            if pool == ref[0] or (volume := get_volume(client, pool, ref[1])) is None:
+                continue
+            config = volume.data.get("config") or {}
+            runtime_id, owners = plan.identity.runtime_id, [options.owner]
+            if not foreign_owner(config, mount, runtime_id, owners, [options.backend]):
+                pools.append(pool)
+    except (Unauthorised, BadRequest):
+        return []
+    return pools
+
+
+def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> str:
+    """Say what is wrong with a mount whose volume is in another pool, and what to do."""
+    listed = ", ".join(elsewhere)
+    return (
+        f"there is no custom volume {ref[1]} in pool {ref[0]}, and there is one in pool {listed}; "
+        "a second, empty one would be created and mounted in its place. Add "
+        f'`"pool": "{elsewhere[0]}"` to the mount to use the one that is there (or set its '
+        f'`source` to the PersistentVolume itself), or `"pool": "{ref[0]}"` to create another, '
+        f"empty one in pool {ref[0]}"
+    )
+
+
+def _renamed(client: IncusClient, plan: IncusRuntimePlan, ref: VolumeRef, name: str) -> str:
+    return (
+        f"there is no custom volume {ref[1]} in pool {ref[0]}, and the instance has the volume "
+        f"{name} in its place, as Incus has it after a rename; a second, empty one would be "
+        f"created. If it is the one, stop {plan.identity.instance_name} and rename it back: `incus "
+        f"storage volume rename --project {client.project} {ref[0]} {name} {ref[1]}`. If it is "
+        "not, remove that device from the instance"
+    )
 
 
 def _where(mount: IncusMountPlan) -> str:
@@ -182,8 +263,12 @@ def _host_path_exists(path: str) -> bool:
     return stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISBLK(mode)
 
 
-def _has_volumes(plan: IncusRuntimePlan) -> bool:
-    return any(not is_host_path(mount.source) for mount in plan.mounts)
+def _needs_pool(plan: IncusRuntimePlan, options: RuntimeOptions) -> bool:
+    """Whether a mount of a custom volume names no pool of its own."""
+    return any(
+        not is_host_path(mount.source) and not options.pool_of(index)
+        for index, mount in enumerate(plan.mounts)
+    )
 
 
 def _profile_root(client: IncusClient, profiles: Sequence[str]) -> tuple[str, str | None]:

@@ -14,11 +14,14 @@ from urllib.parse import unquote
 
 from ..incus.client import IncusClient, Server, url
 from ..incus.cluster import Member, list_groups, list_members
-from ..incus.errors import NotFound, Unauthorised
+from ..incus.errors import BadRequest, NotFound, Unauthorised
+from ..incus.storage import list_volumes
 from ..planner.plan import IncusRuntimePlan
-from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path
+from .data_volumes import VolumeRef
+from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path, volume_name
 from .location import not_clustered
 from .options import RuntimeOptions
+from .placement import find_elsewhere, in_another_pool, is_root
 
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
 _KEPT_FOR: Final = 30.0
@@ -109,6 +112,12 @@ class HostFacts:
 
         return self._ask(("aliases", project), ask)
 
+    def volumes(self, project: str, since: float = 0.0) -> list[VolumeRef]:
+        """Pool and name of each custom volume of a project, as of a moment (monotonic) or later."""
+        return self._ask(
+            ("volumes", project), lambda: list_volumes(self.client.in_project(project)), since
+        )
+
     def has_pool(self, name: str) -> bool:
         """Whether there is such a storage pool."""
 
@@ -145,12 +154,12 @@ class HostFacts:
                     usage[resource] = (limit, state.get("Usage", 0))
         return _Project(config, usage)
 
-    def _ask(self, key: tuple[str, ...], ask: Callable[[], T]) -> T:
+    def _ask(self, key: tuple[str, ...], ask: Callable[[], T], since: float = 0.0) -> T:
         # Under the lock: others who want to know the same wait for this answer.
         with self._lock:
             found = self._kept.get(key)
             now = time.monotonic()
-            if found is None or now - found[0] > _KEPT_FOR:
+            if found is None or found[0] < since or now - found[0] > _KEPT_FOR:
                 try:
                     answer: Any = ask()
                 except Unauthorised as error:
@@ -187,6 +196,7 @@ def find_problems(
         *_target_problems(facts),
         *_pool_problems(facts, options),
         *_project_problems(facts, plan, options, before),
+        *_volume_problems(facts, plan, options),
     ]
 
 
@@ -276,6 +286,51 @@ def _pool_problems(facts: HostFacts, options: RuntimeOptions) -> Iterator[Findin
             f"there is no storage pool {pool} at {facts.client.host}; see `incus storage list`",
             may_come=True,
         )
+
+
+def _volume_problems(
+    facts: HostFacts, plan: IncusRuntimePlan, options: RuntimeOptions
+) -> Iterator[Finding]:
+    """Persistent mounts whose volume would be created, and is in another pool already."""
+    project = plan.incus.project
+    mounts = [
+        (index, mount)
+        for index, mount in enumerate(plan.mounts)
+        if mount.kind == "persistent_volume"
+        and not is_host_path(mount.source)
+        and not options.pool_of(index)
+    ]
+    if not mounts:
+        return
+    begun = time.monotonic()
+    try:
+        pool = options.storage_pool or _root_pool(facts.profiles(project), plan, options)
+        wanted = {(pool, volume_name(mount.source)) for _, mount in mounts}
+        if not pool or wanted <= set(facts.volumes(project)):
+            return
+        # What was listed before may lack a volume that this `up` has created in another pool.
+        volumes = facts.volumes(project, since=begun)
+    except (Unauthorised, BadRequest, NotFound):
+        return  # What is wrong with the project is said already; the rest is told by the create.
+    client = facts.client.in_project(project)
+    for index, mount in mounts:
+        ref = (pool, volume_name(mount.source))
+        if ref in volumes:
+            continue
+        if elsewhere := find_elsewhere(client, plan, options, mount, ref, volumes):
+            yield Finding(
+                ("mounts", index, "source"), in_another_pool(ref, elsewhere), may_come=True
+            )
+
+
+def _root_pool(
+    profiles: dict[str, dict[str, Any]], plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """The pool of the root disk that the profiles give; empty without one."""
+    devices: dict[str, dict[str, str]] = {}
+    for name in desired_profiles(plan, options):
+        devices.update((profiles.get(name) or {}).get("devices") or {})
+    return next((device.get("pool", "") for device in devices.values() if is_root(device)), "")
 
 
 def _project_problems(

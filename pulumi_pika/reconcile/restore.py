@@ -19,7 +19,8 @@ from ..incus.errors import IncusError, IncusUnreachable, UnexpectedResponse
 from ..incus.storage import NEVER, list_snapshots, patch_volume, pool_driver, restore_volume
 from .errors import ReconcileError, RestoreFailed, RestoreRefused, SnapshotMissing, VolumeGone
 from .observe import LiveInstance
-from .ownership import MARK_PREFIX
+from .options import JOB_KEPT, JOB_KEY
+from .ownership import MARK_PREFIX, RUNTIME_ID_KEY
 from .power import look, start, stop_gently
 from .reporter import Progress, Reporter
 from .snapshot import take_snapshot
@@ -110,7 +111,13 @@ def plan_restore(
     _refuse_lossy(client, options, snapshot, names)
     problems, running = [], []
     for ref, instance in find_users(client, live):
-        if instance.raw.get("ephemeral") and instance.status != "Stopped":
+        if instance.status != "Stopped" and instance.config.get(JOB_KEY, JOB_KEPT) != JOB_KEPT:
+            problems.append(
+                f"{_name(ref)} runs the job of runtime "
+                f"{instance.config.get(RUNTIME_ID_KEY, 'unknown')}, which could not go on after a "
+                "stop: wait for its end"
+            )
+        elif instance.raw.get("ephemeral") and instance.status != "Stopped":
             problems.append(f"{_name(ref)} is ephemeral: to stop it would delete it")
         elif instance.running:
             running.append(ref)

@@ -143,6 +143,24 @@ def _set_generation(client: IncusClient, volume: LiveVolume, options: SnapshotOp
         _set_keys(client, volume, {GENERATION_PREFIX + options.snapshot_name: text})
 
 
+def with_dropped(options: SnapshotOptions, before: SnapshotOptions) -> SnapshotOptions:
+    """Return the options with what they no longer say set to what that means in Incus.
+
+    Without an expiry that it had, a snapshot never expires: whoever takes it out of the program
+    wants to keep the snapshot. A description is cleared.
+
+    Args:
+        options: what the snapshot is to be.
+        before: what it was.
+    """
+    dropped = {}
+    if before.expires_at is not None and options.expires_at is None:
+        dropped["expires_at"] = "never"
+    if before.description is not None and options.description is None:
+        dropped["description"] = ""
+    return options.model_copy(update=dropped)
+
+
 def change_snapshot(
     client: IncusClient, options: SnapshotOptions, *, created_at: str
 ) -> LiveSnapshot:

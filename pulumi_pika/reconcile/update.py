@@ -110,6 +110,7 @@ def bring_to_plan(
         known_root=root_device_name(live.devices),
         known_owner=previous.owner,
         known_backend=live.config.get(BACKEND_KEY, ""),
+        known_devices=live.devices,
     )
     for warning in placement.warnings:
         reporter.warn(warning)

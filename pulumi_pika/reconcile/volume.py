@@ -15,7 +15,14 @@ from ..incus.errors import (
     PreconditionFailed,
     UnexpectedResponse,
 )
-from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
+from ..incus.storage import (
+    create_volume,
+    delete_volume,
+    get_volume,
+    list_pool_volumes,
+    patch_volume,
+    rename_volume,
+)
 from .changes import description_to_set
 from .desired import LABEL_PREFIX
 from .errors import (
@@ -276,18 +283,72 @@ def change_volume(
         VolumeRefused: it would shrink.
         IncusError: the server does not take the change; settings that it took stay.
     """
-    live = look_at_ours(client, options, claim)
+    live = look_at_ours(client, options, claim, reporter)
     return _settle(client, live, options, previous, reporter)
 
 
-def look_at_ours(client: IncusClient, options: VolumeOptions, claim: Claim) -> LiveVolume:
-    """The volume, which has to be there and this resource's.
+def find_renamed_volume(
+    client: IncusClient, options: VolumeOptions, claim: Claim
+) -> LiveVolume | None:
+    """Return the resource's volume if it has another name by now, as the pool has it.
+
+    A copy of a volume has its marks too, and another time of creation.
+
+    Args:
+        client: a client in the volume's project.
+        options: what the volume was, with the name that it had.
+        claim: what the state knows of it.
+    """
+    for data in list_pool_volumes(client, options.pool):
+        name = str(data.get("name") or "")
+        config, created_at = data.get("config") or {}, str(data.get("created_at") or "")
+        if name == options.volume_name or not config.get(OWNER_KEY):
+            continue
+        if created_at != claim.identity or not claim.holds(config, created_at):
+            continue
+        return look_at_volume(client, options.pool, name)
+    return None
+
+
+def _rename_back(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
+) -> LiveVolume:
+    back = (
+        f"`incus storage volume rename --project {options.project} {live.pool} {live.name} "
+        f"{options.volume_name}`"
+    )
+    try:
+        rename_volume(client, live.pool, live.name, options.volume_name)
+    except IncusApiError as error:
+        used = users_text(live.used_by)
+        raise VolumeInUse(
+            f"the {options.where} was renamed to {live.name} outside Pulumi, and cannot get its "
+            f"name back: {error.reason}. Nothing of it was touched. "
+            + (f"It is used by {used}: stop what runs of that" if used else "Rename it")
+            + f", and run `pulumi up` again, which does {back}"
+        ) from error
+    reporter.info(f"renamed volume {live.name} in pool {live.pool} back to {options.volume_name}")
+    return _there(client, options)
+
+
+def look_at_ours(
+    client: IncusClient,
+    options: VolumeOptions,
+    claim: Claim,
+    reporter: Reporter,
+) -> LiveVolume:
+    """The volume, which has to be there and this resource's. One that was renamed outside gets its
+    name back.
 
     Raises:
+        VolumeInUse: it was renamed, and a running instance uses it.
         VolumeGone: it is not there.
         ForeignVolume: it is another's.
     """
     live = look_at_volume(client, options.pool, options.volume_name)
+    renamed = None if live else find_renamed_volume(client, options, claim)
+    if renamed is not None:
+        live = _rename_back(client, renamed, options, reporter)
     if live is None:
         raise VolumeGone(
             f"there is no {options.where} at {client.host} any more; run `pulumi refresh`, and "
@@ -364,11 +425,15 @@ def remove_volume(
         IncusError: it could not be deleted.
     """
     live = look_at_volume(client, options.pool, options.volume_name)
-    if live is None:
-        return
-    if not is_ours(live, claim):
+    if live is not None and not is_ours(live, claim):
         reporter.warn(f"the {options.where} {not_ours(live, claim)}; it is left alone")
-        return
+        live = None
+    if live is None:
+        live = find_renamed_volume(client, options, claim)
+        if live is None:
+            return
+        reporter.warn(f"the {options.where} was renamed to {live.name} outside Pulumi")
+        options = options.model_copy(update={"volume_name": live.name})
     if not options.delete_data:
         owner = f" {options.owner}" if options.owner else ""
         reporter.warn(

@@ -3,9 +3,12 @@
 The pydantic models of `pulumi_pika.planner` are taken in their place wherever all is known.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import pulumi
+
+if TYPE_CHECKING:
+    from .volume import PersistentVolume
 
 
 class IdentityArgs(TypedDict):
@@ -35,14 +38,17 @@ class MountArgs(TypedDict):
     """One directory of the guest, and where its contents live.
 
     `kind` is persistent_volume, read_only_snapshot, artifact_output or cache; `mode` is read_only
-    or read_write.
+    or read_write. `source` is a host path, the name of a volume, or a `PersistentVolume`, whose
+    name and pool then count. `pool` is the storage pool of the volume; by default `storage_pool`,
+    or the pool of the profile's root disk.
     """
 
     kind: pulumi.Input[str]
     guest_path: pulumi.Input[str]
-    source: pulumi.Input[str]
+    source: "pulumi.Input[str] | PersistentVolume"
     mode: pulumi.Input[str]
     required: NotRequired[pulumi.Input[bool]]
+    pool: NotRequired[pulumi.Input[str]]
 
 
 class PathsArgs(TypedDict, total=False):

@@ -27,6 +27,60 @@ def tree_of(value: Any) -> Any:
     return value
 
 
+def with_mount_pools(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the storage pools out of the mounts, into the argument `mount_pools`.
+
+    A mount of the plan has no pool: the shape of plans is that of other tools too. A source that is
+    a `PersistentVolume` becomes the volume's name, and its pool the mount's.
+
+    Args:
+        given: the arguments, as trees; left as they are.
+
+    Returns:
+        the arguments with `mount_pools`, a pool or an empty string for each mount, if any mount has
+        a pool; as they were otherwise.
+    """
+    mounts = given.get("mounts")
+    if isinstance(mounts, pulumi.Output):
+        split = mounts.apply(_split_mounts)
+        return {**given, "mounts": split.apply(_first), "mount_pools": split.apply(_second)}
+    plain, pools = _split_mounts(mounts)
+    if not any(pools):
+        return {**given, "mounts": plain} if "mounts" in given else given
+    return {**given, "mounts": plain, "mount_pools": pools}
+
+
+def _split_mounts(mounts: Any) -> tuple[Any, list[Any]]:
+    if not isinstance(mounts, list):
+        return mounts, []
+    split = [_split_mount(mount) for mount in mounts]
+    return [mount for mount, _ in split], [pool for _, pool in split]
+
+
+def _split_mount(mount: Any) -> tuple[Any, Any]:
+    """A mount without its pool, and the pool; an empty one without."""
+    if isinstance(mount, pulumi.Output):
+        split = mount.apply(_split_mount)
+        return split.apply(_first), split.apply(_second)
+    if not isinstance(mount, dict):
+        return mount, ""
+    source, pool = mount.get("source"), mount.get("pool", "")
+    if isinstance(source, pulumi.Resource):
+        pool = pool or getattr(source, "pool", "")
+        source = getattr(source, "volume_name", source)
+    if source is mount.get("source") and "pool" not in mount:
+        return mount, ""
+    return {key: value for key, value in mount.items() if key != "pool"} | {"source": source}, pool
+
+
+def _first(pair: Any) -> Any:
+    return pair[0]
+
+
+def _second(pair: Any) -> Any:
+    return pair[1]
+
+
 def present(**arguments: Any) -> dict[str, Any]:
     """The arguments that were given."""
     return {name: value for name, value in arguments.items() if value is not None}

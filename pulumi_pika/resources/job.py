@@ -19,7 +19,7 @@ from .args import (
     TimeoutsArgs,
     Tree,
 )
-from .inputs import deleted_first, fields_of, hidden, present, tree_of
+from .inputs import deleted_first, fields_of, hidden, present, tree_of, with_mount_pools
 
 if TYPE_CHECKING:
     from ..planner import parts
@@ -211,6 +211,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
                 ),
             }
         )
+        given = with_mount_pools(given)
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,

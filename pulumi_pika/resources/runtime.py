@@ -18,7 +18,7 @@ from .args import (
     TimeoutsArgs,
     Tree,
 )
-from .inputs import deleted_first, fields_of, hidden, present, tree_of
+from .inputs import deleted_first, fields_of, hidden, present, tree_of, with_mount_pools
 
 if TYPE_CHECKING:
     from ..planner import parts
@@ -204,6 +204,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                 ),
             }
         )
+        given = with_mount_pools(given)
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,

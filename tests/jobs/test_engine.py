@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.jobs.instance import JOB_KEY
+from pulumi_pika.reconcile.options import JOB_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import IMAGE, Sandbox

@@ -20,10 +20,10 @@ from pulumi_pika.incus.storage import get_volume
 from pulumi_pika.jobs.api import run_job
 from pulumi_pika.jobs.errors import JobFailed, JobInstanceTaken, JobOutputRefused, JobRefused
 from pulumi_pika.jobs.events import Event
-from pulumi_pika.jobs.instance import JOB_KEY
 from pulumi_pika.jobs.run import JobOutcome
 from pulumi_pika.jobs.watch import LINES_AT_ONCE, LineWatcher, Standing
 from pulumi_pika.reconcile.errors import PlacementError
+from pulumi_pika.reconcile.options import JOB_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import IMAGE, Sandbox

@@ -14,6 +14,8 @@ from pulumi_pika.reconcile.errors import (
     RestoreRefused,
     SnapshotMissing,
 )
+from pulumi_pika.reconcile.options import JOB_KEPT, JOB_KEY
+from pulumi_pika.reconcile.ownership import RUNTIME_ID_KEY
 from pulumi_pika.reconcile.restore import (
     RESTORING_KEY,
     finish_cut_off,
@@ -76,6 +78,20 @@ def test_data_comes_back_and_the_restore_can_be_undone(
     assert undone.safety_snapshot.startswith("pika-before-one-20")
     # The first is not the last restored any more.
     assert plan_restore(client, undone, options(name, restore_from="one")) is not None
+
+
+def test_a_running_job_is_not_stopped(
+    client: IncusClient, name: str, box: str, sandbox: Sandbox
+) -> None:
+    marks = {JOB_KEY: "host 1 2", RUNTIME_ID_KEY: "nightly"}
+    sandbox.daemon.request("PATCH", f"/instances/{box}", {"config": marks})
+
+    with pytest.raises(RestoreRefused, match=rf"{box} .* runs the job of runtime nightly"):
+        plan_restore(client, there(client, name), options(name, restore_from="one"))
+
+    # One that has ended and was kept is an instance like another.
+    sandbox.daemon.request("PATCH", f"/instances/{box}", {"config": {JOB_KEY: JOB_KEPT}})
+    assert plan_restore(client, there(client, name), options(name, restore_from="one"))
 
 
 def test_safety_snapshot_never_expires(
