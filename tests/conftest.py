@@ -176,11 +176,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints what became of each fault, where faults were tried; by whichever worker."""
-    from .faults.table import lines
+    from .faults.table import lines, others_lines
 
-    if table := lines(report for some in terminalreporter.stats.values() for report in some):
-        terminalreporter.section("faults")
-        terminalreporter.line("\n".join(table))
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    for title, table in (
+        ("faults", lines(reports)),
+        ("what others do", others_lines(reports)),
+    ):
+        if table:
+            terminalreporter.section(title)
+            terminalreporter.line("\n".join(table))
 
 
 def pytest_report_header() -> list[str]:

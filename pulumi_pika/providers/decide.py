@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from ..reconcile.desired import declared_devices, plan_digest
 from ..reconcile.live import restart_reasons
-from ..reconcile.observe import root_device_name
+from ..reconcile.observe import FROZEN, root_device_name
 from ..reconcile.placement import is_root
+from ..reconcile.update import recovers
 from .examine import OPTION_FIELDS, SECRET_INPUTS, Examined
 from .state import State
 from .values import find
@@ -60,6 +61,8 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
         changes.append("plan")
     if _devices_drifted(state) and "mounts" not in changes:
         changes.append("devices")
+    if _frozen_though_stopped(state, new) and "running" not in changes:
+        changes.append("running")
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
 
@@ -82,8 +85,19 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
         changes,
         restarts=_restarts(state, new) if changes and not new.unknown else [],
         renamed=seen_name if seen_name != state.plan.identity.instance_name else "",
-        recovers=state.options.recover != new.options.recover,
+        recovers=_recovers(state, new),
     )
+
+
+def _recovers(state: State, new: Examined) -> bool:
+    if any(path[0] == "recover" for path in new.unknown):
+        return new.options.running is not False
+    return recovers(new.options, state.options.recover)
+
+
+def _frozen_though_stopped(state: State, new: Examined) -> bool:
+    """Whether the program wants the instance stopped, and it was frozen when last looked at."""
+    return new.options.running is False and state.outputs.get("status") == FROZEN
 
 
 def _devices_drifted(state: State) -> bool:

@@ -31,6 +31,7 @@ from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import examine
 from .host_checks import before_create
+from .live_checks import live_warnings, replacement_failures
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
 from .values import Path, find, without_provider
@@ -50,7 +51,8 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     try:
         before, inputs = inputs_of(news, olds, INPUTS)
         examined = examine(inputs)
-        failures = check_failures(examined.failures, inputs, examined.plan_tree)
+        found = examined.failures or replacement_failures(before, inputs)
+        failures = check_failures(found, inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
     if failures:
@@ -70,6 +72,8 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         new = examine(news)
         decision = decide(state, new, news)
         for warning in warnings(decision, state, new.options):
+            report().warn(warning)
+        for warning in live_warnings(decision, state, new.options):
             report().warn(warning)
     return DiffResult(
         changes=bool(decision.changes),

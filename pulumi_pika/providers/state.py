@@ -98,6 +98,7 @@ class State:
             left_out=self.left_out,
             pool=self.pool,
             fingerprint=self.made_of,
+            status=str(self.outputs.get("status") or ""),
         )
         plan = observed_plan(live, expected)
         options = observed_options(live, expected)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.data_volumes import own_volumes
+from ..reconcile.observe import FROZEN
 from ..reconcile.options import RuntimeOptions
 from .decide import Decision
 from .state import State
@@ -41,6 +42,8 @@ def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[
             "delete_volumes is on from this update on: to destroy or replace the resource then "
             f"deletes {_named(volumes)} with all data"
         )
+    if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
+        yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
     if decision.recovers:
         yield f"{name} is restarted, or started if it is stopped, since recover changed"
     if decision.restarts:

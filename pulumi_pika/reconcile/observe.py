@@ -24,6 +24,10 @@ from .placement import is_root
 RUNNING: Final = frozenset({"Running", "Ready"})
 """A guest that reports itself Ready is running."""
 
+FROZEN: Final = "Frozen"
+"""The status of an instance that `incus pause` froze: it holds its memory, and does nothing."""
+PROTECTION_KEY: Final = "security.protection.delete"
+
 _UNITS: Final = {
     "": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
@@ -67,6 +71,23 @@ class LiveInstance:
     def running(self) -> bool:
         """Whether it runs."""
         return self.status in RUNNING
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has processes: it runs, or is frozen."""
+        return self.running or self.status == FROZEN
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether Incus deletes it when it stops (Incus doc/explanation/instances.md)."""
+        return bool(self.raw.get("ephemeral"))
+
+    @property
+    def protected(self) -> bool:
+        """Whether Incus refuses to delete it: its own config or a profile's says so."""
+        expanded = self.raw.get("expanded_config")
+        config = expanded if isinstance(expanded, dict) else self.config
+        return str(config.get(PROTECTION_KEY, "")).lower() in ("true", "1", "yes", "on")
 
     @property
     def fingerprint(self) -> str:
@@ -127,6 +148,8 @@ class Expected:
     devices: Devices
     left_out: frozenset[str]
     pool: str | None
+    status: str = ""
+    """The instance's status when it was last looked at."""
     fingerprint: str = ""
     """Of the image that the instance was made of, where that is known."""
 
@@ -172,13 +195,21 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     observed["extra_profiles"] = _observed_profiles(live, expected)[1]
     observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
     if options.running is not None:
-        observed["running"] = live.running
+        observed["running"] = _observed_running(live, expected.status, options.running)
     if options.cloud_init_user_data is not None:
         observed["cloud_init_user_data"] = live.config.get(USER_DATA_KEY, "")
     if options.owner:
         observed["owner"] = live.config.get(OWNER_KEY, "")
     del observed["devices"]
     return observed
+
+
+def _observed_running(live: LiveInstance, before: str, wanted: bool) -> bool:
+    """Return `running` as seen. A frozen instance is neither running nor stopped, so that it is
+    shown as what it was not to be; once shown so, it stays so."""
+    if live.status != FROZEN:
+        return live.running
+    return wanted if before == FROZEN else not wanted
 
 
 def mib(text: str) -> int | str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusApiError, IncusError, OperationFailed, PreconditionFailed
@@ -15,7 +15,17 @@ from .errors import ForeignInstance, InstanceGone, ReconcileError, RestartRefuse
 from .observe import LiveInstance, root_device_name
 from .options import RuntimeOptions
 from .placement import place
-from .power import ANSWER_LOST, find_renamed, look, look_after, start, stop_gently
+from .power import (
+    ANSWER_LOST,
+    find_renamed,
+    look,
+    look_after,
+    make_lasting,
+    ready_to_stop,
+    start,
+    stop_gently,
+)
+from .put_back import put_back
 from .reporter import Reporter
 from .undo import Undo
 from .wait import wait_for
@@ -107,6 +117,9 @@ def bring_to_plan(
     desired = placement.desired
     undo = Undo(reporter)
     try:
+        if fresh and live.ephemeral:
+            make_lasting(client, live, reporter)
+            live = _again(client, desired)
         make_volumes(client, desired, placement.missing_volumes, undo, reporter)
         claim_volumes(client, desired, placement.claimed_volumes)
         _bring_about(client, live, desired, previous, reporter, fresh)
@@ -162,23 +175,24 @@ def _rename_back(
     """Gives an instance its planned name again. Incus renames stopped instances only."""
     reporter.info(f"renaming {live.name} back to {name}")
     timeouts = options.timeouts
-    if live.running:
+    if live.alive:
         if not options.allow_restart:
             raise RestartRefused(
                 f"the instance {name} was renamed to {live.name}; it has to stop to get its name "
                 f"back, and allow_restart is off: stop it (`incus stop --project "
                 f"{client.project} {live.name}`) and run `pulumi up` again"
             )
+        ready_to_stop(client, live, timeout=timeouts.update, reporter=reporter)
         stop_gently(
             client, live.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
         )
     try:
         rename_instance(client, live.name, name, timeout=timeouts.update)
     except IncusError:
-        if live.running:
+        if live.alive:
             start(client, live.name, timeout=timeouts.update, reporter=reporter)
         raise
-    if live.running and options.running is None:
+    if live.alive and options.running is None:
         start(client, name, timeout=timeouts.update, reporter=reporter)
     return look(client, name)
 
@@ -203,12 +217,12 @@ def _bring_about(
 ) -> None:
     options = desired.options
     was_running = live.running
-    if options.running is False and was_running:
+    if options.running is False and live.alive:
         _stop(client, desired, reporter)
         was_running = False
         live = _again(client, desired)
     restarted = _apply(client, live, desired, previous, reporter)
-    recover = not fresh and options.recover != previous.recover
+    recover = not fresh and recovers(options, previous.recover)
     if recover and was_running and not restarted:
         reporter.info(f"restarting {desired.name}, since recover changed")
         _stop(client, desired, reporter)
@@ -224,6 +238,19 @@ def _bring_about(
         )
     if started or restarted or (fresh and options.running is True):
         wait_for(client, desired, reporter)
+
+
+def recovers(options: RuntimeOptions, before: Any) -> bool:
+    """Return whether `recover` restarts the instance.
+
+    Args:
+        options: the new options. An argument that was dropped asks for nothing, and nothing starts
+            an instance that `running` stops.
+        before: the value of `recover` that was applied last.
+    """
+    return (
+        options.running is not False and options.recover is not None and options.recover != before
+    )
 
 
 def _apply(
@@ -324,6 +351,10 @@ def _send(
             )
         elif changes:
             patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
+    except (IncusApiError, OperationFailed) as error:
+        if live.running and (said := put_back(client, live, changes, error, desired.options)):
+            raise RuntimeFailed(f"{str(error).rstrip('. ')}. {said}") from error
+        raise
     except ANSWER_LOST as error:
         if _is_left(client, desired, previous, error, bool):
             raise
@@ -354,6 +385,7 @@ def _is_left(
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
     timeouts = desired.options.timeouts
+    ready_to_stop(client, _again(client, desired), timeout=timeouts.update, reporter=reporter)
     stop_gently(
         client, desired.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
     )
