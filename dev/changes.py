@@ -160,6 +160,7 @@ ROWS = (
     Row("adopt", {}, {"adopt": True}),
     Row("delete_volumes", {}, {"delete_volumes": True}),
     Row("recover", {}, {"recover": "now"}),
+    Row("access_interface", {}, {"access_interface": "eth0"}),
     Row("owner (another URN: the resource was renamed or moved)", {}, {"owner": "urn:other"}),
 )
 

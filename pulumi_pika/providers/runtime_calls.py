@@ -233,4 +233,5 @@ def _previous(state: State) -> Previous:
         description=state.options.description,
         owner=state.options.owner,
         recover=state.options.recover,
+        running=state.options.running,
     )

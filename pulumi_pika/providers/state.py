@@ -108,7 +108,7 @@ class State:
             **self.outputs,
             # What is as it was keeps the words in which it was given.
             **{name: value for name, value in options.items() if value != applied.get(name)},
-            **outputs_of(live, names),
+            **outputs_of(live, names, self.options.access_interface),
             "plan": plan,
         }
         if self.options.running is None:
@@ -127,7 +127,7 @@ def outputs_after(
     """The outputs of a create or an update."""
     return {
         **inputs,
-        **outputs_of(live, set(desired.devices)),
+        **outputs_of(live, set(desired.devices), desired.options.access_interface),
         "plan": desired.plan.to_dict(),
         "left_out": list(desired.left_out),
         "pool": desired.pool or live.root_pool,

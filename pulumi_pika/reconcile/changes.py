@@ -19,6 +19,7 @@ class Previous:
     description: str | None = None
     owner: str = ""
     recover: Any = None
+    running: bool | None = None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,9 @@ OWNER_KEY: Final = MARK_PREFIX + "owner"
 ATTEMPT_KEY: Final = MARK_PREFIX + "attempt"
 """A random value of one create, so that an undo removes only what that create made."""
 
+WAITING_KEY: Final = MARK_PREFIX + "waiting_for"
+"""What the last update waited for in vain; the next one waits for it again."""
+
 AUTORESTART_EXTENSION: Final = "instance_auto_restart"
 
 Device = dict[str, str]

@@ -61,6 +61,7 @@ class RuntimeOptions(Part):
     adopt: bool = False
     delete_volumes: bool = False
     recover: JsonValue = None
+    access_interface: str | None = None
     owner: str = ""
 
 

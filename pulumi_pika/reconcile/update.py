@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from ..incus.client import IncusClient
@@ -10,8 +11,15 @@ from ..incus.instances import patch_instance, rename_instance, replace_instance
 from ..planner.plan import IncusRuntimePlan
 from .changes import Changes, Previous, find_changes
 from .data_volumes import claim_volumes, make_volumes
-from .desired import OWNER_KEY, RUNTIME_ID_KEY, DesiredInstance
-from .errors import ForeignInstance, InstanceGone, ReconcileError, RestartRefused, RuntimeFailed
+from .desired import OWNER_KEY, RUNTIME_ID_KEY, WAITING_KEY, DesiredInstance
+from .errors import (
+    ForeignInstance,
+    InstanceGone,
+    ReconcileError,
+    RestartRefused,
+    RuntimeFailed,
+    WaitFailed,
+)
 from .observe import LiveInstance, root_device_name
 from .options import RuntimeOptions
 from .placement import place
@@ -236,8 +244,24 @@ def _bring_about(
             reporter=reporter,
             frozen=live.status == "Frozen",
         )
-    if started or restarted or (fresh and options.running is True):
+    # A wait that failed is not forgotten: its mark tells, or that the state does not say it runs.
+    turned_on = options.running is True and previous.running is not True
+    if started or restarted or turned_on or (was_running and WAITING_KEY in live.config):
+        _wait(client, desired, reporter)
+
+
+def _wait(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
+    """Wait for what `wait_for` names; mark the instance if it does not come."""
+    try:
         wait_for(client, desired, reporter)
+    except WaitFailed:
+        with suppress(IncusError):
+            body = {
+                "description": _again(client, desired).description,
+                "config": {WAITING_KEY: desired.options.wait_for},
+            }
+            patch_instance(client, desired.name, body, "")
+        raise
 
 
 def recovers(options: RuntimeOptions, before: Any) -> bool:

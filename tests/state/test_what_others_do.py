@@ -1,12 +1,14 @@
 """What others do to an instance of ours x command -> outcome; a table at the end of the run."""
 
+import json
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pulumi_pika.incus.client import IncusClient
+from pulumi_pika.incus.client import IncusClient, url
+from pulumi_pika.incus.guest_files import read_kernel_file
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.providers.errors import ProviderError
 from pulumi_pika.reconcile.observe import LiveInstance
@@ -283,3 +285,104 @@ def test_mount_that_cannot_be_changed_is_put_back(client: IncusClient, name: str
     managed.change(mounts=[volume_mount(f"{name}-state")])
     managed.up()
     assert exec_status(client, name, ["ls", "/mnt/state/there"], timeout=10) == 0
+
+
+# --- a wait that failed ---
+
+
+@pytest.mark.parametrize("refreshes", [0, 1])
+def test_a_wait_that_failed_is_waited_for_again(
+    client: IncusClient, name: str, refreshes: int, tell: Tell
+) -> None:
+    managed = Managed(arguments(name, mounts=[], running=False, timeouts={"stop": 5, "wait": 1}))
+    managed.up()
+    managed.change(running=True, wait_for="guest_status")
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="did not come to `guest_status`"):
+            managed.up()
+        for _ in range(refreshes):
+            managed.refresh()
+    _say_ready(client, name)
+    assert managed.up() == "update"
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+    tell("wait failed", "up", "waits again")
+
+
+def test_a_wait_after_a_restart_that_failed_is_waited_for_again(
+    client: IncusClient, name: str
+) -> None:
+    given = arguments(name, mounts=[], timeouts={"stop": 5, "wait": 1})
+    managed = Managed(given)
+    managed.up()
+    managed.change(recover="1", wait_for="guest_status")
+    with pytest.raises(ProviderError, match="did not come to `guest_status`"):
+        managed.up()
+    managed.refresh()
+    managed.change(recover=None)
+    with pytest.raises(ProviderError, match="did not come to `guest_status`"):
+        managed.up()
+    _say_ready(client, name)
+    managed.up()
+    assert managed.planned() == "same"
+
+
+def _say_ready(client: IncusClient, name: str) -> None:
+    exec_status(client, name, ["mkdir", "-p", "/run/pika-cloud"], timeout=10)
+    boot = read_kernel_file(client, name, "/proc/sys/kernel/random/boot_id").decode().strip()
+    said = json.dumps({"schema_version": 1, "state": "ready", "boot_id": boot})
+    client.transport.send(
+        "POST",
+        url("instances", name, "files"),
+        params={"path": "/run/pika-cloud/status.json", "project": "default"},
+        data=said.encode(),
+        headers={"X-Incus-type": "file", "X-Incus-write": "overwrite"},
+    )
+
+
+# --- addresses ---
+
+
+def _network(address: str, hwaddr: str, host_name: str = "") -> dict[str, Any]:
+    entry = {"family": "inet", "address": address, "scope": "global"}
+    return {"addresses": [entry], "hwaddr": hwaddr, "host_name": host_name}
+
+
+def test_the_address_is_that_of_a_nic_of_incus() -> None:
+    live = LiveInstance.of(
+        {
+            "name": "a",
+            "type": "virtual-machine",
+            "status": "Running",
+            "config": {
+                "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
+                "volatile.lan.hwaddr": "00:16:3E:00:00:02",
+            },
+            "expanded_devices": {"eth0": {"type": "nic"}, "lan": {"type": "nic"}},
+            "state": {
+                "network": {
+                    "docker0": _network("172.17.0.1", "02:42:00:00:00:01"),
+                    "cni0": _network("10.42.0.1", "02:42:00:00:00:02"),
+                    "enp5s0": _network("10.0.0.5", "00:16:3e:00:00:01", "tap1"),
+                    "enp6s0": _network("10.1.0.5", "00:16:3e:00:00:02", "tap2"),
+                }
+            },
+        },
+        "",
+    )
+    assert live.address("inet") == "10.0.0.5"
+    assert live.address("inet", "lan") == live.address("inet", "enp6s0") == "10.1.0.5"
+    assert live.address("inet", "docker0") == "172.17.0.1"
+    assert live.address("inet", "nothing") is None
+    assert live.addresses() == {
+        "eth0": {"ipv4": ["10.0.0.5"], "ipv6": []},
+        "lan": {"ipv4": ["10.1.0.5"], "ipv6": []},
+    }
+    # Without an address of its own nic, none: docker0's is reachable from nowhere.
+    live.raw["state"]["network"]["enp5s0"]["addresses"] = []
+    live.raw["state"]["network"]["enp6s0"]["addresses"] = []
+    assert live.address("inet") is None
+    # Without any nic of Incus's, whatever there is.
+    for interface in ("enp5s0", "enp6s0"):
+        del live.raw["state"]["network"][interface]
+    assert live.address("inet") == "10.42.0.1"
