@@ -102,7 +102,7 @@ def _frozen_though_stopped(state: State, new: Examined) -> bool:
 
 def _devices_drifted(state: State) -> bool:
     """Whether one of the plan's devices was changed in what no mount of the plan shows."""
-    expected = declared_devices(state.plan, state.options, state.pool)
+    expected = declared_devices(state.plan, state.options, state.pool, state.root_pool)
     root = root_device_name(state.devices)
     for name, device in expected.items():
         if name in state.left_out:
@@ -120,7 +120,11 @@ def _pool_changes(state: State, new: Examined) -> bool:
         return True
     wanted = new.options.storage_pool
     # Without a wanted pool the instance stays in the one that it is in.
-    return wanted is not None and wanted not in (state.pool, state.options.storage_pool)
+    stays = {None, state.pool, state.options.storage_pool}
+    if state.plan.resources.root_disk_gib is not None or not state.has_volumes:
+        # It may have been moved: the pool that it is in is no other one.
+        stays.add(state.root_pool)
+    return wanted not in stays
 
 
 def _restarts(state: State, new: Examined) -> list[str]:

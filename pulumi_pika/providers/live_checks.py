@@ -6,16 +6,28 @@ from typing import Any
 
 from ..incus.errors import IncusError
 from ..reconcile.delete import protection
-from ..reconcile.observe import LiveInstance
+from ..reconcile.desired import desired_profiles
+from ..reconcile.errors import ReconcileError
+from ..reconcile.observe import LiveInstance, root_device_name
 from ..reconcile.options import RuntimeOptions
+from ..reconcile.placement import profile_root_pool, root_moved
 from ..reconcile.power import look
 from .clients import client_for
 from .decide import REPLACING, Decision
+from .examine import Examined
 from .shape import Failure
 from .state import State
 from .values import Path, find
 
 _REPLACING: tuple[Path, ...] = (*REPLACING, ("instance_type",), ("storage_pool",))
+
+
+_ROOT: tuple[Path, ...] = (
+    ("resources", "root_disk_gib"),
+    ("incus", "profile"),
+    ("extra_profiles",),
+)
+"""What decides on the root disk's pool, besides `storage_pool`."""
 
 
 def replacement_failures(before: dict[str, Any], inputs: dict[str, Any]) -> list[Failure]:
@@ -34,6 +46,41 @@ def replacement_failures(before: dict[str, Any], inputs: dict[str, Any]) -> list
     if live is None or not live.protected:
         return []
     return [Failure(changed[0], f"replaces the instance, and {protection(project, live)}")]
+
+
+def root_failures(
+    before: dict[str, Any], inputs: dict[str, Any], examined: Examined
+) -> list[Failure]:
+    """Return why a change of the root disk's pool could only fail.
+
+    Args:
+        before: the inputs as they were; empty for a new instance.
+        inputs: the inputs as they are to be.
+        examined: what they come to.
+    """
+    changed = [path for path in _ROOT if before and find(before, path) != find(inputs, path)]
+    if not changed or any(path[0] in ("storage_pool", "incus") for path in examined.unknown):
+        return []
+    if any(find(before, path) != find(inputs, path) for path in _REPLACING):
+        return []
+    plan, options = examined.plan, examined.options
+    project, name = plan.incus.project, plan.identity.instance_name
+    live = _look(project, name)
+    if live is None or not live.root_pool:
+        return []
+    if plan.resources.root_disk_gib is not None:
+        wanted: str | None = options.storage_pool or live.root_pool
+    else:
+        try:
+            wanted = profile_root_pool(client_for(project), desired_profiles(plan, options))
+        except (IncusError, ReconcileError):
+            return []  # What is missing is said by the look at the host.
+    theirs = root_device_name(live.devices)
+    if theirs and find(before, ("resources", "root_disk_gib")) is None:
+        return []  # A root disk of its own that is not ours stays.
+    if wanted in (None, live.root_pool):
+        return []
+    return [Failure(changed[0], root_moved(project, name, live.root_pool, str(wanted)))]
 
 
 def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:

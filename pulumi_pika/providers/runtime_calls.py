@@ -31,7 +31,7 @@ from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import examine
 from .host_checks import before_create
-from .live_checks import live_warnings, replacement_failures
+from .live_checks import live_warnings, replacement_failures, root_failures
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
 from .values import Path, find, without_provider
@@ -51,7 +51,11 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     try:
         before, inputs = inputs_of(news, olds, INPUTS)
         examined = examine(inputs)
-        found = examined.failures or replacement_failures(before, inputs)
+        found = (
+            examined.failures
+            or replacement_failures(before, inputs)
+            or root_failures(before, inputs, examined)
+        )
         failures = check_failures(found, inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
@@ -154,7 +158,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
                 report(),
                 previous=_previous(state),
                 uuid=state.uuid,
-                known_pool=state.pool,
+                known_pool=state.pool if state.has_volumes else None,
             )
         except InstanceGone:
             _refuse_another_server(client, state)

@@ -76,8 +76,8 @@ def _remove(
     except IncusError as error:
         started = _start_again(client, live, timeouts, reporter)
         raise RuntimeFailed(
-            f"{name} in project {client.project} could not be removed: {error}.{started} "
-            "Run the same command again once that is put right"
+            f"{name} in project {client.project} could not be removed: {error}. "
+            f"Run the same command again once that is put right{started}"
         ) from error
 
 
@@ -122,5 +122,5 @@ def _start_again(
             return ""
         start(client, before.name, timeout=timeouts.update, reporter=reporter)
     except IncusError as error:
-        return f" It was stopped for that, and could not be started again ({error})."
-    return " It was started again."
+        return f". It was stopped for that, and could not be started again ({error})"
+    return ". It was started again"

@@ -50,24 +50,30 @@ def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) ->
 
 
 def declared_devices(
-    plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None = None
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    pool: str | None = None,
+    root_pool: str | None = None,
 ) -> Devices:
     """All devices that the plan and the options name, by name.
 
     Args:
         plan: the plan.
         options: the options.
-        pool: the storage pool of custom volumes and of the root disk where `storage_pool` does not
-            name it; unknown (None) before a server has been asked, and then absent in the devices.
+        pool: the storage pool that the custom volumes are in; by default `storage_pool`. Unknown
+            (None) before a server has been asked, and then absent in the devices.
+        root_pool: the storage pool that the root disk is in, which counts if `storage_pool` names
+            none; by default that of the volumes.
     """
-    pool = options.storage_pool or pool
+    root_pool = options.storage_pool or root_pool or pool
+    pool = pool or options.storage_pool
     devices = {
         mount.device_name: mount_device(mount, options.instance_type, pool) for mount in plan.mounts
     }
     if plan.resources.root_disk_gib is not None:
         root = {"type": "disk", "path": "/", "size": f"{plan.resources.root_disk_gib}GiB"}
-        if pool:
-            root["pool"] = pool
+        if root_pool:
+            root["pool"] = root_pool
         devices[ROOT_DEVICE] = root
     devices.update(options.devices)
     return devices
@@ -159,12 +165,13 @@ def assemble(
     options: RuntimeOptions,
     *,
     pool: str | None,
+    root_pool: str | None = None,
     root_name: str,
     left_out: Collection[str],
     autorestart: bool,
 ) -> DesiredInstance:
     """The instance that plan and options come to, with what only a server could tell filled in."""
-    devices = declared_devices(plan, options, pool)
+    devices = declared_devices(plan, options, pool, root_pool)
     for name in left_out:
         devices.pop(name, None)
     if ROOT_DEVICE in devices and root_name != ROOT_DEVICE:
@@ -176,7 +183,7 @@ def assemble(
         devices=devices,
         profiles=desired_profiles(plan, options),
         left_out=tuple(left_out),
-        pool=options.storage_pool or pool,
+        pool=pool or options.storage_pool,
     )
 
 

@@ -399,6 +399,7 @@ def outputs_of(
         "ipv6": live.address("inet6", access_interface) or "",
         "addresses": live.addresses(),
         "location": live.location,
+        "root_pool": live.root_pool,
         "uuid": live.uuid,
         "plan_digest": live.config.get(DIGEST_KEY, ""),
     }

@@ -11,10 +11,11 @@ from ..incus.instances import patch_instance, rename_instance, replace_instance
 from ..planner.plan import IncusRuntimePlan
 from .changes import Changes, Previous, find_changes
 from .data_volumes import claim_volumes, make_volumes
-from .desired import OWNER_KEY, RUNTIME_ID_KEY, WAITING_KEY, DesiredInstance
+from .desired import OWNER_KEY, RUNTIME_ID_KEY, WAITING_KEY, DesiredInstance, Devices
 from .errors import (
     ForeignInstance,
     InstanceGone,
+    PlacementError,
     ReconcileError,
     RestartRefused,
     RuntimeFailed,
@@ -22,7 +23,7 @@ from .errors import (
 )
 from .observe import LiveInstance, root_device_name
 from .options import RuntimeOptions
-from .placement import place
+from .placement import place, root_moved
 from .power import (
     ANSWER_LOST,
     find_renamed,
@@ -118,11 +119,14 @@ def bring_to_plan(
         options,
         known_pool=known_pool,
         known_root=root_device_name(live.devices),
+        known_root_pool=live.root_pool or None,
         known_owner=previous.owner,
     )
+    desired = placement.desired
+    if elsewhere := root_elsewhere(client.project, live, desired.devices):
+        raise PlacementError(f"{elsewhere}. Nothing of it was touched")
     for warning in placement.warnings:
         reporter.warn(warning)
-    desired = placement.desired
     undo = Undo(reporter)
     try:
         if fresh and live.ephemeral:
@@ -142,6 +146,16 @@ def bring_to_plan(
     if after is None:
         raise _vanished(name)
     return desired, after
+
+
+def root_elsewhere(project: str, live: LiveInstance, devices: Devices) -> str:
+    """Return a sentence on a root disk that is in another pool than its device is to name, or an
+    empty string. Incus changes the pool of a root disk by a move only."""
+    root = root_device_name(devices)
+    wanted = devices[root].get("pool") if root else None
+    if not wanted or live.root_pool in ("", wanted):
+        return ""
+    return root_moved(project, live.name, live.root_pool, wanted)
 
 
 def _vanished(name: str) -> InstanceGone:
@@ -301,11 +315,12 @@ def _apply(
         if not (live.running and _needs_restart(error.reason)):
             raise
         if not desired.options.allow_restart:
+            said = put_back(client, live, changes, error, desired.options)
             raise RestartRefused(
                 f"{desired.name} cannot take this while it runs ({error.reason}), and "
                 f"allow_restart is off: {changes.summary()}. Set allow_restart to true, or stop "
                 f"it (`incus stop --project {client.project} {desired.name}`) and run "
-                "`pulumi up` again"
+                f"`pulumi up` again{f'. {said}' if said else ''}"
             ) from error
         reporter.info(f"restarting {desired.name}: {error.reason}")
     else:
@@ -376,6 +391,8 @@ def _send(
         elif changes:
             patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
     except (IncusApiError, OperationFailed) as error:
+        if _needs_restart(error.reason):
+            raise  # A restart plugs in whatever its config has.
         if live.running and (said := put_back(client, live, changes, error, desired.options)):
             raise RuntimeFailed(f"{str(error).rstrip('. ')}. {said}") from error
         raise

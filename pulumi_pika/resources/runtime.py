@@ -40,6 +40,7 @@ _OUTPUTS = (
     "addresses",
     "location",
     "pool",
+    "root_pool",
     "uuid",
     "made_of",
     "plan_digest",
@@ -83,7 +84,9 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     location: pulumi.Output[str]
     """The cluster member that it is on; `none` on a server that is no cluster."""
     pool: pulumi.Output[str]
-    """The storage pool of its custom volumes and of a root disk of its own; empty without any."""
+    """The storage pool of its custom volumes; without any, of its root disk."""
+    root_pool: pulumi.Output[str]
+    """The storage pool that its root disk is in."""
     uuid: pulumi.Output[str]
     """The instance's own id, which another instance of the same name would not share."""
     made_of: pulumi.Output[str]

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,15 +10,16 @@ import pytest
 from pulumi_pika.incus.client import IncusClient, url
 from pulumi_pika.incus.guest_files import read_kernel_file
 from pulumi_pika.incus.instances import exec_status
+from pulumi_pika.planner.names import device_name
 from pulumi_pika.providers.errors import ProviderError
 from pulumi_pika.reconcile.observe import LiveInstance
 from pulumi_pika.reconcile.power import look
 
-from ..conftest import Sandbox
+from ..conftest import Sandbox, sweep
 from ..faults.table import OTHERS_PROPERTY
 from .engine import Managed, Refused, arguments, volume_mount
 from .test_adoption import make
-from .test_drift import patch, put
+from .test_drift import patch, put, stop
 
 Tell = Callable[[str, str, str], None]
 Record = Callable[[str, object], None]
@@ -386,3 +387,113 @@ def test_the_address_is_that_of_a_nic_of_incus() -> None:
     for interface in ("enp5s0", "enp6s0"):
         del live.raw["state"]["network"][interface]
     assert live.address("inet") == "10.42.0.1"
+
+
+# --- the root disk's pool ---
+
+
+@pytest.fixture
+def other_pool(sandbox: Sandbox, name: str) -> Iterator[str]:
+    """A second storage pool."""
+    pool = f"{name}-p2"
+    sandbox.daemon.request("POST", "/storage-pools", {"name": pool, "driver": "dir"})
+    yield pool
+    sweep(sandbox.daemon, name)
+    sandbox.daemon.request("DELETE", f"/storage-pools/{pool}")
+
+
+def move(sandbox: Sandbox, name: str, pool: str) -> None:
+    """As `incus move NAME --storage POOL`."""
+    stop(sandbox, name)
+    body = {"name": name, "migration": True, "pool": pool}
+    sandbox.daemon.request("POST", f"/instances/{name}", body)
+    power(sandbox, name, "start")
+
+
+def test_moved_to_another_pool_is_no_drift_if_none_is_named(
+    client: IncusClient, name: str, sandbox: Sandbox, other_pool: str, tell: Tell
+) -> None:
+    given = arguments(name, resources={"root_disk_gib": 1})
+    del given["storage_pool"]
+    managed = Managed(given)
+    managed.up()
+    uuid = managed["uuid"]
+    move(sandbox, name, other_pool)
+    assert managed.refresh() == {}
+    assert managed["root_pool"] == other_pool
+    assert managed["pool"] == "default"
+    tell("moved to another pool", "refresh", "follows")
+    assert managed.planned() == "same"
+    managed.change(labels={"a": "1"})
+    assert managed.up() == "update"
+    managed.change(storage_pool=other_pool)
+    assert managed.up() == "update"
+    live = seen(client, name)
+    assert (live.uuid, live.root_pool) == (uuid, other_pool)
+    device = live.devices[device_name("persistent_volume", f"{name}-state", "/mnt/state")]
+    assert device["pool"] == "default", "its data stays where it is"
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+    tell("moved to another pool", "up", "in place")
+
+
+def test_moved_to_another_pool_than_the_named_one(
+    client: IncusClient,
+    name: str,
+    sandbox: Sandbox,
+    other_pool: str,
+    said: Callable[[], str],
+    tell: Tell,
+) -> None:
+    managed = Managed(arguments(name, mounts=[], resources={"root_disk_gib": 1}))
+    managed.up()
+    uuid = managed["uuid"]
+    move(sandbox, name, other_pool)
+    assert set(managed.refresh()) == {"devices"}
+    said()
+    assert managed.planned() == "update"
+    assert "--storage default`. Until then an update is refused" in said()
+    tell("moved to another pool than storage_pool", "preview", "said")
+    before = seen(client, name).etag
+    with pytest.raises(ProviderError, match=f"Set `storage_pool` to {other_pool}"):
+        managed.up()
+    assert seen(client, name).etag == before
+    tell("moved to another pool than storage_pool", "up", "refused")
+    managed.change(storage_pool=other_pool)
+    assert managed.up() == "update"
+    assert seen(client, name).uuid == uuid
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+    managed.destroy()
+    assert look(client, name) is None
+
+
+def test_a_change_that_another_root_pool_would_refuse_is_refused_beforehand(
+    client: IncusClient, name: str, sandbox: Sandbox, other_pool: str
+) -> None:
+    managed = Managed(arguments(name, mounts=[], storage_pool=other_pool))
+    managed.up()
+    managed.change(resources={"root_disk_gib": 1})
+    with pytest.raises(Refused, match=rf"resources\.root_disk_gib: the root disk .* {other_pool}"):
+        managed.planned()
+    # As the message says.
+    move(sandbox, name, other_pool)
+    assert managed.up() == "update"
+    managed.change(resources=None)
+    with pytest.raises(Refused, match=r"resources\.root_disk_gib: the root disk .* default"):
+        managed.planned()
+
+
+def test_a_profile_with_another_root_pool_is_refused_beforehand(
+    name: str, sandbox: Sandbox, other_pool: str
+) -> None:
+    root = {"root": {"type": "disk", "path": "/", "pool": other_pool}}
+    sandbox.daemon.request("POST", "/profiles", {"name": f"{name}-p", "devices": root})
+    given = arguments(name, mounts=[])
+    managed = Managed(given)
+    managed.up()
+    managed.change(incus={**given["incus"], "profile": f"{name}-p"})
+    with pytest.raises(Refused, match=r"incus\.profile: the root disk"):
+        managed.planned()
+    managed.destroy()
+    sandbox.daemon.request("DELETE", f"/profiles/{name}-p")
