@@ -29,7 +29,7 @@ from .checks import answer, inputs_of
 from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
-from .examine import examine
+from .examine import examine, without_plans_devices
 from .host_checks import before_create
 from .live_checks import live_warnings, replacement_failures, root_failures
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
@@ -50,6 +50,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     """
     try:
         before, inputs = inputs_of(news, olds, INPUTS)
+        inputs = without_plans_devices(before, inputs)
         examined = examine(inputs)
         found = (
             examined.failures

@@ -108,6 +108,9 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previou
             continue
         if key.startswith(MARK_PREFIX) or (key in _PLAN_KEYS and key in previous.config):
             changes.config[key] = ""
+        elif key.startswith("image."):
+            # Incus sets these too, from the image: one that the program drops stays as it is.
+            continue
         elif key in previous.config:
             # A key of `config` that was dropped there: ours to unset, unless somebody changed it.
             if previous.config[key] == live.config[key]:

@@ -145,6 +145,12 @@ class DesiredInstance:
         """The instance's name."""
         return self.plan.identity.instance_name
 
+    @property
+    def image_config(self) -> dict[str, str]:
+        """The keys that Incus overwrites with the image's own properties as it makes the instance,
+        so that they have to be set afterwards, before the first start."""
+        return {key: value for key, value in self.config.items() if key.startswith("image.")}
+
     def creation(self, attempt: str) -> dict[str, Any]:
         """The body of POST /1.0/instances."""
         alias = {"alias": self.plan.incus.image_alias}
@@ -155,7 +161,7 @@ class DesiredInstance:
             "profiles": self.profiles,
             "config": {**_without_empty(self.config), ATTEMPT_KEY: attempt},
             "devices": self.devices,
-            "start": self.options.running is True,
+            "start": self.options.running is True and not self.image_config,
             "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},
         }
 

@@ -497,3 +497,62 @@ def test_a_profile_with_another_root_pool_is_refused_beforehand(
         managed.planned()
     managed.destroy()
     sandbox.daemon.request("DELETE", f"/profiles/{name}-p")
+
+
+# --- what a program may say ---
+
+
+def test_devices_that_are_ignored_let_a_mount_change(client: IncusClient, name: str) -> None:
+    given = arguments(name, devices={"px": {"type": "none"}}, resources={"root_disk_gib": 1})
+    managed = Managed(given)
+    managed.up()
+    # With ignore_changes=["devices"] Pulumi hands back what `check` returned last.
+    mounts = [volume_mount(f"{name}-other"), volume_mount(f"{name}-more", "/more")]
+    managed.change(mounts=mounts, devices=managed.inputs["devices"])
+    assert managed.up() == "update"
+    managed.change(devices=managed.inputs["devices"], resources=None)
+    assert managed.up() == "update"
+    live = seen(client, name)
+    assert {device["source"] for device in live.devices.values() if "source" in device} == {
+        f"{name}-other",
+        f"{name}-more",
+    }
+    assert live.devices["px"] == {"type": "none"}
+    assert "root" not in live.devices
+    managed.change(devices=managed.inputs["devices"])
+    assert managed.planned() == "same"
+
+
+def test_a_device_under_our_prefix_is_still_refused(name: str) -> None:
+    managed = Managed(arguments(name))
+    managed.up()
+    managed.change(devices={"pk-mine-00000000": {"type": "none"}})
+    with pytest.raises(Refused, match="names that begin with `pk-`"):
+        managed.planned()
+
+
+def test_keys_of_images_can_be_set(client: IncusClient, name: str) -> None:
+    managed = Managed(arguments(name, mounts=[], config={"image.os": "Windows"}))
+    managed.up()
+    assert seen(client, name).config["image.os"] == "Windows"
+    assert managed.refresh() == {}
+    managed.change(config={"image.os": "Windows 11"})
+    assert managed.up() == "update"
+    managed.change(config=None)
+    assert managed.up() == "update"
+    assert seen(client, name).config["image.os"] == "Windows 11"
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        ({"volatile.eth0.hwaddr": "00:16:3e:00:00:01"}, "set `hwaddr` of the nic `eth0`"),
+        ({"limits.cpu": "0-1"}, "put the key into a profile"),
+        ({"security.nesting": True}, 'write "true" or "false"'),
+    ],
+)
+def test_hints(name: str, config: dict[str, Any], hint: str) -> None:
+    with pytest.raises(Refused, match=hint):
+        Managed(arguments(name, config=config)).checked()
