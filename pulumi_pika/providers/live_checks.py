@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..incus.errors import IncusError
+from ..reconcile.changes import Previous, find_changes
 from ..reconcile.delete import protection
-from ..reconcile.desired import desired_profiles
+from ..reconcile.desired import OWNER_KEY, desired_profiles
 from ..reconcile.errors import ReconcileError
 from ..reconcile.observe import LiveInstance, root_device_name
 from ..reconcile.options import RuntimeOptions
-from ..reconcile.placement import profile_root_pool, root_moved
+from ..reconcile.placement import place, profile_root_pool, root_moved
 from ..reconcile.power import look
 from .clients import client_for
 from .decide import REPLACING, Decision
@@ -81,6 +82,41 @@ def root_failures(
     if wanted in (None, live.root_pool):
         return []
     return [Failure(changed[0], root_moved(project, name, live.root_pool, str(wanted)))]
+
+
+def adoption_warnings(before: dict[str, Any], examined: Examined) -> Iterator[str]:
+    """Yield what an adoption is going to change of the instance that is there, without values.
+
+    Args:
+        before: the inputs as they were; empty for a new instance.
+        examined: what the inputs come to.
+    """
+    plan, options = examined.plan, examined.options
+    if before or not options.adopt or examined.unknown:
+        return
+    name, project = plan.identity.instance_name, plan.incus.project
+    live = _look(project, name)
+    if live is None or live.config.get(OWNER_KEY):
+        return
+    try:
+        placement = place(
+            client_for(project),
+            plan,
+            options,
+            known_root=root_device_name(live.devices),
+            known_root_pool=live.root_pool or None,
+        )
+    except (IncusError, ReconcileError):
+        return  # The adoption fails for that reason, and says it.
+    brief = find_changes(live, placement.desired, Previous()).brief()
+    said = [brief] if brief else []
+    if live.ephemeral:
+        said.append("ephemeral: false")
+    if options.running is True and not live.running:
+        said.append("starts it")
+    if options.running is False and live.alive:
+        said.append("stops it")
+    yield f"{name} is there and is adopted ({live.status}); that changes: {', '.join(said)}"
 
 
 def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:

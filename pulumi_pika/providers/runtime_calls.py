@@ -31,7 +31,7 @@ from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import examine, without_plans_devices
 from .host_checks import before_create
-from .live_checks import live_warnings, replacement_failures, root_failures
+from .live_checks import adoption_warnings, live_warnings, replacement_failures, root_failures
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
 from .values import Path, find, without_provider
@@ -63,6 +63,9 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     if failures:
         return CheckResult({}, failures)
     inputs["devices"] = examined.devices
+    with for_people(inputs) as report:
+        for warning in adoption_warnings(before, examined):
+            report().warn(warning)
     # With a part of it unknown, the sentence is too.
     known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options) if known else UNKNOWN

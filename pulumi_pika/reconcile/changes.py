@@ -1,6 +1,6 @@
 """What has to be done to a live instance to make it the desired one; touches nothing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..planner.names import DEVICE_NAME_PREFIX
@@ -81,6 +81,13 @@ class Changes:
             "config": {key: value for key, value in config.items() if value != ""},
             "devices": devices,
         }
+
+    def brief(self) -> str:
+        """The same as `summary`, with the marks of the resource as one item."""
+        others = {k: v for k, v in self.config.items() if not k.startswith(MARK_PREFIX)}
+        marks = "its marks (user.pika.*)" if len(others) < len(self.config) else ""
+        listed = replace(self, config=others).summary()
+        return ", ".join(text for text in (listed, marks) if text)
 
     def summary(self) -> str:
         """A list of what changes, without values, which may be secret."""

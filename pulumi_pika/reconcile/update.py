@@ -9,6 +9,7 @@ from ..incus.client import IncusClient
 from ..incus.errors import IncusApiError, IncusError, OperationFailed, PreconditionFailed
 from ..incus.instances import patch_instance, rename_instance, replace_instance
 from ..planner.plan import IncusRuntimePlan
+from .adoption_undo import restore_adopted
 from .changes import Changes, Previous, find_changes
 from .data_volumes import claim_volumes, make_volumes
 from .desired import OWNER_KEY, RUNTIME_ID_KEY, WAITING_KEY, DesiredInstance, Devices
@@ -128,11 +129,18 @@ def bring_to_plan(
     for warning in placement.warnings:
         reporter.warn(warning)
     undo = Undo(reporter)
+    before = live
     try:
+        make_volumes(client, desired, placement.missing_volumes, undo, reporter)
+        if fresh and live.config.get(OWNER_KEY, "") != options.owner:
+            summary = find_changes(live, desired, previous).brief() or "its power state"
+            undo.push(
+                f"from {name} what its adoption changed ({summary})",
+                lambda: restore_adopted(client, before, options.timeouts, reporter),
+            )
         if fresh and live.ephemeral:
             make_lasting(client, live, reporter)
             live = _again(client, desired)
-        make_volumes(client, desired, placement.missing_volumes, undo, reporter)
         claim_volumes(client, desired, placement.claimed_volumes)
         _bring_about(client, live, desired, previous, reporter, fresh)
     except (IncusError, ReconcileError) as error:

@@ -15,7 +15,7 @@ from pulumi_pika.providers.errors import ProviderError
 from pulumi_pika.reconcile.observe import LiveInstance
 from pulumi_pika.reconcile.power import look
 
-from ..conftest import Sandbox, sweep
+from ..conftest import Sandbox, custom_volumes, sweep
 from ..faults.table import OTHERS_PROPERTY
 from .engine import Managed, Refused, arguments, volume_mount
 from .test_adoption import make
@@ -556,3 +556,58 @@ def test_keys_of_images_can_be_set(client: IncusClient, name: str) -> None:
 def test_hints(name: str, config: dict[str, Any], hint: str) -> None:
     with pytest.raises(Refused, match=hint):
         Managed(arguments(name, config=config)).checked()
+
+
+# --- adoption ---
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_failed_adoption_is_taken_back(
+    client: IncusClient,
+    name: str,
+    sandbox: Sandbox,
+    said: Callable[[], str],
+    tell: Tell,
+    running: bool,
+) -> None:
+    make(
+        sandbox,
+        name,
+        start=running,
+        ephemeral=True,
+        description="theirs",
+        config={"limits.memory": "64MiB", "user.theirs": "1"},
+        devices={"pk-theirs": {"type": "none"}},
+    )
+    before = seen(client, name)
+    given = arguments(
+        name,
+        adopt=True,
+        wait_for="guest_status",
+        timeouts={"wait": 1, "stop": 5},
+        resources={"memory_mib": 80},
+        description="ours",
+    )
+    managed = Managed(given)
+    managed.checked()
+    listed = said()
+    assert "that changes: set limits.memory" in listed
+    assert "remove device pk-theirs, description, its marks (user.pika.*), ephemeral" in listed
+    assert ("starts it" in listed) is not running
+    tell("adoption", "preview", "lists the changes")
+    with pytest.raises(ProviderError, match=rf"from {name} what its adoption changed") as caught:
+        managed.up()
+    assert f"volume {name}-state" in str(caught.value)
+    after = seen(client, name)
+    assert after.status == before.status
+    assert after.ephemeral
+    assert after.description == "theirs"
+    assert after.devices == before.devices
+    assert after.profiles == before.profiles
+    assert _kept(after) == _kept(before)
+    assert not custom_volumes(sandbox.daemon, name)
+    tell("adoption that fails", "up", "taken back")
+
+
+def _kept(live: LiveInstance) -> dict[str, str]:
+    return {k: v for k, v in live.config.items() if not k.startswith("volatile.")}
