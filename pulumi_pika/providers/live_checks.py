@@ -2,9 +2,11 @@
 diff."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..incus.errors import IncusError
+from ..planner.plan import IncusRuntimePlan
 from ..reconcile.changes import Previous, find_changes
 from ..reconcile.delete import protection
 from ..reconcile.desired import OWNER_KEY, desired_profiles
@@ -12,7 +14,7 @@ from ..reconcile.errors import ReconcileError
 from ..reconcile.observe import LiveInstance, root_device_name
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.placement import place, profile_root_pool, root_moved
-from ..reconcile.power import look
+from ..reconcile.power import find_renamed, look
 from .clients import client_for
 from .decide import REPLACING, Decision
 from .examine import Examined
@@ -117,6 +119,18 @@ def adoption_warnings(before: dict[str, Any], examined: Examined) -> Iterator[st
     if options.running is False and live.alive:
         said.append("stops it")
     yield f"{name} is there and is adopted ({live.status}); that changes: {', '.join(said)}"
+
+
+def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -> Decision:
+    """Return the decision; it is no replacement if the program names the project that others moved
+    the instance to."""
+    if decision.replaces != ["incus.project"] or not state.uuid:
+        return decision
+    try:
+        live = find_renamed(client_for(new.incus.project), state.uuid)
+    except IncusError:
+        return decision
+    return replace(decision, replaces=[]) if live is not None else decision
 
 
 def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:

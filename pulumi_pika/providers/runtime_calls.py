@@ -22,6 +22,7 @@ from ..reconcile.desired import desired_config, desired_profiles
 from ..reconcile.errors import ForeignInstance, InstanceGone
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
+from ..reconcile.moved import find_moved, moved
 from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_renamed, look
 from ..reconcile.update import is_ours, update_runtime
@@ -31,7 +32,13 @@ from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import examine, without_plans_devices
 from .host_checks import before_create
-from .live_checks import adoption_warnings, live_warnings, replacement_failures, root_failures
+from .live_checks import (
+    adoption_warnings,
+    in_place_if_moved,
+    live_warnings,
+    replacement_failures,
+    root_failures,
+)
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
 from .values import Path, find, without_provider
@@ -78,7 +85,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     with for_people(olds, news) as report:
         state = State.read(olds)
         new = examine(news)
-        decision = decide(state, new, news)
+        decision = in_place_if_moved(state, new.plan, decide(state, new, news))
         for warning in warnings(decision, state, new.options):
             report().warn(warning)
         for warning in live_warnings(decision, state, new.options):
@@ -124,6 +131,11 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             report().warn(str(error))
             outputs = {**state.outputs, "status": UNSEEN}
             return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
+        if live is None and (elsewhere := find_moved(client, state.uuid)):
+            # Not gone, and not to be made anew: as it was.
+            report().warn(moved(client, identity.instance_name, elsewhere))
+            outputs = {**state.outputs, "status": elsewhere.status}
+            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
         if live is None:
             _refuse_another_server(client, state)
             return ReadResult("", {})
@@ -165,6 +177,11 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
                 known_pool=state.pool if state.has_volumes else None,
             )
         except InstanceGone:
+            if elsewhere := find_moved(client, state.uuid):
+                name = examined.plan.identity.instance_name
+                raise ForeignInstance(
+                    f"{moved(client, name, elsewhere)}. Nothing of it was touched"
+                ) from None
             _refuse_another_server(client, state)
             raise
         outputs = outputs_after(inputs, desired, live)
@@ -182,7 +199,13 @@ def delete(props: dict[str, Any]) -> None:
         found = delete_runtime(
             client, state.plan, state.options, report(), uuid=state.uuid, pool=state.pool
         )
-        if not found:
+        if not found and (elsewhere := find_moved(client, state.uuid)):
+            name = state.plan.identity.instance_name
+            report().warn(
+                f"{moved(client, name, elsewhere)}. It is left there; to remove it, run `incus "
+                f"delete --force --project {elsewhere.project} {elsewhere.name}`"
+            )
+        elif not found:
             _refuse_another_server(client, state)
 
 

@@ -611,3 +611,87 @@ def test_a_failed_adoption_is_taken_back(
 
 def _kept(live: LiveInstance) -> dict[str, str]:
     return {k: v for k, v in live.config.items() if not k.startswith("volatile.")}
+
+
+# --- another project ---
+
+
+@pytest.fixture
+def other_project(sandbox: Sandbox, name: str) -> Iterator[str]:
+    """A second project with the images and profiles of the first."""
+    project = f"{name}-q"
+    config = {"features.images": "false", "features.profiles": "false"}
+    sandbox.daemon.request("POST", "/projects", {"name": project, "config": config})
+    yield project
+    sweep(sandbox.daemon, name, project)
+    sandbox.daemon.request("DELETE", f"/projects/{project}")
+
+
+def move_to_project(sandbox: Sandbox, name: str, project: str) -> None:
+    """As `incus move NAME --target-project PROJECT`."""
+    stop(sandbox, name)
+    body = {"name": name, "migration": True, "project": project}
+    sandbox.daemon.request("POST", f"/instances/{name}", body)
+    action = {"action": "start"}
+    sandbox.daemon.request("PUT", f"/instances/{name}/state?project={project}", action)
+
+
+def test_moved_to_another_project(
+    client: IncusClient,
+    name: str,
+    sandbox: Sandbox,
+    other_project: str,
+    said: Callable[[], str],
+    tell: Tell,
+) -> None:
+    what = "moved to another project"
+    given = arguments(name, mounts=[], timeouts={"stop": 5})
+    managed = Managed(given)
+    managed.up()
+    uuid = managed["uuid"]
+    move_to_project(sandbox, name, other_project)
+    said()
+    assert managed.refresh() == {}
+    assert managed["uuid"] == uuid
+    assert f"was moved from project default to {other_project}" in said()
+    tell(what, "refresh", "kept, said")
+    state, inputs = managed.outputs, managed.inputs
+    managed.change(labels={"a": "1"})
+    with pytest.raises(
+        ProviderError, match=r"--target-project default`\. Nothing of it was touched"
+    ):
+        managed.up()
+    tell(what, "up", "refused")
+    managed.destroy()
+    assert f"incus delete --force --project {other_project} {name}" in said()
+    there = client.in_project(other_project)
+    assert seen(there, name).running
+    tell(what, "destroy", "left, said")
+
+    managed.outputs, managed.inputs = state, inputs
+    managed.change(incus={**given["incus"], "project": other_project})
+    assert managed.up() == "update"
+    tell(what, "up (program follows)", "in place")
+    assert seen(there, name).uuid == uuid
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+    managed.destroy()
+    assert look(there, name) is None
+
+
+@pytest.mark.parametrize("command", ["refresh", "destroy"])
+def test_project_removed(name: str, sandbox: Sandbox, command: str, tell: Tell) -> None:
+    project = f"{name}-q"
+    config = {"features.images": "false", "features.profiles": "false"}
+    sandbox.daemon.request("POST", "/projects", {"name": project, "config": config})
+    given = arguments(name, mounts=[])
+    managed = Managed({**given, "incus": {**given["incus"], "project": project}})
+    managed.up()
+    sweep(sandbox.daemon, name, project)
+    sandbox.daemon.request("DELETE", f"/projects/{project}")
+    if command == "refresh":
+        assert "id" in managed.refresh()
+        tell("project removed", "refresh", "gone")
+    else:
+        managed.destroy()
+        tell("project removed", "destroy", "done")
