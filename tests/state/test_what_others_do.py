@@ -1,17 +1,21 @@
 """What others do to an instance of ours x command -> outcome; a table at the end of the run."""
 
 import json
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from pulumi_pika.incus import instances
 from pulumi_pika.incus.client import IncusClient, url
+from pulumi_pika.incus.errors import OperationFailed
 from pulumi_pika.incus.guest_files import read_kernel_file
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.planner.names import device_name
 from pulumi_pika.providers.errors import ProviderError
+from pulumi_pika.reconcile import delete, put_back
 from pulumi_pika.reconcile.observe import LiveInstance
 from pulumi_pika.reconcile.power import look
 
@@ -695,3 +699,82 @@ def test_project_removed(name: str, sandbox: Sandbox, command: str, tell: Tell) 
     else:
         managed.destroy()
         tell("project removed", "destroy", "done")
+
+
+# --- what cannot be put right at once ---
+
+
+def test_a_device_that_cannot_be_put_back_is_said_and_repaired(
+    client: IncusClient, name: str, monkeypatch: pytest.MonkeyPatch, tell: Tell
+) -> None:
+    managed = Managed(arguments(name))
+    managed.up()
+    real, calls = instances.replace_instance, []
+
+    def fails_the_second_time(*args: Any, **more: Any) -> None:
+        calls.append(args)
+        if len(calls) == 2:
+            raise OperationFailed("no", operation="o", reason="no")
+        real(*args, **more)
+
+    monkeypatch.setattr(put_back, "replace_instance", fails_the_second_time)
+    managed.change(mounts=[volume_mount(f"{name}-state/nope")])
+    with pytest.raises(ProviderError, match=r"could not be plugged in again.*up --refresh"):
+        managed.up()
+    managed.change(mounts=[volume_mount(f"{name}-state")])
+    assert managed.refresh() != {}
+    assert managed.up() == "update"
+    assert exec_status(client, name, ["grep", " /mnt/state ", "/proc/mounts"], timeout=10) == 0
+    assert managed.refresh() == {}
+    tell("device change fails half way", "up --refresh", "repaired")
+
+
+def test_what_could_not_be_deleted_runs_again(
+    client: IncusClient, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managed = Managed(arguments(name, mounts=[], timeouts={"stop": 5}))
+    managed.up()
+
+    def refused(*args: Any, **more: Any) -> None:
+        raise OperationFailed("no", operation="o", reason="no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(delete, "remove", refused)
+        with pytest.raises(ProviderError, match=r"put right\. It was started again"):
+            managed.destroy()
+    assert seen(client, name).running
+    managed.destroy()
+    assert look(client, name) is None
+
+
+def test_the_address_is_not_that_of_a_bridge_of_the_guest(
+    client: IncusClient, name: str, sandbox: Sandbox, tell: Tell
+) -> None:
+    bridge = f"pikaw{secrets.token_hex(4)}"
+    config = {"ipv4.address": "10.91.7.1/24", "ipv4.dhcp": "false", "ipv6.address": "none"}
+    config |= {"ipv4.firewall": "false", "ipv6.firewall": "false", "ipv4.nat": "false"}
+    body = {"name": bridge, "type": "bridge", "config": config}
+    sandbox.daemon.request("POST", "/networks", body)
+    try:
+        nic = {"type": "nic", "name": "eth0", "network": bridge}
+        managed = Managed(arguments(name, mounts=[], devices={"lan": nic}))
+        managed.up()
+        for line in (
+            "ip addr add 10.91.7.50/24 dev eth0",
+            "ip link set eth0 up",
+            "ip link add docker0 type bridge",
+            "ip addr add 172.17.0.1/16 dev docker0",
+            "ip link set docker0 up",
+        ):
+            assert exec_status(client, name, line.split(), timeout=10) == 0, line
+        managed.refresh()
+        assert managed["ipv4"] == "10.91.7.50"
+        assert managed["addresses"] == {"lan": {"ipv4": ["10.91.7.50"], "ipv6": []}}
+        tell("a bridge of the guest's own", "refresh", "ipv4 stays")
+        managed.change(access_interface="docker0")
+        assert managed.up() == "update"
+        assert managed["ipv4"] == "172.17.0.1"
+        managed.destroy()
+    finally:
+        sweep(sandbox.daemon, name)
+        sandbox.daemon.request("DELETE", f"/networks/{bridge}")
