@@ -52,8 +52,18 @@ def _mounts(**more: Any) -> dict[str, Any]:
 ROWS = (
     Row("identity.runtime_id", {}, _identity(runtime_id="other")),
     Row("identity.instance_name", {}, _identity(instance_name="other-name")),
-    Row("incus.project", {}, _incus(project="other")),
-    Row("incus.profile", {}, _incus(profile="other")),
+    Row(
+        "incus.project",
+        {},
+        _incus(project="other"),
+        note="in place if it was moved there already (`incus move --target-project`)",
+    ),
+    Row(
+        "incus.profile",
+        {},
+        _incus(profile="other"),
+        note="refused in preview if its root disk is in another pool",
+    ),
     Row("incus.image_alias", {}, _incus(image_alias="other-image")),
     Row("resources.vcpu_count", {"resources": {}}, {"resources": {"vcpu_count": 1}}),
     Row(
@@ -67,7 +77,8 @@ ROWS = (
         "resources.root_disk_gib",
         {"resources": {"root_disk_gib": 1}},
         {"resources": {"root_disk_gib": 2}},
-        note="Incus may defer it to the next start; it never shrinks on some pools",
+        note="Incus may defer it to the next start; it never shrinks on some pools. Added or "
+        "dropped, it is refused in preview if the root disk would be in another pool",
     ),
     Row("mounts: one added", {}, {"mounts": [_MOUNT]}),
     Row("mounts: one removed", {"mounts": [_MOUNT]}, {}),
@@ -132,7 +143,7 @@ ROWS = (
         "running",
         {},
         {"running": False},
-        note="stops or starts it, which is what is asked for",
+        note="stops or starts it, which is what is asked for; a frozen one is shut down for False",
     ),
     Row("running: left to others (None)", {}, {"running": None}),
     Row("config: user.*, environment.*", {}, {"config": {"user.a": "1", "environment.A": "1"}}),
@@ -166,6 +177,7 @@ ROWS = (
     Row("adopt", {}, {"adopt": True}),
     Row("delete_volumes", {}, {"delete_volumes": True}),
     Row("recover", {}, {"recover": "now"}),
+    Row("access_interface", {}, {"access_interface": "eth0"}),
     Row("owner (another URN: the resource was renamed or moved)", {}, {"owner": "urn:other"}),
 )
 

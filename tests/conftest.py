@@ -176,15 +176,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints what became of each fault, where faults were tried; by whichever worker."""
-    from .faults.table import lines, sections
+    from .faults.table import lines, others_lines, sections
 
     reports = [report for some in terminalreporter.stats.values() for report in some]
-    if table := lines(reports):
-        terminalreporter.section("faults")
-        terminalreporter.line("\n".join(table))
-    for title, table in sections(reports).items():
-        terminalreporter.section(title)
-        terminalreporter.line("\n".join(table))
+    for title, table in (
+        ("faults", lines(reports)),
+        ("what others do", others_lines(reports)),
+        *sections(reports).items(),
+    ):
+        if table:
+            terminalreporter.section(title)
+            terminalreporter.line("\n".join(table))
 
 
 def pytest_report_header() -> list[str]:

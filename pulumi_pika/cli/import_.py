@@ -169,12 +169,15 @@ def _view(
         for device in live.devices.values()
         if (source := device.get("source", "")).startswith("/")
     }
+    images = {
+        str(image.get("fingerprint")): dict(image.get("properties") or {})
+        for image in client.get_list("/1.0/images", recursion="1")
+        if isinstance(image, dict)
+    }
     return HostView(
         aliases=facts.aliases(client.project),
-        images=frozenset(
-            str(path).partition("?")[0].rpartition("/")[2]
-            for path in client.get_list("/1.0/images")
-        ),
+        images=frozenset(images),
+        image_properties=images,
         profile_devices={
             name: data.get("devices") or {} for name, data in facts.profiles(client.project).items()
         },

@@ -45,7 +45,8 @@ from .secret import Secret, looks_secret
 _TRUE: Final = ("true", "1", "yes", "on")
 _OWN_KEYS: Final = ("limits.cpu", "limits.memory", "boot.autorestart", USER_DATA_KEY)
 """Keys that other arguments than `config` are about."""
-_INCUS_KEYS: Final = ("volatile.", "image.", MARK_PREFIX)
+_INCUS_KEYS: Final = ("volatile.", MARK_PREFIX)
+_IMAGE_KEYS: Final = "image."
 _TELLING: Final = 6
 """Characters of a secret that are looked for in other values; fewer are there by chance."""
 _STAYS: Final = "it stays as it is, outside of the program"
@@ -58,6 +59,7 @@ class HostView:
     Attributes:
         aliases: the image aliases: the fingerprint for each instance type.
         images: the fingerprints of the images that are there.
+        image_properties: the properties of each image, by its fingerprint.
         profile_devices: the devices of each profile.
         missing_paths: the host paths, of those that devices name, that are known not to be there.
         autorestart: whether the server knows `boot.autorestart`.
@@ -65,6 +67,7 @@ class HostView:
 
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     images: frozenset[str] = frozenset()
+    image_properties: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     profile_devices: Mapping[str, Devices] = field(default_factory=dict)
     missing_paths: frozenset[str] = frozenset()
     autorestart: bool = True
@@ -328,8 +331,16 @@ class _Reading:
             for key, value in sorted(self._live.config.items())
             if key not in _OWN_KEYS
             and not key.startswith(_INCUS_KEYS)
+            and not self._is_of_image(key, value)
             and not (always and key == "boot.autostart")
         }
+
+    def _is_of_image(self, key: str, value: str) -> bool:
+        """Whether a key is what the image says, or an image that is gone may have said."""
+        if not key.startswith(_IMAGE_KEYS):
+            return False
+        properties = self._host.image_properties.get(self._live.fingerprint)
+        return properties is None or properties.get(key.removeprefix(_IMAGE_KEYS)) == value
 
     def _devices(self, own_root: bool) -> Devices:
         return {

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from ..reconcile.desired import declared_devices, plan_digest
 from ..reconcile.live import restart_reasons
-from ..reconcile.observe import root_device_name
+from ..reconcile.observe import FROZEN, root_device_name
 from ..reconcile.placement import is_root
+from ..reconcile.update import recovers
 from .examine import OPTION_FIELDS, SECRET_INPUTS, Examined
 from .replace_option import by_option
 from .state import State
@@ -65,6 +66,8 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
         changes.append("plan")
     if _devices_drifted(state) and "mounts" not in changes:
         changes.append("devices")
+    if _frozen_though_stopped(state, new) and "running" not in changes:
+        changes.append("running")
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
 
@@ -94,13 +97,24 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
         changes,
         restarts=_restarts(state, new) if changes and not new.unknown else [],
         renamed=seen_name if seen_name != state.plan.identity.instance_name else "",
-        recovers=state.options.recover != new.options.recover,
+        recovers=_recovers(state, new),
     )
+
+
+def _recovers(state: State, new: Examined) -> bool:
+    if any(path[0] == "recover" for path in new.unknown):
+        return new.options.running is not False
+    return recovers(new.options, state.options.recover)
+
+
+def _frozen_though_stopped(state: State, new: Examined) -> bool:
+    """Whether the program wants the instance stopped, and it was frozen when last looked at."""
+    return new.options.running is False and state.outputs.get("status") == FROZEN
 
 
 def _devices_drifted(state: State) -> bool:
     """Whether one of the plan's devices was changed in what no mount of the plan shows."""
-    expected = declared_devices(state.plan, state.options, state.pool)
+    expected = declared_devices(state.plan, state.options, state.pool, state.root_pool)
     root = root_device_name(state.devices)
     for name, device in expected.items():
         if name in state.left_out:
@@ -118,7 +132,11 @@ def _pool_changes(state: State, new: Examined) -> bool:
         return True
     wanted = new.options.storage_pool
     # Without a wanted pool the instance stays in the one that it is in.
-    return wanted is not None and wanted not in (state.pool, state.options.storage_pool)
+    stays = {None, state.pool, state.options.storage_pool}
+    if state.plan.resources.root_disk_gib is not None or not state.has_volumes:
+        # It may have been moved: the pool that it is in is no other one.
+        stays.add(state.root_pool)
+    return wanted not in stays
 
 
 def _restarts(state: State, new: Examined) -> list[str]:

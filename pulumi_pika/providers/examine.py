@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pulumi.runtime.rpc import UNKNOWN
 
+from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
 from ..planner.problems import InvalidPath, Problem, RuntimeSpecError
 from ..planner.spec import RuntimeSpec, plan_mounts
@@ -13,7 +14,7 @@ from ..planner.validate import OUTSIDE
 from ..reconcile.desired import Devices, declared_devices
 from ..reconcile.options import ROOT_DEVICE, USER_DATA_KEY, RuntimeOptions, find_option_problems
 from .shape import Failure, fit
-from .values import Path, parse_path, put, touches, unknown_paths
+from .values import Path, find, parse_path, put, touches, unknown_paths
 
 SPEC_FIELDS: Final = tuple(name for name in RuntimeSpec.model_fields if name != "provider")
 OPTION_FIELDS: Final = tuple(RuntimeOptions.model_fields)
@@ -147,6 +148,30 @@ def _without_own_devices(plan: IncusRuntimePlan, options: RuntimeOptions) -> Run
     if len(theirs) == len(options.devices):
         return options
     return options.model_copy(update={"devices": theirs})
+
+
+def without_plans_devices(before: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs without the devices that an earlier plan made.
+
+    `check` shows all devices in `devices`, and Pulumi hands those back for
+    `ignore_changes=["devices"]`, also if the plan has others by now.
+
+    Args:
+        before: the inputs that an earlier `check` returned; empty for a new instance.
+        inputs: the inputs, which are left as they are.
+    """
+    shown, given = before.get("devices"), inputs.get("devices")
+    if not isinstance(shown, dict) or not isinstance(given, dict):
+        return inputs
+    own_root = find(before, ("resources", "root_disk_gib")) is not None
+    theirs = {
+        name: device
+        for name, device in given.items()
+        if name not in shown
+        or shown[name] != device
+        or not (name.startswith(DEVICE_NAME_PREFIX) or (own_root and name == ROOT_DEVICE))
+    }
+    return {**inputs, "devices": theirs}
 
 
 def planned_paths(path: Path) -> list[Path]:

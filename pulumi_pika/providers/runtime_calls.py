@@ -22,6 +22,7 @@ from ..reconcile.desired import desired_config, desired_profiles
 from ..reconcile.errors import ForeignInstance, InstanceGone
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
+from ..reconcile.moved import find_moved, moved
 from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_ours, not_ours
 from ..reconcile.update import update_runtime
@@ -29,8 +30,15 @@ from .checks import answer, inputs_of
 from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
-from .examine import examine
+from .examine import examine, without_plans_devices
 from .host_checks import before_create
+from .live_checks import (
+    adoption_warnings,
+    in_place_if_moved,
+    live_warnings,
+    replacement_failures,
+    root_failures,
+)
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
 from .unfinished import noted, warn_of_unfinished
@@ -50,13 +58,22 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     """
     try:
         before, inputs = inputs_of(news, olds, INPUTS)
+        inputs = without_plans_devices(before, inputs)
         examined = examine(inputs)
-        failures = check_failures(examined.failures, inputs, examined.plan_tree)
+        found = (
+            examined.failures
+            or replacement_failures(before, inputs)
+            or root_failures(before, inputs, examined)
+        )
+        failures = check_failures(found, inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
     if failures:
         return CheckResult({}, failures)
     inputs["devices"] = examined.devices
+    with for_people(inputs) as report:
+        for warning in adoption_warnings(before, examined):
+            report().warn(warning)
     # With a part of it unknown, the sentence is too.
     known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options) if known else UNKNOWN
@@ -69,8 +86,10 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     with for_people(olds, news) as report:
         state = State.read(olds)
         new = examine(news)
-        decision = decide(state, new, news)
+        decision = in_place_if_moved(state, new.plan, decide(state, new, news))
         for warning in warnings(decision, state, new.options):
+            report().warn(warning)
+        for warning in live_warnings(decision, state, new.options):
             report().warn(warning)
     return DiffResult(
         changes=bool(decision.changes),
@@ -115,6 +134,11 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             outputs = {**state.outputs, "status": UNSEEN}
             return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
         live = found.live
+        if live is None and (elsewhere := find_moved(client, state.uuid)):
+            # Not gone, and not to be made anew: as it was.
+            report().warn(moved(client, identity.instance_name, elsewhere))
+            outputs = {**state.outputs, "status": elsewhere.status}
+            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
         if live is None:
             if found.other is None:
                 _refuse_another_server(client, state)
@@ -153,9 +177,14 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
                 report(),
                 previous=_previous(state),
                 claim=state.claim(examined.options.owner),
-                known_pool=state.pool,
+                known_pool=state.pool if state.has_volumes else None,
             )
         except InstanceGone:
+            if elsewhere := find_moved(client, state.uuid):
+                name = examined.plan.identity.instance_name
+                raise ForeignInstance(
+                    f"{moved(client, name, elsewhere)}. Nothing of it was touched"
+                ) from None
             _refuse_another_server(client, state)
             raise
         outputs = outputs_after(inputs, desired, live)
@@ -173,7 +202,13 @@ def delete(props: dict[str, Any]) -> None:
         found = delete_runtime(
             client, state.plan, state.options, report(), claim=state.claim(), pool=state.pool
         )
-        if not found:
+        if not found and (elsewhere := find_moved(client, state.uuid)):
+            name = state.plan.identity.instance_name
+            report().warn(
+                f"{moved(client, name, elsewhere)}. It is left there; to remove it, run `incus "
+                f"delete --force --project {elsewhere.project} {elsewhere.name}`"
+            )
+        elif not found:
             _refuse_another_server(client, state)
         warn_of_unfinished(state.options.owner, report())
 
@@ -233,4 +268,5 @@ def _previous(state: State) -> Previous:
         description=state.options.description,
         owner=state.options.owner,
         recover=state.options.recover,
+        running=state.options.running,
     )

@@ -92,7 +92,10 @@ def _put_right(
     if not path:
         # It was in a map that an earlier problem has taken away (a key that is no Unicode).
         return
-    failures.append(Failure(path, _reason(model, path, detail)))
+    reason = _reason(model, path, detail)
+    if detail["type"] == "string_type" and isinstance(find(tree, path), bool):
+        reason = 'must be a text: write "true" or "false", in quotes'
+    failures.append(Failure(path, reason))
     open_.add(path)
     parent = find(tree, path[:-1])
     if detail["type"] == "extra_forbidden" or detail["loc"][-1:] == ("[key]",):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
-from ..reconcile.desired import DesiredInstance, Devices, declared_devices
+from ..reconcile.desired import DesiredInstance, Devices, declared_devices, is_host_path
 from ..reconcile.observe import (
     Expected,
     LiveInstance,
@@ -52,6 +52,9 @@ class State:
     devices: Devices
     left_out: frozenset[str]
     pool: str | None
+    """The pool of the custom volumes; without any, of the root disk."""
+    root_pool: str | None
+    """The pool that the root disk is in."""
     uuid: str
     generation: str
     """The generation of the instance that this state manages; see `reconcile.ownership`."""
@@ -77,6 +80,7 @@ class State:
         }
         examined = examine({**tree, "devices": theirs})
         left_out = tree.get("left_out")
+        pool = tree.get("pool") or None
         return cls(
             outputs=tree,
             plan=examined.plan,
@@ -84,7 +88,9 @@ class State:
             options=examined.options,
             devices=devices,
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
-            pool=tree.get("pool") or None,
+            pool=pool,
+            # A state of before it was kept.
+            root_pool=tree.get("root_pool") or pool,
             uuid=str(tree.get("uuid") or ""),
             generation=str(tree.get(GENERATION) or ""),
             made_of=str(tree.get("made_of") or ""),
@@ -105,6 +111,11 @@ class State:
             runtime_id=self.plan.identity.runtime_id,
         )
 
+    @property
+    def has_volumes(self) -> bool:
+        """Whether it has mounts of custom volumes."""
+        return any(not is_host_path(mount.source) for mount in self.plan.mounts)
+
     def refreshed(self, live: LiveInstance) -> tuple[dict[str, Any], dict[str, Any]]:
         """Outputs and inputs as the live instance shows them.
 
@@ -117,6 +128,7 @@ class State:
             left_out=self.left_out,
             pool=self.pool,
             fingerprint=self.made_of,
+            status=str(self.outputs.get("status") or ""),
         )
         plan = observed_plan(live, expected)
         options = observed_options(live, expected)
@@ -126,16 +138,22 @@ class State:
             **self.outputs,
             # What is as it was keeps the words in which it was given.
             **{name: value for name, value in options.items() if value != applied.get(name)},
-            **outputs_of(live, names),
+            **outputs_of(live, names, self.options.access_interface),
             "plan": plan,
             GENERATION: live.generation or self.generation,
         }
+        if not self.has_volumes and self.options.storage_pool is None:
+            outputs["pool"] = live.root_pool
         if self.options.running is None:
             outputs.pop("running", None)
         inputs = {name: outputs[name] for name in INPUTS if name in outputs}
         inputs.update(_spec_of(self.outputs, self.plan.to_dict(), plan))
         inputs["devices"] = _as_declared(
-            outputs["devices"], declared_devices(self.plan, self.options), self.pool, self.left_out
+            outputs["devices"],
+            declared_devices(self.plan, self.options),
+            self.pool,
+            live.root_pool,
+            self.left_out,
         )
         return outputs, inputs
 
@@ -146,7 +164,7 @@ def outputs_after(
     """The outputs of a create or an update."""
     return {
         **inputs,
-        **outputs_of(live, set(desired.devices)),
+        **outputs_of(live, set(desired.devices), desired.options.access_interface),
         "plan": desired.plan.to_dict(),
         "left_out": list(desired.left_out),
         "pool": desired.pool or live.root_pool,
@@ -162,7 +180,11 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 
 def _as_declared(
-    live: Devices, declared: Devices, pool: str | None, left_out: Collection[str]
+    live: Devices,
+    declared: Devices,
+    pool: str | None,
+    root_pool: str | None,
+    left_out: Collection[str],
 ) -> Devices:
     """The devices as `check` shows them: those that are as they should be in their declared form,
     in which only a server-chosen pool and the name of a profile's root disk are missing."""
@@ -171,7 +193,17 @@ def _as_declared(
     for name, device in live.items():
         own = roots[0] if roots and name not in declared and is_root(device) else name
         wanted = declared.get(own)
-        if wanted is not None and device in (wanted, {"pool": pool, **wanted}):
+        if wanted is None:
+            shown[own] = device
+            continue
+        if is_root(device):
+            as_wanted = {"pool": root_pool, **wanted}
+        elif name.startswith(DEVICE_NAME_PREFIX):
+            # Its volume stays where it is, also if `storage_pool` follows a root disk.
+            as_wanted = {**wanted, "pool": pool}
+        else:
+            as_wanted = {"pool": pool, **wanted}
+        if device in (wanted, as_wanted):
             shown[own] = wanted
         else:
             shown[own] = device

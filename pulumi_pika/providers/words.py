@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.data_volumes import own_volumes
+from ..reconcile.observe import FROZEN, root_device_name
 from ..reconcile.options import RuntimeOptions
+from ..reconcile.placement import root_moved
 from .decide import Decision
 from .state import State
 
@@ -33,6 +35,13 @@ def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[
             f"{name} is replaced because of {', '.join(decision.replaces)}: "
             f"{on_delete(state.plan, state.options)}; then it is made anew"
         )
+    root = root_device_name(state.devices)
+    own = state.plan.resources.root_disk_gib is not None
+    if own and root and not decision.replaces and (wanted := new.storage_pool):
+        pool = state.devices[root].get("pool", wanted)
+        if pool != wanted:
+            said = root_moved(state.plan.incus.project, name, pool, wanted)
+            yield f"{said}. Until then an update is refused"
     if decision.renamed:
         yield f"{decision.renamed} has to stop for a moment to get its name {name} back"
     turned_on = new.delete_volumes and not state.options.delete_volumes
@@ -41,6 +50,8 @@ def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[
             "delete_volumes is on from this update on: to destroy or replace the resource then "
             f"deletes {_named(volumes)} with all data"
         )
+    if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
+        yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
     if decision.recovers:
         yield f"{name} is restarted, or started if it is stopped, since recover changed"
     if decision.restarts:

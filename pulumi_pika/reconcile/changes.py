@@ -1,6 +1,6 @@
 """What has to be done to a live instance to make it the desired one; touches nothing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..planner.names import DEVICE_NAME_PREFIX
@@ -19,6 +19,7 @@ class Previous:
     description: str | None = None
     owner: str = ""
     recover: Any = None
+    running: bool | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +82,13 @@ class Changes:
             "devices": devices,
         }
 
+    def brief(self) -> str:
+        """The same as `summary`, with the marks of the resource as one item."""
+        others = {k: v for k, v in self.config.items() if not k.startswith(MARK_PREFIX)}
+        marks = "its marks (user.pika.*)" if len(others) < len(self.config) else ""
+        listed = replace(self, config=others).summary()
+        return ", ".join(text for text in (listed, marks) if text)
+
     def summary(self) -> str:
         """A list of what changes, without values, which may be secret."""
         said = [f"{'unset' if value == '' else 'set'} {key}" for key, value in self.config.items()]
@@ -108,6 +116,9 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: Previou
             continue
         if key.startswith(MARK_PREFIX) or (key in _PLAN_KEYS and key in previous.config):
             changes.config[key] = ""
+        elif key.startswith("image."):
+            # Incus sets these too, from the image: one that the program drops stays as it is.
+            continue
         elif key in previous.config:
             # A key of `config` that was dropped there: ours to unset, unless somebody changed it.
             if previous.config[key] == live.config[key]:

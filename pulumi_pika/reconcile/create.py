@@ -13,7 +13,7 @@ from ..incus.errors import (
     OperationError,
     OperationFailed,
 )
-from ..incus.instances import create_instance, running_operations
+from ..incus.instances import create_instance, patch_instance, running_operations
 from ..planner.plan import IncusRuntimePlan
 from .adopt import is_half_made, may_take_over, take_over
 from .data_volumes import claim_volumes, make_volumes
@@ -31,7 +31,7 @@ from .ownership import (
     renamed_hint,
 )
 from .placement import place
-from .power import ANSWER_LOST, kill, look, remove
+from .power import ANSWER_LOST, kill, look, remove, start
 from .reporter import Progress, Reporter
 from .undo import Undo
 from .wait import wait_for
@@ -155,8 +155,19 @@ def make_instance(
             )
         open_ = False
         live = look(client, name)
-        if live is None or is_half_made(live) or (desired.options.running and not live.running):
+        started = desired.options.running and not desired.image_config
+        if live is None or is_half_made(live) or (started and not live.running):
             raise
+    if desired.image_config:
+        patch_instance(
+            client,
+            name,
+            {"description": desired.options.description or "", "config": desired.image_config},
+            "",
+        )
+        if desired.options.running:
+            timeout = desired.options.timeouts.create
+            start(client, name, timeout=timeout, reporter=reporter)
     waited = wait_for(client, desired, reporter) if desired.options.running else None
     live = waited or look(client, name)
     if live is None:

@@ -5,10 +5,10 @@ from ..incus.errors import IncusError
 from ..planner.plan import IncusRuntimePlan
 from .data_volumes import remove_volumes
 from .errors import ReconcileError, RuntimeFailed
-from .observe import LiveInstance
+from .observe import PROTECTION_KEY, LiveInstance
 from .options import RuntimeOptions, Timeouts
 from .ownership import Claim
-from .power import find_ours, kill, not_ours, remove, stop_gently
+from .power import find_ours, kill, look, not_ours, remove, start, stop_gently
 from .reporter import Reporter
 
 
@@ -63,6 +63,7 @@ def _remove(
     client: IncusClient, live: LiveInstance, timeouts: Timeouts, reporter: Reporter
 ) -> None:
     name = live.name
+    refuse_protected(client, live)
     try:
         if live.status != "Stopped":
             try:
@@ -74,7 +75,53 @@ def _remove(
                 kill(client, name)
         remove(client, name, timeout=timeouts.delete)
     except IncusError as error:
+        started = _start_again(client, live, timeouts, reporter)
         raise RuntimeFailed(
             f"{name} in project {client.project} could not be removed: {error}. "
-            "Run the same command again once that is put right"
+            f"Run the same command again once that is put right{started}"
         ) from error
+
+
+def refuse_protected(client: IncusClient, live: LiveInstance) -> None:
+    """Refuse to delete an instance that Incus protects, before anything of it is stopped.
+
+    Raises:
+        RuntimeFailed: its config, or a profile's, has `security.protection.delete`.
+    """
+    if live.protected:
+        raise RuntimeFailed(protection(client.project, live))
+
+
+def protection(project: str, live: LiveInstance) -> str:
+    """A sentence on why a protected instance is not deleted, and how to end the protection."""
+    name = live.name
+    if PROTECTION_KEY in live.config:
+        way = (
+            f"take the key out of `config` and run `pulumi up`, or run `incus config unset "
+            f"--project {project} {name} {PROTECTION_KEY}`"
+        )
+    else:
+        way = (
+            f"a profile sets it ({', '.join(live.profiles)}): run `incus config set --project "
+            f"{project} {name} {PROTECTION_KEY}=false`"
+        )
+    return (
+        f"{name} in project {project} is protected from being deleted ({PROTECTION_KEY}), and was "
+        f"not touched. To delete it all the same, {way}, and run the same command again"
+    )
+
+
+def _start_again(
+    client: IncusClient, before: LiveInstance, timeouts: Timeouts, reporter: Reporter
+) -> str:
+    """Start an instance that ran before it could not be removed; a sentence on it, or nothing."""
+    if not before.running:
+        return ""
+    try:
+        now = look(client, before.name, inside=False)
+        if now is None or now.status != "Stopped":
+            return ""
+        start(client, before.name, timeout=timeouts.update, reporter=reporter)
+    except IncusError as error:
+        return f". It was stopped for that, and could not be started again ({error})"
+    return ". It was started again"

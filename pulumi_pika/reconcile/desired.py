@@ -14,6 +14,9 @@ LABEL_PREFIX: Final = MARK_PREFIX + "label."
 LIFECYCLE_ROOT_KEY: Final = MARK_PREFIX + "lifecycle_root"
 DIGEST_KEY: Final = MARK_PREFIX + "plan_digest"
 
+WAITING_KEY: Final = MARK_PREFIX + "waiting_for"
+"""What the last update waited for in vain; the next one waits for it again."""
+
 AUTORESTART_EXTENSION: Final = "instance_auto_restart"
 
 Device = dict[str, str]
@@ -38,11 +41,12 @@ def mount_pools(
 
     Args:
         plan: the plan.
-        options: the options; `mount_pools` names pools of single mounts, `storage_pool` of all.
-        pool: the pool of all others; None before a server has been asked.
+        options: the options; `mount_pools` names pools of single mounts.
+        pool: the pool of all others, by default `storage_pool`; None before a server has been
+            asked.
     """
     return {
-        mount.device_name: options.pool_of(index) or options.storage_pool or pool
+        mount.device_name: options.pool_of(index) or pool or options.storage_pool
         for index, mount in enumerate(plan.mounts)
     }
 
@@ -60,26 +64,31 @@ def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) ->
 
 
 def declared_devices(
-    plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None = None
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    pool: str | None = None,
+    root_pool: str | None = None,
 ) -> Devices:
     """All devices that the plan and the options name, by name.
 
     Args:
         plan: the plan.
         options: the options.
-        pool: the storage pool of custom volumes and of the root disk where `storage_pool` does not
-            name it; unknown (None) before a server has been asked, and then absent in the devices.
+        pool: the storage pool that the custom volumes are in; by default `storage_pool`. Unknown
+            (None) before a server has been asked, and then absent in the devices.
+        root_pool: the storage pool that the root disk is in, which counts if `storage_pool` names
+            none; by default that of the volumes.
     """
     pools = mount_pools(plan, options, pool)
-    pool = options.storage_pool or pool
+    root_pool = options.storage_pool or root_pool or pool
     devices = {
         mount.device_name: mount_device(mount, options.instance_type, pools[mount.device_name])
         for mount in plan.mounts
     }
     if plan.resources.root_disk_gib is not None:
         root = {"type": "disk", "path": "/", "size": f"{plan.resources.root_disk_gib}GiB"}
-        if pool:
-            root["pool"] = pool
+        if root_pool:
+            root["pool"] = root_pool
         devices[ROOT_DEVICE] = root
     devices.update(options.devices)
     return devices
@@ -158,6 +167,12 @@ class DesiredInstance:
         """The instance's name."""
         return self.plan.identity.instance_name
 
+    @property
+    def image_config(self) -> dict[str, str]:
+        """The keys that Incus overwrites with the image's own properties as it makes the instance,
+        so that they have to be set afterwards, before the first start."""
+        return {key: value for key, value in self.config.items() if key.startswith("image.")}
+
     def creation(self, generation: str) -> dict[str, Any]:
         """The body of POST /1.0/instances."""
         alias = {"alias": self.plan.incus.image_alias}
@@ -168,7 +183,7 @@ class DesiredInstance:
             "profiles": self.profiles,
             "config": {**_without_empty(self.config), GENERATION_KEY: generation},
             "devices": self.devices,
-            "start": self.options.running is True,
+            "start": self.options.running is True and not self.image_config,
             "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},
         }
 
@@ -178,12 +193,13 @@ def assemble(
     options: RuntimeOptions,
     *,
     pool: str | None,
+    root_pool: str | None = None,
     root_name: str,
     left_out: Collection[str],
     autorestart: bool,
 ) -> DesiredInstance:
     """The instance that plan and options come to, with what only a server could tell filled in."""
-    devices = declared_devices(plan, options, pool)
+    devices = declared_devices(plan, options, pool, root_pool)
     for name in left_out:
         devices.pop(name, None)
     if ROOT_DEVICE in devices and root_name != ROOT_DEVICE:
@@ -195,7 +211,7 @@ def assemble(
         devices=devices,
         profiles=desired_profiles(plan, options),
         left_out=tuple(left_out),
-        pool=options.storage_pool or pool,
+        pool=pool or options.storage_pool,
     )
 
 

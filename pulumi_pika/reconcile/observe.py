@@ -12,6 +12,7 @@ from .desired import (
     DIGEST_KEY,
     LABEL_PREFIX,
     LIFECYCLE_ROOT_KEY,
+    WAITING_KEY,
     Device,
     Devices,
     mount_device,
@@ -23,6 +24,10 @@ from .placement import is_root
 
 RUNNING: Final = frozenset({"Running", "Ready"})
 """A guest that reports itself Ready is running."""
+
+FROZEN: Final = "Frozen"
+"""The status of an instance that `incus pause` froze: it holds its memory, and does nothing."""
+PROTECTION_KEY: Final = "security.protection.delete"
 
 _UNITS: Final = {
     "": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
@@ -69,6 +74,23 @@ class LiveInstance:
         return self.status in RUNNING
 
     @property
+    def alive(self) -> bool:
+        """Whether it has processes: it runs, or is frozen."""
+        return self.running or self.status == FROZEN
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether Incus deletes it when it stops (Incus doc/explanation/instances.md)."""
+        return bool(self.raw.get("ephemeral"))
+
+    @property
+    def protected(self) -> bool:
+        """Whether Incus refuses to delete it: its own config or a profile's says so."""
+        expanded = self.raw.get("expanded_config")
+        config = expanded if isinstance(expanded, dict) else self.config
+        return str(config.get(PROTECTION_KEY, "")).lower() in ("true", "1", "yes", "on")
+
+    @property
     def fingerprint(self) -> str:
         """The fingerprint of the image that it was made of."""
         return self.config.get("volatile.base_image", "")
@@ -96,16 +118,67 @@ class LiveInstance:
         count = (self.raw.get("state") or {}).get("processes", -1)
         return count if isinstance(count, int) else -1
 
-    def address(self, family: str) -> str | None:
-        """Its first global address of a family, ``inet`` or ``inet6``; None without one."""
+    def address(self, family: str, access_interface: str | None = None) -> str | None:
+        """Return its first global address of a family, or None.
+
+        Args:
+            family: ``inet`` or ``inet6``.
+            access_interface: the nic that counts, by the name of its device or of its interface;
+                by default the first one of Incus's own nics. What the guest itself makes, such as
+                docker0, counts only if the instance has no nic of Incus's.
+        """
+        networks = self._networks()
+        nics = self._nics()
+        if access_interface:
+            counted = [
+                interface
+                for interface in sorted(networks)
+                if access_interface in (interface, nics.get(interface))
+            ]
+        else:
+            counted = sorted(nics) or sorted(networks)
+        found = (address for name in counted for address in _global(networks[name], family))
+        return next(found, None)
+
+    def addresses(self) -> dict[str, dict[str, list[str]]]:
+        """Return the global addresses of each of Incus's own nics, by the name of its device."""
+        networks = self._networks()
+        by_nic: dict[str, dict[str, list[str]]] = {}
+        for interface, nic in sorted(self._nics().items()):
+            addresses = by_nic.setdefault(nic, {"ipv4": [], "ipv6": []})
+            addresses["ipv4"] += _global(networks[interface], "inet")
+            addresses["ipv6"] += _global(networks[interface], "inet6")
+        return by_nic
+
+    def _networks(self) -> dict[str, dict[str, Any]]:
+        """The guest's interfaces by name, as the server saw them."""
         networks = (self.raw.get("state") or {}).get("network") or {}
-        for name in sorted(networks):
-            for address in networks[name].get("addresses") or ():
-                if address.get("family") == family and address.get("scope") == "global":
-                    found = str(address.get("address", ""))
-                    if not _is_loopback(found):
-                        return found
-        return None
+        return {str(name): dict(state or {}) for name, state in networks.items()}
+
+    def _nics(self) -> dict[str, str]:
+        """The interfaces that Incus's own nic devices made, each with its device's name.
+
+        The hardware address tells, which Incus keeps as ``volatile.<device>.hwaddr``, or the name
+        that the interface has in a container. A bridge or bond that the guest makes of a nic has
+        its hardware address, and then its addresses too. If neither is known, the interfaces that
+        have a counterpart on the host count (``host_name``), each under its own name.
+        """
+        nics: dict[str, str] = {}
+        networks = self._networks()
+        devices = _devices(self.raw.get("expanded_devices")) or self.devices
+        for device, settings in devices.items():
+            if settings.get("type") != "nic":
+                continue
+            volatile = f"volatile.{device}."
+            hwaddr = settings.get("hwaddr") or self.config.get(volatile + "hwaddr", "")
+            named = settings.get("name") or self.config.get(volatile + "name", "")
+            for interface, state in networks.items():
+                same = hwaddr and str(state.get("hwaddr", "")).lower() == hwaddr.lower()
+                if same or (named == interface and self.instance_type == "container"):
+                    nics[interface] = device
+        return nics or {
+            interface: interface for interface, state in networks.items() if state.get("host_name")
+        }
 
     def owned_devices(self, names: set[str]) -> Devices:
         """Its devices that a plan names: those called for, and all with the plan's prefix."""
@@ -114,6 +187,17 @@ class LiveInstance:
             for name, device in self.devices.items()
             if name in names or name.startswith(DEVICE_NAME_PREFIX)
         }
+
+
+def _global(network: dict[str, Any], family: str) -> list[str]:
+    """The global addresses of a family that an interface has."""
+    return [
+        str(address.get("address", ""))
+        for address in network.get("addresses") or ()
+        if address.get("family") == family
+        and address.get("scope") == "global"
+        and not _is_loopback(str(address.get("address", "")))
+    ]
 
 
 def _is_loopback(address: str) -> bool:
@@ -132,6 +216,8 @@ class Expected:
     devices: Devices
     left_out: frozenset[str]
     pool: str | None
+    status: str = ""
+    """The instance's status when it was last looked at."""
     fingerprint: str = ""
     """Of the image that the instance was made of, where that is known."""
 
@@ -177,13 +263,24 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     observed["extra_profiles"] = _observed_profiles(live, expected)[1]
     observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
     if options.running is not None:
-        observed["running"] = live.running
+        observed["running"] = _observed_running(live, expected.status, options.running)
+    if WAITING_KEY in live.config:
+        # What was waited for last did not come: all that is known is that it runs.
+        observed["wait_for"] = "running"
     if options.cloud_init_user_data is not None:
         observed["cloud_init_user_data"] = live.config.get(USER_DATA_KEY, "")
     if options.owner:
         observed["owner"] = live.config.get(OWNER_KEY, "")
     del observed["devices"]
     return observed
+
+
+def _observed_running(live: LiveInstance, before: str, wanted: bool) -> bool:
+    """Return `running` as seen. A frozen instance is neither running nor stopped, so that it is
+    shown as what it was not to be; once shown so, it stays so."""
+    if live.status != FROZEN:
+        return live.running
+    return wanted if before == FROZEN else not wanted
 
 
 def mib(text: str) -> int | str:
@@ -288,12 +385,15 @@ def _whole(text: str, unit: int) -> int | str:
     return text if rest else size
 
 
-def outputs_of(live: LiveInstance, devices: set[str]) -> dict[str, Any]:
+def outputs_of(
+    live: LiveInstance, devices: set[str], access_interface: str | None = None
+) -> dict[str, Any]:
     """What the resource shows of an instance beyond what it was asked to be.
 
     Args:
         live: the instance.
         devices: the names of its devices that are the resource's.
+        access_interface: the nic whose addresses are `ipv4` and `ipv6`, if one is named.
     """
     return {
         "instance_name": live.name,
@@ -301,9 +401,11 @@ def outputs_of(live: LiveInstance, devices: set[str]) -> dict[str, Any]:
         "image_fingerprint": live.fingerprint,
         "devices": live.owned_devices(devices),
         # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
-        "ipv4": live.address("inet") or "",
-        "ipv6": live.address("inet6") or "",
+        "ipv4": live.address("inet", access_interface) or "",
+        "ipv6": live.address("inet6", access_interface) or "",
+        "addresses": live.addresses(),
         "location": live.location,
+        "root_pool": live.root_pool,
         "uuid": live.uuid,
         "plan_digest": live.config.get(DIGEST_KEY, ""),
     }

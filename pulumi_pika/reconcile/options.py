@@ -30,6 +30,13 @@ _PLAN_KEYS: Final = {
     "limits.memory": "resources.memory_mib",
     "boot.autorestart": "policies.restart_policy",
 }
+_OTHER_FORMS: Final = {
+    "limits.cpu": ' (a number of CPUs; for a set of CPUs, as "0-3", put the key into a profile and '
+    "name that in `extra_profiles`)",
+    "limits.memory": ' (MiB; for a share of the host, as "50%", put the key into a profile and '
+    "name that in `extra_profiles`)",
+}
+"""What to do for values that a field of the plan cannot say."""
 
 
 class Timeouts(Part):
@@ -66,6 +73,7 @@ class RuntimeOptions(Part):
     adopt: bool = False
     delete_volumes: bool = False
     recover: JsonValue = None
+    access_interface: str | None = None
     owner: str = ""
     """The URN of the resource."""
     backend: str = ""
@@ -184,14 +192,22 @@ def _config_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
     for key, value in options.config.items():
         where = ("config", key)
         if field := _PLAN_KEYS.get(key):
-            yield where, f"is the plan's: set `{field}` instead"
+            hint = _OTHER_FORMS.get(key, "")
+            yield where, f"is the plan's: set `{field}` instead{hint}"
         elif key.startswith(MARK_PREFIX):
             yield where, f"is the plan's: keys below `{MARK_PREFIX}` mark whose an instance is"
         elif key == "boot.autostart" and plan.policies.restart_policy == "always":
             yield where, "is the plan's, since `policies.restart_policy` is always"
         elif key == USER_DATA_KEY and options.cloud_init_user_data is not None:
             yield where, "is given by `cloud_init_user_data` already"
-        elif key.startswith(("volatile.", "image.")):
+        elif re.fullmatch(r"volatile\..+\.hwaddr", key):
+            nic = key.removeprefix("volatile.").removesuffix(".hwaddr")
+            yield (
+                where,
+                "is kept by Incus itself and not to be set; to choose the hardware address, set "
+                f"`hwaddr` of the nic `{nic}` in `devices`",
+            )
+        elif key.startswith("volatile."):
             yield where, "is kept by Incus itself and not to be set"
         elif key == "user." or not (_CONFIG_KEY.fullmatch(key) or key.startswith("user.")):
             yield where, f"{key!r} is no config key"

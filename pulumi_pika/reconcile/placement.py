@@ -44,6 +44,7 @@ def place(
     *,
     known_pool: str | None = None,
     known_root: str | None = None,
+    known_root_pool: str | None = None,
     known_owner: str = "",
     known_backend: str = "",
     known_devices: Devices | None = None,
@@ -56,6 +57,7 @@ def place(
         options: the options.
         known_pool: the pool that an existing instance's volumes are in.
         known_root: the name of an existing instance's root device.
+        known_root_pool: the pool that an existing instance's root disk is in.
         known_owner: the URN that the resource had before, where it had another.
         known_backend: the backend that an existing instance is marked with.
         known_devices: the devices of an existing instance.
@@ -77,7 +79,7 @@ def place(
             f"the server at {client.host} ({client.server().version}) does not know it "
             f"(API extension {AUTORESTART_EXTENSION}): upgrade Incus, or use `never`"
         )
-    pool, root = options.storage_pool or known_pool, known_root
+    pool, root = known_pool or options.storage_pool or known_root_pool, known_root
     wants_root = plan.resources.root_disk_gib is not None
     if (wants_root and (pool is None or root is None)) or (
         pool is None and _needs_pool(plan, options)
@@ -96,6 +98,7 @@ def place(
             plan,
             options,
             pool=pool,
+            root_pool=known_root_pool,
             root_name=root or ROOT_DEVICE,
             left_out=survey.left_out,
             autorestart=autorestart,
@@ -291,3 +294,22 @@ def _profile_root(client: IncusClient, profiles: Sequence[str]) -> tuple[str, st
 def is_root(device: dict[str, str]) -> bool:
     """Whether a device is a root disk (Incus doc/reference/devices_disk.md)."""
     return device.get("type") == "disk" and device.get("path") == "/" and not device.get("source")
+
+
+def root_moved(project: str, name: str, pool: str, wanted: str) -> str:
+    """A sentence on a root disk that is in another pool than the program wants it in."""
+    move = f"incus move --project {project} {name} --storage {wanted}"
+    return (
+        f"the root disk of {name} is in pool {pool}, and the program wants it in {wanted}; Incus "
+        f"changes that by a move only. Set `storage_pool` to {pool}, or stop {name} and move it: "
+        f"`{move}`"
+    )
+
+
+def profile_root_pool(client: IncusClient, profiles: Sequence[str]) -> str | None:
+    """The pool of the root disk that profiles give; None if they give none.
+
+    Raises:
+        PlacementError: one of them does not exist.
+    """
+    return _profile_root(client, profiles)[1]

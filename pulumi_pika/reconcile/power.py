@@ -8,6 +8,7 @@ from typing import Final
 from ..incus.client import IncusClient, OnProgress
 from ..incus.errors import (
     BadRequest,
+    IncusError,
     IncusUnreachable,
     NotFound,
     OperationError,
@@ -20,11 +21,12 @@ from ..incus.instances import (
     delete_instance,
     find_instance,
     get_instance,
+    patch_instance,
     running_operations,
     set_power,
 )
-from .errors import ReconcileError
-from .observe import LiveInstance
+from .errors import ReconcileError, RestartRefused
+from .observe import FROZEN, LiveInstance
 from .ownership import OWNER_KEY, RUNTIME_ID_KEY, Claim
 from .reporter import Progress, Reporter
 
@@ -160,6 +162,41 @@ def start(
         return
 
 
+def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
+    """Make an ephemeral instance a lasting one, so that a stop does not delete it.
+
+    Raises:
+        RestartRefused: Incus refuses; nothing was stopped.
+    """
+    try:
+        body = {"description": live.description, "ephemeral": False}
+        patch_instance(client, live.name, body, "")
+    except IncusError as error:
+        raise RestartRefused(
+            f"{live.name} is ephemeral: Incus deletes it when it stops, and it could not be made "
+            f"lasting ({error}). It was not stopped"
+        ) from error
+    reporter.warn(
+        f"{live.name} was ephemeral, which means that Incus deletes it when it stops; it is "
+        "lasting now (ephemeral: false)"
+    )
+
+
+def ready_to_stop(
+    client: IncusClient, live: LiveInstance, *, timeout: float, reporter: Reporter
+) -> None:
+    """Prepare an instance for a stop that is not to lose anything: an ephemeral one is made
+    lasting, and a frozen one goes on, so that its guest can shut down.
+
+    Raises:
+        RestartRefused: it is ephemeral and cannot be made lasting; nothing was stopped.
+    """
+    if live.ephemeral and live.alive:
+        make_lasting(client, live, reporter)
+    if live.status == FROZEN:
+        start(client, live.name, timeout=timeout, reporter=reporter, frozen=True)
+
+
 def stop_gently(
     client: IncusClient, name: str, *, grace: float, timeout: float, reporter: Reporter
 ) -> None:
@@ -180,7 +217,7 @@ def stop_gently(
         )
     except (OperationError, BadRequest, *ANSWER_LOST) as error:
         live = look_after(client, name, error)
-        if live is None or not live.running:
+        if live is None or not live.alive:
             return
         if isinstance(error, ANSWER_LOST):
             raise
@@ -197,7 +234,7 @@ def kill(client: IncusClient, name: str) -> None:
         set_power(client, name, "stop", timeout=_KILL_TIMEOUT, force=True)
     except (OperationError, BadRequest, *ANSWER_LOST) as error:
         live = look_after(client, name, error)
-        if live is not None and live.running:
+        if live is not None and live.alive:
             raise
 
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import (
@@ -14,15 +15,35 @@ from ..incus.errors import (
 )
 from ..incus.instances import patch_instance, rename_instance, replace_instance
 from ..planner.plan import IncusRuntimePlan
+from .adoption_undo import restore_adopted
 from .changes import Changes, Previous, find_changes
 from .data_volumes import claim_volumes, make_volumes
-from .desired import DesiredInstance
-from .errors import ForeignInstance, InstanceGone, ReconcileError, RestartRefused, RuntimeFailed
+from .desired import WAITING_KEY, DesiredInstance, Devices
+from .errors import (
+    ForeignInstance,
+    InstanceGone,
+    PlacementError,
+    ReconcileError,
+    RestartRefused,
+    RuntimeFailed,
+    WaitFailed,
+)
 from .observe import LiveInstance, root_device_name
 from .options import RuntimeOptions
-from .ownership import BACKEND_KEY, GENERATION_KEY, IDENTITY_KEYS, Claim
-from .placement import place
-from .power import ANSWER_LOST, find_ours, look, look_after, not_ours, start, stop_gently
+from .ownership import BACKEND_KEY, GENERATION_KEY, IDENTITY_KEYS, OWNER_KEY, Claim
+from .placement import place, root_moved
+from .power import (
+    ANSWER_LOST,
+    find_ours,
+    look,
+    look_after,
+    make_lasting,
+    not_ours,
+    ready_to_stop,
+    start,
+    stop_gently,
+)
+from .put_back import put_back
 from .reporter import Reporter
 from .undo import Undo
 from .wait import wait_for
@@ -108,17 +129,30 @@ def bring_to_plan(
         options,
         known_pool=known_pool,
         known_root=root_device_name(live.devices),
+        known_root_pool=live.root_pool or None,
         known_owner=previous.owner,
         known_backend=live.config.get(BACKEND_KEY, ""),
         known_devices=live.devices,
     )
+    desired = placement.desired
+    if elsewhere := root_elsewhere(client.project, live, desired.devices):
+        raise PlacementError(f"{elsewhere}. Nothing of it was touched")
     for warning in placement.warnings:
         reporter.warn(warning)
-    desired = placement.desired
     undo = Undo(reporter)
+    before, fresh = live, bool(generation)
     try:
         make_volumes(client, desired, placement.missing_volumes, undo, reporter)
-        _bring_about(client, live, desired, previous, reporter, fresh=bool(generation))
+        if fresh and live.config.get(OWNER_KEY, "") != options.owner:
+            summary = find_changes(live, desired, previous).brief() or "its power state"
+            undo.push(
+                f"from {name} what its adoption changed ({summary})",
+                lambda: restore_adopted(client, before, options.timeouts, reporter),
+            )
+        if fresh and live.ephemeral:
+            make_lasting(client, live, reporter)
+            live = _again(client, desired)
+        _bring_about(client, live, desired, previous, reporter, fresh)
         # Who owns them is written last: after a failure the state of before has to find its own.
         claim_volumes(client, desired, placement.claimed_volumes)
         after = write_identity(client, desired, generation)
@@ -130,6 +164,16 @@ def bring_to_plan(
         reason = str(error).rstrip(". ")
         raise RuntimeFailed(f"{name} could not be changed: {reason}.{tail}") from error
     return desired, after
+
+
+def root_elsewhere(project: str, live: LiveInstance, devices: Devices) -> str:
+    """Return a sentence on a root disk that is in another pool than its device is to name, or an
+    empty string. Incus changes the pool of a root disk by a move only."""
+    root = root_device_name(devices)
+    wanted = devices[root].get("pool") if root else None
+    if not wanted or live.root_pool in ("", wanted):
+        return ""
+    return root_moved(project, live.name, live.root_pool, wanted)
 
 
 def _vanished(name: str) -> InstanceGone:
@@ -177,23 +221,24 @@ def _rename_back(
     """Gives an instance its planned name again. Incus renames stopped instances only."""
     reporter.info(f"renaming {live.name} back to {name}")
     timeouts = options.timeouts
-    if live.running:
+    if live.alive:
         if not options.allow_restart:
             raise RestartRefused(
                 f"the instance {name} was renamed to {live.name}; it has to stop to get its name "
                 f"back, and allow_restart is off: stop it (`incus stop --project "
                 f"{client.project} {live.name}`) and run `pulumi up` again"
             )
+        ready_to_stop(client, live, timeout=timeouts.update, reporter=reporter)
         stop_gently(
             client, live.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
         )
     try:
         rename_instance(client, live.name, name, timeout=timeouts.update)
     except IncusError:
-        if live.running:
+        if live.alive:
             start(client, live.name, timeout=timeouts.update, reporter=reporter)
         raise
-    if live.running and options.running is None:
+    if live.alive and options.running is None:
         start(client, name, timeout=timeouts.update, reporter=reporter)
     return look(client, name)
 
@@ -237,12 +282,12 @@ def _bring_about(
 ) -> None:
     options = desired.options
     was_running = live.running
-    if options.running is False and was_running:
+    if options.running is False and live.alive:
         _stop(client, desired, reporter)
         was_running = False
         live = _again(client, desired)
     restarted = _apply(client, live, desired, previous, reporter)
-    recover = not fresh and options.recover != previous.recover
+    recover = not fresh and recovers(options, previous.recover)
     if recover and was_running and not restarted:
         reporter.info(f"restarting {desired.name}, since recover changed")
         _stop(client, desired, reporter)
@@ -256,8 +301,37 @@ def _bring_about(
             reporter=reporter,
             frozen=live.status == "Frozen",
         )
-    if started or restarted or (fresh and options.running is True):
+    # A wait that failed is not forgotten: its mark tells, or that the state does not say it runs.
+    turned_on = options.running is True and previous.running is not True
+    if started or restarted or turned_on or (was_running and WAITING_KEY in live.config):
+        _wait(client, desired, reporter)
+
+
+def _wait(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
+    """Wait for what `wait_for` names; mark the instance if it does not come."""
+    try:
         wait_for(client, desired, reporter)
+    except WaitFailed:
+        with suppress(IncusError):
+            body = {
+                "description": _again(client, desired).description,
+                "config": {WAITING_KEY: desired.options.wait_for},
+            }
+            patch_instance(client, desired.name, body, "")
+        raise
+
+
+def recovers(options: RuntimeOptions, before: Any) -> bool:
+    """Return whether `recover` restarts the instance.
+
+    Args:
+        options: the new options. An argument that was dropped asks for nothing, and nothing starts
+            an instance that `running` stops.
+        before: the value of `recover` that was applied last.
+    """
+    return (
+        options.running is not False and options.recover is not None and options.recover != before
+    )
 
 
 def _apply(
@@ -284,11 +358,12 @@ def _apply(
         if not (live.running and _needs_restart(error.reason)):
             raise
         if not desired.options.allow_restart:
+            said = put_back(client, live, changes, error, desired.options)
             raise RestartRefused(
                 f"{desired.name} cannot take this while it runs ({error.reason}), and "
                 f"allow_restart is off: {changes.summary()}. Set allow_restart to true, or stop "
                 f"it (`incus stop --project {client.project} {desired.name}`) and run "
-                "`pulumi up` again"
+                f"`pulumi up` again{f'. {said}' if said else ''}"
             ) from error
         reporter.info(f"restarting {desired.name}: {error.reason}")
     else:
@@ -358,6 +433,12 @@ def _send(
             )
         elif changes:
             patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
+    except (IncusApiError, OperationFailed) as error:
+        if _needs_restart(error.reason):
+            raise  # A restart plugs in whatever its config has.
+        if live.running and (said := put_back(client, live, changes, error, desired.options)):
+            raise RuntimeFailed(f"{str(error).rstrip('. ')}. {said}") from error
+        raise
     except ANSWER_LOST as error:
         if _is_left(client, desired, previous, error, bool):
             raise
@@ -388,6 +469,7 @@ def _is_left(
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
     timeouts = desired.options.timeouts
+    ready_to_stop(client, _again(client, desired), timeout=timeouts.update, reporter=reporter)
     stop_gently(
         client, desired.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
     )

@@ -89,7 +89,7 @@ def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
 
 
 def _ipv4(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
-    address = live.address("inet")
+    address = live.address("inet", desired.options.access_interface)
     return address is not None, f"address {address}" if address else "no global IPv4 address yet"
 
 

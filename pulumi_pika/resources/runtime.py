@@ -37,8 +37,10 @@ _OUTPUTS = (
     "left_out",
     "ipv4",
     "ipv6",
+    "addresses",
     "location",
     "pool",
+    "root_pool",
     "uuid",
     "made_of",
     "plan_digest",
@@ -72,13 +74,19 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     left_out: pulumi.Output[list[str]]
     """Devices of mounts that are not required and whose source was missing."""
     ipv4: pulumi.Output[str]
-    """The first global IPv4 address when the instance was last looked at; empty without one."""
+    """The first global IPv4 address when the instance was last looked at, or empty: of the nic that
+    `access_interface` names, or of Incus's own nics. Interfaces that the guest itself makes, such
+    as docker0, do not count."""
     ipv6: pulumi.Output[str]
     """The first global IPv6 address, likewise."""
+    addresses: pulumi.Output[dict[str, dict[str, list[str]]]]
+    """All global addresses by nic device, as `{"eth0": {"ipv4": [...], "ipv6": [...]}}`."""
     location: pulumi.Output[str]
     """The cluster member that it is on; `none` on a server that is no cluster."""
     pool: pulumi.Output[str]
-    """The storage pool of its custom volumes and of a root disk of its own; empty without any."""
+    """The storage pool of its custom volumes; without any, of its root disk."""
+    root_pool: pulumi.Output[str]
+    """The storage pool that its root disk is in."""
     uuid: pulumi.Output[str]
     """The instance's own id, which another instance of the same name would not share."""
     made_of: pulumi.Output[str]
@@ -123,6 +131,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         adopt: pulumi.Input[bool] | None = None,
         delete_volumes: pulumi.Input[bool] | None = None,
         recover: pulumi.Input[Tree] | None = None,
+        access_interface: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares a runtime.
@@ -168,6 +177,9 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                 found again by the next runtime of the same id.
             recover: any value; when it changes, a running instance is restarted and a stopped one
                 started.
+            access_interface: the nic whose addresses are the outputs `ipv4` and `ipv6`, and which
+                `wait_for="ipv4"` waits for: the name of its device, or of its interface in the
+                guest. By default the first of Incus's own nics that has an address.
             opts: Pulumi's resource options.
 
         Raises:
@@ -201,6 +213,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                     adopt=adopt,
                     delete_volumes=delete_volumes,
                     recover=recover,
+                    access_interface=access_interface,
                 ),
             }
         )

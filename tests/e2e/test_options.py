@@ -140,3 +140,42 @@ def test_restart_is_announced(stack: Stack, client: IncusClient, name: str) -> N
     stack.declare(box=runtime(name, config={"security.nesting": "true"}, allow_restart=False))
     said = stack.preview()
     assert f"{name} may have to restart for `security.nesting`; allow_restart is off" in said
+
+
+def test_ignored_devices_let_a_mount_change(stack: Stack, client: IncusClient, name: str) -> None:
+    given = runtime(name, opts={"ignore_changes": ["devices"]}, devices={"px": {"type": "none"}})
+    stack.declare(box=given)
+    stack.up()
+    mount = {**given["mounts"][0], "source": f"{name}-other"}
+    stack.declare(box={**given, "mounts": [mount]})
+    stack.up()
+    live = look(client, name)
+    assert live is not None
+    assert live.devices["px"] == {"type": "none"}
+    assert [d["source"] for d in live.devices.values() if "source" in d] == [f"{name}-other"]
+    stack.preview("--expect-no-changes")
+
+
+def test_a_protected_instance_is_neither_stopped_nor_replaced(
+    stack: Stack, client: IncusClient, name: str, sandbox: Sandbox
+) -> None:
+    stack.declare(box=runtime(name))
+    stack.up()
+    before = look(client, name)
+    assert before is not None
+    protect = {"config": {"security.protection.delete": "true"}}
+    sandbox.daemon.request("PATCH", f"/instances/{name}", protect)
+    assert "config unset" in stack.destroy(fails=True)
+    other = runtime(name)
+    other["identity"]["instance_name"] = f"{name}-new"
+    stack.declare(box=other)
+    assert "is protected from being deleted" in stack.preview(fails=True)
+    assert "is protected from being deleted" in stack.up(fails=True)
+    stack.refresh()
+    live = look(client, name)
+    assert live is not None
+    assert live.raw["state"]["pid"] == before.raw["state"]["pid"]
+    sandbox.daemon.request(
+        "PATCH", f"/instances/{name}", {"config": dict.fromkeys(protect["config"], "")}
+    )
+    stack.destroy()

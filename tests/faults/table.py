@@ -7,6 +7,9 @@ PROPERTY = "fault"
 """The property of a test's report that has a cell: scenario, fault, step, word."""
 
 
+OTHERS_PROPERTY = "others"
+"""The property of a report that has a cell of what others do: what, command, outcome."""
+
 LEGEND = {
     "ok": "succeeded all the same",
     "undone": "an error, nothing left, the next up succeeds",
@@ -59,6 +62,21 @@ def lines(reports: Iterable[Any]) -> list[str]:
         for scenario, fault, step, word in [value]
     }
     return list(_lines(cells)) if cells else []
+
+
+def others_lines(reports: Iterable[Any]) -> list[str]:
+    """The table what others did x command -> outcome; empty without any."""
+    cells: dict[str, dict[str, str]] = {}
+    for report in reports:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == OTHERS_PROPERTY:
+                what, command, outcome = value
+                cells.setdefault(what, {})[command] = outcome
+    width = max((len(what) for what in cells), default=0)
+    return [
+        f"{what.ljust(width)}  " + "; ".join(f"{command}: {word}" for command, word in row.items())
+        for what, row in sorted(cells.items())
+    ]
 
 
 def _lines(all_cells: dict[tuple[str, str, str], str]) -> Iterator[str]:

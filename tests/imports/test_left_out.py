@@ -235,3 +235,16 @@ def test_refused(sandbox: Sandbox, tmp_path: Path, arguments: list[str], said: s
     assert said in shown
     if "usage" not in shown:
         assert len(shown.splitlines()) == 1
+
+
+def test_keys_of_the_image_that_others_changed_are_in_the_program(
+    sandbox: Sandbox, name: str, tmp_path: Path
+) -> None:
+    make(sandbox, name)
+    rest = sandbox.daemon.request
+    text, _ = run(sandbox, tmp_path, name, code=0)
+    assert "image." not in text
+    rest("PATCH", f"/instances/{name}", {"config": {"image.os": "Windows"}})
+    text, _ = run(sandbox, tmp_path, name, code=0)
+    assert '"image.os": "Windows"' in text
+    assert text.count('"image.') == 1

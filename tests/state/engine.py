@@ -65,7 +65,8 @@ class Managed:
         if not read.id:
             self.outputs, self.inputs = None, {}
             return {"id": (self.id, "")}
-        after = wire(read.inputs)
+        # Without inputs the engine keeps those that it has.
+        after = self.inputs if read.inputs is None else wire(read.inputs)
         drift = {
             name: (self.inputs.get(name), after.get(name))
             for name in self.inputs.keys() | after.keys()

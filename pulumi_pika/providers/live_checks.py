@@ -1,0 +1,155 @@
+"""What the live instance adds to a preview: what would refuse a change, and what it does beyond the
+diff."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ..incus.errors import IncusError
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.changes import Previous, find_changes
+from ..reconcile.delete import protection
+from ..reconcile.desired import desired_profiles
+from ..reconcile.errors import ReconcileError
+from ..reconcile.observe import LiveInstance, root_device_name
+from ..reconcile.options import RuntimeOptions
+from ..reconcile.ownership import OWNER_KEY
+from ..reconcile.placement import place, profile_root_pool, root_moved
+from ..reconcile.power import find_renamed, look
+from .clients import client_for
+from .decide import REPLACING, Decision
+from .examine import Examined
+from .shape import Failure
+from .state import State
+from .values import Path, find
+
+_REPLACING: tuple[Path, ...] = (*REPLACING, ("instance_type",), ("storage_pool",))
+
+
+_ROOT: tuple[Path, ...] = (
+    ("resources", "root_disk_gib"),
+    ("incus", "profile"),
+    ("extra_profiles",),
+)
+"""What decides on the root disk's pool, besides `storage_pool`."""
+
+
+def replacement_failures(before: dict[str, Any], inputs: dict[str, Any]) -> list[Failure]:
+    """Return why a replacement would be refused, so that nothing is stopped or deleted for it.
+
+    Args:
+        before: the inputs as they were; empty for a new instance.
+        inputs: the inputs as they are to be.
+    """
+    changed = [path for path in _REPLACING if before and find(before, path) != find(inputs, path)]
+    name = find(before, ("identity", "instance_name"))
+    project = find(before, ("incus", "project"))
+    if not changed or not isinstance(name, str) or not isinstance(project, str):
+        return []
+    live = _look(project, name)
+    if live is None or not live.protected:
+        return []
+    return [Failure(changed[0], f"replaces the instance, and {protection(project, live)}")]
+
+
+def root_failures(
+    before: dict[str, Any], inputs: dict[str, Any], examined: Examined
+) -> list[Failure]:
+    """Return why a change of the root disk's pool could only fail.
+
+    Args:
+        before: the inputs as they were; empty for a new instance.
+        inputs: the inputs as they are to be.
+        examined: what they come to.
+    """
+    changed = [path for path in _ROOT if before and find(before, path) != find(inputs, path)]
+    if not changed or any(path[0] in ("storage_pool", "incus") for path in examined.unknown):
+        return []
+    if any(find(before, path) != find(inputs, path) for path in _REPLACING):
+        return []
+    plan, options = examined.plan, examined.options
+    project, name = plan.incus.project, plan.identity.instance_name
+    live = _look(project, name)
+    if live is None or not live.root_pool:
+        return []
+    if plan.resources.root_disk_gib is not None:
+        wanted: str | None = options.storage_pool or live.root_pool
+    else:
+        try:
+            wanted = profile_root_pool(client_for(project), desired_profiles(plan, options))
+        except (IncusError, ReconcileError):
+            return []  # What is missing is said by the look at the host.
+    theirs = root_device_name(live.devices)
+    if theirs and find(before, ("resources", "root_disk_gib")) is None:
+        return []  # A root disk of its own that is not ours stays.
+    if wanted in (None, live.root_pool):
+        return []
+    return [Failure(changed[0], root_moved(project, name, live.root_pool, str(wanted)))]
+
+
+def adoption_warnings(before: dict[str, Any], examined: Examined) -> Iterator[str]:
+    """Yield what an adoption is going to change of the instance that is there, without values.
+
+    Args:
+        before: the inputs as they were; empty for a new instance.
+        examined: what the inputs come to.
+    """
+    plan, options = examined.plan, examined.options
+    if before or not options.adopt or examined.unknown:
+        return
+    name, project = plan.identity.instance_name, plan.incus.project
+    live = _look(project, name)
+    if live is None or live.config.get(OWNER_KEY):
+        return
+    try:
+        placement = place(
+            client_for(project),
+            plan,
+            options,
+            known_root=root_device_name(live.devices),
+            known_root_pool=live.root_pool or None,
+        )
+    except (IncusError, ReconcileError):
+        return  # The adoption fails for that reason, and says it.
+    brief = find_changes(live, placement.desired, Previous()).brief()
+    said = [brief] if brief else []
+    if live.ephemeral:
+        said.append("ephemeral: false")
+    if options.running is True and not live.running:
+        said.append("starts it")
+    if options.running is False and live.alive:
+        said.append("stops it")
+    yield f"{name} is there and is adopted ({live.status}); that changes: {', '.join(said)}"
+
+
+def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -> Decision:
+    """Return the decision; it is no replacement if the program names the project that others moved
+    the instance to."""
+    if decision.replaces != ["incus.project"] or not state.uuid:
+        return decision
+    try:
+        live = find_renamed(client_for(new.incus.project), state.uuid)
+    except IncusError:
+        return decision
+    return replace(decision, replaces=[]) if live is not None else decision
+
+
+def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
+    """Yield what a stop does to an instance that Incus deletes when it stops."""
+    stops = new.running is False and "running" in decision.changes
+    if decision.replaces or not (stops or decision.recovers or decision.restarts):
+        return
+    live = _look(state.plan.incus.project, state.plan.identity.instance_name)
+    if live is not None and live.ephemeral:
+        yield (
+            f"{live.name} is ephemeral, which means that Incus deletes it when it stops; it is "
+            "made lasting (ephemeral: false) before it is stopped"
+        )
+
+
+def _look(project: str, name: str) -> LiveInstance | None:
+    """The instance without a look inside; None if there is none or the host cannot be asked."""
+    try:
+        return look(client_for(project), name, inside=False)
+    except IncusError:
+        return None
