@@ -97,6 +97,7 @@ def check_host(
             report().warn(
                 f"{path_text(finding.path)}: {reason}. It has to be there when "
                 f"{examined.plan.identity.instance_name} is made"
+                + (", and the instance that this replaces is deleted before that" if olds else "")
             )
             continue
         failures.append(Failure(finding.path, reason))
