@@ -20,6 +20,7 @@ from ..reconcile.create import create_runtime
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
 from ..reconcile.errors import ForeignInstance, InstanceGone
+from ..reconcile.feasibility import Predecessor
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.observe import LiveInstance
@@ -30,7 +31,7 @@ from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import examine
-from .host_checks import before_create
+from .host_checks import before_create, before_replacement
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
 from .values import Path, find, without_provider
@@ -71,6 +72,9 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         decision = decide(state, new, news)
         for warning in warnings(decision, state, new.options):
             report().warn(warning)
+        if decision.replaces:
+            predecessor = Predecessor(state.plan, state.options, state.uuid)
+            before_replacement(new, news, predecessor, report)
     return DiffResult(
         changes=bool(decision.changes),
         replaces=decision.replaces,

@@ -117,7 +117,7 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         if not mount.source.isprintable():
             yield ("mounts", index, "source"), "must not contain control characters"
         elif not mount.source.startswith("/") and any(
-            part in ("", ".", "..") for part in mount.source.removesuffix("/").split("/")
+            part in ("", ".", "..") for part in mount.source.split("/")
         ):
             yield (
                 ("mounts", index, "source"),

@@ -18,7 +18,9 @@ from ..incus.errors import NotFound, Unauthorised
 from ..planner.plan import IncusRuntimePlan
 from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path
 from .location import not_clustered
+from .observe import LiveInstance
 from .options import RuntimeOptions
+from .volume_options import size_bytes
 
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
 _KEPT_FOR: Final = 30.0
@@ -38,16 +40,47 @@ class Finding:
         may_come: whether something else in the program may bring it before it is needed.
         instead: what the host has in its place. It follows the reason, but not where the property
             is secret: a name that is much like it would tell it.
+        awaited: what a preview says has to be so when the instance is created, if `may_come`.
     """
 
     path: Path
     reason: str
     may_come: bool = False
     instead: str = ""
+    awaited: str = "It has to be there"
 
     def told(self, *, secret: bool) -> str:
         """The reason and, unless the property is secret, what there is in its place."""
         return self.reason if secret else self.reason + self.instead
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an instance uses of its project's limits.
+
+    Attributes:
+        memory: bytes of `limits.memory`.
+        cpu: CPUs of `limits.cpu`.
+        instance_type: `container` or `virtual-machine`; empty if it is not to count as one.
+    """
+
+    memory: float = 0
+    cpu: float = 0
+    instance_type: str = ""
+
+    @classmethod
+    def of_plan(cls, plan: IncusRuntimePlan) -> "Share":
+        """The share of an instance that is changed in place."""
+        resources = plan.resources
+        return cls((resources.memory_mib or 0) * 2**20, resources.vcpu_count or 0)
+
+    @classmethod
+    def of_live(cls, live: LiveInstance) -> "Share":
+        """The share of an instance that is deleted, or taken over, by what Incus counts."""
+        config = live.raw.get("expanded_config") or live.config
+        memory = size_bytes(str(config.get("limits.memory", ""))) or 0
+        cpu = str(config.get("limits.cpu", ""))
+        return cls(memory, int(cpu) if cpu.isdecimal() else 0, live.instance_type)
 
 
 @dataclass(slots=True)
@@ -167,7 +200,7 @@ def find_problems(
     facts: HostFacts,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    before: IncusRuntimePlan | None = None,
+    before: IncusRuntimePlan | Callable[[], Share | None] | None = None,
 ) -> list[Finding]:
     """All that stands between a host and a runtime, as far as it can be told without making it.
 
@@ -175,8 +208,9 @@ def find_problems(
         facts: what the host has.
         plan: the plan.
         options: the options.
-        before: the plan that an instance has which is there already, and whose share of the
-            project's limits is used already.
+        before: the plan of the instance that is changed, whose share of the project's limits is
+            used already; or a function that finds the share of an instance that is deleted first
+            or taken over. It is called only if the project is too full.
 
     Raises:
         IncusUnreachable: the host does not answer.
@@ -282,7 +316,7 @@ def _project_problems(
     facts: HostFacts,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    before: IncusRuntimePlan | None,
+    before: IncusRuntimePlan | Callable[[], Share | None] | None,
 ) -> Iterator[Finding]:
     name, host = plan.incus.project, facts.client.host
     where: Path = ("incus", "project")
@@ -311,7 +345,14 @@ def _project_problems(
     yield from _profile_problems(plan, options, profiles, host)
     yield from _image_problems(plan, options, facts.aliases(name), host)
     yield from _restrictions(plan, project)
-    yield from _limit_problems(plan, options, project, profiles, before)
+    if isinstance(before, IncusRuntimePlan):
+        share = Share.of_plan(before)
+        yield from _limit_problems(plan, options, project, profiles, share, counted=True)
+        return
+    full = list(_limit_problems(plan, options, project, profiles, Share(), counted=False))
+    if full and before is not None and (freed := before()):
+        full = list(_limit_problems(plan, options, project, profiles, freed, counted=False))
+    yield from full
 
 
 def _profile_problems(
@@ -370,17 +411,29 @@ def _limit_problems(
     options: RuntimeOptions,
     project: _Project,
     profiles: dict[str, dict[str, Any]],
-    before: IncusRuntimePlan | None,
+    share: Share,
+    *,
+    counted: bool,
 ) -> Iterator[Finding]:
+    """The limits of a project that an instance would exceed.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        project: the project.
+        profiles: its profiles, by name.
+        share: what of the project's use is the instance's own, or becomes free for it.
+        counted: whether the instance is one of those that the project counts already.
+    """
     name = plan.incus.project
     by_profile: dict[str, str] = {}
     for profile in desired_profiles(plan, options):
         by_profile.update((profiles.get(profile) or {}).get("config") or {})
     wanted = (
-        ("memory", "memory_mib", "limits.memory", 2**20, "MiB"),
-        ("cpu", "vcpu_count", "limits.cpu", 1, "CPUs"),
+        ("memory", "memory_mib", "limits.memory", 2**20, "MiB", share.memory),
+        ("cpu", "vcpu_count", "limits.cpu", 1, "CPUs", share.cpu),
     )
-    for resource, attribute, key, unit, unit_name in wanted:
+    for resource, attribute, key, unit, unit_name, free in wanted:
         if resource not in project.usage:
             continue
         limit, used = project.usage[resource]
@@ -393,20 +446,20 @@ def _limit_problems(
                     f"{limit / unit:g} {unit_name} in all, and then each instance has to say",
                 )
             continue
-        present = getattr(before.resources, attribute) if before else None
-        left = (limit - used) / unit + (present or 0)
+        left = (limit - used + free) / unit
         if value > left:
             yield Finding(
                 ("resources", attribute),
                 f"is {value} {unit_name}, and the project {name} has {max(left, 0):g} of its "
                 f"{limit / unit:g} left; ask for less, or raise its {key}",
             )
-    if before is not None:
+    if counted:
         return
     kind = "virtual-machines" if options.instance_type == "virtual-machine" else "containers"
+    going = {"instances": 1, f"{share.instance_type}s": 1} if share.instance_type else {}
     for resource in ("instances", kind):
         limit, used = project.usage.get(resource, (0, -1))
-        if used >= limit:
+        if used - going.get(resource, 0) >= limit:
             yield Finding(
                 ("incus", "project"),
                 f"the project {name} has {used:g} {resource.replace('-', ' ')}, as many as its "

@@ -16,8 +16,9 @@ import pathlib
 from pulumi_pika import IncusRuntime, PersistentVolume
 
 arguments = json.loads(pathlib.Path("runtime.json").read_text())
-volume = PersistentVolume("data", volume_name=arguments["mounts"][0].pop("source"), delete_data=True)
-arguments["mounts"][0]["source"] = volume.volume_name
+mount = arguments["mounts"][0]
+volume = PersistentVolume("data", volume_name=mount["source"], delete_data=True)
+mount["source"] = volume.volume_name
 IncusRuntime("box", **arguments)
 """
 
