@@ -25,7 +25,7 @@ class VolumeSnapshotProvider(HostProvider):
         """Validates the inputs."""
         from . import snapshot_calls
 
-        return snapshot_calls.check(news)
+        return snapshot_calls.check(news, _olds)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compares options with options."""

@@ -1,5 +1,6 @@
 """The calls of `VolumeSnapshotProvider`."""
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pulumi.dynamic import (
@@ -18,7 +19,11 @@ from ..reconcile.snapshot import (
     remove_snapshot,
     same_instant,
 )
-from ..reconcile.volume_options import SnapshotOptions, find_snapshot_problems
+from ..reconcile.volume_options import (
+    SnapshotOptions,
+    find_expiry_problems,
+    find_snapshot_problems,
+)
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
@@ -33,11 +38,18 @@ _PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "pool", "proje
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 
 
-def check(news: dict[str, Any]) -> CheckResult:
-    """Validates the inputs."""
+def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
+    """Validates the inputs.
+
+    Args:
+        news: the inputs as the program gives them.
+        olds: the inputs that an earlier `check` returned; None or empty for a new snapshot.
+    """
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
         given = give(SnapshotOptions, inputs, find_snapshot_problems)
+        old = give(SnapshotOptions, olds, lambda _: ()).options if olds else None
+        given = given.with_problems(find_expiry_problems(old, given.options, datetime.now(UTC)))
     except RecursionError:
         return too_deep()
     if given.failures:
