@@ -4,6 +4,7 @@ What is looked up belongs to the host or to a project, not to a runtime: it is a
 does for all runtimes that are checked in the next half minute.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +21,12 @@ from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path
 from .location import not_clustered
 from .observe import LiveInstance
 from .options import RuntimeOptions
+from .placement import is_root
 from .volume_options import size_bytes
 
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
+_FINGERPRINT: Final = re.compile(r"[0-9a-fA-F]{12,64}")
+_REMOTE_IMAGE: Final = re.compile(r"[a-zA-Z0-9_.-]+:[^:]+")
 _KEPT_FOR: Final = 30.0
 """Seconds for which an answer counts."""
 
@@ -343,6 +347,7 @@ def _project_problems(
         return
     profiles = facts.profiles(name)
     yield from _profile_problems(plan, options, profiles, host)
+    yield from _root_disk_problems(plan, options, profiles)
     yield from _image_problems(plan, options, facts.aliases(name), host)
     yield from _restrictions(plan, project)
     if isinstance(before, IncusRuntimePlan):
@@ -370,17 +375,43 @@ def _profile_problems(
             )
 
 
+def _root_disk_problems(
+    plan: IncusRuntimePlan, options: RuntimeOptions, profiles: dict[str, dict[str, Any]]
+) -> Iterator[Finding]:
+    """Incus merges devices by name, and takes one root disk (6.0.4 "More than one root device")."""
+    names = desired_profiles(plan, options)
+    devices: dict[str, tuple[dict[str, str], str]] = {}
+    for profile in names:
+        for device, settings in ((profiles.get(profile) or {}).get("devices") or {}).items():
+            devices[device] = settings, f"{device} of profile {profile}"
+    for device, settings in options.devices.items():
+        devices[device] = settings, f"{device} of devices"
+    roots = [whose for settings, whose in devices.values() if is_root(settings)]
+    if len(roots) > 1:
+        yield Finding(
+            ("extra_profiles",) if options.extra_profiles else ("devices",),
+            f"there is more than one root disk: {', '.join(roots)}. Incus merges devices of the "
+            "same name, and allows one root disk: use one name for them, or leave one out",
+        )
+
+
 def _image_problems(
     plan: IncusRuntimePlan, options: RuntimeOptions, aliases: dict[str, dict[str, str]], host: str
 ) -> Iterator[Finding]:
     alias, project = plan.incus.image_alias, plan.incus.project
     where: Path = ("incus", "image_alias")
     if alias not in aliases:
+        if _FINGERPRINT.fullmatch(alias):
+            instead = _of_fingerprint(alias, aliases)
+        elif _REMOTE_IMAGE.fullmatch(alias):
+            instead = _of_remote(alias)
+        else:
+            instead = _instead(alias, aliases)
         yield Finding(
             where,
             f"there is no image with the alias {alias} in project {project} at {host}",
             may_come=True,
-            instead=_instead(alias, aliases),
+            instead=instead,
         )
     elif options.instance_type not in aliases[alias]:
         yield Finding(
@@ -389,6 +420,21 @@ def _image_problems(
             f"{', '.join(sorted(aliases[alias]))}, and instance_type is {options.instance_type}",
             may_come=True,
         )
+
+
+def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str:
+    """What to say of a fingerprint that stands where an alias is expected."""
+    named = sorted(
+        alias
+        for alias, targets in aliases.items()
+        if any(target.startswith(fingerprint.lower()) for target in targets.values())
+    )
+    if named:
+        return f"; that is a fingerprint, of the image with the alias {named[0]}: use the alias"
+    return (
+        "; it looks like a fingerprint, and images are named by alias: "
+        f"`incus image alias create ALIAS {fingerprint}` creates one"
+    )
 
 
 def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding]:
@@ -465,6 +511,15 @@ def _limit_problems(
                 f"the project {name} has {used:g} {resource.replace('-', ' ')}, as many as its "
                 f"limits.{resource} allows; raise it, or remove one",
             )
+
+
+def _of_remote(image: str) -> str:
+    """What to say of an image of another server, as `incus launch` takes it."""
+    _, _, alias = image.partition(":")
+    return (
+        f"; images come from the host itself: copy it there first, with `incus image copy {image} "
+        f"local: --alias {alias}`, and name {alias}"
+    )
 
 
 def _instead(name: str, known: Iterable[str]) -> str:
