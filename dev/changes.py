@@ -54,7 +54,12 @@ ROWS = (
     Row("identity.instance_name", {}, _identity(instance_name="other-name")),
     Row("incus.project", {}, _incus(project="other")),
     Row("incus.profile", {}, _incus(profile="other")),
-    Row("incus.image_alias", {}, _incus(image_alias="other-image")),
+    Row(
+        "incus.image_alias",
+        {},
+        _incus(image_alias="other-image"),
+        note="in place if the new alias points at the image that the instance was made of",
+    ),
     Row("resources.vcpu_count", {"resources": {}}, {"resources": {"vcpu_count": 1}}),
     Row(
         "resources.memory_mib",

@@ -1,6 +1,7 @@
 """The calls of `IncusRuntimeProvider`: each reads its properties, has the layer below do the work,
 and writes what came of it."""
 
+import time
 from typing import Any, Final
 
 from pulumi.dynamic import (
@@ -30,7 +31,7 @@ from .checks import answer, inputs_of
 from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
-from .examine import examine
+from .examine import Examined, examine
 from .host_checks import before_create, before_replacement
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
@@ -69,7 +70,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     with for_people(olds, news) as report:
         state = State.read(olds)
         new = examine(news)
-        decision = decide(state, new, news)
+        decision = decide(state, new, news, same_image=_is_same_image(state, new))
         for warning in warnings(decision, state, new.options):
             report().warn(warning)
         if decision.replaces:
@@ -161,7 +162,8 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
             raise
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
-        outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
+        if examined.plan.incus.image_alias == state.plan.incus.image_alias:
+            outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
         outputs["server_fingerprint"] = client.server().fingerprint
     return UpdateResult(seal(outputs, secret_paths(inputs)))
 
@@ -210,6 +212,29 @@ def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -
     if is_secret(("incus", "project"), inputs):
         project = "-"
     return f"{project}/{name}"
+
+
+def _is_same_image(state: State, new: Examined) -> bool:
+    """Return whether a new alias points at the very image that the instance was made of.
+
+    The host is asked only if the alias changed, and project and instance type did not.
+    """
+    before, after = state.plan.incus, new.plan.incus
+    kind = new.options.instance_type
+    open_ = any(path[0] in ("incus", "instance_type") for path in new.unknown)
+    stays = before.project == after.project and state.options.instance_type == kind
+    if open_ or not stays or before.image_alias == after.image_alias or not state.made_of:
+        return False
+    try:
+        here = host()
+        if not here.enrolled or time.monotonic() < here.away_until:
+            return False
+        # An alias may have been pointed elsewhere a moment ago.
+        here.facts.forget(time.monotonic())
+        found = here.facts.aliases(after.project).get(after.image_alias, {})
+    except IncusError:
+        return False
+    return found.get(kind) == state.made_of
 
 
 def _alias_target(state: State) -> str:

@@ -246,3 +246,28 @@ def test_an_empty_directory_of_a_volume(name: str) -> None:
     managed = Managed(arguments(name, mounts=[volume_mount(f"{name}-state/")]))
     with pytest.raises(Refused, match="names no directory of a volume for certain"):
         managed.checked()
+
+
+def test_another_alias_of_the_same_image(
+    client: IncusClient, name: str, sandbox: Sandbox, make_alias: Callable[[], None]
+) -> None:
+    make_alias()
+    managed = Managed(arguments(name))
+    managed.up()
+    before = uuid_of(client, name)
+    managed.change(incus={**managed.arguments["incus"], "image_alias": name})
+    assert managed.up() == "update"
+    assert uuid_of(client, name) == before
+    assert managed["alias_fingerprint"] == sandbox.image
+    assert managed.refresh() == {}
+    assert managed.planned() == "same"
+
+    # Another image under another name is another instance, and so is one that was rebuilt outside.
+    managed.change(incus={**managed.arguments["incus"], "image_alias": OTHER_IMAGE})
+    assert managed.planned() == "replace"
+    managed.change(incus={**managed.arguments["incus"], "image_alias": IMAGE})
+    sandbox.daemon.request("PUT", f"/instances/{name}/state", {"action": "stop", "force": True})
+    source = {"source": {"type": "image", "alias": OTHER_IMAGE}}
+    sandbox.daemon.request("POST", f"/instances/{name}/rebuild", source)
+    managed.refresh()
+    assert managed.planned() == "replace"
