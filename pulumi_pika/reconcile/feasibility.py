@@ -25,6 +25,8 @@ from .power import find_renamed, look
 from .preflight import Finding, HostFacts, Path, Share, find_problems
 
 NAME: Final[Path] = ("identity", "instance_name")
+_MARKS: Final[tuple[Path, ...]] = (("owner",), ("adopt",))
+"""Beside the identity, what decides whose an instance or a volume is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,9 @@ def find_obstacles(
     open_ = [path for path in unknown if path in (("incus",), ("incus", "project"))]
     if open_ or any(finding.path == ("incus", "project") for finding in found):
         return found
+    marks_known = not any(path[0] == "identity" or path in _MARKS for path in unknown)
     try:
-        if not any(path in (NAME, NAME[:1]) for path in unknown):
+        if marks_known:
             found += _name_obstacles(client, plan, options, predecessor, holder_rule, found)
         pool_inputs = {"incus", "extra_profiles", "storage_pool"}
         if not missing & {"extra_profiles", "storage_pool"} and not any(
@@ -113,7 +116,15 @@ def find_obstacles(
             pool_known = not any(
                 path[0] in pool_inputs and path != ("incus", "image_alias") for path in unknown
             )
-            found += _mount_obstacles(client, plan, options, predecessor, unknown, pool_known)
+            found += _mount_obstacles(
+                client,
+                plan,
+                options,
+                predecessor,
+                unknown,
+                pool_known=pool_known,
+                marks_known=marks_known,
+            )
     except Unauthorised:
         pass  # A restricted certificate may create instances and not look at all of this.
     return found
@@ -203,7 +214,9 @@ def _mount_obstacles(
     options: RuntimeOptions,
     predecessor: Predecessor | None,
     unknown: Collection[Path],
+    *,
     pool_known: bool,
+    marks_known: bool,
 ) -> list[Finding]:
     """Return why mounts could not be made; those whose sources are not known are left out."""
     gone = _volumes_that_go(predecessor)
@@ -224,7 +237,7 @@ def _mount_obstacles(
     for index, mount in known:
         where: Path = ("mounts", index, "source")
         name = mount.device_name
-        if name in survey.foreign:
+        if name in survey.foreign and marks_known:
             found.append(Finding(where, survey.foreign[name] + FOREIGN_ADVICE))
         if name in survey.unusable:
             found.append(Finding(where, survey.unusable[name]))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pulumi.runtime.rpc import UNKNOWN
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.planner.names import device_name
@@ -91,6 +92,19 @@ def test_anothers_volume(client: IncusClient, name: str, sandbox: Sandbox) -> No
         managed.up()
 
     assert uuid_of(client, name) == before
+
+
+def test_what_is_unknown_is_not_looked_at(client: IncusClient, name: str) -> None:
+    Managed(arguments(name)).up()
+    for unknown in (
+        {"identity": {"runtime_id": UNKNOWN, "instance_name": name}},
+        {"identity": {"runtime_id": f"id-{name}", "instance_name": UNKNOWN}},
+        {"adopt": UNKNOWN, "owner": "urn:other"},
+        {"mounts": [volume_mount(UNKNOWN)]},
+        {"storage_pool": UNKNOWN, "mounts": [volume_mount(f"{name}-none/dir")]},
+    ):
+        checked = calls.check(wire(arguments(name, **unknown)), None)
+        assert checked.failures == [], unknown
 
 
 def test_a_missing_source(client: IncusClient, name: str) -> None:
