@@ -182,25 +182,24 @@ def _name_obstacles(
     if live is None or (predecessor is not None and predecessor.is_it(live)):
         return []
     owner = live.config.get(OWNER_KEY, "")
-    if owner and owner != options.owner and _same_stack(owner, options.owner):
-        return [
-            Finding(
-                NAME,
-                f"an instance {live.name} exists in project {client.project} at {client.host}, and "
-                f"belongs to {owner}; nothing of it was touched. The name is free only if that "
-                "resource gives it up first: have this one wait for it with depends_on, or choose "
-                "another identity.instance_name. If this resource is that one under a new name, "
-                "say so with aliases",
-                may_come=True,
-                awaited="The name has to be free",
-            )
-        ]
     # What the host lacks is said already, and may be what an adoption would name.
     said = any(finding.path[:1] in (("incus",), ("instance_type",)) for finding in found)
     if said and not owner and may_take_over(live, plan, options):
         return []
     reason = holder_rule(client, live, plan, options)
-    return [Finding(NAME, reason)] if reason else []
+    if not reason:
+        return []
+    if owner == options.owner or not _same_stack(owner, options.owner):
+        return [Finding(NAME, reason)]
+    return [
+        Finding(
+            NAME,
+            f"{reason}. If {owner} gives the name up in this program, have this resource wait for "
+            "it with depends_on; if that was this resource's own name before, say so with aliases",
+            may_come=True,
+            awaited="The name has to be free",
+        )
+    ]
 
 
 def _same_stack(one: str, other: str) -> bool:

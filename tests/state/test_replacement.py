@@ -55,7 +55,7 @@ def test_a_name_of_the_same_stack(client: IncusClient, name: str) -> None:
     before = uuid_of(client, f"{name}-2")
     renamed(second, name)
 
-    with pytest.raises(Refused, match=f"belongs to {first.arguments['owner']}.*depends_on"):
+    with pytest.raises(Refused, match=f"by {first.arguments['owner']}.*depends_on.*aliases"):
         second.up()
     # In a preview the other one may give it up.
     given = {**wire(second.arguments), AFTER_OTHERS: True}
