@@ -64,7 +64,12 @@ ROWS = (
         _incus(profile="other"),
         note="refused in preview if its root disk is in another pool",
     ),
-    Row("incus.image_alias", {}, _incus(image_alias="other-image")),
+    Row(
+        "incus.image_alias",
+        {},
+        _incus(image_alias="other-image"),
+        note="in place if the new alias points at the image that the instance was made of",
+    ),
     Row("resources.vcpu_count", {"resources": {}}, {"resources": {"vcpu_count": 1}}),
     Row(
         "resources.memory_mib",

@@ -75,9 +75,18 @@ def remove_stale(
     live = look(client, name, inside=False)
     if live is None:
         return
+    if reason := refuse_stale(client, live, owner, backend):
+        raise JobInstanceTaken(reason)
+    reporter.info(f"removing the instance {name}, which an earlier run of this job left behind")
+    discard(client, live, reporter)
+
+
+def refuse_stale(client: IncusClient, live: LiveInstance, owner: str, backend: str = "") -> str:
+    """Return why the instance with a job's name is not removed; empty if the job left it behind."""
+    name = live.name
     if not is_of(live, owner, backend):
         whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
-        raise JobInstanceTaken(
+        return (
             f"identity.instance_name: an instance {name} exists in project {client.project} at "
             f"{client.host}, and is not of this job (it belongs to {whose}); nothing of it was "
             "touched. Choose another name, or remove it yourself: "
@@ -85,12 +94,11 @@ def remove_stale(
         )
     runner = live.config.get(JOB_KEY, "")
     if _runs_still(runner):
-        raise JobInstanceTaken(
+        return (
             f"the job {name} is running already, in process {runner.split()[1]} of this machine; "
             "nothing of it was touched. Wait for it, or end that process"
         )
-    reporter.info(f"removing the instance {name}, which an earlier run of this job left behind")
-    discard(client, live, reporter)
+    return ""
 
 
 def is_of(live: LiveInstance, owner: str, backend: str = "") -> bool:
@@ -239,9 +247,13 @@ def _runs_still(runner: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in ticks since the boot; empty without one (proc(5), stat)."""
+    """When a process began, in ticks since the boot; empty without one (proc(5), stat).
+
+    One that has ended, and that its parent has not taken note of yet, is none any more.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state in "ZX" else fields[18]

@@ -6,6 +6,7 @@ from typing import Any
 from pulumi.dynamic import CheckResult
 from pulumi.runtime.rpc import UNKNOWN
 
+from ..reconcile.feasibility import HolderRule, refuse_holder
 from .errors import for_people
 from .examine import Examined
 from .host_checks import AFTER_OTHERS, check_host, with_defaults
@@ -32,7 +33,11 @@ def inputs_of(
 
 
 def answer(
-    news: dict[str, Any], before: dict[str, Any], inputs: dict[str, Any], examined: Examined
+    news: dict[str, Any],
+    before: dict[str, Any],
+    inputs: dict[str, Any],
+    examined: Examined,
+    holder_rule: HolderRule = refuse_holder,
 ) -> CheckResult:
     """The answer to inputs with which nothing is wrong by themselves: what the host lacks, or the
     inputs with the plan and the instance's name, so that a preview shows them.
@@ -42,6 +47,7 @@ def answer(
         before: the inputs as they were.
         inputs: the inputs as they are to be, and what else is shown.
         examined: what they come to.
+        holder_rule: see `feasibility.HolderRule`.
     """
     name = find(examined.plan_tree, ("identity", "instance_name"))
     inputs = {
@@ -51,7 +57,12 @@ def answer(
     }
     with for_people(inputs) as report:
         lacking = check_host(
-            before, inputs, examined, after_others=bool(news.get(AFTER_OTHERS)), report=report
+            before,
+            inputs,
+            examined,
+            after_others=bool(news.get(AFTER_OTHERS)),
+            report=report,
+            holder_rule=holder_rule,
         )
         failures = check_failures(lacking, inputs, examined.plan_tree)
     if failures:

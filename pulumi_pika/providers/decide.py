@@ -13,11 +13,8 @@ from .replace_option import by_option
 from .state import State
 from .values import find
 
-REPLACING: Final = (
-    ("identity", "instance_name"),
-    ("incus", "project"),
-    ("incus", "image_alias"),
-)
+IMAGE: Final = ("incus", "image_alias")
+REPLACING: Final = (("identity", "instance_name"), ("incus", "project"), IMAGE)
 """Parts of the plan of which another value is another instance."""
 
 
@@ -37,13 +34,17 @@ class Decision:
     """Whether `recover` restarts it."""
 
 
-def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
+def decide(
+    state: State, new: Examined, inputs: dict[str, Any], *, same_image: bool = False
+) -> Decision:
     """Compares the last state with the new inputs.
 
     Args:
         state: what was applied, or what a refresh saw.
         new: the new inputs, planned.
         inputs: the new inputs themselves.
+        same_image: whether another image alias is another name of the image that the instance was
+            made of.
     """
     old_plan, new_plan = state.plan_tree, new.plan_tree
     changes = [
@@ -74,10 +75,14 @@ def decide(state: State, new: Examined, inputs: dict[str, Any]) -> Decision:
     applied = state.plan.to_dict()
     # An instance that was renamed outside is renamed back: only another name in the program is
     # another instance. One that was rebuilt outside can only be made anew.
-    replaces = [".".join(path) for path in REPLACING if find(applied, path) != find(new_plan, path)]
-    image = ("incus", "image_alias")
-    if ".".join(image) not in replaces and find(old_plan, image) != find(new_plan, image):
-        replaces.append(".".join(image))
+    replaces = [
+        ".".join(path)
+        for path in REPLACING
+        if find(applied, path) != find(new_plan, path) and not (path == IMAGE and same_image)
+    ]
+    seen_image = find(applied if same_image else new_plan, IMAGE)
+    if ".".join(IMAGE) not in replaces and find(old_plan, IMAGE) != seen_image:
+        replaces.append(".".join(IMAGE))
     kind = state.options.instance_type
     if ("instance_type",) in new.unknown or kind != new.options.instance_type:
         replaces.append("instance_type")

@@ -2,12 +2,19 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ..incus.errors import IncusError, IncusUnreachable, ServerCertificateChanged
-from ..planner.plan import IncusRuntimePlan
 from ..reconcile.errors import PreflightFailed
-from ..reconcile.preflight import Finding, find_problems
+from ..reconcile.feasibility import (
+    HolderRule,
+    Predecessor,
+    find_obstacles,
+    free_share,
+    refuse_holder,
+)
+from ..reconcile.preflight import Finding, HostFacts, find_problems
 from .clients import Host, host, requested_preflight
 from .examine import Examined, examine
 from .report import PulumiReporter
@@ -29,6 +36,7 @@ AFTER_OTHERS: Final = "after_others"
 """An argument that `check` takes and drops: whether the resource waits for others."""
 
 Report = Callable[[], PulumiReporter]
+Ask = Callable[[HostFacts], list[Finding]]
 
 
 def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +68,18 @@ def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any
     return inputs
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What the last `check` of a resource learned, for the calls that follow it in this process."""
+
+    olds: dict[str, Any]
+    after_others: bool
+
+
+_checked: dict[str, _Checked] = {}
+"""By owner. For a replacement the engine calls `check` once more, with no inputs of before."""
+
+
 def check_host(
     olds: dict[str, Any],
     inputs: dict[str, Any],
@@ -67,6 +87,7 @@ def check_host(
     *,
     after_others: bool,
     report: Report,
+    holder_rule: HolderRule = refuse_holder,
 ) -> list[Failure]:
     """What the host lacks, as failures; without any request where nothing changed.
 
@@ -76,47 +97,127 @@ def check_host(
         examined: what they come to.
         after_others: whether the resource waits for others, which may bring what is missing now.
         report: where to warn.
+        holder_rule: see `feasibility.HolderRule`.
     """
+    owner = examined.options.owner
+    last = _checked.get(owner)
+    replaced = olds or (last.olds if last else {})
+    _checked[owner] = _Checked(replaced, after_others)
     if olds and all(olds.get(name) == inputs.get(name) for name in inputs.keys() | olds.keys()):
         return []
     mode = requested_preflight()
     if mode == "off":
         return []
+    new = _is_new(olds, inputs)
+
+    def ask(facts: HostFacts) -> list[Finding]:
+        before = _predecessor(replaced)
+        if new:
+            return find_obstacles(
+                facts,
+                examined.plan,
+                examined.options,
+                predecessor=before,
+                unknown=examined.unknown,
+                holder_rule=holder_rule,
+            )
+        return find_problems(
+            facts, examined.plan, examined.options, before.plan if before else None
+        )
+
     try:
-        found = _look(examined, None if _is_new(olds, inputs) else olds, report)
+        found = _look(ask, report)
     except IncusError as error:
         return _not_asked(error, mode, report)
     failures = []
-    for finding in found:
-        if any(touches(finding.path, path) for path in examined.unknown if finding.path):
+    for finding in _known(found, examined):
+        if not new and not _changed(finding.path, olds, inputs):
             continue
-        if not _is_new(olds, inputs) and not _changed(finding.path, olds, inputs):
-            continue
-        reason = finding.told(secret=is_secret(finding.path, inputs))
         if finding.may_come and after_others and mode == "auto":
             report().warn(
-                f"{path_text(finding.path)}: {reason}. It has to be there when "
+                f"{_sentence(finding, inputs)}. {finding.awaited} when "
                 f"{examined.plan.identity.instance_name} is made"
+                + (", and the instance that this replaces is deleted before that" if olds else "")
             )
             continue
+        reason = finding.told(secret=is_secret(finding.path, inputs))
         failures.append(Failure(finding.path, reason))
     return failures
 
 
-def before_create(examined: Examined, inputs: dict[str, Any]) -> None:
+def before_replacement(
+    examined: Examined,
+    inputs: dict[str, Any],
+    predecessor: Predecessor | None,
+    report: Report,
+    holder_rule: HolderRule = refuse_holder,
+) -> None:
+    """Look once more, right before the engine deletes an instance in order to replace it.
+
+    `check` asks nothing if no input changed, and an instance may be replaced for what a refresh
+    saw. A `diff` with no `check` before it, as in a refresh, replaces nothing.
+
+    Raises:
+        PreflightFailed: the new instance could not be created; nothing was touched.
+    """
+    mode, checked = requested_preflight(), _checked.get(examined.options.owner)
+    if mode == "off" or checked is None:
+        return
+
+    def ask(facts: HostFacts) -> list[Finding]:
+        # Not what was so half a minute ago: the next thing that the engine does is to delete.
+        facts.forget(time.monotonic())
+        return find_obstacles(
+            facts,
+            examined.plan,
+            examined.options,
+            predecessor=predecessor,
+            unknown=examined.unknown,
+            holder_rule=holder_rule,
+        )
+
+    try:
+        found = _look(ask, report)
+    except IncusError:
+        return  # Nothing can be deleted there either.
+    may_come = checked.after_others and mode == "auto"
+    found = [it for it in _known(found, examined) if not (it.may_come and may_come)]
+    if found:
+        listed = "; ".join(_sentence(finding, inputs) for finding in found)
+        raise PreflightFailed(
+            f"{examined.plan.identity.instance_name} cannot be replaced, and nothing was deleted, "
+            f"since the new instance could not be created: {listed}"
+        )
+
+
+def before_create(
+    examined: Examined, inputs: dict[str, Any], holder_rule: HolderRule = refuse_holder
+) -> None:
     """Looks once more, right before an instance is made; from what `check` found out, as a rule.
+
+    Its name and its mounts are looked at by the create itself.
 
     Args:
         examined: what the inputs come to.
         inputs: the inputs, for which of them are secret.
+        holder_rule: see `feasibility.HolderRule`.
 
     Raises:
         PreflightFailed: the host lacks something.
         IncusError: it cannot be asked.
     """
+    _checked.pop(examined.options.owner, None)
     if requested_preflight() == "off":
         return
-    found = _problems(host(), examined)
+    plan, options = examined.plan, examined.options
+
+    def ask(facts: HostFacts) -> list[Finding]:
+        client = facts.client.in_project(plan.incus.project)
+        return find_problems(
+            facts, plan, options, lambda: free_share(client, plan, options, None, holder_rule)
+        )
+
+    found = _asked_anew(host(), ask)
     if getattr(examined.options, "adopt", False):
         # What is taken over needs no image any more.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
@@ -127,7 +228,16 @@ def before_create(examined: Examined, inputs: dict[str, Any]) -> None:
         )
 
 
-def _look(examined: Examined, olds: dict[str, Any] | None, report: Report) -> list[Finding]:
+def _known(found: list[Finding], examined: Examined) -> list[Finding]:
+    """The findings that are about no property that is unknown."""
+    return [
+        finding
+        for finding in found
+        if not finding.path or not any(touches(finding.path, path) for path in examined.unknown)
+    ]
+
+
+def _look(ask: Ask, report: Report) -> list[Finding]:
     here = host()
     if here.settings.insecure and here.first("insecure"):
         report().warn(
@@ -144,29 +254,29 @@ def _look(examined: Examined, olds: dict[str, Any] | None, report: Report) -> li
                     "`pulumi up` uses the trust_token, and until then nothing can be looked up"
                 )
             return []
-        return _problems(here, examined, _plan_of(olds) if olds else None)
+        return _asked_anew(here, ask)
     except IncusUnreachable:
         here.away_until = time.monotonic() + _AWAY_FOR
         raise
 
 
-def _problems(
-    here: Host, examined: Examined, before: IncusRuntimePlan | None = None
-) -> list[Finding]:
+def _asked_anew(here: Host, ask: Ask) -> list[Finding]:
     """What the host lacks; as it is now, not as it was when another resource was checked."""
     begun = time.monotonic()
-    found = find_problems(here.facts, examined.plan, examined.options, before)
+    found = ask(here.facts)
     if found:
         # It may have come since it was last asked for. Of many that are checked at once, each
         # takes what any of them asked for after it began.
         here.facts.forget(begun)
-        found = find_problems(here.facts, examined.plan, examined.options, before)
+        found = ask(here.facts)
     return found
 
 
-def _plan_of(olds: dict[str, Any]) -> IncusRuntimePlan | None:
-    examined = examine(olds)
-    return None if examined.failures else examined.plan
+def _predecessor(olds: dict[str, Any]) -> Predecessor | None:
+    examined = examine(olds) if olds else None
+    if examined is None or examined.failures:
+        return None
+    return Predecessor(examined.plan, examined.options)
 
 
 def _not_asked(error: IncusError, mode: str, report: Report) -> list[Failure]:

@@ -13,18 +13,20 @@ from pulumi.dynamic import (
 )
 
 from ..incus.client import IncusClient
-from ..jobs.instance import discard
+from ..jobs.instance import discard, refuse_stale
 from ..jobs.options import DEFAULT_RESOURCES, EXEC_WITHIN, JobOptions, find_job_problems
 from ..jobs.run import JobOutcome, run
 from ..jobs.watch import LineWatcher
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.feasibility import Predecessor
 from ..reconcile.observe import RUNNING, LiveInstance
-from ..reconcile.options import JOB_KEY
+from ..reconcile.options import JOB_KEY, RuntimeOptions
 from ..reconcile.power import find_renamed, look
 from .checks import answer, inputs_of
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
-from .host_checks import before_create
+from .host_checks import before_create, before_replacement
 from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
 from .report import printable
@@ -104,7 +106,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         return too_deep()
     if failures:
         return CheckResult({}, failures)
-    return answer(news, before, inputs, examined)
+    return answer(news, before, inputs, examined, _refuse_holder)
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
@@ -125,6 +127,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
             changes.append("kept")
         if replaces:
             report().info(f"the job {old.name} runs anew because of {', '.join(replaces)}")
+            before_replacement(new.examined, news, _kept_of(state, old), report, _refuse_holder)
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,
@@ -141,7 +144,7 @@ def create(props: dict[str, Any]) -> CreateResult:
         job.refuse()
         options = job.given.options
         client = client_for(job.project)
-        before_create(job.examined, inputs)
+        before_create(job.examined, inputs, _refuse_holder)
         watcher = LineWatcher(report(), job.name)
         try:
             outcome = run(client, job.examined.plan, job.examined.options, options, watcher)
@@ -302,6 +305,22 @@ def _kept(state: dict[str, Any]) -> LiveInstance | None:
     if live is None or live.uuid != uuid:
         live = find_renamed(client, uuid)
     return live if live is not None and JOB_KEY in live.config else None
+
+
+def _kept_of(state: dict[str, Any], job: _Job) -> Predecessor | None:
+    """The instance that is deleted before the job runs once more, if one was kept."""
+    if not state.get("kept"):
+        return None
+    uuid = str(state.get("kept_uuid") or "")
+    return Predecessor(job.examined.plan, job.examined.options, uuid)
+
+
+def _refuse_holder(
+    client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """Return why a job cannot run while a live instance holds its name."""
+    reason = refuse_stale(client, live, options.owner, options.backend)
+    return reason.removeprefix("identity.instance_name: ")
 
 
 def _client(state: dict[str, Any], live: LiveInstance | None) -> IncusClient:

@@ -1,6 +1,7 @@
 """The calls of `IncusRuntimeProvider`: each reads its properties, has the layer below do the work,
 and writes what came of it."""
 
+import time
 from typing import Any, Final
 
 from pulumi.dynamic import (
@@ -20,6 +21,7 @@ from ..reconcile.create import create_runtime
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
 from ..reconcile.errors import ForeignInstance, InstanceGone
+from ..reconcile.feasibility import Predecessor
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.moved import find_moved, moved
@@ -30,8 +32,8 @@ from .checks import answer, inputs_of
 from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
-from .examine import examine, without_plans_devices
-from .host_checks import before_create
+from .examine import Examined, examine, without_plans_devices
+from .host_checks import before_create, before_replacement
 from .live_checks import (
     adoption_warnings,
     in_place_if_moved,
@@ -86,11 +88,15 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     with for_people(olds, news) as report:
         state = State.read(olds)
         new = examine(news)
-        decision = in_place_if_moved(state, new.plan, decide(state, new, news))
+        decision = decide(state, new, news, same_image=_is_same_image(state, new))
+        decision = in_place_if_moved(state, new.plan, decision)
         for warning in warnings(decision, state, new.options):
             report().warn(warning)
         for warning in live_warnings(decision, state, new.options):
             report().warn(warning)
+        if decision.replaces:
+            predecessor = Predecessor(state.plan, state.options, state.uuid)
+            before_replacement(new, news, predecessor, report)
     return DiffResult(
         changes=bool(decision.changes),
         replaces=decision.replaces,
@@ -189,7 +195,8 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
             raise
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
-        outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
+        if examined.plan.incus.image_alias == state.plan.incus.image_alias:
+            outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
         outputs["server_fingerprint"] = client.server().fingerprint
     return UpdateResult(seal(outputs, secret_paths(inputs)))
 
@@ -245,6 +252,29 @@ def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -
     if is_secret(("incus", "project"), inputs):
         project = "-"
     return f"{project}/{name}"
+
+
+def _is_same_image(state: State, new: Examined) -> bool:
+    """Return whether a new alias points at the very image that the instance was made of.
+
+    The host is asked only if the alias changed, and project and instance type did not.
+    """
+    before, after = state.plan.incus, new.plan.incus
+    kind = new.options.instance_type
+    open_ = any(path[0] in ("incus", "instance_type") for path in new.unknown)
+    stays = before.project == after.project and state.options.instance_type == kind
+    if open_ or not stays or before.image_alias == after.image_alias or not state.made_of:
+        return False
+    try:
+        here = host()
+        if not here.enrolled or time.monotonic() < here.away_until:
+            return False
+        # An alias may have been pointed elsewhere a moment ago.
+        here.facts.forget(time.monotonic())
+        found = here.facts.aliases(after.project).get(after.image_alias, {})
+    except IncusError:
+        return False
+    return found.get(kind) == state.made_of
 
 
 def _alias_target(state: State) -> str:

@@ -1,5 +1,6 @@
 """The calls of `VolumeSnapshotProvider`."""
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pulumi.dynamic import (
@@ -21,7 +22,11 @@ from ..reconcile.snapshot import (
     same_instant,
     with_dropped,
 )
-from ..reconcile.volume_options import SnapshotOptions, find_snapshot_problems
+from ..reconcile.volume_options import (
+    SnapshotOptions,
+    find_expiry_problems,
+    find_snapshot_problems,
+)
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
@@ -39,10 +44,17 @@ _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 
 
 def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
-    """Validates the inputs."""
+    """Validates the inputs.
+
+    Args:
+        news: the inputs as the program gives them.
+        olds: the inputs that an earlier `check` returned; None or empty for a new snapshot.
+    """
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
         given = give(SnapshotOptions, inputs, find_snapshot_problems)
+        old = give(SnapshotOptions, olds, lambda _: ()).options if olds else None
+        given = given.with_problems(find_expiry_problems(old, given.options, datetime.now(UTC)))
     except RecursionError:
         return too_deep()
     if given.failures:

@@ -54,7 +54,7 @@ def take_over(
         reporter.info(f"removing {name}, whose making was cut off half way")
         remove(client, name, timeout=options.timeouts.create)
         return None
-    if differences := _fixed_differences(client, live, plan, options):
+    if differences := fixed_differences(client, live, plan, options):
         raise AdoptionRefused(
             f"the instance {name} in project {client.project} cannot be brought to the plan in "
             f"place: {'; '.join(differences)}. Nothing of it was touched. Change the program to "
@@ -98,7 +98,7 @@ def is_half_made(live: LiveInstance) -> bool:
     )
 
 
-def _fixed_differences(
+def fixed_differences(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> list[str]:
     """What of an instance is not the plan's and would take another instance."""

@@ -63,7 +63,7 @@ def create_runtime(
     """
     existing = look(client, plan.identity.instance_name)
     if existing and not may_take_over(existing, plan, options):
-        raise InstanceExists(_exists(client, existing, options))
+        raise InstanceExists(describe_existing(client, existing, options))
     if existing and (taken := take_over(client, plan, options, reporter)):
         return taken
     placement = place(client, plan, options)
@@ -137,7 +137,7 @@ def make_instance(
         other = _find(client, name)
         if other is None:
             raise
-        raise InstanceExists(_exists(client, other, desired.options)) from None
+        raise InstanceExists(describe_existing(client, other, desired.options)) from None
     except ANSWER_LOST as error:
         # The answer is lost, not the instance: look whether ours is there and as it should be.
         if isinstance(error, IncusUnreachable) and not (error.sent or open_):
@@ -207,7 +207,8 @@ def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool
     return True
 
 
-def _exists(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
+def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
+    """Return why an instance of the wanted name is not taken over, and what to do."""
     owner = live.config.get(OWNER_KEY)
     whose = relation(live.config, options.owner, options.backend)
     if whose == "other_backend":

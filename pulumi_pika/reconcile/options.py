@@ -134,6 +134,14 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
                 yield where, "must be non-empty"
         elif value in (".", "..") or "/" in value or not value.isprintable():
             yield where, f"`{value}` is no name that Incus allows: no slash, no control character"
+    seen = [*options.extra_profiles, plan.incus.profile]
+    for i, profile in enumerate(options.extra_profiles):
+        if profile in seen[i + 1 :]:
+            yield (
+                ("extra_profiles", i),
+                f"names the profile {profile} twice, which Incus refuses: incus.profile is applied "
+                "after the extra_profiles; leave it out here",
+            )
     for where, text in (
         (("identity", "runtime_id"), plan.identity.runtime_id),
         (("incus", "image_alias"), plan.incus.image_alias),
@@ -146,7 +154,7 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         if not mount.source.isprintable():
             yield ("mounts", index, "source"), "must not contain control characters"
         elif not mount.source.startswith("/") and any(
-            part in ("", ".", "..") for part in mount.source.removesuffix("/").split("/")
+            part in ("", ".", "..") for part in mount.source.split("/")
         ):
             yield (
                 ("mounts", index, "source"),

@@ -4,6 +4,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 from ..incus.catalog import profile_devices
 from ..incus.client import IncusClient
@@ -21,7 +22,14 @@ from .desired import (
     mount_pools,
     volume_name,
 )
-from .errors import ForeignVolume, PlacementError, SourceMissing, Unsupported, VolumeElsewhere
+from .errors import (
+    ForeignVolume,
+    PlacementError,
+    ReconcileError,
+    SourceMissing,
+    Unsupported,
+    VolumeElsewhere,
+)
 from .options import ROOT_DEVICE, RuntimeOptions
 from .ownership import OWNER_KEY, RUNTIME_ID_KEY
 
@@ -64,7 +72,8 @@ def place(
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
-        PlacementError: a profile is missing, or no pool can be told.
+        PlacementError: a profile is missing, no pool can be told, or a container names a block
+            volume.
         VolumeElsewhere: a volume that a mount would create is in another pool already, or was
             renamed outside.
         SourceMissing: the source of a snapshot or of a required mount is missing.
@@ -79,20 +88,13 @@ def place(
             f"the server at {client.host} ({client.server().version}) does not know it "
             f"(API extension {AUTORESTART_EXTENSION}): upgrade Incus, or use `never`"
         )
-    pool, root = known_pool or options.storage_pool or known_root_pool, known_root
-    wants_root = plan.resources.root_disk_gib is not None
-    if (wants_root and (pool is None or root is None)) or (
-        pool is None and _needs_pool(plan, options)
-    ):
-        root_of_profile, pool_of_profile = _profile_root(client, desired_profiles(plan, options))
-        root, pool = root or root_of_profile, pool or pool_of_profile
-        if pool is None:
-            raise PlacementError(
-                f"no storage pool for {plan.identity.instance_name}: `storage_pool` is not set, "
-                f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
-                f"(project {client.project}) has a root disk; set `storage_pool`"
-            )
-    survey = _survey(client, plan, options, pool, known_owner, known_backend, known_devices or {})
+    pool, root = resolve_pool(
+        client, plan, options, known_pool, known_root, known_root_pool=known_root_pool
+    )
+    survey = survey_mounts(
+        client, plan, options, pool, known_owner, known_backend, known_devices or {}
+    )
+    survey.refuse()
     return Placement(
         desired=assemble(
             plan,
@@ -109,30 +111,111 @@ def place(
     )
 
 
+def resolve_pool(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    known_pool: str | None = None,
+    known_root: str | None = None,
+    *,
+    known_root_pool: str | None = None,
+) -> tuple[str | None, str | None]:
+    """Return the pool of a runtime's volumes and the name of its root disk, if it needs them.
+
+    Raises:
+        PlacementError: a profile is missing, or nothing names a pool.
+        IncusError: the server could not be asked.
+    """
+    pool, root = known_pool or options.storage_pool or known_root_pool, known_root
+    wants_root = plan.resources.root_disk_gib is not None
+    if (wants_root and (pool is None or root is None)) or (
+        pool is None and _needs_pool(plan, options)
+    ):
+        root_of_profile, pool_of_profile = _profile_root(client, desired_profiles(plan, options))
+        root, pool = root or root_of_profile, pool or pool_of_profile
+        if pool is None:
+            raise PlacementError(
+                f"no storage pool for {plan.identity.instance_name}: `storage_pool` is not set, "
+                f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
+                f"(project {client.project}) has a root disk; set `storage_pool`"
+            )
+    return pool, root
+
+
 @dataclass(slots=True)
-class _Survey:
+class Survey:
+    """What a server has of the sources of a plan's mounts."""
+
     missing_volumes: list[VolumeRef] = field(default_factory=list)
     claimed_volumes: list[VolumeRef] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    foreign: dict[str, str] = field(default_factory=dict)
+    """By device name: whose volume a mount names, and what to do."""
+    unusable: dict[str, str] = field(default_factory=dict)
+    """By device name: why a volume that is there cannot be mounted, and what to do."""
+    without_directory: dict[str, str] = field(default_factory=dict)
+    """By device name: which directory a volume cannot have that is still to be created."""
+    shadowed: dict[str, str] = field(default_factory=dict)
+    """By device name: where the volume is in place of which an empty one would be created."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """By device name: which source is missing."""
+
+    def refuse(self) -> None:
+        """Do nothing if all mounts can be made.
+
+        Raises:
+            ForeignVolume: a volume holds the data of another runtime.
+            PlacementError: a volume cannot be mounted, or lacks a directory.
+            VolumeElsewhere: a volume is in another pool, or has another name.
+            SourceMissing: a source is missing.
+        """
+        kinds: tuple[tuple[type[ReconcileError], dict[str, str], str], ...] = (
+            (ForeignVolume, self.foreign, FOREIGN_ADVICE),
+            (VolumeElsewhere, self.shadowed, ""),
+            (PlacementError, self.unusable, ""),
+            (PlacementError, self.without_directory, ""),
+            (SourceMissing, self.missing, MISSING_ADVICE),
+        )
+        for error, found, advice in kinds:
+            if found:
+                raise error(f"nothing was made: {'; '.join(found.values())}{advice}")
 
 
-def _survey(
+FOREIGN_ADVICE: Final = (
+    "; name another source, or take the data over by setting adopt to true, or by removing the "
+    f"marks {RUNTIME_ID_KEY} and {OWNER_KEY} from the volume (`incus storage volume unset`)"
+)
+MISSING_ADVICE: Final = "; make the source first (or, but for a snapshot, set required to false)"
+
+
+def survey_mounts(
     client: IncusClient,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
     pool: str | None,
-    known_owner: str,
-    known_backend: str,
-    known_devices: Devices,
-) -> _Survey:
-    survey = _Survey()
-    problems: list[str] = []
-    foreign: list[str] = []
-    shadowed: list[str] = []
+    known_owner: str = "",
+    known_backend: str = "",
+    known_devices: Devices | None = None,
+) -> Survey:
+    """Look for the sources of all mounts, each volume once.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the plan.
+        options: the options.
+        pool: the pool of the volumes whose mounts name none.
+        known_owner: see `place`, as the others.
+        known_backend: see `place`.
+        known_devices: see `place`.
+
+    Raises:
+        IncusError: the server could not be asked.
+    """
+    survey = Survey()
     own, earlier = [options.owner], [options.owner, known_owner]
     backends = [options.backend, known_backend]
-    present: dict[VolumeRef, dict[str, str] | None] = {}
+    volumes: dict[VolumeRef, dict[str, Any] | None] = {}
     pools = mount_pools(plan, options, pool)
     for index, mount in enumerate(plan.mounts):
         source = mount.source
@@ -142,54 +225,58 @@ def _survey(
         else:
             ref = (pools[mount.device_name] or "", volume_name(source))
             what = f"the custom volume {ref[1]} in pool {ref[0]}"
-            if ref not in present:
-                volume = get_volume(client, *ref)
-                present[ref] = (volume.data.get("config") or {}) if volume else None
-            config = present[ref]
-            there = config is not None
-            runtime_id = plan.identity.runtime_id
-            if config is not None and (
-                owner := foreign_owner(config, mount, runtime_id, own, backends)
-            ):
-                if options.adopt or not foreign_owner(config, mount, runtime_id, earlier, backends):
-                    survey.claimed_volumes.append(ref)
-                else:
-                    foreign.append(f"{_where(mount)}: {what} holds the data of {owner}")
+            if ref not in volumes:
+                found = get_volume(client, *ref)
+                volumes[ref] = found.data if found else None
+            volume = volumes[ref]
+            there = volume is not None
+            if volume is not None:
+                config, runtime_id = volume.get("config") or {}, plan.identity.runtime_id
+                if owner := foreign_owner(config, mount, runtime_id, own, backends):
+                    if options.adopt or not foreign_owner(
+                        config, mount, runtime_id, earlier, backends
+                    ):
+                        survey.claimed_volumes.append(ref)
+                    else:
+                        survey.foreign[mount.device_name] = (
+                            f"{_where(mount)}: {what} holds the data of {owner}"
+                        )
+                if volume.get("content_type") == "block" and options.instance_type == "container":
+                    survey.unusable[mount.device_name] = (
+                        f"{_where(mount)}: {what} has content_type block, and a container can only "
+                        "mount a volume with content_type filesystem; name another volume, or use "
+                        "a virtual machine"
+                    )
         if there:
             continue
         where = _where(mount)
         if mount.kind == "persistent_volume" and not is_host_path(source):
-            if ref in survey.missing_volumes:
-                continue
+            directory = source.partition("/")[2].strip("/")
             named = bool(options.pool_of(index))
-            elsewhere = [] if named else find_elsewhere(client, plan, options, mount, ref)
-            mounted = known_devices.get(mount.device_name, {}).get("source", ref[1])
-            if volume_name(mounted) != ref[1] and get_volume(client, ref[0], volume_name(mounted)):
-                shadowed.append(f"{where}: {_renamed(client, plan, ref, volume_name(mounted))}")
-            elif elsewhere:
-                shadowed.append(f"{where}: {in_another_pool(ref, elsewhere)}")
-            survey.missing_volumes.append(ref)
+            known = (known_devices or {}).get(mount.device_name, {}).get("source", ref[1])
+            mounted = volume_name(known)
+            if mounted != ref[1] and get_volume(client, ref[0], mounted):
+                survey.shadowed[mount.device_name] = (
+                    f"{where}: {_renamed(client, plan, ref, mounted)}"
+                )
+            elif not named and (elsewhere := find_elsewhere(client, plan, options, mount, ref)):
+                survey.shadowed[mount.device_name] = f"{where}: {in_another_pool(ref, elsewhere)}"
+            elif directory and options.running:
+                survey.without_directory[mount.device_name] = (
+                    f"{where}: {what} does not exist, and a new volume is empty: it has no "
+                    f"directory {directory}, without which {plan.identity.instance_name} cannot "
+                    f"start. Name the whole volume ({ref[1]}) as the source, or create the volume "
+                    "and the directory first"
+                )
+            elif ref not in survey.missing_volumes:
+                survey.missing_volumes.append(ref)
         elif mount.kind == "read_only_snapshot" or mount.required:
-            problems.append(f"{where}: {what} does not exist")
+            survey.missing[mount.device_name] = f"{where}: {what} does not exist"
         else:
             survey.left_out.append(mount.device_name)
             survey.warnings.append(
                 f"{where} is left out: {what} does not exist, and the mount is not required"
             )
-    if foreign:
-        raise ForeignVolume(
-            f"nothing was made: {'; '.join(foreign)}; name another source, or take the data over "
-            f"by setting adopt to true, or by removing the marks {RUNTIME_ID_KEY} and {OWNER_KEY} "
-            "from the volume (`incus storage volume unset`)"
-        )
-    if shadowed:
-        raise VolumeElsewhere(f"nothing was made: {'; '.join(shadowed)}")
-    if problems:
-        raise SourceMissing(
-            "nothing was made: "
-            + "; ".join(problems)
-            + "; make the source first (or, but for a snapshot, set required to false)"
-        )
     return survey
 
 

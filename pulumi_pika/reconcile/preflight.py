@@ -4,6 +4,7 @@ What is looked up belongs to the host or to a project, not to a runtime: it is a
 does for all runtimes that are checked in the next half minute.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +21,14 @@ from ..planner.plan import IncusRuntimePlan
 from .data_volumes import VolumeRef
 from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path, volume_name
 from .location import not_clustered
+from .observe import LiveInstance
 from .options import RuntimeOptions
 from .placement import find_elsewhere, in_another_pool, is_root
+from .volume_options import size_bytes
 
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
+_FINGERPRINT: Final = re.compile(r"[0-9a-fA-F]{12,64}")
+_REMOTE_IMAGE: Final = re.compile(r"[a-zA-Z0-9_.-]+:[^:]+")
 _KEPT_FOR: Final = 30.0
 """Seconds for which an answer counts."""
 
@@ -41,16 +46,47 @@ class Finding:
         may_come: whether something else in the program may bring it before it is needed.
         instead: what the host has in its place. It follows the reason, but not where the property
             is secret: a name that is much like it would tell it.
+        awaited: what a preview says has to be so when the instance is created, if `may_come`.
     """
 
     path: Path
     reason: str
     may_come: bool = False
     instead: str = ""
+    awaited: str = "It has to be there"
 
     def told(self, *, secret: bool) -> str:
         """The reason and, unless the property is secret, what there is in its place."""
         return self.reason if secret else self.reason + self.instead
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an instance uses of its project's limits.
+
+    Attributes:
+        memory: bytes of `limits.memory`.
+        cpu: CPUs of `limits.cpu`.
+        instance_type: `container` or `virtual-machine`; empty if it is not to count as one.
+    """
+
+    memory: float = 0
+    cpu: float = 0
+    instance_type: str = ""
+
+    @classmethod
+    def of_plan(cls, plan: IncusRuntimePlan) -> "Share":
+        """The share of an instance that is changed in place."""
+        resources = plan.resources
+        return cls((resources.memory_mib or 0) * 2**20, resources.vcpu_count or 0)
+
+    @classmethod
+    def of_live(cls, live: LiveInstance) -> "Share":
+        """The share of an instance that is deleted, or taken over, by what Incus counts."""
+        config = live.raw.get("expanded_config") or live.config
+        memory = size_bytes(str(config.get("limits.memory", ""))) or 0
+        cpu = str(config.get("limits.cpu", ""))
+        return cls(memory, int(cpu) if cpu.isdecimal() else 0, live.instance_type)
 
 
 @dataclass(slots=True)
@@ -176,7 +212,7 @@ def find_problems(
     facts: HostFacts,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    before: IncusRuntimePlan | None = None,
+    before: IncusRuntimePlan | Callable[[], Share | None] | None = None,
 ) -> list[Finding]:
     """All that stands between a host and a runtime, as far as it can be told without making it.
 
@@ -184,8 +220,9 @@ def find_problems(
         facts: what the host has.
         plan: the plan.
         options: the options.
-        before: the plan that an instance has which is there already, and whose share of the
-            project's limits is used already.
+        before: the plan of the instance that is changed, whose share of the project's limits is
+            used already; or a function that finds the share of an instance that is deleted first
+            or taken over. It is called only if the project is too full.
 
     Raises:
         IncusUnreachable: the host does not answer.
@@ -337,7 +374,7 @@ def _project_problems(
     facts: HostFacts,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    before: IncusRuntimePlan | None,
+    before: IncusRuntimePlan | Callable[[], Share | None] | None,
 ) -> Iterator[Finding]:
     name, host = plan.incus.project, facts.client.host
     where: Path = ("incus", "project")
@@ -364,9 +401,17 @@ def _project_problems(
         return
     profiles = facts.profiles(name)
     yield from _profile_problems(plan, options, profiles, host)
+    yield from _root_disk_problems(plan, options, profiles)
     yield from _image_problems(plan, options, facts.aliases(name), host)
     yield from _restrictions(plan, project)
-    yield from _limit_problems(plan, options, project, profiles, before)
+    if isinstance(before, IncusRuntimePlan):
+        share = Share.of_plan(before)
+        yield from _limit_problems(plan, options, project, profiles, share, counted=True)
+        return
+    full = list(_limit_problems(plan, options, project, profiles, Share(), counted=False))
+    if full and before is not None and (freed := before()):
+        full = list(_limit_problems(plan, options, project, profiles, freed, counted=False))
+    yield from full
 
 
 def _profile_problems(
@@ -384,17 +429,43 @@ def _profile_problems(
             )
 
 
+def _root_disk_problems(
+    plan: IncusRuntimePlan, options: RuntimeOptions, profiles: dict[str, dict[str, Any]]
+) -> Iterator[Finding]:
+    """Incus merges devices by name, and takes one root disk (6.0.4 "More than one root device")."""
+    names = desired_profiles(plan, options)
+    devices: dict[str, tuple[dict[str, str], str]] = {}
+    for profile in names:
+        for device, settings in ((profiles.get(profile) or {}).get("devices") or {}).items():
+            devices[device] = settings, f"{device} of profile {profile}"
+    for device, settings in options.devices.items():
+        devices[device] = settings, f"{device} of devices"
+    roots = [whose for settings, whose in devices.values() if is_root(settings)]
+    if len(roots) > 1:
+        yield Finding(
+            ("extra_profiles",) if options.extra_profiles else ("devices",),
+            f"there is more than one root disk: {', '.join(roots)}. Incus merges devices of the "
+            "same name, and allows one root disk: use one name for them, or leave one out",
+        )
+
+
 def _image_problems(
     plan: IncusRuntimePlan, options: RuntimeOptions, aliases: dict[str, dict[str, str]], host: str
 ) -> Iterator[Finding]:
     alias, project = plan.incus.image_alias, plan.incus.project
     where: Path = ("incus", "image_alias")
     if alias not in aliases:
+        if _FINGERPRINT.fullmatch(alias):
+            instead = _of_fingerprint(alias, aliases)
+        elif _REMOTE_IMAGE.fullmatch(alias):
+            instead = _of_remote(alias)
+        else:
+            instead = _instead(alias, aliases)
         yield Finding(
             where,
             f"there is no image with the alias {alias} in project {project} at {host}",
             may_come=True,
-            instead=_instead(alias, aliases),
+            instead=instead,
         )
     elif options.instance_type not in aliases[alias]:
         yield Finding(
@@ -403,6 +474,21 @@ def _image_problems(
             f"{', '.join(sorted(aliases[alias]))}, and instance_type is {options.instance_type}",
             may_come=True,
         )
+
+
+def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str:
+    """What to say of a fingerprint that stands where an alias is expected."""
+    named = sorted(
+        alias
+        for alias, targets in aliases.items()
+        if any(target.startswith(fingerprint.lower()) for target in targets.values())
+    )
+    if named:
+        return f"; that is a fingerprint, of the image with the alias {named[0]}: use the alias"
+    return (
+        "; it looks like a fingerprint, and images are named by alias: "
+        f"`incus image alias create ALIAS {fingerprint}` creates one"
+    )
 
 
 def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding]:
@@ -425,17 +511,29 @@ def _limit_problems(
     options: RuntimeOptions,
     project: _Project,
     profiles: dict[str, dict[str, Any]],
-    before: IncusRuntimePlan | None,
+    share: Share,
+    *,
+    counted: bool,
 ) -> Iterator[Finding]:
+    """The limits of a project that an instance would exceed.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        project: the project.
+        profiles: its profiles, by name.
+        share: what of the project's use is the instance's own, or becomes free for it.
+        counted: whether the instance is one of those that the project counts already.
+    """
     name = plan.incus.project
     by_profile: dict[str, str] = {}
     for profile in desired_profiles(plan, options):
         by_profile.update((profiles.get(profile) or {}).get("config") or {})
     wanted = (
-        ("memory", "memory_mib", "limits.memory", 2**20, "MiB"),
-        ("cpu", "vcpu_count", "limits.cpu", 1, "CPUs"),
+        ("memory", "memory_mib", "limits.memory", 2**20, "MiB", share.memory),
+        ("cpu", "vcpu_count", "limits.cpu", 1, "CPUs", share.cpu),
     )
-    for resource, attribute, key, unit, unit_name in wanted:
+    for resource, attribute, key, unit, unit_name, free in wanted:
         if resource not in project.usage:
             continue
         limit, used = project.usage[resource]
@@ -448,25 +546,34 @@ def _limit_problems(
                     f"{limit / unit:g} {unit_name} in all, and then each instance has to say",
                 )
             continue
-        present = getattr(before.resources, attribute) if before else None
-        left = (limit - used) / unit + (present or 0)
+        left = (limit - used + free) / unit
         if value > left:
             yield Finding(
                 ("resources", attribute),
                 f"is {value} {unit_name}, and the project {name} has {max(left, 0):g} of its "
                 f"{limit / unit:g} left; ask for less, or raise its {key}",
             )
-    if before is not None:
+    if counted:
         return
     kind = "virtual-machines" if options.instance_type == "virtual-machine" else "containers"
+    going = {"instances": 1, f"{share.instance_type}s": 1} if share.instance_type else {}
     for resource in ("instances", kind):
         limit, used = project.usage.get(resource, (0, -1))
-        if used >= limit:
+        if used - going.get(resource, 0) >= limit:
             yield Finding(
                 ("incus", "project"),
                 f"the project {name} has {used:g} {resource.replace('-', ' ')}, as many as its "
                 f"limits.{resource} allows; raise it, or remove one",
             )
+
+
+def _of_remote(image: str) -> str:
+    """What to say of an image of another server, as `incus launch` takes it."""
+    _, _, alias = image.partition(":")
+    return (
+        f"; images come from the host itself: copy it there first, with `incus image copy {image} "
+        f"local: --alias {alias}`, and name {alias}"
+    )
 
 
 def _instead(name: str, known: Iterable[str]) -> str:

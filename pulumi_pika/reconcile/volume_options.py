@@ -249,6 +249,28 @@ def find_snapshot_problems(options: SnapshotOptions) -> Iterator[OptionProblem]:
         )
 
 
+def find_expiry_problems(
+    old: SnapshotOptions | None, new: SnapshotOptions, now: datetime
+) -> Iterator[OptionProblem]:
+    """What is wrong with when a snapshot expires, if it is taken now or that is changed.
+
+    Args:
+        old: the options as they were; None for a snapshot that is to be taken.
+        new: the options as they are to be.
+        now: the time.
+    """
+    if new.expires_at is None or (old is not None and old.expires_at == new.expires_at):
+        return
+    expiry = instant(new.expires_at)
+    if expiry is not None and expiry != instant(NEVER) and expiry <= now:
+        yield (
+            ("expires_at",),
+            f"`{new.expires_at}` is in the past: Incus would remove the snapshot within a minute. "
+            "Name a time to come, or `never`; or take the resource out of the program if the "
+            "snapshot is not needed any more",
+        )
+
+
 def name_problems(where: tuple[str | int, ...], name: str) -> Iterator[OptionProblem]:
     """What is wrong with the name of a volume or a snapshot."""
     if not name.strip():

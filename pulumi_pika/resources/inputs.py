@@ -174,9 +174,15 @@ def own_urn(
 def after_others(
     props: Mapping[str, Any], opts: pulumi.ResourceOptions | None
 ) -> "pulumi.Output[bool]":
-    """Whether a resource is made after others of the program, which may bring what it needs."""
+    """Whether a resource waits for others of the program, which may still create what it needs.
+
+    Always false in an `up` itself: Pulumi's SDK registers a resource only after everything that it
+    depends on is done, so that what is missing then stays missing.
+    """
 
     async def look() -> bool:
+        if not pulumi.runtime.is_dry_run():
+            return False
         if opts is not None and opts.depends_on:
             return True
         return any([bool(await output.resources()) for _, output in _outputs(props, ())])

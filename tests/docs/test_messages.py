@@ -222,10 +222,8 @@ def test_what_an_up_says(
     shown(
         said,
         "an instance … exists in project … at … (…, …, made …); nothing of it was touched. …",
-        "nothing was made: …; make the source first (or, but for a snapshot, set required to "
-        "false)",
-        "nothing was made: …; name another source, or take the data over by setting adopt to "
-        "true, …",
+        "make the source first (or, but for a snapshot, set required to false)",
+        "name another source, or take the data over by setting adopt to true, …",
         "could not be made: …",
         "did not come to … within … s (timeouts.wait is … s). Last seen: …",
         "cannot be brought to the plan in place: …",

@@ -10,7 +10,7 @@ from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.transport import Reply, UnixTransport
 from pulumi_pika.planner.plan import IncusRuntimePlan
 from pulumi_pika.planner.spec import RuntimeSpec
-from pulumi_pika.reconcile.options import RuntimeOptions
+from pulumi_pika.reconcile.options import RuntimeOptions, find_option_problems
 from pulumi_pika.reconcile.preflight import Finding, HostFacts, find_problems
 
 from ..conftest import IMAGE, Sandbox
@@ -80,6 +80,47 @@ def test_missing_project(facts: HostFacts) -> None:
 
     assert list(found) == ["incus.project"]
     assert "there: default" in found["incus.project"]
+
+
+def test_images_by_other_names_than_an_alias(facts: HostFacts, sandbox: Sandbox) -> None:
+    def said(image: str) -> str:
+        target = {"project": "default", "profile": "default", "image_alias": image}
+        return by_path(find_problems(facts, plan_of(incus=target), container()))[
+            "incus.image_alias"
+        ]
+
+    for fingerprint in (sandbox.image, sandbox.image[:12]):
+        assert f"that is a fingerprint, of the image with the alias {IMAGE}" in said(fingerprint)
+    assert "incus image alias create ALIAS" in said("0" * 64)
+    copy = "`incus image copy images:debian/12 local: --alias debian/12`"
+    assert copy in said("images:debian/12")
+
+
+def test_two_root_disks(facts: HostFacts, sandbox: Sandbox, name: str) -> None:
+    request = sandbox.daemon.request
+    root = {"type": "disk", "path": "/", "pool": "default"}
+    request("POST", "/profiles", {"name": f"{name}-other", "devices": {"rootfs": root}})
+    request("POST", "/profiles", {"name": f"{name}-same", "devices": {"root": root}})
+    try:
+        options = container(extra_profiles=[f"{name}-other"])
+        found = by_path(find_problems(facts, plan_of(), options))
+        assert f"rootfs of profile {name}-other, root of profile default" in found["extra_profiles"]
+        masked = container(extra_profiles=[f"{name}-other"], devices={"rootfs": {"type": "none"}})
+        assert find_problems(facts, plan_of(), masked) == []
+        options = container(extra_profiles=[f"{name}-same"])
+        assert find_problems(facts, plan_of(), options) == []
+        options = container(devices={"mine": root})
+        assert "mine of devices" in by_path(find_problems(facts, plan_of(), options))["devices"]
+    finally:
+        request("DELETE", f"/profiles/{name}-other")
+        request("DELETE", f"/profiles/{name}-same")
+
+
+def test_a_profile_twice() -> None:
+    options = container(extra_profiles=["gpu", "default", "gpu"])
+    found = dict(find_option_problems(plan_of(), options))
+    assert set(found) == {("extra_profiles", 0), ("extra_profiles", 1)}
+    assert "names the profile default twice" in found["extra_profiles", 1]
 
 
 def test_target_without_a_cluster(sandbox: Sandbox) -> None:

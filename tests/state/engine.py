@@ -28,8 +28,9 @@ class Managed:
         """Edits the program."""
         self.arguments = {**self.arguments, **arguments}
 
-    def checked(self) -> dict[str, Any]:
-        checked = calls.check(wire(self.arguments), self.inputs or None)
+    def checked(self, *, anew: bool = False) -> dict[str, Any]:
+        """The inputs, checked; `anew` as if there were none of before."""
+        checked = calls.check(wire(self.arguments), None if anew else self.inputs or None)
         if checked.failures:
             raise Refused("; ".join(f"{f.property}: {f.reason}" for f in checked.failures))
         inputs: dict[str, Any] = wire(checked.inputs)
@@ -48,6 +49,7 @@ class Managed:
         """Does it; returns what it was."""
         inputs, step = self.checked(), self.planned()
         if step == "replace" and self.outputs is not None:
+            inputs = self.checked(anew=True)
             calls.delete(wire(self.outputs))
             self.outputs = None
         if step in ("create", "replace"):

@@ -9,7 +9,7 @@ from pulumi_pika.reconcile.ownership import GENERATION_KEY, OWNER_KEY, RUNTIME_I
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import IMAGE, OTHER_IMAGE, Sandbox
-from .engine import Managed, arguments
+from .engine import Managed, Refused, arguments
 
 
 def make(sandbox: Sandbox, name: str, image: str = IMAGE, **more: object) -> None:
@@ -32,9 +32,7 @@ def etag(client: IncusClient, name: str) -> str:
 def test_not_without_being_asked(client: IncusClient, name: str, sandbox: Sandbox) -> None:
     make(sandbox, name)
     before = etag(client, name)
-    with pytest.raises(
-        ProviderError, match=r"not by pulumi_pika.*nothing of it was touched.*adopt"
-    ):
+    with pytest.raises(Refused, match=r"not by pulumi_pika.*nothing of it was touched.*adopt"):
         Managed(arguments(name)).up()
     assert etag(client, name) == before
 
@@ -110,7 +108,7 @@ def test_another_resources_instance_is_not_taken(
     before = look(client, name)
     assert before is not None
     second = Managed(arguments(name, owner="urn:other", adopt=True))
-    with pytest.raises(ProviderError, match=rf"config unset .*{OWNER_KEY}"):
+    with pytest.raises(Refused, match=rf"config unset .*{OWNER_KEY}"):
         second.up()
     assert etag(client, name) == before.etag
 
@@ -178,5 +176,5 @@ def test_same_marks_of_another_runtime_are_refused(client: IncusClient, name: st
     Managed(arguments(name)).up()
     other = arguments(name)
     other["identity"]["runtime_id"] = "another"
-    with pytest.raises(ProviderError, match="exists in project default"):
+    with pytest.raises(Refused, match="exists in project default"):
         Managed(other).up()

@@ -340,6 +340,7 @@ def test_another_server_is_not_taken_for_a_loss(client: IncusClient, name: str) 
     elsewhere = {"server_fingerprint": "f" * 64, "uuid": "none"}
     managed.outputs = {**managed.outputs, **elsewhere}
     managed.outputs["identity"] = {"runtime_id": "r", "instance_name": f"{name}-away"}
+    managed.inputs = {**managed.inputs, "identity": managed.outputs["identity"]}
 
     for call in (managed.refresh, managed.destroy):
         with pytest.raises(ProviderError, match="last seen at another server"):

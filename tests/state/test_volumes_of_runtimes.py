@@ -5,12 +5,11 @@ import pytest
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import get_volume
-from pulumi_pika.providers.errors import ProviderError
 from pulumi_pika.reconcile.ownership import OWNER_KEY, RUNTIME_ID_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import OTHER_IMAGE, Sandbox
-from .engine import Managed, arguments, volume_mount
+from .engine import Managed, Refused, arguments, volume_mount
 
 
 def write(client: IncusClient, name: str) -> None:
@@ -75,7 +74,7 @@ def test_another_runtimes_data_is_never_taken_silently(client: IncusClient, name
     write(client, name)
     first.destroy()
     thief = Managed(arguments(f"{name}-2", mounts=[volume_mount(f"{name}-state")]))
-    with pytest.raises(ProviderError, match=rf"holds the data of runtime id-{name} of urn"):
+    with pytest.raises(Refused, match=rf"holds the data of runtime id-{name} of urn"):
         thief.up()
     assert look(client, f"{name}-2") is None
 

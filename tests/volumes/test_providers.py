@@ -255,6 +255,19 @@ def test_reasons_do_not_tell_secrets() -> None:
     assert "[secret]" in str(found)
 
 
+def test_a_snapshot_that_would_expire_at_once() -> None:
+    given = {"volume_name": "v", "snapshot_name": "s", "owner": OWNER}
+    past = {**given, "expires_at": "2001-01-31T00:00:00Z"}
+    for olds in ({}, given, {**given, "expires_at": "never"}):
+        (failure,) = snapshot_calls.check(past, olds).failures
+        assert failure.property == "expires_at"
+        assert "is in the past" in failure.reason
+    # One whose time has come since is left to Incus.
+    assert snapshot_calls.check(past, past).failures == []
+    for expires_at in ("never", "2999-01-31T00:00:00Z"):
+        assert snapshot_calls.check({**given, "expires_at": expires_at}, {}).failures == []
+
+
 def test_snapshot_problems_at_once() -> None:
     result = snapshot_calls.check(
         {

@@ -1,0 +1,263 @@
+"""Could a runtime be created, given that its predecessor goes?
+
+A replacement deletes the old instance first, since names are the user's own. So everything that a
+create refuses is looked for before that: what the host lacks (`preflight`), a name that is taken,
+volumes that cannot be mounted.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import Unauthorised
+from ..planner.plan import IncusRuntimePlan
+from .adopt import fixed_differences, is_half_made, may_take_over
+from .create import describe_existing
+from .data_volumes import own_volumes
+from .desired import is_host_path, volume_name
+from .errors import PlacementError
+from .location import beside_its_volumes
+from .observe import LiveInstance
+from .options import RuntimeOptions
+from .ownership import OWNER_KEY, RUNTIME_ID_KEY, relation
+from .placement import FOREIGN_ADVICE, MISSING_ADVICE, place, resolve_pool, survey_mounts
+from .power import find_renamed, look
+from .preflight import Finding, HostFacts, Path, Share, find_problems
+
+NAME: Final[Path] = ("identity", "instance_name")
+_MARKS: Final[tuple[Path, ...]] = (("owner",), ("adopt",))
+"""Beside the identity, what decides whose an instance or a volume is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The instance that is deleted before the new one is created."""
+
+    plan: IncusRuntimePlan
+    options: RuntimeOptions
+    uuid: str = ""
+    """Its own id, if that is known."""
+
+    def is_it(self, live: LiveInstance) -> bool:
+        """Return whether a live instance is this one, so that the delete removes it."""
+        if self.uuid and live.uuid:
+            return live.uuid == self.uuid
+        owner = live.config.get(OWNER_KEY, "")
+        if owner:
+            return relation(live.config, self.options.owner, self.options.backend) == "ours"
+        return live.config.get(RUNTIME_ID_KEY) == self.plan.identity.runtime_id
+
+
+HolderRule = Callable[[IncusClient, LiveInstance, IncusRuntimePlan, RuntimeOptions], str]
+"""Says why a create refuses the live instance that holds its name; empty if it does not."""
+
+
+def refuse_holder(
+    client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """Return why an `IncusRuntime` cannot be created while a live instance holds its name.
+
+    An instance with the runtime's own marks is its predecessor, or what an interrupted create left.
+    """
+    if not may_take_over(live, plan, options):
+        return describe_existing(client, live, options)
+    if live.config.get(OWNER_KEY) or is_half_made(live):
+        return ""
+    if differences := fixed_differences(client, live, plan, options):
+        return (
+            f"the instance {live.name} in project {client.project} cannot be adopted: "
+            f"{'; '.join(differences)}. Nothing of it was touched. Change the program to match it, "
+            "or remove the instance"
+        )
+    return ""
+
+
+def find_obstacles(
+    facts: HostFacts,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    *,
+    predecessor: Predecessor | None = None,
+    unknown: Collection[Path] = (),
+    holder_rule: HolderRule = refuse_holder,
+) -> list[Finding]:
+    """Return everything for which a create of the runtime would be refused.
+
+    What the predecessor frees counts as free: its name, its share of the project's limits, and with
+    `delete_volumes` its own volumes.
+
+    Args:
+        facts: what the host has.
+        plan: the plan.
+        options: the options.
+        predecessor: the instance that is deleted first, if there is one.
+        unknown: the properties that are not known yet; what depends on them is skipped.
+        holder_rule: see `HolderRule`.
+
+    Raises:
+        IncusError: the host cannot be asked.
+    """
+    client = facts.client.in_project(plan.incus.project)
+    found = find_problems(
+        facts, plan, options, lambda: free_share(client, plan, options, predecessor, holder_rule)
+    )
+    missing = {finding.path[0] for finding in found if finding.path}
+    open_ = [path for path in unknown if path in (("incus",), ("incus", "project"))]
+    if open_ or any(finding.path == ("incus", "project") for finding in found):
+        return found
+    marks_known = not any(path[0] == "identity" or path in _MARKS for path in unknown)
+    try:
+        if marks_known:
+            found += _name_obstacles(client, plan, options, predecessor, holder_rule, found)
+        pool_inputs = {"incus", "extra_profiles", "storage_pool"}
+        if not missing & {"extra_profiles", "storage_pool"} and not any(
+            finding.path == ("incus", "profile") for finding in found
+        ):
+            pool_known = not any(
+                path[0] in pool_inputs and path != ("incus", "image_alias") for path in unknown
+            )
+            found += _mount_obstacles(
+                client,
+                plan,
+                options,
+                predecessor,
+                unknown,
+                pool_known=pool_known,
+                marks_known=marks_known,
+            )
+    except Unauthorised:
+        pass  # A restricted certificate may create instances and not look at all of this.
+    return found
+
+
+def free_share(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    predecessor: Predecessor | None,
+    holder_rule: HolderRule = refuse_holder,
+) -> Share | None:
+    """Return what of the project's limits is free for a runtime though an instance uses it now.
+
+    That is the share of its predecessor, of an instance that it takes over, or of the one that an
+    interrupted create left.
+    """
+    if predecessor is not None:
+        if predecessor.plan.incus.project != client.project:
+            return None
+        live = look(client, predecessor.plan.identity.instance_name, inside=False)
+        if live is None or not predecessor.is_it(live):
+            live = find_renamed(client, predecessor.uuid)
+        if live is not None and predecessor.is_it(live):
+            return Share.of_live(live)
+    live = look(client, plan.identity.instance_name, inside=False)
+    if live is not None and not holder_rule(client, live, plan, options):
+        return Share.of_live(live)
+    return _share_of_marked(client, options.owner) if predecessor is None else None
+
+
+def _share_of_marked(client: IncusClient, owner: str) -> Share | None:
+    """Return the share of the one instance that carries an owner's mark, whatever its name is.
+
+    With `--target-replace` and another name the engine does not tell what is replaced.
+    """
+    listed = client.get_list("/1.0/instances", recursion="1") if owner else []
+    marked = [
+        LiveInstance.of(data, "")
+        for data in listed
+        if isinstance(data, dict) and (data.get("config") or {}).get(OWNER_KEY) == owner
+    ]
+    return Share.of_live(marked[0]) if len(marked) == 1 else None
+
+
+def _name_obstacles(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    predecessor: Predecessor | None,
+    holder_rule: HolderRule,
+    found: list[Finding],
+) -> list[Finding]:
+    live = look(client, plan.identity.instance_name, inside=False)
+    if live is None or (predecessor is not None and predecessor.is_it(live)):
+        return []
+    owner = live.config.get(OWNER_KEY, "")
+    # What the host lacks is said already, and may be what an adoption would name.
+    said = any(finding.path[:1] in (("incus",), ("instance_type",)) for finding in found)
+    if said and not owner and may_take_over(live, plan, options):
+        return []
+    reason = holder_rule(client, live, plan, options)
+    if not reason:
+        return []
+    if owner == options.owner or not _same_stack(owner, options.owner):
+        return [Finding(NAME, reason)]
+    return [
+        Finding(
+            NAME,
+            f"{reason}. If {owner} gives the name up in this program, have this resource wait for "
+            "it with depends_on; if that was this resource's own name before, say so with aliases",
+            may_come=True,
+            awaited="The name has to be free",
+        )
+    ]
+
+
+def _same_stack(one: str, other: str) -> bool:
+    """Return whether two URNs (``urn:pulumi:STACK::PROJECT::TYPE::NAME``) are of one stack."""
+    return one.startswith("urn:pulumi:") and one.split("::")[:2] == other.split("::")[:2]
+
+
+def _mount_obstacles(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    predecessor: Predecessor | None,
+    unknown: Collection[Path],
+    *,
+    pool_known: bool,
+    marks_known: bool,
+) -> list[Finding]:
+    """Return why mounts could not be made; those whose sources are not known are left out."""
+    gone = _volumes_that_go(predecessor)
+    known = [
+        (index, mount)
+        for index, mount in enumerate(plan.mounts)
+        if not any(path[:2] in (("mounts",), ("mounts", index)) for path in unknown)
+        and (is_host_path(mount.source) or pool_known)
+        and volume_name(mount.source) not in gone
+    ]
+    looked_at = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
+    # The pools of mounts go by their place among them.
+    pools = [options.pool_of(index) for index, _ in known]
+    options = options.model_copy(update={"mount_pools": pools})
+    try:
+        pool, _ = resolve_pool(client, looked_at, options) if pool_known else ("", "")
+    except PlacementError as error:
+        return [Finding(("storage_pool",), str(error), may_come=True)]
+    survey = survey_mounts(client, looked_at, options, pool)
+    found = []
+    for index, mount in known:
+        where: Path = ("mounts", index, "source")
+        name = mount.device_name
+        if name in survey.foreign and marks_known:
+            found.append(Finding(where, survey.foreign[name] + FOREIGN_ADVICE))
+        if name in survey.unusable:
+            found.append(Finding(where, survey.unusable[name]))
+        if name in survey.without_directory:
+            found.append(Finding(where, survey.without_directory[name], may_come=True))
+        if name in survey.missing:
+            found.append(Finding(where, survey.missing[name] + MISSING_ADVICE, may_come=True))
+    if not found and pool_known and client.server().clustered:
+        try:
+            beside_its_volumes(client, place(client, looked_at, options))
+        except PlacementError as error:
+            found.append(Finding((), str(error)))
+    return found
+
+
+def _volumes_that_go(predecessor: Predecessor | None) -> Collection[str]:
+    """Return the volumes that are deleted with the predecessor, and are free for a new one."""
+    if predecessor is None or not predecessor.options.delete_volumes:
+        return ()
+    return own_volumes(predecessor.plan)
