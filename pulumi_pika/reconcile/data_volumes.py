@@ -29,6 +29,7 @@ from .errors import ForeignVolume, RuntimeFailed
 from .options import RuntimeOptions
 from .reporter import Reporter
 from .undo import Undo
+from .volume_lock import volume_lock
 
 VolumeRef = tuple[str, str]
 """The pool and the name of a custom volume."""
@@ -162,15 +163,16 @@ def claim_volumes(
         PreconditionFailed: somebody else changed one meanwhile.
     """
     for pool, name in volumes:
-        volume = get_volume(client, pool, name)
-        if volume is None:
-            continue
         marks = {
             RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
             OWNER_KEY: desired.options.owner,
         }
-        description = volume.data.get("description") or ""
-        patch_volume(client, pool, name, description=description, config=marks, etag=volume.etag)
+        with volume_lock(pool, name):
+            volume = get_volume(client, pool, name)
+            if volume is None:
+                continue
+            text = volume.data.get("description") or ""
+            patch_volume(client, pool, name, description=text, config=marks, etag=volume.etag)
 
 
 def remove_volumes(

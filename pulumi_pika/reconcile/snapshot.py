@@ -4,7 +4,6 @@ Incus takes no config with a snapshot: a snapshot copies its volume's. So the ma
 snapshot is is set on the volume just before, and taken off it after; the copy stays.
 """
 
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from .errors import SnapshotExists, VolumeGone
 from .options import MARK_PREFIX
 from .reporter import Progress, Reporter
 from .volume import LiveVolume, look_at_volume, once_more_if_changed
+from .volume_lock import volume_lock
 from .volume_options import SnapshotOptions, instant
 
 SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
@@ -47,9 +47,6 @@ _APPEARS_WITHIN: Final = 3.0
 _ANOTHER: Final = (
     "run `pulumi refresh`, and `pulumi up` takes another, of what the volume has by then"
 )
-
-_marking = threading.Lock()
-"""The server compares ETags and writes in two steps, so that two writes at once lose one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,14 +292,14 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
 
 def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     if options.owner:
-        with _marking:
+        with volume_lock(options.pool, options.volume_name):
             _set_mark(client, volume, options, options.owner)
 
 
 def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
     if not options.owner:
         return
-    with _marking:
+    with volume_lock(options.pool, options.volume_name):
         volume = look_at_volume(client, options.pool, options.volume_name)
         key = SNAPSHOT_OWNER_PREFIX + options.snapshot_name
         if volume is not None and volume.config.get(key) == options.owner:

@@ -37,6 +37,7 @@ from .errors import (
 from .location import for_new_volume
 from .options import MARK_PREFIX
 from .reporter import Reporter
+from .volume_lock import volume_lock
 from .volume_options import SIZE_KEY, VolumeOptions, same_size, shrink_reason, shrinks
 
 RESTORED_KEY: Final = MARK_PREFIX + "restored"
@@ -169,9 +170,19 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
     if live is not None:
         return _take_up(client, live, options, reporter)
     if options.restore_from is not None:
+        renamed = find_renamed_volume(client, options, "", "")
         raise SnapshotMissing(
-            f"restore_from is {options.restore_from}, and there is no {options.where} yet, let "
-            "alone a snapshot of it; nothing was made. Leave restore_from out for now"
+            f"restore_from is {options.restore_from}, and there is no {options.where}, let alone a "
+            "snapshot of it; nothing was made. "
+            + (
+                f"The volume {renamed.name} is marked as this resource's: if it was renamed, give "
+                f"it its name back: `incus storage volume rename --project {options.project} "
+                f"{options.pool} {renamed.name} {options.volume_name}`. "
+                if renamed
+                else "If there was one, look for it first: `incus storage volume list --project "
+                f"{options.project} {options.pool}`. "
+            )
+            + "To create an empty volume, leave restore_from out for now"
         )
     client = for_new_volume(client, options.pool, options.volume_name)
     attempt = secrets.token_hex(8)
@@ -294,6 +305,7 @@ def _rename_back(
         f"`incus storage volume rename --project {options.project} {live.pool} {live.name} "
         f"{options.volume_name}`"
     )
+    reporter.info(f"renaming volume {live.name} in pool {live.pool} to {options.volume_name}")
     try:
         rename_volume(client, live.pool, live.name, options.volume_name)
     except IncusApiError as error:
@@ -304,7 +316,6 @@ def _rename_back(
             + (f"It is used by {used}: stop what runs of that" if used else "Rename it")
             + f", and run `pulumi up` again, which does {back}"
         ) from error
-    reporter.info(f"renamed volume {live.name} in pool {live.pool} back to {options.volume_name}")
     return _there(client, options)
 
 
@@ -403,16 +414,17 @@ def once_more_if_changed(
         PreconditionFailed: it was changed again.
         VolumeGone: it is gone.
     """
-    try:
-        send(live)
-    except PreconditionFailed:
-        again = look_at_volume(client, live.pool, live.name)
-        if again is None:
-            raise VolumeGone(
-                f"volume {live.name} in pool {live.pool} vanished while it was being changed; run "
-                "`pulumi refresh`, and `pulumi up` makes it anew, empty"
-            ) from None
-        send(again)
+    with volume_lock(live.pool, live.name):
+        try:
+            send(live)
+        except PreconditionFailed:
+            again = look_at_volume(client, live.pool, live.name)
+            if again is None:
+                raise VolumeGone(
+                    f"volume {live.name} in pool {live.pool} vanished while it was being changed; "
+                    "run `pulumi refresh`, and `pulumi up` makes it anew, empty"
+                ) from None
+            send(again)
 
 
 def users_text(used_by: tuple[str, ...]) -> str:
