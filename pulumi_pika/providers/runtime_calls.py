@@ -69,7 +69,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         state = State.read(olds)
         new = examine(news)
         decision = decide(state, new, news)
-        for warning in warnings(decision, state, new.options):
+        for warning in warnings(decision, state, new):
             report().warn(warning)
     return DiffResult(
         changes=bool(decision.changes),

@@ -534,7 +534,13 @@ def _not_ours(client: IncusClient, live: LiveVolume, what: str) -> ForeignVolume
     return ForeignVolume(
         f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
         f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
-        "Choose another volume_name"
+        + (
+            "If a mount of this program names it as a text, its runtime created it first: write "
+            "`source=volume.volume_name` with this resource, so that it waits for the volume. "
+            if RUNTIME_ID_KEY in marks
+            else ""
+        )
+        + "Choose another volume_name"
         + (f"; or, to take its data over, remove its marks with {unset}, and set adopt=True")
         * bool(marks)
     )
