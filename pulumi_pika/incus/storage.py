@@ -67,12 +67,15 @@ def list_pool_volumes(client: IncusClient, pool: str) -> list[dict[str, Any]]:
 
 
 def rename_volume(client: IncusClient, pool: str, name: str, to: str) -> None:
-    """Give a custom volume another name. Incus changes the devices of stopped instances with it.
+    """Give a custom volume another name. Incus changes the devices of stopped instances with it,
+    which takes 6.0.4 half a minute.
 
     Raises:
         IncusApiError: a running instance uses the volume.
     """
-    client.run("POST", volume_url(pool, name), {"name": to}, timeout=120.0)
+    operation = client.change("POST", volume_url(pool, name), {"name": to}, timeout=300.0)
+    if operation:
+        client.wait(operation, timeout=300.0, what=f"renaming the volume {name}")
 
 
 def create_volume(

@@ -90,7 +90,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         new = examine(news)
         decision = decide(state, new, news, same_image=_is_same_image(state, new))
         decision = in_place_if_moved(state, new.plan, decision)
-        for warning in warnings(decision, state, new.options):
+        for warning in warnings(decision, state, new):
             report().warn(warning)
         for warning in live_warnings(decision, state, new.options):
             report().warn(warning)

@@ -1,5 +1,6 @@
 """The calls of `VolumeSnapshotProvider`."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from ..incus.client import IncusClient
 from ..incus.errors import PlaceMissing
 from ..reconcile.snapshot import (
     LiveSnapshot,
@@ -18,6 +20,7 @@ from ..reconcile.snapshot import (
     generation_of,
     look_at_snapshot,
     make_snapshot,
+    refuse_to_keep,
     remove_snapshot,
     same_instant,
     with_dropped,
@@ -34,8 +37,10 @@ from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .shape import Failure
+from .taken import taken_failures
 from .unfinished import warn_of_unfinished
-from .values import without_provider
+from .values import Path, without_provider
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON)
@@ -57,6 +62,10 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         given = given.with_problems(find_expiry_problems(old, given.options, datetime.now(UTC)))
     except RecursionError:
         return too_deep()
+    if not olds and not given.failures:
+        given = given.with_problems(
+            (failure.path, failure.reason) for failure in _taken(given.options, given.unknown)
+        )
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
     return CheckResult(_seal(inputs, inputs), [])
@@ -157,6 +166,26 @@ def delete(props: dict[str, Any]) -> None:
         except PlaceMissing as error:
             report().warn(f"the {options.where} is gone already: {error}")
         warn_of_unfinished(options.owner, report())
+
+
+def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
+    """Return why the snapshot cannot be taken: what has its name is not this resource's."""
+
+    def look(client: IncusClient) -> LiveSnapshot | None:
+        return look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+
+    def refuse_existing(client: IncusClient) -> None:
+        if (found := look(client)) is not None:
+            refuse_to_keep(client, found, options)
+
+    def holder(client: IncusClient) -> str:
+        found = look(client)
+        return found.owner if found else ""
+
+    where, needed = ("snapshot_name",), (*_PLACE, "owner", "backend")
+    return taken_failures(
+        where, options.owner, options.project, unknown, needed, refuse_existing, holder
+    )
 
 
 def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> bool:

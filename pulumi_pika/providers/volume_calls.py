@@ -46,6 +46,8 @@ from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
+from .shape import Failure
+from .taken import taken_failures
 from .unfinished import warn_of_unfinished
 from .values import Path, without_provider
 
@@ -74,6 +76,10 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
             given = given.with_problems(_change_problems(old, given))
     except RecursionError:
         return too_deep()
+    if not given.failures and (not olds or _is_moved(olds, given)):
+        given = given.with_problems(
+            (failure.path, failure.reason) for failure in _taken(given.options, given.unknown)
+        )
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
     # An input, so that every preview shows it, that of a destroy included.
@@ -336,6 +342,35 @@ def _new_place(client: IncusClient) -> IncusClient:
     """The same client for a volume that is to be made: where its members have each their own
     volumes, only those of the one that it goes to count."""
     return client if client.target.startswith("@") else client.beside(client.target)
+
+
+def _is_moved(olds: dict[str, Any], given: Given[VolumeOptions]) -> bool:
+    old = give(VolumeOptions, without_provider(olds), lambda _: ()).options
+    return any(getattr(old, name) != getattr(given.options, name) for name in _PLACE)
+
+
+def _taken(options: VolumeOptions, unknown: Iterable[Path]) -> list[Failure]:
+    """Return why the volume cannot be created: what has its name is not to be this resource's."""
+
+    def refuse_existing(client: IncusClient) -> None:
+        found = look_at_volume(_new_place(client), options.pool, options.volume_name)
+        if found is not None:
+            refuse_to_take(client, found, options)
+
+    def holder(client: IncusClient) -> str:
+        found = look_at_volume(_new_place(client), options.pool, options.volume_name)
+        return found.owner if found else ""
+
+    needed = (*_PLACE, "owner", "backend", "adopt", "content_type", "size")
+    return taken_failures(
+        ("volume_name",),
+        options.owner,
+        options.project,
+        unknown,
+        needed,
+        refuse_existing,
+        holder,
+    )
 
 
 def _on_delete(options: VolumeOptions) -> str:

@@ -8,6 +8,7 @@ from ..reconcile.observe import FROZEN, root_device_name
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.placement import root_moved
 from .decide import Decision
+from .examine import Examined
 from .state import State
 
 
@@ -27,9 +28,10 @@ def _named(volumes: list[str]) -> str:
     return f"volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)}"
 
 
-def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
+def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[str]:
     """What a change does beyond what its diff shows."""
-    name = state.plan.identity.instance_name
+    name, new = state.plan.identity.instance_name, examined.options
+    yield from _left_behind(decision, state, examined)
     if decision.replaces:
         yield (
             f"{name} is replaced because of {', '.join(decision.replaces)}: "
@@ -59,4 +61,22 @@ def warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[
         yield (
             f"{name} may have to restart for {', '.join(decision.restarts)}"
             + ("" if allowed else "; allow_restart is off, so that the update would fail")
+        )
+
+
+def _left_behind(decision: Decision, state: State, new: Examined) -> Iterator[str]:
+    """The volumes that an update no longer mounts: nothing deletes them."""
+    if decision.replaces or any(path[0] == "mounts" for path in new.unknown):
+        return
+    mounted = own_volumes(new.plan)
+    left = [name for name in own_volumes(state.plan) if name not in mounted]
+    if left:
+        yield (
+            f"{_named(left)}: no longer mounted by {state.plan.identity.instance_name}, and kept "
+            "with all data"
+            + (
+                "; delete_volumes does not delete it later: it deletes what is mounted then"
+                if new.options.delete_volumes
+                else ""
+            )
         )

@@ -27,6 +27,7 @@ from .ownership import (
 )
 from .reporter import Reporter
 from .undo import Undo
+from .volume_lock import volume_lock
 
 VolumeRef = tuple[str, str]
 """The pool and the name of a custom volume."""
@@ -177,17 +178,18 @@ def claim_volumes(
         PreconditionFailed: somebody else changed one meanwhile.
     """
     for pool, name in volumes:
-        volume = get_volume(client, pool, name)
-        if volume is None:
-            continue
         marks = {
             RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
             OWNER_KEY: desired.options.owner,
             **({BACKEND_KEY: desired.options.backend} if desired.options.backend else {}),
             GENERATION_KEY: new_generation(),
         }
-        description = volume.data.get("description") or ""
-        patch_volume(client, pool, name, description=description, config=marks, etag=volume.etag)
+        with volume_lock(pool, name):
+            volume = get_volume(client, pool, name)
+            if volume is None:
+                continue
+            text = volume.data.get("description") or ""
+            patch_volume(client, pool, name, description=text, config=marks, etag=volume.etag)
 
 
 def remove_volumes(

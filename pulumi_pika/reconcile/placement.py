@@ -10,6 +10,7 @@ from ..incus.catalog import profile_devices
 from ..incus.client import IncusClient
 from ..incus.errors import BadRequest, NotFound, Unauthorised
 from ..incus.storage import get_volume, list_volumes
+from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
 from .data_volumes import VolumeRef, foreign_owner
 from .desired import (
@@ -72,8 +73,8 @@ def place(
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
-        PlacementError: a profile is missing, no pool can be told, or a container names a block
-            volume.
+        PlacementError: a profile is missing, no pool can be told, a container names a block volume,
+            or an existing instance has another device where a mount is to be.
         VolumeElsewhere: a volume that a mount would create is in another pool already, or was
             renamed outside.
         SourceMissing: the source of a snapshot or of a required mount is missing.
@@ -91,6 +92,7 @@ def place(
     pool, root = resolve_pool(
         client, plan, options, known_pool, known_root, known_root_pool=known_root_pool
     )
+    _refuse_taken_paths(client, plan, options, known_devices or {})
     survey = survey_mounts(
         client, plan, options, pool, known_owner, known_backend, known_devices or {}
     )
@@ -278,6 +280,35 @@ def survey_mounts(
                 f"{where} is left out: {what} does not exist, and the mount is not required"
             )
     return survey
+
+
+def _refuse_taken_paths(
+    client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, devices: Devices
+) -> None:
+    """Refuse a mount where the instance has a disk that was added by hand; Incus would, by its own
+    name for it."""
+    names = {mount.device_name for mount in plan.mounts} | options.devices.keys()
+    by_path = {
+        device.get("path"): (name, device)
+        for name, device in devices.items()
+        if device.get("type") == "disk"
+        and name not in names
+        and not name.startswith(DEVICE_NAME_PREFIX)
+    }
+    name = plan.identity.instance_name
+    taken = [
+        f"{_where(mount)}: the instance {name} has the device {found[0]} (source "
+        f"{found[1].get('source', '')}) at {mount.guest_path} already. Take it off: `incus config "
+        f"device remove --project {client.project} {name} {found[0]}` (the volume stays)"
+        for mount in plan.mounts
+        if (found := by_path.get(mount.guest_path))
+    ]
+    if taken:
+        raise PlacementError(
+            f"nothing was changed: {'; '.join(taken)}; then run `pulumi up` again. Or declare it "
+            "as it is, in `devices`, in place of the mount: `python -m pulumi_pika import` writes "
+            "that"
+        )
 
 
 def find_elsewhere(

@@ -5,7 +5,6 @@ So the mark that says who owns a snapshot is set on the volume just before, and 
 the copy stays. The generation, which a take-over changes, is kept on the volume.
 """
 
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from .errors import SnapshotExists, VolumeGone
 from .ownership import MARK_PREFIX, new_generation
 from .reporter import Progress, Reporter
 from .volume import LiveVolume, look_at_volume, once_more_if_changed
+from .volume_lock import volume_lock
 from .volume_options import SnapshotOptions, instant
 
 SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
@@ -51,9 +51,6 @@ _APPEARS_WITHIN: Final = 3.0
 _ANOTHER: Final = (
     "run `pulumi refresh`, and `pulumi up` takes another, of what the volume has by then"
 )
-
-_marking = threading.Lock()
-"""The server compares ETags and writes in two steps, so that two writes at once lose one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +110,30 @@ def make_snapshot(
     live = look_at_snapshot(client, pool, volume, name)
     if live is None:
         live = _take(client, options, reporter)
-    elif not options.owner or live.owner != options.owner:
-        raise _another(client, options, live)
-    elif live.backend and options.backend and live.backend != options.backend:
-        raise SnapshotExists(
-            f"the {options.where} exists at {client.host} (made {live.created_at}) and is owned by "
-            f"{live.owner} of another Pulumi backend (or of another machine), whose stack has the "
-            "same name as this one; nothing of it was touched. Choose another snapshot_name"
-        )
     else:
+        refuse_to_keep(client, live, options)
         _await_operations(client, options, reporter)
         reporter.info(f"the {options.where} is there (made {live.created_at}) and is kept as it is")
         source = look_at_volume(client, pool, volume)
         if source is not None:
             _set_generation(client, source, options)
     return change_snapshot(client, options, created_at=live.created_at)
+
+
+def refuse_to_keep(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -> None:
+    """Raise if an existing snapshot is not this resource's.
+
+    Raises:
+        SnapshotExists: another resource, or none, owns it.
+    """
+    if not options.owner or live.owner != options.owner:
+        raise _another(client, options, live)
+    if live.backend and options.backend and live.backend != options.backend:
+        raise SnapshotExists(
+            f"the {options.where} exists at {client.host} (made {live.created_at}) and is owned by "
+            f"{live.owner} of another Pulumi backend (or of another machine), whose stack has the "
+            "same name as this one; nothing of it was touched. Choose another snapshot_name"
+        )
 
 
 def generation_of(client: IncusClient, options: SnapshotOptions) -> str:
@@ -139,7 +145,7 @@ def generation_of(client: IncusClient, options: SnapshotOptions) -> str:
 
 def _set_generation(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     text = f"{new_generation()} {options.backend}".rstrip()
-    with _marking:
+    with volume_lock(options.pool, options.volume_name):
         _set_keys(client, volume, {GENERATION_PREFIX + options.snapshot_name: text})
 
 
@@ -268,7 +274,7 @@ def remove_snapshot(
             raise
     if found:
         # The mark of a snapshot that is gone means nothing, so that its end is not waited for.
-        with suppress(IncusError, VolumeGone), _marking:
+        with suppress(IncusError, VolumeGone), volume_lock(pool, volume):
             left = look_at_volume(client, pool, volume)
             if left is not None:
                 _set_keys(client, left, {GENERATION_PREFIX + name: ""})
@@ -352,7 +358,7 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
 
 def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     if options.owner:
-        with _marking:
+        with volume_lock(options.pool, options.volume_name):
             text = f"{new_generation()} {options.backend}".rstrip()
             marks = {
                 SNAPSHOT_OWNER_PREFIX + options.snapshot_name: options.owner,
@@ -364,7 +370,7 @@ def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> 
 def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
     if not options.owner:
         return
-    with _marking:
+    with volume_lock(options.pool, options.volume_name):
         volume = look_at_volume(client, options.pool, options.volume_name)
         key = SNAPSHOT_OWNER_PREFIX + options.snapshot_name
         if volume is not None and volume.config.get(key) == options.owner:

@@ -46,6 +46,7 @@ from .ownership import (
     renamed_hint,
 )
 from .reporter import Reporter
+from .volume_lock import volume_lock
 from .volume_options import SIZE_KEY, VolumeOptions, same_size, shrink_reason, shrinks
 
 RESTORED_KEY: Final = MARK_PREFIX + "restored"
@@ -185,9 +186,19 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
     if live is not None:
         return _take_up(client, live, options, reporter)
     if options.restore_from is not None:
+        renamed = find_renamed_volume(client, options, "", "")
         raise SnapshotMissing(
-            f"restore_from is {options.restore_from}, and there is no {options.where} yet, let "
-            "alone a snapshot of it; nothing was made. Leave restore_from out for now"
+            f"restore_from is {options.restore_from}, and there is no {options.where}, let alone a "
+            "snapshot of it; nothing was made. "
+            + (
+                f"The volume {renamed.name} is marked as this resource's: if it was renamed, give "
+                f"it its name back: `incus storage volume rename --project {options.project} "
+                f"{options.pool} {renamed.name} {options.volume_name}`. "
+                if renamed
+                else "If there was one, look for it first: `incus storage volume list --project "
+                f"{options.project} {options.pool}`. "
+            )
+            + "To create an empty volume, leave restore_from out for now"
         )
     client = for_new_volume(client, options.pool, options.volume_name)
     attempt = new_generation()
@@ -317,6 +328,7 @@ def _rename_back(
         f"`incus storage volume rename --project {options.project} {live.pool} {live.name} "
         f"{options.volume_name}`"
     )
+    reporter.info(f"renaming volume {live.name} in pool {live.pool} to {options.volume_name}")
     try:
         rename_volume(client, live.pool, live.name, options.volume_name)
     except IncusApiError as error:
@@ -327,7 +339,6 @@ def _rename_back(
             + (f"It is used by {used}: stop what runs of that" if used else "Rename it")
             + f", and run `pulumi up` again, which does {back}"
         ) from error
-    reporter.info(f"renamed volume {live.name} in pool {live.pool} back to {options.volume_name}")
     return _there(client, options)
 
 
@@ -470,16 +481,17 @@ def once_more_if_changed(
         PreconditionFailed: it was changed again.
         VolumeGone: it is gone.
     """
-    try:
-        send(live)
-    except PreconditionFailed:
-        again = look_at_volume(client, live.pool, live.name)
-        if again is None:
-            raise VolumeGone(
-                f"volume {live.name} in pool {live.pool} vanished while it was being changed; run "
-                "`pulumi refresh`, and `pulumi up` makes it anew, empty"
-            ) from None
-        send(again)
+    with volume_lock(live.pool, live.name):
+        try:
+            send(live)
+        except PreconditionFailed:
+            again = look_at_volume(client, live.pool, live.name)
+            if again is None:
+                raise VolumeGone(
+                    f"volume {live.name} in pool {live.pool} vanished while it was being changed; "
+                    "run `pulumi refresh`, and `pulumi up` makes it anew, empty"
+                ) from None
+            send(again)
 
 
 def users_text(used_by: tuple[str, ...]) -> str:
@@ -603,6 +615,12 @@ def _not_ours(client: IncusClient, live: LiveVolume, what: str, owner: str = "")
     return ForeignVolume(
         f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
         f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
+        + (
+            "If a mount of this program names it as a text, its runtime created it first: write "
+            "`source=volume.volume_name` with this resource, so that it waits for the volume. "
+            if RUNTIME_ID_KEY in marks
+            else ""
+        )
         + (
             f"{hint}. Otherwise choose another volume_name"
             if hint
