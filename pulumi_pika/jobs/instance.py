@@ -233,9 +233,13 @@ def _runs_still(runner: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in ticks since the boot; empty without one (proc(5), stat)."""
+    """When a process began, in ticks since the boot; empty without one (proc(5), stat).
+
+    One that has ended, and that its parent has not asked about yet, is none.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state in ("Z", "X") else fields[18]
