@@ -256,4 +256,4 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     state, *fields = stat.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]
+    return "" if state in ("Z", "X") else fields[18]

@@ -186,7 +186,7 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
     if live is not None:
         return _take_up(client, live, options, reporter)
     if options.restore_from is not None:
-        renamed = find_renamed_volume(client, options, "", "")
+        renamed = find_renamed_volume(client, options, Claim((options.owner,), copies=False))
         raise SnapshotMissing(
             f"restore_from is {options.restore_from}, and there is no {options.where}, let alone a "
             "snapshot of it; nothing was made. "
@@ -315,7 +315,8 @@ def find_renamed_volume(
         config, created_at = data.get("config") or {}, str(data.get("created_at") or "")
         if name == options.volume_name or not config.get(OWNER_KEY):
             continue
-        if created_at != claim.identity or not claim.holds(config, created_at):
+        moved = bool(claim.identity) and created_at != claim.identity
+        if moved or not claim.holds(config, created_at):
             continue
         return look_at_volume(client, options.pool, name)
     return None

@@ -2,6 +2,7 @@
 files do not reach: what is left is found, by this run or the next."""
 
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from dev.sandbox import Daemon
 from pulumi_pika.incus.errors import IncusError
-from pulumi_pika.jobs import follow
+from pulumi_pika.jobs import follow, instance
 from pulumi_pika.reconcile.errors import ReconcileError
 from pulumi_pika.reconcile.power import look
 
@@ -19,6 +20,7 @@ from ..conftest import sweep
 from ..faults.faults import bring_back
 from ..faults.steps import Step
 from ..faults.table import PROPERTY
+from ..real.helpers import eventually
 from ..real.proxy import Answer, Forward, Request, Reset
 from .daemons import own_daemon
 from .test_stages import Place, Record, at_each, place_at
@@ -85,6 +87,17 @@ def test_instance_that_a_killed_run_had_begun_appears_late(place: Place) -> None
     assert outcome.completed
     place.check(outcome)
     assert look(place.client, place.name) is None
+
+
+def test_process_that_ended_runs_no_job_though_its_parent_has_not_asked_yet() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    runner = f"{socket.gethostname()} {process.pid} {instance._started(process.pid)}"
+    assert instance._runs_still(runner)
+
+    process.kill()
+
+    eventually(lambda: not instance._runs_still(runner))
+    process.wait()
 
 
 # A daemon that is killed at a stage

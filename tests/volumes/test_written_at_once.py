@@ -11,7 +11,7 @@ from pulumi_pika.reconcile.volume import change_volume, make_volume
 from ..conftest import Sandbox
 from ..real.helpers import Recorder
 from .engine import Kept
-from .helpers import options, snapshot, snapshots, there
+from .helpers import claim, options, snapshot, snapshots, there
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def test_a_volumes_labels_and_its_snapshots_marks(client: IncusClient, name: str
 
     def label(at: int) -> None:
         wanted = options(name, labels={"at": str(at)})
-        change_volume(client, wanted, options(name), Recorder(), created_at=first.created_at)
+        change_volume(client, wanted, options(name), Recorder(), claim=claim(first.created_at))
 
     for round_ in range(3):
         with ThreadPoolExecutor(6) as pool:
