@@ -31,6 +31,7 @@ def _refuse_missing_place(client: IncusClient, pool: str, error: NotFound) -> No
         what = f"there is no storage pool {pool} at {client.host}; see `incus storage list`"
     else:
         raise error
+    what += f" (Incus answered {error.status}: {error.reason})"
     raise PlaceMissing(what, status=error.status, reason=error.reason) from error
 
 

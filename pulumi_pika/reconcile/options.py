@@ -163,12 +163,6 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
             )
         if not mount.guest_path.isprintable():
             yield ("mounts", index, "guest_path"), "must not contain control characters"
-        if mount.source.startswith("/") and options.pool_of(index):
-            yield (
-                ("mount_pools", index),
-                f"is the pool of a volume, and the mount's source {mount.source} is a host path; "
-                "drop `pool` from the mount, or name a volume as its source",
-            )
         if mount.guest_path == "/":
             yield (
                 ("mounts", index, "guest_path"),

@@ -188,17 +188,17 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
     if options.restore_from is not None:
         renamed = find_renamed_volume(client, options, Claim((options.owner,), copies=False))
         raise SnapshotMissing(
-            f"restore_from is {options.restore_from}, and there is no {options.where}, let alone a "
-            "snapshot of it; nothing was made. "
+            f"restore_from is {options.restore_from}, and there is no {options.where} yet, let "
+            "alone a snapshot of it; nothing was made. Leave restore_from out for now, if the "
+            "volume is to be created empty. "
             + (
                 f"The volume {renamed.name} is marked as this resource's: if it was renamed, give "
-                f"it its name back: `incus storage volume rename --project {options.project} "
-                f"{options.pool} {renamed.name} {options.volume_name}`. "
+                f"it its name back first: `incus storage volume rename --project {options.project} "
+                f"{options.pool} {renamed.name} {options.volume_name}`"
                 if renamed
-                else "If there was one, look for it first: `incus storage volume list --project "
-                f"{options.project} {options.pool}`. "
+                else "If there was one before, look for it first: `incus storage volume list "
+                f"--project {options.project} {options.pool}`"
             )
-            + "To create an empty volume, leave restore_from out for now"
         )
     client = for_new_volume(client, options.pool, options.volume_name)
     attempt = new_generation()
@@ -616,19 +616,15 @@ def _not_ours(client: IncusClient, live: LiveVolume, what: str, owner: str = "")
     return ForeignVolume(
         f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
         f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
-        + (
-            "If a mount of this program names it as a text, its runtime created it first: write "
-            "`source=volume.volume_name` with this resource, so that it waits for the volume. "
-            if RUNTIME_ID_KEY in marks
-            else ""
-        )
-        + (
-            f"{hint}. Otherwise choose another volume_name"
-            if hint
-            else "Choose another volume_name"
-        )
+        + (f"{hint}. Otherwise choose" if hint else "Choose")
+        + " another volume_name"
         + (f"; or, to take its data over, remove its marks with {unset}, and set adopt=True")
         * bool(marks)
+        + (
+            ". If a mount of this program names it as a text, its runtime created it first: write "
+            "`source=volume.volume_name` with this resource, so that it waits for the volume"
+        )
+        * (RUNTIME_ID_KEY in marks)
     )
 
 

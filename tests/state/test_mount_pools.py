@@ -105,12 +105,6 @@ def test_another_runtimes_volume_in_another_pool_is_not_in_the_way(
     managed.destroy()
 
 
-def test_a_pool_of_a_host_path_is_refused(name: str) -> None:
-    mount = {**volume_mount("/srv"), "kind": "cache"}
-    with pytest.raises(Refused, match="is a host path"):
-        Managed(arguments(name, mounts=[mount], mount_pools=[FAST])).checked()
-
-
 def test_pools_are_taken_out_of_the_mounts() -> None:
     from pulumi_pika.resources.inputs import with_mount_pools
 
