@@ -102,6 +102,7 @@ def find_obstacles(
     found = find_problems(
         facts, plan, options, lambda: free_share(client, plan, options, predecessor, holder_rule)
     )
+    found = _without_mounted(client, found, plan, options, predecessor)
     missing = {finding.path[0] for finding in found if finding.path}
     open_ = [path for path in unknown if path in (("incus",), ("incus", "project"))]
     if open_ or any(finding.path == ("incus", "project") for finding in found):
@@ -129,6 +130,31 @@ def find_obstacles(
     except Unauthorised:
         pass  # A restricted certificate may create instances and not look at all of this.
     return found
+
+
+def _without_mounted(
+    client: IncusClient,
+    found: list[Finding],
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    predecessor: Predecessor | None,
+) -> list[Finding]:
+    """Leave out what is said of volumes that the instance has mounted, if it is not replaced.
+
+    A `storage_pool` that names the pool in which the root disk is by now changes nothing else.
+    """
+    sources = [it for it in found if len(it.path) == 3 and it.path[::2] == ("mounts", "source")]
+    if not sources or predecessor is None or options.storage_pool is None:
+        return found
+    live = look(client, predecessor.plan.identity.instance_name, inside=False)
+    if live is None or not predecessor.is_it(live) or live.root_pool != options.storage_pool:
+        return found
+    mounted = {
+        ("mounts", index, "source")
+        for index, mount in enumerate(plan.mounts)
+        if live.devices.get(mount.device_name, {}).get("source") == mount.source
+    }
+    return [finding for finding in found if finding.path not in mounted]
 
 
 def free_share(
