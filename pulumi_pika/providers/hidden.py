@@ -9,12 +9,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "__pika"
+MANAGED_MOUNTS: Final = "managed_mounts"
+"""The indices of the mounts whose volume is a `PersistentVolume` of the program."""
+RETAINED: Final = "retain_on_delete"
+"""Whether the user gave Pulumi's option of that name."""
 KEYS: Final = (
     "owner",
     "backend",
     "secret_inputs",
     "after_others",
     "replace_on_changes",
+    MANAGED_MOUNTS,
+    RETAINED,
     "generation",
 )
 """What is in it."""

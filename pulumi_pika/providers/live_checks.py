@@ -13,7 +13,7 @@ from ..reconcile.desired import desired_profiles
 from ..reconcile.errors import ReconcileError
 from ..reconcile.observe import LiveInstance, root_device_name
 from ..reconcile.options import RuntimeOptions
-from ..reconcile.ownership import OWNER_KEY
+from ..reconcile.ownership import relation
 from ..reconcile.placement import place, profile_root_pool, root_moved
 from ..reconcile.power import find_renamed, look
 from .clients import client_for
@@ -99,7 +99,7 @@ def adoption_warnings(before: dict[str, Any], examined: Examined) -> Iterator[st
         return
     name, project = plan.identity.instance_name, plan.incus.project
     live = _look(project, name)
-    if live is None or live.config.get(OWNER_KEY):
+    if live is None or relation(live.config, options.owner, options.backend) in ("ours", "other"):
         return
     try:
         placement = place(

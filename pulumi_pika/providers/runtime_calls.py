@@ -18,9 +18,10 @@ from ..incus.errors import IncusError, MemberOffline
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.changes import Previous
 from ..reconcile.create import create_runtime
+from ..reconcile.data_volumes import own_volumes
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
-from ..reconcile.errors import ForeignInstance, InstanceGone
+from ..reconcile.errors import ForeignInstance, InstanceGone, ReconcileError, ReplacementFailed
 from ..reconcile.feasibility import Predecessor
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
@@ -33,6 +34,7 @@ from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import Examined, examine, without_plans_devices
+from .hidden import RETAINED
 from .host_checks import before_create, before_replacement
 from .live_checks import (
     adoption_warnings,
@@ -78,7 +80,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
             report().warn(warning)
     # With a part of it unknown, the sentence is too.
     known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
-    inputs["on_delete"] = on_delete(examined.plan, examined.options) if known else UNKNOWN
+    inputs["on_delete"] = on_delete(examined.plan, examined.options, inputs) if known else UNKNOWN
     return answer(news, before, inputs, examined)
 
 
@@ -95,6 +97,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         for warning in live_warnings(decision, state, new.options):
             report().warn(warning)
         if decision.replaces:
+            _refuse_retained(state, new.plan, news)
             predecessor = Predecessor(state.plan, state.options, state.uuid)
             before_replacement(new, news, predecessor, report)
     return DiffResult(
@@ -112,9 +115,16 @@ def create(props: dict[str, Any]) -> CreateResult:
         examined = examine(inputs)
         refuse(examined.failures)
         client = client_for(examined.plan.incus.project)
-        before_create(examined, inputs)
-        with noted(client, examined, inputs):
-            desired, live = create_runtime(client, examined.plan, examined.options, report())
+        owner = examined.options.owner
+        try:
+            before_create(examined, inputs)
+            with noted(client, examined, inputs):
+                desired, live = create_runtime(client, examined.plan, examined.options, report())
+        except (IncusError, ReconcileError) as error:
+            if owner in _deleted:
+                raise ReplacementFailed(f"{str(error).rstrip('. ')}. {_deleted[owner]}") from error
+            raise
+        _deleted.pop(owner, None)
         outputs = outputs_after(inputs, desired, live)
         outputs["server_fingerprint"] = client.server().fingerprint
         options = examined.options
@@ -217,7 +227,49 @@ def delete(props: dict[str, Any]) -> None:
             )
         elif not found:
             _refuse_another_server(client, state)
+        else:
+            _deleted[state.options.owner] = _after_delete(state)
         warn_of_unfinished(state.options.owner, report())
+
+
+_deleted: dict[str, str] = {}
+"""By owner: what to say if the create fails that follows a delete in one process, as that of a
+replacement does."""
+
+
+def _after_delete(state: State) -> str:
+    name, volumes = f" {state.plan.identity.instance_name}", own_volumes(state.plan)
+    kept = f"; its volumes ({', '.join(volumes)}) are kept" if volumes else ""
+    if state.options.delete_volumes:
+        kept = "; what delete_volumes names is deleted too"
+    if any(path[0] in ("identity", "mounts") for path in secret_paths(state.outputs)):
+        # The create that says this knows the new secrets only.
+        name = kept = ""
+    return (
+        f"The old instance{name} had been deleted for this replacement{kept}. Correct what is "
+        "named above and run `pulumi up` again: it creates the new instance. To have the instance "
+        "as it was before, put the old values back into the program and run `pulumi up`"
+    )
+
+
+def _refuse_retained(state: State, new: IncusRuntimePlan, inputs: dict[str, Any]) -> None:
+    """Refuse a replacement that keeps the old instance, whose name the new one is to have.
+
+    Raises:
+        ReplacementFailed: that can only fail; nothing was touched.
+    """
+    old = state.plan
+    same = (old.identity.instance_name, old.incus.project) == (
+        new.identity.instance_name,
+        new.incus.project,
+    )
+    if same and inputs.get(RETAINED):
+        raise ReplacementFailed(
+            f"{old.identity.instance_name} cannot be replaced, and nothing was deleted: "
+            "retain_on_delete keeps the old instance, and the new one cannot have its name. Give "
+            "the new one another identity.instance_name, or drop retain_on_delete to have the old "
+            "one deleted"
+        )
 
 
 def _refuse_another_server(client: IncusClient, state: State) -> None:

@@ -1,27 +1,53 @@
 """What a preview says in words, where a diff alone would not tell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.data_volumes import own_volumes
+from ..reconcile.desired import volume_name
 from ..reconcile.observe import FROZEN, root_device_name
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.placement import root_moved
 from .decide import Decision
 from .examine import Examined
+from .hidden import MANAGED_MOUNTS, RETAINED
 from .state import State
 
 
-def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions) -> str:
+def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions, inputs: Mapping[str, Any]) -> str:
     """What becomes of the data when the resource is deleted or replaced; an input, so that every
-    preview shows it, that of a destroy included."""
+    preview shows it, that of a destroy included.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        inputs: the inputs, with what is hidden of them.
+    """
+    if inputs.get(RETAINED):
+        return "keeps the instance, its root disk and its volumes (retain_on_delete)"
     volumes = own_volumes(plan)
     if not volumes:
         return "deletes the instance and its root disk"
-    named = _named(volumes)
-    if options.delete_volumes:
-        return f"deletes the instance, its root disk, AND {named} WITH ALL DATA (delete_volumes)"
-    return f"deletes the instance and its root disk; keeps {named}"
+    managed = managed_volumes(plan, inputs)
+    deleted = [name for name in volumes if name not in managed] if options.delete_volumes else []
+    kept = [name for name in volumes if name not in deleted]
+    keeps = f"; keeps {_named(kept)}" if kept else ""
+    if deleted:
+        return (
+            f"deletes the instance, its root disk, AND {_named(deleted)} WITH ALL DATA "
+            f"(delete_volumes){keeps}"
+        )
+    return f"deletes the instance and its root disk{keeps}"
+
+
+def managed_volumes(plan: IncusRuntimePlan, inputs: Mapping[str, Any]) -> set[str]:
+    """Return the volumes of mounts that are a `PersistentVolume` of the program."""
+    given = inputs.get(MANAGED_MOUNTS)
+    indices = {int(index) for index in given} if isinstance(given, list) else set()
+    return {
+        volume_name(mount.source) for index, mount in enumerate(plan.mounts) if index in indices
+    }
 
 
 def _named(volumes: list[str]) -> str:
@@ -35,7 +61,7 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
     if decision.replaces:
         yield (
             f"{name} is replaced because of {', '.join(decision.replaces)}: "
-            f"{on_delete(state.plan, state.options)}; then it is made anew"
+            f"{on_delete(state.plan, state.options, state.outputs)}; then it is made anew"
         )
     root = root_device_name(state.devices)
     own = state.plan.resources.root_disk_gib is not None
@@ -47,7 +73,17 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
     if decision.renamed:
         yield f"{decision.renamed} has to stop for a moment to get its name {name} back"
     turned_on = new.delete_volumes and not state.options.delete_volumes
-    if turned_on and not decision.replaces and (volumes := own_volumes(state.plan)):
+    if (
+        turned_on
+        and not decision.replaces
+        and (
+            volumes := [
+                name
+                for name in own_volumes(state.plan)
+                if name not in managed_volumes(state.plan, state.outputs)
+            ]
+        )
+    ):
         yield (
             "delete_volumes is on from this update on: to destroy or replace the resource then "
             f"deletes {_named(volumes)} with all data"

@@ -41,6 +41,11 @@ class PreflightFailed(ReconcileError):
     """The host lacks what the runtime needs; nothing was made. Says all that is missing."""
 
 
+class ReplacementFailed(ReconcileError):
+    """A replacement cannot be carried out, or failed after the old instance was deleted. Says which
+    of the two, and how to go on."""
+
+
 class Unsupported(ReconcileError):
     """The server is too old for what the plan asks for."""
 

@@ -121,8 +121,27 @@ def hidden(
             # The dynamic providers' answer to a diff names no properties, so that the engine
             # cannot apply this option itself.
             "replace_on_changes": list(opts.replace_on_changes or ()) if opts else [],
+            "managed_mounts": managed_mounts(given),
+            "retain_on_delete": bool(opts and opts.retain_on_delete),
         }
     }
+
+
+def managed_mounts(given: Mapping[str, Any]) -> "pulumi.Output[list[int]]":
+    """Return the indices of the mounts whose volume is a `PersistentVolume` of the program.
+
+    What becomes of such a volume is that resource's to say, not the runtime's `delete_volumes`.
+    """
+
+    async def find() -> list[int]:
+        found = []
+        for path, output in _outputs(given.get("mounts"), ()):
+            if len(path) == 2 and path[1] == "source":
+                made_by = {type(resource).__name__ for resource in await output.resources()}
+                found += [int(path[0])] if "PersistentVolume" in made_by else []
+        return found
+
+    return pulumi.Output.from_input(find())
 
 
 def deleted_first(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:

@@ -61,7 +61,7 @@ REFUSED: list[tuple[tuple[str | int, ...], tuple[str, ...]]] = [
 KEYS: dict[str, tuple[str, ...]] = {
     "config": (
         "user.pika.owner", "user.pika.label.x", "user.pika.", "limits.cpu", "volatile.uuid",
-        "volatile.base_image", "a=b", "user.a\nb", "user.a\x00", " user.pika.owner", "\tuser.pika.owner",
+        "volatile.x", "a=b", "user.a\nb", "user.a\x00", " user.pika.owner", "\tuser.pika.owner",
         "limits.cpu ", "limits.cpu\n", "cpu", "", ".", "user.", "environment.A=B", "a b.c",
         "user.\u202epika", "../x.y", "boot.autorestart",
     ),
