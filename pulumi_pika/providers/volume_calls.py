@@ -22,8 +22,7 @@ from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_o
 from ..reconcile.volume import (
     LiveVolume,
     change_volume,
-    find_renamed_volume,
-    is_ours,
+    find_ours,
     look_at_ours,
     look_at_volume,
     make_volume,
@@ -136,31 +135,30 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         options = state.options
         client = state.client()
         try:
-            live = look_at_volume(client, options.pool, options.volume_name)
-            renamed = find_renamed_volume(client, options, state.claim()) if live is None else None
+            found = find_ours(client, options, state.claim())
         except PlaceMissing as error:
             report().warn(f"the {options.where} is gone: {error}")
             return ReadResult("", {})
-        if renamed is not None:
+        live = found.live
+        if live is None:
+            if found.other is not None:
+                report().warn(
+                    f"the {options.where} {not_ours(found.other, state.claim())}; this resource "
+                    "has none any more"
+                )
+            return ReadResult("", {})
+        renamed = live.name != options.volume_name
+        if renamed:
             report().warn(
-                f"the {options.where} was renamed to {renamed.name} outside Pulumi; `pulumi up` "
+                f"the {options.where} was renamed to {live.name} outside Pulumi; `pulumi up` "
                 "gives it its name back, once no running instance uses it"
             )
-            live = renamed
-        if live is None:
-            return ReadResult("", {})
-        if not is_ours(live, state.claim()):
-            report().warn(
-                f"the {options.where} {not_ours(live, state.claim())}; this resource has none any "
-                "more"
-            )
-            return ReadResult("", {})
         if text := was_cut_off(live):
             report().warn(f"{text}; `pulumi up` with restore_from as it was meant goes on with it")
         outputs = state.refreshed(live)
         outputs.pop(RENAMED_TO, None)
-        if renamed is not None:
-            outputs[RENAMED_TO] = renamed.name
+        if renamed:
+            outputs[RENAMED_TO] = live.name
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     return ReadResult(id_, _seal(outputs, state.outputs), _seal(inputs, state.outputs))
 

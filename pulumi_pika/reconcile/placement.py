@@ -234,7 +234,8 @@ def survey_mounts(
             there = volume is not None
             if volume is not None:
                 config, runtime_id = volume.get("config") or {}, plan.identity.runtime_id
-                if owner := foreign_owner(config, mount, runtime_id, own, backends):
+                # A stack that has moved to another backend takes its volumes along.
+                if owner := foreign_owner(config, mount, runtime_id, own, [options.backend]):
                     if options.adopt or not foreign_owner(
                         config, mount, runtime_id, earlier, backends
                     ):

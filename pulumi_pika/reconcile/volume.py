@@ -357,18 +357,42 @@ def look_at_ours(
         VolumeGone: it is not there.
         ForeignVolume: it is another's.
     """
-    live = look_at_volume(client, options.pool, options.volume_name)
-    renamed = None if live else find_renamed_volume(client, options, claim)
-    if renamed is not None:
-        live = _rename_back(client, renamed, options, reporter)
-    if live is None:
+    found = find_ours(client, options, claim)
+    if found.live is not None and found.live.name == options.volume_name:
+        return found.live
+    if found.other is not None:
+        error = _not_ours(client, found.other, "is not this resource's", options.owner)
+        if found.live is None:
+            raise error
+        raise ForeignVolume(
+            f"{error}. The volume of this resource is {found.live.name} in pool {options.pool}: it "
+            "was renamed outside Pulumi. Rename the other volume, and run `pulumi up` again"
+        )
+    if found.live is None:
         raise VolumeGone(
             f"there is no {options.where} at {client.host} any more; run `pulumi refresh`, and "
             "`pulumi up` makes it anew, empty"
         )
-    if not is_ours(live, claim):
-        raise _not_ours(client, live, "is no longer this resource's", options.owner)
-    return live
+    return _rename_back(client, found.live, options, reporter)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVolume:
+    """What a search for a resource's own volume found."""
+
+    live: LiveVolume | None
+    """The resource's own volume, whatever its name is now."""
+    other: LiveVolume | None = None
+    """The volume that has the name and is not the resource's own."""
+
+
+def find_ours(client: IncusClient, options: VolumeOptions, claim: Claim) -> FoundVolume:
+    """Find the volume that a state manages: by its name, and by its marks in the pool if another
+    volume, or none, has the name."""
+    named = look_at_volume(client, options.pool, options.volume_name)
+    if named is not None and is_ours(named, claim):
+        return FoundVolume(named)
+    return FoundVolume(find_renamed_volume(client, options, claim), named)
 
 
 def is_ours(live: LiveVolume, claim: Claim) -> bool:
@@ -436,14 +460,13 @@ def remove_volume(
         VolumeInUse: something uses it.
         IncusError: it could not be deleted.
     """
-    live = look_at_volume(client, options.pool, options.volume_name)
-    if live is not None and not is_ours(live, claim):
-        reporter.warn(f"the {options.where} {not_ours(live, claim)}; it is left alone")
-        live = None
+    found = find_ours(client, options, claim)
+    live = found.live
+    if found.other is not None:
+        reporter.warn(f"the {options.where} {not_ours(found.other, claim)}; it is left alone")
     if live is None:
-        live = find_renamed_volume(client, options, claim)
-        if live is None:
-            return
+        return
+    if live.name != options.volume_name:
         reporter.warn(f"the {options.where} was renamed to {live.name} outside Pulumi")
         options = options.model_copy(update={"volume_name": live.name})
     if not options.delete_data:
@@ -616,8 +639,7 @@ def _not_ours(client: IncusClient, live: LiveVolume, what: str, owner: str = "")
     return ForeignVolume(
         f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
         f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
-        + (f"{hint}. Otherwise choose" if hint else "Choose")
-        + " another volume_name"
+        "Choose another volume_name"
         + (f"; or, to take its data over, remove its marks with {unset}, and set adopt=True")
         * bool(marks)
         + (
@@ -625,6 +647,7 @@ def _not_ours(client: IncusClient, live: LiveVolume, what: str, owner: str = "")
             "`source=volume.volume_name` with this resource, so that it waits for the volume"
         )
         * (RUNTIME_ID_KEY in marks)
+        + (f". {hint}" if hint else "")
     )
 
 

@@ -134,3 +134,20 @@ def test_the_same_stack_in_the_store_of_its_login(
     other = replace(alice, environment=environment)
     other.run("up", "--yes", "--skip-preview")
     assert "another Pulumi backend" not in other.last
+
+
+def test_a_stack_that_moves_to_another_backend_keeps_what_it_has(
+    alice: Stack, bob: Stack, client: IncusClient, name: str
+) -> None:
+    state = bob.directory / "state.json"
+    alice.run("stack", "export", "--file", str(state))
+    bob.run("stack", "import", "--file", str(state))
+    assert "unchanged" in bob.settled()
+    for description in ("one", "two"):
+        text = PROGRAM.format(name=name, image=IMAGE)
+        bob.program(text.replace("instance_type=", f'description="{description}", instance_type='))
+        bob.up()
+    bob.settled()
+    bob.destroy()
+    assert look(client, name) is None
+    assert get_volume(client, "default", f"{name}-own") is None
