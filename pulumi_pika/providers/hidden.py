@@ -5,10 +5,14 @@ inputs are secret and what else only the provider needs travels in one of them. 
 a call comes in and closed where its result goes out; in between the values stand beside the others.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "__pika"
+SHOWN: Final = "pika_internal"
+"""Its name with an SDK that keeps properties such as `__pika` from providers (3.216 does): there
+the property shows in previews."""
 MANAGED_MOUNTS: Final = "managed_mounts"
 """The indices of the mounts whose volume is a `PersistentVolume` of the program."""
 RETAINED: Final = "retain_on_delete"
@@ -30,9 +34,10 @@ def opened(props: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return properties with what is hidden beside the others; a state of before this property
     existed has it there already."""
     tree = dict(props or {})
-    hidden = tree.pop(HIDDEN, None)
-    if isinstance(hidden, Mapping):
-        tree.update({key: hidden[key] for key in KEYS if key in hidden})
+    for name in (SHOWN, HIDDEN):
+        hidden = tree.pop(name, None)
+        if isinstance(hidden, Mapping):
+            tree.update({key: hidden[key] for key in KEYS if key in hidden})
     return tree
 
 
@@ -42,4 +47,19 @@ def closed(tree: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None if tree is None else {}
     rest = {key: value for key, value in tree.items() if key not in KEYS}
     hidden = {key: tree[key] for key in KEYS if key in tree}
-    return {**rest, HIDDEN: hidden} if hidden else rest
+    return {**rest, property_name(): hidden} if hidden else rest
+
+
+@functools.cache
+def property_name() -> str:
+    """Return the name of the property, with the installed SDK.
+
+    It is tried, since no version of the SDK's says it: a provider that does not get this property
+    knows neither secrets nor owners. Program and provider have the same SDK.
+    """
+    from google.protobuf import struct_pb2
+    from pulumi.runtime.rpc import deserialize_properties
+
+    sent = struct_pb2.Struct()
+    sent[HIDDEN] = "x"
+    return HIDDEN if HIDDEN in deserialize_properties(sent) else SHOWN

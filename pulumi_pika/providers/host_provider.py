@@ -1,9 +1,10 @@
 """What every provider of ours has in common: the host that its resources are on."""
 
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from pulumi.dynamic import (
+    CheckFailure,
     CheckResult,
     ConfigureRequest,
     CreateResult,
@@ -16,6 +17,12 @@ from pulumi.dynamic import (
 from .hidden import closed, opened
 
 # As with every module that a program imports: nothing that costs time comes with it.
+
+_NOT_HANDED_ON: Final = (
+    "the program's Pulumi SDK did not hand on what this provider needs (the property `__pika`), so "
+    "that no secret would be known as one. Nothing was done. Use the same version of the pulumi "
+    "package in the program and in its provider, and pulumi_pika's own resource classes"
+)
 
 
 class HostProvider(ResourceProvider):
@@ -45,7 +52,11 @@ class HostProvider(ResourceProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Validates the inputs, and adds what a preview is to show."""
-        result: CheckResult = self._calls().check(news=opened(news), olds=opened(_olds))
+        given = opened(news)
+        if "secret_inputs" not in given:
+            # Without it no secret would be known as one.
+            return CheckResult({}, [CheckFailure("", _NOT_HANDED_ON)])
+        result: CheckResult = self._calls().check(news=given, olds=opened(_olds))
         result.inputs = closed(result.inputs) or {}
         return result
 

@@ -41,7 +41,7 @@ _ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
 _UNSHOWN: Final = (
     "plan", "mounts", "devices", "secret_inputs", "owner", "on_delete", "after_others",
     "instance_name", "__provider", "backend", "replace_on_changes", "generation",
-    "managed_mounts", "retain_on_delete",
+    "managed_mounts", "retain_on_delete", "pika_internal",
 )  # fmt: skip
 """Inputs that are shown otherwise, or that no program gives."""
 _SURE: Final = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from ..providers.hidden import HIDDEN
+from ..providers.hidden import property_name
 from .backend import backend_digest
 
 
@@ -112,7 +112,7 @@ def hidden(
 ) -> dict[str, Any]:
     """Return what only the provider needs, as the one property that no preview shows."""
     return {
-        HIDDEN: {
+        property_name(): {
             # Marks the thing as this resource's, and names the resource in the log.
             "owner": own_urn(resource_name, type_token, opts),
             "backend": backend_digest(),
