@@ -16,13 +16,14 @@ from urllib.parse import unquote
 from ..incus.client import IncusClient, Server, url
 from ..incus.cluster import Member, list_groups, list_members
 from ..incus.errors import BadRequest, NotFound, Unauthorised
-from ..incus.storage import list_volumes
+from ..incus.storage import get_volume, list_all_volumes, list_volumes
 from ..planner.plan import IncusRuntimePlan
 from .data_volumes import VolumeRef
 from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path, volume_name
 from .location import not_clustered
 from .observe import LiveInstance
 from .options import RuntimeOptions
+from .ownership import OWNER_KEY, split_urn
 from .placement import find_elsewhere, in_another_pool, is_root
 from .volume_options import size_bytes
 
@@ -153,6 +154,10 @@ class HostFacts:
         return self._ask(
             ("volumes", project), lambda: list_volumes(self.client.in_project(project)), since
         )
+
+    def all_volumes(self, since: float) -> list[tuple[str, str, str]]:
+        """Project, pool and name of all custom volumes, as of a moment (monotonic) or later."""
+        return self._ask(("all volumes",), lambda: list_all_volumes(self.client), since)
 
     def has_pool(self, name: str) -> bool:
         """Whether there is such a storage pool."""
@@ -354,10 +359,39 @@ def _volume_problems(
         ref = (pool, volume_name(mount.source))
         if ref in volumes:
             continue
+        where: Path = ("mounts", index, "source")
         if elsewhere := find_elsewhere(client, plan, options, mount, ref, volumes):
+            yield Finding(where, in_another_pool(ref, elsewhere), may_come=True)
+        elif there := _in_other_project(facts, begun, ref[1], project, options.owner):
             yield Finding(
-                ("mounts", index, "source"), in_another_pool(ref, elsewhere), may_come=True
+                where,
+                f"there is no custom volume {ref[1]} in project {project}, and the "
+                f"PersistentVolume {there[1]} of this stack has one in project {there[0]}. An "
+                "instance mounts volumes of its own project only; a second, empty one would be "
+                "created. Give both resources the same project, or name another source. To create "
+                f'an empty one on purpose, add `"pool": "{pool}"` to the mount',
             )
+
+
+def _in_other_project(
+    facts: HostFacts, since: float, name: str, project: str, owner: str
+) -> tuple[str, str] | None:
+    """Return the project and the resource of a volume of that name that a `PersistentVolume` of the
+    same stack has in another project; None without one."""
+    stack = split_urn(owner)[0]
+    try:
+        listed = facts.all_volumes(since) if stack else []
+    except (Unauthorised, BadRequest, NotFound):
+        return None  # A restricted certificate.
+    for there, pool, listed_name in listed:
+        if listed_name != name or there == project:
+            continue
+        volume = get_volume(facts.client.in_project(there), pool, name)
+        config = (volume.data.get("config") or {}) if volume else {}
+        of_stack, kind, resource = split_urn(str(config.get(OWNER_KEY, "")))
+        if of_stack == stack and kind.endswith(":PersistentVolume"):
+            return there, resource
+    return None
 
 
 def _root_pool(

@@ -8,6 +8,7 @@ import pytest
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.storage import create_volume, get_volume, list_volumes
 from pulumi_pika.providers.errors import ProviderError
+from pulumi_pika.reconcile.ownership import OWNER_KEY
 from pulumi_pika.reconcile.power import look
 
 from ..conftest import Sandbox
@@ -116,3 +117,30 @@ def test_pools_are_taken_out_of_the_mounts() -> None:
         "mount_pools": ["", FAST],
     }
     assert given["mounts"][1]["pool"] == FAST
+
+
+def test_no_empty_volume_is_made_beside_one_of_the_stack_in_another_project(
+    client: IncusClient, name: str, sandbox: Sandbox
+) -> None:
+    body = {"name": name, "config": {"features.images": "false", "features.profiles": "false"}}
+    sandbox.daemon.request("POST", "/projects", body)
+    owner = "urn:pulumi:test::state::pulumi-python:dynamic/pika:PersistentVolume::data"
+    create_volume(
+        client.in_project(name),
+        "default",
+        f"{name}-state",
+        description="",
+        config={OWNER_KEY: owner},
+    )
+    try:
+        managed = Managed(arguments(name))
+        with pytest.raises(Refused, match=f"PersistentVolume data .* has one in project {name}"):
+            managed.up()
+        assert get_volume(client, "default", f"{name}-state") is None
+        managed.change(mount_pools=["default"])
+        managed.up()
+        managed.destroy()
+    finally:
+        path = f"/storage-pools/default/volumes/custom/{name}-state?project={name}"
+        sandbox.daemon.request("DELETE", path)
+        sandbox.daemon.request("DELETE", f"/projects/{name}")
