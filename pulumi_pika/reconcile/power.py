@@ -97,7 +97,8 @@ def not_ours(client: IncusClient, live: LiveInstance, claim: Claim) -> str:
     if claim.generation and live.generation not in ("", claim.generation):
         return (
             f"{where} was taken over since: by a later create of this resource (a replacement "
-            "that created first), or by a stack of the same name in another backend"
+            "that created first), or by a stack of the same name in another backend; or it was "
+            "restored from an instance snapshot of before this resource took it over"
         )
     return (
         f"{where} does not carry the marks of this resource (its runtime id is "

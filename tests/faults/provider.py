@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import threading
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -39,6 +40,9 @@ class Raised(Exception):
         self.text = text
 
 
+_starting = threading.Lock()
+
+
 class Provider:
     """A provider process that finds its host at a socket.
 
@@ -54,7 +58,9 @@ class Provider:
         self._process: BaseProcess = _FORKS.Process(
             target=_serve, args=(theirs, str(socket), impatient_at), daemon=True
         )
-        self._process.start()
+        # Several threads that start one at the same time were seen to wait for ever.
+        with _starting:
+            self._process.start()
         theirs.close()
 
     def call(self, managed: Managed, method: str) -> Any:
