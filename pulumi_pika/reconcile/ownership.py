@@ -107,14 +107,6 @@ def _is_urn(owner: str) -> bool:
     return owner.startswith("urn:pulumi:")
 
 
-def other_owner(config: Mapping[str, str]) -> str:
-    """Return who owns a thing by its marks, for people; empty without marks."""
-    owner, runtime_id = config.get(OWNER_KEY, ""), config.get(RUNTIME_ID_KEY, "")
-    if owner:
-        return owner
-    return f"runtime {runtime_id}" if runtime_id else ""
-
-
 def split_urn(urn: str) -> tuple[str, str, str]:
     """Return a URN's stack and project (``urn:pulumi:STACK::PROJECT``), its type and its name."""
     parts = urn.split("::", 3)
