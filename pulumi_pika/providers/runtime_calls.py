@@ -349,6 +349,7 @@ def _previous(state: State) -> Previous:
         profiles=desired_profiles(state.plan, state.options),
         description=state.options.description,
         owner=state.options.owner,
+        generation=state.generation,
         recover=state.options.recover,
         running=state.options.running,
     )

@@ -143,7 +143,7 @@ class State:
             **{name: value for name, value in options.items() if value != applied.get(name)},
             **outputs_of(live, names, self.options.access_interface),
             "plan": plan,
-            GENERATION: live.generation or self.generation,
+            GENERATION: self.generation or live.generation,
         }
         if not self.has_volumes and self.options.storage_pool is None:
             outputs["pool"] = live.root_pool

@@ -244,7 +244,7 @@ class _State:
         outputs = {
             **self.outputs,
             **volume_outputs(live),
-            GENERATION: live.generation or self.generation,
+            GENERATION: self.generation or live.generation,
         }
         for field, value in seen.items():
             if value == getattr(options, field):

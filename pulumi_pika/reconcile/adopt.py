@@ -72,6 +72,7 @@ def take_over(
             "volumes and host paths behind them stay"
         )
     reporter.info(f"taking over the instance {name} (project {client.project}), {live.status}")
+    ours = relation(live.config, options.owner, options.backend) == "ours"
     return bring_to_plan(
         client,
         live,
@@ -80,7 +81,7 @@ def take_over(
         reporter,
         previous=Previous(),
         known_pool=None,
-        generation=new_generation(),
+        generation=new_generation(live.generation if ours else ""),
     )
 
 

@@ -18,6 +18,7 @@ class Previous:
     profiles: list[str] = field(default_factory=list)
     description: str | None = None
     owner: str = ""
+    generation: str = ""
     recover: Any = None
     running: bool | None = None
 

@@ -18,7 +18,8 @@ OWNER_KEY: Final = MARK_PREFIX + "owner"
 """The URN of the resource."""
 RUNTIME_ID_KEY: Final = MARK_PREFIX + "runtime_id"
 GENERATION_KEY: Final = MARK_PREFIX + "generation"
-"""A random value of one create or take-over."""
+"""A random value of one create or take-over, followed by those that the same resource gave the
+thing before, latest first: `b.a`."""
 BACKEND_KEY: Final = MARK_PREFIX + "backend"
 """A digest of the Pulumi backend that the resource's stack is in: two backends can each have a
 stack with the same URNs."""
@@ -29,9 +30,31 @@ IDENTITY_KEYS: Final = frozenset({OWNER_KEY, RUNTIME_ID_KEY, GENERATION_KEY, BAC
 Relation = Literal["ours", "unmarked", "other_backend", "other"]
 
 
-def new_generation() -> str:
-    """Return a random value for one create or take-over."""
-    return secrets.token_hex(8)
+_KEPT_GENERATIONS: Final = 8
+
+
+def new_generation(earlier: str = "") -> str:
+    """Return the generation of one create or take-over.
+
+    Args:
+        earlier: the generation that the same resource gave the thing before; empty without one.
+            The last seven of them are kept in the new one.
+    """
+    latest = earlier.split(".")[: _KEPT_GENERATIONS - 1] if earlier else []
+    return ".".join([secrets.token_hex(8), *latest])
+
+
+def is_same_or_earlier(live: str, known: str) -> bool:
+    """Tell whether a thing's generation is one that the state knows as its own.
+
+    It is an earlier one after a restore of an instance snapshot that is older than the last
+    take-over: Incus restores the config with the rest.
+
+    Args:
+        live: the generation on the thing.
+        known: the generation in the state.
+    """
+    return live.split(".")[0] in known.split(".")
 
 
 def relation(config: Mapping[str, str], owner: str, backend: str) -> Relation:
@@ -93,7 +116,7 @@ class Claim:
             return False
         generation = config.get(GENERATION_KEY, "")
         if self.generation and generation:
-            return self.generation == generation
+            return is_same_or_earlier(generation, self.generation)
         # From here on: the marks were taken off by hand, or are of before generations existed.
         if same:
             return True

@@ -27,7 +27,7 @@ from ..incus.instances import (
 )
 from .errors import ReconcileError, RestartRefused
 from .observe import FROZEN, LiveInstance
-from .ownership import OWNER_KEY, RUNTIME_ID_KEY, Claim
+from .ownership import OWNER_KEY, RUNTIME_ID_KEY, Claim, is_same_or_earlier
 from .reporter import Progress, Reporter
 
 _KILL_TIMEOUT: Final = 60.0
@@ -94,7 +94,8 @@ def not_ours(client: IncusClient, live: LiveInstance, claim: Claim) -> str:
         return f"{where} is owned by {owner} now"
     if claim.identity and live.uuid and claim.identity != live.uuid:
         return f"{where} is not the one that this resource made (another has its name)"
-    if claim.generation and live.generation not in ("", claim.generation):
+    known = is_same_or_earlier(live.generation, claim.generation)
+    if live.generation and claim.generation and not known:
         return (
             f"{where} was taken over since: by a later create of this resource (a replacement "
             "that created first), or by a stack of the same name in another backend; or it was "

@@ -155,7 +155,7 @@ def bring_to_plan(
         _bring_about(client, live, desired, previous, reporter, fresh)
         # Who owns them is written last: after a failure the state of before has to find its own.
         claim_volumes(client, desired, placement.claimed_volumes)
-        after = write_identity(client, desired, generation)
+        after = write_identity(client, desired, generation or previous.generation)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
         tail = "" if outcome == "Nothing had been made." else f" {outcome}"

@@ -41,6 +41,7 @@ from .ownership import (
     OWNER_KEY,
     RUNTIME_ID_KEY,
     Claim,
+    is_same_or_earlier,
     new_generation,
     relation,
     renamed_hint,
@@ -541,7 +542,7 @@ def _take_up(
     refuse_to_take(client, live, options)
     ours = _is_marked_ours(live, options)
     live = _settle(client, live, options, None, reporter)
-    live = write_identity(client, live, options, new_generation())
+    live = write_identity(client, live, options, new_generation(live.generation if ours else ""))
     reporter.info(
         f"took {'up again' if ours else 'over'} the {options.where}, with the data in it "
         f"(made {live.created_at})"
@@ -557,7 +558,8 @@ def not_ours(live: LiveVolume, claim: Claim) -> str:
     """Say why a volume is not the one that a state manages, to follow its name."""
     if live.owner and live.owner not in claim.owners:
         return f"is owned by {live.owner} now"
-    if live.owner and claim.generation and live.generation not in ("", claim.generation):
+    known = is_same_or_earlier(live.generation, claim.generation)
+    if live.owner and live.generation and claim.generation and not known:
         return (
             "was taken over since: by a later create of this resource (a replacement that "
             "created first), or by a stack of the same name in another backend"

@@ -11,7 +11,7 @@ from pulumi_pika.reconcile.power import kill, look
 
 from ..conftest import IMAGE, Sandbox
 from ..volumes.engine import Kept
-from .engine import Managed, Refused, arguments
+from .engine import Managed, Refused, arguments, wire
 
 
 def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbox: Sandbox) -> None:
@@ -57,3 +57,37 @@ def test_a_volume_whose_name_was_taken(client: IncusClient, name: str) -> None:
     left = get_volume(client, "default", name)
     assert left is not None
     assert left.data["description"] == "theirs"
+
+
+def test_an_instance_restored_from_before_the_last_take_over(
+    client: IncusClient, name: str, sandbox: Sandbox
+) -> None:
+    managed = Managed(arguments(name, mounts=[]))
+    managed.up()
+    before = dict(managed.outputs or {})
+    request = sandbox.daemon.request
+    request("POST", f"/instances/{name}/snapshots", {"name": "old"})
+    # As a forced replacement with the default order of Pulumi's: the create takes it over.
+    created = runtime_calls.create(managed.checked(anew=True))
+    managed.outputs = wire(created.outs)
+    taken_over = managed["generation"]
+    assert taken_over != before["generation"]
+    kill(client, name)
+    request("PUT", f"/instances/{name}", {"restore": "old"})
+    restored = look(client, name)
+    assert restored is not None
+    assert restored.generation == before["generation"]
+
+    managed.refresh()
+    assert managed.outputs is not None, "its own was forgotten"
+    assert managed["generation"] == taken_over
+    assert managed.up() == "update"
+    written = look(client, name)
+    assert written is not None
+    assert written.generation == taken_over
+
+    # What the state of before the take-over says does not delete the successor.
+    runtime_calls.delete(before)
+    assert look(client, name) is not None
+    managed.destroy()
+    assert look(client, name) is None, "an orphan stays"
