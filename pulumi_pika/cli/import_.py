@@ -104,9 +104,10 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
 
     if options.output and not options.force and _is_there(options.output):
         raise _Refused(f"{options.output}: is there already; --force writes over it")
-    socket = str(Path(options.socket).absolute()) if options.socket else ""
+    # An empty one stays empty, and is refused as such: the empty path would be this directory.
+    socket = str(Path(options.socket).absolute()) if options.socket else options.socket
     client = connected(
-        HostSettings(remote=options.remote or "", socket=socket, project=options.project or "")
+        HostSettings(remote=options.remote, socket=socket, project=options.project or "")
     )
     facts = HostFacts(client)
     if facts.project(client.project) is None:
@@ -114,7 +115,7 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
     instances = _instances(client, options.instances)
     view = _view(facts, client, instances)
     found = [read_instance(live, view) for live in instances]
-    origin = Origin(client.project, client.host, options.remote or "", socket)
+    origin = Origin(client.project, client.host, options.remote or "", socket or "")
     text = write_program(found, origin)
     if options.output:
         with Path(options.output).open("w" if options.force else "x", encoding="utf-8") as opened:

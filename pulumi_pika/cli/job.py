@@ -123,7 +123,7 @@ def _run(
         screen.line(f"error: {shown_name(arguments.spec)}: {count}{listed}", RED)
         return WRONG
     name, project = spec["identity"]["instance_name"], spec["incus"]["project"]
-    client = connected(HostSettings(remote=arguments.remote or "", socket=arguments.socket or ""))
+    client = connected(HostSettings(remote=arguments.remote, socket=arguments.socket))
     display = Display(screen, name, quiet=arguments.quiet, as_text=arguments.json)
     interruption.left = _how_to_remove(name, project, arguments.remote)
     try:

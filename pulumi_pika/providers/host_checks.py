@@ -15,7 +15,7 @@ from ..reconcile.feasibility import (
     refuse_holder,
 )
 from ..reconcile.preflight import Finding, HostFacts, find_problems
-from .clients import Host, host, requested_preflight
+from .clients import Host, default_place, host, requested_preflight
 from .examine import Examined, examine
 from .report import PulumiReporter
 from .secrets import is_secret
@@ -53,16 +53,13 @@ def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any
     named = not isinstance(target, dict) or "project" in target
     if named and "storage_pool" in inputs:
         return inputs
-    try:
-        settings = host().settings
-    except IncusError:
-        return inputs  # It is said where the host is needed.
+    default_project, default_pool = default_place()
     if not named and isinstance(target, dict):
-        project = find(olds, ("incus", "project")) or settings.project
+        project = find(olds, ("incus", "project")) or default_project
         if project:
             inputs = {**inputs, "incus": {**target, "project": project}}
     if "storage_pool" not in inputs:
-        pool = olds.get("storage_pool") if olds else settings.storage_pool
+        pool = olds.get("storage_pool") if olds else default_pool
         if pool:
             inputs = {**inputs, "storage_pool": pool}
     return inputs
