@@ -9,6 +9,7 @@ from pulumi.runtime.rpc import UNKNOWN
 from ..reconcile.feasibility import HolderRule, refuse_holder
 from .errors import for_people
 from .examine import Examined
+from .hidden import PREVIEWING
 from .host_checks import AFTER_OTHERS, check_host, with_defaults
 from .secrets import check_failures, seal, secret_paths
 from .values import find, plain
@@ -61,6 +62,7 @@ def answer(
             inputs,
             examined,
             after_others=bool(news.get(AFTER_OTHERS)),
+            previewing=bool(news.get(PREVIEWING)),
             report=report,
             holder_rule=holder_rule,
         )

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..incus.errors import IncusError, IncusUnreachable, ServerCertificateChanged
+from ..incus.errors import (
+    BadHostSettings,
+    IncusError,
+    IncusUnreachable,
+    ServerCertificateChanged,
+)
 from ..reconcile.errors import PreflightFailed
 from ..reconcile.feasibility import (
     HolderRule,
@@ -83,6 +88,7 @@ def check_host(
     examined: Examined,
     *,
     after_others: bool,
+    previewing: bool,
     report: Report,
     holder_rule: HolderRule = refuse_holder,
 ) -> list[Failure]:
@@ -93,6 +99,7 @@ def check_host(
         inputs: the inputs as they are going to be.
         examined: what they come to.
         after_others: whether the resource waits for others, which may bring what is missing now.
+        previewing: whether it is a preview, and not the `up` that uses a trust token.
         report: where to warn.
         holder_rule: see `feasibility.HolderRule`.
     """
@@ -123,7 +130,7 @@ def check_host(
         )
 
     try:
-        found = _look(ask, report)
+        found = _look(ask, report, previewing=previewing)
     except IncusError as error:
         return _not_asked(error, mode, report)
     failures = []
@@ -234,7 +241,7 @@ def _known(found: list[Finding], examined: Examined) -> list[Finding]:
     ]
 
 
-def _look(ask: Ask, report: Report) -> list[Finding]:
+def _look(ask: Ask, report: Report, *, previewing: bool = False) -> list[Finding]:
     here = host()
     if here.settings.insecure and here.first("insecure"):
         report().warn(
@@ -245,7 +252,7 @@ def _look(ask: Ask, report: Report) -> list[Finding]:
         return []
     try:
         if not here.enrolled and not here.knows_us():
-            if here.first("token"):
+            if previewing and here.first("token"):
                 report().info(
                     f"the host at {here.client.host} does not know this client yet; the first "
                     "`pulumi up` uses the trust_token, and until then nothing can be looked up"
@@ -277,7 +284,7 @@ def _predecessor(olds: dict[str, Any]) -> Predecessor | None:
 
 
 def _not_asked(error: IncusError, mode: str, report: Report) -> list[Failure]:
-    if mode == "required" or isinstance(error, ServerCertificateChanged):
+    if mode == "required" or isinstance(error, ServerCertificateChanged | BadHostSettings):
         return [Failure((), f"the host could not be looked at: {error}")]
     if _first_time(error):
         report().warn(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi.dynamic import CheckResult
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.errors import BadHostSettings, IncusUnreachable
@@ -236,20 +237,17 @@ def test_a_password_in_a_url_is_not_shown(environ: dict[str, str]) -> None:
 # What is wrong with a host is said as itself.
 
 
-def check(**arguments: Any) -> str:
-    """The only failure of a runtime's check, before any host is asked."""
-    incus = {"profile": "default", "image_alias": "any"}
-    given = {
-        "identity": {"runtime_id": "id", "instance_name": "box"},
-        "incus": incus,
-        "secret_inputs": [],
-        "owner": "urn:pulumi:s::p::t::box",
-        **arguments,
-    }
-    failures = IncusRuntimeProvider().check({}, given).failures
-    assert len(failures) == 1, failures
-    assert failures[0].property == ""
-    return failures[0].reason
+def check(incus: dict[str, str]) -> CheckResult:
+    """The answer of a runtime's check."""
+    return IncusRuntimeProvider().check(
+        {},
+        {
+            "identity": {"runtime_id": "id", "instance_name": "box"},
+            "incus": {"profile": "default", "image_alias": "any", **incus},
+            "secret_inputs": [],
+            "owner": "urn:pulumi:s::p::t::box",
+        },
+    )
 
 
 WRONG: dict[str, tuple[dict[str, str], str]] = {
@@ -266,31 +264,22 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
 
 @pytest.mark.parametrize("case", list(WRONG))
 @pytest.mark.parametrize("preflight", ["auto", "required", "off"])
-def test_a_mistake_is_told_as_itself(
-    environ: dict[str, str], case: str, preflight: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_is_told_as_itself(environ: dict[str, str], case: str, preflight: str) -> None:
     wrong, said = WRONG[case]
     config = {"url": "https://h", "project": "p", "preflight": preflight, **wrong}
     configure({f"pika:{name}": value for name, value in config.items()})
-    if (case, preflight) == ("certificate", "off"):
-        # A preview where the credentials are not: the defaults of the host count as well.
-        monkeypatch.chdir(environ["HOME"])
-        result = IncusRuntimeProvider().check(
-            {},
-            {
-                "identity": {"runtime_id": "id", "instance_name": "box"},
-                "incus": {"profile": "default", "image_alias": "any"},
-                "secret_inputs": [],
-                "owner": "urn:pulumi:s::p::t::box",
-            },
-        )
-        assert result.failures == []
-        assert result.inputs["incus"]["project"] == "p"
-        return
 
-    assert said in check()
-    # Also if nothing of the resource changed.
-    assert said in check(incus={"project": "p", "profile": "default", "image_alias": "any"})
+    # The project is the host's, or the resource's own.
+    for incus in ({}, {"project": "p"}):
+        if (case, preflight) == ("certificate", "off"):
+            # A preview where the credentials are not: the defaults of the host count as well.
+            result = check(incus)
+            assert result.failures == []
+            assert result.inputs["incus"]["project"] == "p"
+        else:
+            (failure,) = check(incus).failures
+            assert failure.property == ""
+            assert said in failure.reason
 
 
 @pytest.mark.parametrize(
