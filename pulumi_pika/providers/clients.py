@@ -5,6 +5,7 @@ another; what the program or the stack config says of the host comes in `configu
 provider class. The classes are to have no attributes, so it is kept here.
 """
 
+import hashlib
 import os
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from ..incus.errors import BadHostSettings, CredentialsMissing, IncusError
 from ..incus.hosts import HostSettings, connect, empty_setting, resolve
 from ..incus.trust import decode_token, enrol, is_trusted
 from ..reconcile.preflight import HostFacts
+from .hidden import HOST
 
 PREFIX: Final = "pika:"
 """Of the keys in the stack config, and of those that `IncusHost` hands over."""
@@ -183,6 +185,30 @@ def default_place() -> tuple[str, str]:
             settings = host_settings(_config)
         return settings.project or os.environ.get("INCUS_PROJECT", ""), settings.storage_pool
     return settings.project, settings.storage_pool
+
+
+def host_digest() -> str:
+    """Return a digest of how the host is reached and where on it things go; empty without a host.
+
+    A change of the arguments of an `IncusHost` shows in it, and nothing else does: it has no
+    secrets, and is the same for another spelling of the same host by a remote or the environment.
+    """
+    try:
+        here = host()
+    except IncusError:
+        return ""
+    said = here.settings
+    trust = (said.server_certificate, said.server_fingerprint, said.verify, str(said.insecure))
+    reached = (said.socket, said.url, *trust, here.client.transport.client_fingerprint)
+    return hashlib.sha256(repr((*reached, said.placement)).encode()).hexdigest()[:16]
+
+
+def with_host_digest(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a refresh with the host that was just asked.
+
+    Those of a state that has no such digest stay without one: a refresh alone changes nothing.
+    """
+    return {**inputs, HOST: host_digest() or inputs[HOST]} if HOST in inputs else inputs
 
 
 def client_for(project: str) -> IncusClient:

@@ -22,6 +22,7 @@ from ..reconcile.feasibility import (
 from ..reconcile.preflight import Finding, HostFacts, find_problems
 from .clients import Host, default_place, host, requested_preflight
 from .examine import Examined, examine
+from .hidden import HOST
 from .report import PulumiReporter
 from .secrets import is_secret
 from .shape import Failure
@@ -37,6 +38,14 @@ _NEW: Final[tuple[Path, ...]] = (
     ("storage_pool",),
 )
 """What makes another instance of it; then all that the host lacks counts anew."""
+_OF_HOST: Final[tuple[Path, ...]] = (
+    (),
+    ("incus", "project"),
+    ("incus", "profile"),
+    ("extra_profiles",),
+    ("storage_pool",),
+)
+"""What an instance needs of its host for as long as it is there; an image, for one, may go."""
 AFTER_OTHERS: Final = "after_others"
 """An argument that `check` takes and drops: whether the resource waits for others."""
 
@@ -76,6 +85,7 @@ class _Checked:
 
     olds: dict[str, Any]
     after_others: bool
+    host_changed: bool
 
 
 _checked: dict[str, _Checked] = {}
@@ -106,8 +116,11 @@ def check_host(
     owner = examined.options.owner
     last = _checked.get(owner)
     replaced = olds or (last.olds if last else {})
-    _checked[owner] = _Checked(replaced, after_others)
-    if olds and all(olds.get(name) == inputs.get(name) for name in inputs.keys() | olds.keys()):
+    # No call tells of a change of an `IncusHost`. A state of before the digest counts as the same.
+    moved = HOST in olds and olds[HOST] != inputs.get(HOST)
+    _checked[owner] = _Checked(replaced, after_others, moved)
+    names = (inputs.keys() | olds.keys()) - {HOST}
+    if olds and not moved and all(olds.get(name) == inputs.get(name) for name in names):
         return []
     mode = requested_preflight()
     if mode == "off":
@@ -135,7 +148,8 @@ def check_host(
         return _not_asked(error, mode, report)
     failures = []
     for finding in _known(found, examined):
-        if not new and not _changed(finding.path, olds, inputs):
+        concerns = _changed(finding.path, olds, inputs) or (moved and finding.path in _OF_HOST)
+        if not new and not concerns:
             continue
         if finding.may_come and after_others and mode == "auto":
             report().warn(
@@ -147,6 +161,12 @@ def check_host(
         reason = finding.told(secret=is_secret(finding.path, inputs))
         failures.append(Failure(finding.path, reason))
     return failures
+
+
+def host_changed(owner: str) -> bool:
+    """Return whether the last `check` of a resource saw another host than the one before."""
+    last = _checked.get(owner)
+    return last is not None and last.host_changed
 
 
 def before_replacement(

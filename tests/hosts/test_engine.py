@@ -366,3 +366,51 @@ def test_a_mistake_in_a_host_is_told_though_no_runtime_changed(
     # The state has the wrong host by now: a refresh would go by it until an `up` corrects it.
     stack.up()
     stack.settled()
+
+
+def test_a_change_of_the_host_alone_is_looked_at(
+    stack: Stack, sandbox: Sandbox, server: Server, trusted: Certificate, name: str, tmp_path: Path
+) -> None:
+    here = {"url": server.url, "server_fingerprint": server.fingerprint, **trusted.settings}
+    boxes = {"box": runtime(name, host="there"), "twin": runtime(f"{name}-twin", host="there")}
+    boxes["twin"]["incus"] = {**boxes["twin"]["incus"], "image_alias": name}
+    request = server.daemon.request
+    target = request("GET", f"/images/aliases/{IMAGE.replace('/', '%2F')}")["target"]
+    try:
+        request("POST", "/images/aliases", {"name": name, "target": target})
+        declare(stack, {"there": here}, boxes)
+        stack.up()
+        # What is there needs its image no more.
+        request("DELETE", f"/images/aliases/{name}")
+        away = {**here, "url": f"https://{free_address()}"}
+        declare(stack, {"there": away}, boxes)
+        assert stack.preview().count("the host could not be looked at") == 1
+        declare(stack, {"there": {**away, "preflight": "required"}}, boxes)
+        assert "nobody listens there" in stack.preview(fails=True)
+        declare(stack, {"there": {**here, "target": "nobody"}}, boxes)
+        assert "is no cluster" in stack.preview(fails=True)
+        # Another server, which has no such instances.
+        declare(stack, {"there": {"socket": str(sandbox.socket)}}, boxes)
+        shown = stack.preview()
+        assert f"there is no instance {name} in project default" in shown
+        assert "it was last seen at another server" in shown
+        assert "3 unchanged" in shown
+
+        # What an `up` has seen is known by the next.
+        with Proxy(server.daemon.socket, tmp_path / "p.socket") as proxy:
+            declare(stack, {"there": {"socket": str(proxy.socket)}}, boxes)
+            shown = stack.up()
+            assert "1 updated" in shown  # the provider
+            assert "3 unchanged" in shown
+            assert "another server" not in shown
+            assert proxy.requests != []
+            proxy.clear()
+            stack.up("--expect-no-changes")
+            assert proxy.requests == []
+            stack.settled()
+            proxy.clear()
+            stack.up("--expect-no-changes")
+            assert proxy.requests == []
+            stack.destroy()
+    finally:
+        sweep(server.daemon, name)
