@@ -1,6 +1,7 @@
 """`python -m pulumi_pika import`: the program that takes over existing instances."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -104,9 +105,10 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
 
     if options.output and not options.force and _is_there(options.output):
         raise _Refused(f"{options.output}: is there already; --force writes over it")
-    socket = str(Path(options.socket).absolute()) if options.socket else ""
+    # An empty one stays empty, and is refused as such: the empty path would be this directory.
+    socket = str(Path(options.socket).absolute()) if options.socket else options.socket
     client = connected(
-        HostSettings(remote=options.remote or "", socket=socket, project=options.project or "")
+        HostSettings(remote=options.remote, socket=socket, project=options.project or "")
     )
     facts = HostFacts(client)
     if facts.project(client.project) is None:
@@ -114,7 +116,9 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
     instances = _instances(client, options.instances)
     view = _view(facts, client, instances)
     found = [read_instance(live, view) for live in instances]
-    origin = Origin(client.project, client.host, options.remote or "", socket)
+    # Named, since `incus remote switch` may have given the user's client another default.
+    known_as = (None if socket else os.environ.get("INCUS_REMOTE")) or "local"
+    origin = Origin(client.project, client.host, options.remote or "", socket or "", known_as)
     text = write_program(found, origin)
     if options.output:
         with Path(options.output).open("w" if options.force else "x", encoding="utf-8") as opened:

@@ -23,8 +23,7 @@ from ..reconcile.errors import ReconcileError
 from .display import Display
 from .interrupts import Interruption, interruptible
 from .screen import RED, OutputClosed, Screen
-from .spec_file import SpecRefused, find_spec_problems, read_spec, with_provider
-from .text_file import shown_name
+from .spec_file import SpecRefused, find_spec_problems, problem_list, read_spec, with_provider
 
 WRONG: Final = 2
 """The exit code where the arguments or the spec are wrong."""
@@ -112,23 +111,22 @@ def _run(
     environment, unset = _environment(arguments.env)
     work = {**_work(arguments), "environment": environment}
     problems = [
-        *find_spec_problems(spec, instance),
-        *give(JobOptions, {**work, "command": text}, find_job_problems).failures,
+        problem.line(spec.name) if problem.place else _said(problem.failure)
+        for problem in find_spec_problems(spec, instance)
     ]
-    if problems or unset:
+    wrong = give(JobOptions, {**work, "command": text}, find_job_problems).failures
+    problems += [*map(_said, wrong), *unset]
+    if problems:
         # A user and its group are one option.
-        said = list(dict.fromkeys([*map(_said, problems), *unset]))
-        count = f"{len(said)} problem{'' if len(said) == 1 else 's'}"
-        listed = "".join(f"\n  {line}" for line in said)
-        screen.line(f"error: {shown_name(arguments.spec)}: {count}{listed}", RED)
+        screen.line(problem_list(list(dict.fromkeys(problems)), spec.name), RED)
         return WRONG
-    name, project = spec["identity"]["instance_name"], spec["incus"]["project"]
-    client = connected(HostSettings(remote=arguments.remote or "", socket=arguments.socket or ""))
+    name, project = spec.tree["identity"]["instance_name"], spec.tree["incus"]["project"]
+    client = connected(HostSettings(remote=arguments.remote, socket=arguments.socket))
     display = Display(screen, name, quiet=arguments.quiet, as_text=arguments.json)
     interruption.left = _how_to_remove(name, project, arguments.remote)
     try:
         outcome = run_job(
-            with_provider(spec), given, **instance, **work, client=client, watcher=display
+            with_provider(spec.tree), given, **instance, **work, client=client, watcher=display
         )
     finally:
         display.finish()
@@ -186,7 +184,7 @@ def _environment(given: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _said(problem: Failure) -> str:
-    """A line on a problem. Options are named as they were given, and a spec's fields by path."""
+    """A line on a problem of an option, which is named as it was given."""
     first = str(problem.path[0]) if problem.path else ""
     where = _FLAGS.get(first) or path_text(problem.path)
     return f"{where}: {problem.reason}" if where else problem.reason

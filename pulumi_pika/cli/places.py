@@ -33,6 +33,8 @@ class Places:
     _values: dict[Path, Place] = field(default_factory=dict)
     _nested: set[Path] = field(default_factory=set)
     """Where maps and lists are."""
+    _within: dict[Path, list[Path]] = field(default_factory=dict)
+    """What is directly in a map or list."""
     repeated: list[tuple[Failure, Place]] = field(default_factory=list)
     """The keys that a map has more than once, each where it stands again. JSON and YAML readers
     keep the last and say nothing."""
@@ -56,6 +58,8 @@ class Places:
         Where a key stands twice the last counts, as in the tree.
         """
         new = path not in self._values
+        if new and path:
+            self._within.setdefault(path[:-1], []).append(path)
         if not new and key is not None:
             if path in self._nested:
                 self._forget(path)
@@ -73,7 +77,10 @@ class Places:
 
     def _forget(self, path: Path) -> None:
         """Forgets what is below a value that another of the same key replaces."""
-        for known in [known for known in self._values if known[: len(path)] == path != known]:
+        left = self._within.pop(path, [])
+        while left:
+            known = left.pop()
+            left += self._within.pop(known, [])
             del self._values[known]
             self._keys.pop(known, None)
             self._nested.discard(known)

@@ -5,13 +5,12 @@ import json
 import re
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from ..planner.plan import IncusRuntimePlan
-    from ..providers.shape import Failure
-    from .places import Place, Places
     from .screen import Screen
+    from .spec_file import SpecFile
 
 WRONG: Final = 2
 """The exit code where the arguments or the spec are wrong, and of any other error."""
@@ -102,77 +101,42 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
         screen.raw(schema_text().encode())
         return 0
     from ..planner.spec import RuntimeSpec
-    from .places import find_places
-    from .spec_file import (
-        SpecRefused,
-        find_spec_problems,
-        is_yaml,
-        parse_spec,
-        spec_text,
-        with_provider,
-    )
-    from .text_file import shown_name
+    from .screen import RED
+    from .spec_file import find_spec_problems, problem_list, read_spec, with_provider
 
-    text = spec_text(options.spec)
-    tree = parse_spec(options.spec, text)
-    try:
-        places = find_places(text, as_yaml=is_yaml(options.spec))
-    except RecursionError:
-        # Below a key that stands again: the tree does not have it.
-        raise SpecRefused(f"{shown_name(options.spec)}: is nested too deeply") from None
-    problems = [(failure, _place_of(failure, places)) for failure in find_spec_problems(tree, {})]
-    problems += places.repeated
+    spec = read_spec(options.spec)
+    problems = find_spec_problems(spec, {})
     if options.explain is not None:
-        screen.raw(_explained(options, tree, places).encode("utf-8", "backslashreplace"))
+        screen.raw(_explained(options, spec).encode("utf-8", "backslashreplace"))
     if problems:
-        _report(problems, options.spec, screen)
+        listed = [problem.line(spec.name) for problem in problems]
+        screen.line(problem_list(listed, spec.name), RED)
         return WRONG
     if options.explain is None:
-        plan = RuntimeSpec.model_validate(with_provider(tree)).build_incus_plan()
+        plan = RuntimeSpec.model_validate(with_provider(spec.tree)).build_incus_plan()
         shown = _table(plan) if options.format == "text" else _json(plan)
         screen.raw(shown.encode())
     return 0
 
 
-def _place_of(failure: "Failure", places: "Places") -> "Place":
-    # These are about a key, whatever its value.
-    about_key = failure.reason.startswith(("is unknown", "is no field", "key "))
-    return places.of(failure.path, key=about_key)
-
-
-def _report(problems: list[tuple["Failure", "Place"]], file: str, screen: "Screen") -> None:
-    from ..providers.values import path_text
-    from .screen import RED
-    from .text_file import shown_name
-
-    name = shown_name(file)
-    lines = []
-    for failure, place in sorted(problems, key=lambda found: found[1]):
-        where = f"{path_text(failure.path)}: " if failure.path else ""
-        lines.append(f"  {name}:{place.line}:{place.column}: {where}{failure.reason}")
-    count = f"{len(lines)} problem{'' if len(lines) == 1 else 's'}"
-    screen.line("\n".join([f"error: {name}: {count}", *lines]), RED)
-
-
-def _explained(options: argparse.Namespace, tree: dict[str, Any], places: "Places") -> str:
+def _explained(options: argparse.Namespace, spec: "SpecFile") -> str:
     from ..planner.spec import RuntimeSpec
     from ..providers.shape import fit
     from ..providers.values import touches
     from .explain import PlacedMount, explain
     from .spec_file import with_provider
-    from .text_file import shown_name
 
-    name = shown_name(options.spec)
     # Names that collide are problems, and just what there is to explain: go on past them.
-    fitted = fit(RuntimeSpec, with_provider(deepcopy(tree)), ())
+    fitted = fit(RuntimeSpec, with_provider(deepcopy(spec.tree)), ())
     mounts = []
     for index, mount in enumerate(fitted.model.mounts):
         path = ("mounts", index)
         if any(touches(path, wrong) for wrong in fitted.open):
             continue
-        place = places.of(path)
-        mounts.append(PlacedMount(mount, f"mounts[{index}]", f"{name}:{place.line}:{place.column}"))
-    return explain(options.explain, mounts, name)
+        place = spec.places.of(path)
+        at = f"{spec.name}:{place.line}:{place.column}"
+        mounts.append(PlacedMount(mount, f"mounts[{index}]", at))
+    return explain(options.explain, mounts, spec.name)
 
 
 def _json(plan: "IncusRuntimePlan") -> str:

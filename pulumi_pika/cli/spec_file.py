@@ -1,17 +1,21 @@
 """Reads a spec from a file, and finds all that is wrong with it."""
 
 import json
+from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ..planner.spec import RuntimeSpec
-from ..providers.examine import SPEC_FIELDS, examine
+from ..providers.examine import OPTION_FIELDS, SPEC_FIELDS, examine
 from ..providers.shape import Failure, fit
 from ..providers.values import Path as PropertyPath
 from ..providers.values import path_text
+from .places import Place, Places, find_places
 from .text_file import STANDARD_INPUT, Unreadable, read_text, shown_name
 
+_OPTIONS: Final = frozenset((name,) for name in OPTION_FIELDS)
 _YAML: Final = (".yaml", ".yml")
 _LARGEST: Final = 4 * 1024 * 1024
 _DEEPEST: Final = 100
@@ -23,8 +27,46 @@ class SpecRefused(Exception):
     """The spec cannot be read. The message is for the user, and names the file."""
 
 
-def read_spec(file: str) -> dict[str, Any]:
-    """The tree that a file holds; whether it is a spec is not looked at.
+@dataclass(frozen=True, slots=True)
+class SpecFile:
+    """A spec file that was read.
+
+    Attributes:
+        name: what it is called in messages.
+        tree: what it holds; whether that is a spec is not looked at.
+        places: where its parts are.
+    """
+
+    name: str
+    tree: dict[str, Any]
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class SpecProblem:
+    """What is wrong with a spec, or with an option that is given beside it.
+
+    Attributes:
+        failure: the property and the reason.
+        place: where it is in the file; None for an option.
+    """
+
+    failure: Failure
+    place: Place | None
+
+    def line(self, name: str) -> str:
+        """Return it as a line for people.
+
+        Args:
+            name: what the file is called.
+        """
+        at = f"{name}:{self.place.line}:{self.place.column}: " if self.place else ""
+        where = f"{path_text(self.failure.path)}: " if self.failure.path else ""
+        return f"{at}{where}{self.failure.reason}"
+
+
+def read_spec(file: str) -> SpecFile:
+    """Read a spec file.
 
     Args:
         file: its path; `-` for standard input.
@@ -32,48 +74,64 @@ def read_spec(file: str) -> dict[str, Any]:
     Raises:
         SpecRefused: it is not there, not JSON or YAML, or holds no object.
     """
-    return parse_spec(file, spec_text(file))
-
-
-def is_yaml(file: str) -> bool:
-    """Whether a file is read as YAML."""
-    return Path(file).suffix.lower() in _YAML
-
-
-def spec_text(file: str) -> str:
-    """What a file says, whatever it is.
-
-    Raises:
-        SpecRefused: it cannot be read, or is no text.
-    """
     try:
-        return read_text(file, "spec", _LARGEST)
+        text = read_text(file, "spec", _LARGEST)
     except Unreadable as error:
         raise SpecRefused(str(error)) from None
-
-
-def parse_spec(file: str, text: str) -> dict[str, Any]:
-    """The tree of a file's text; see `read_spec`."""
-    name = shown_name(file)
-    tree = _yaml(text, name) if is_yaml(file) else _json(text, name)
+    name, as_yaml = shown_name(file), Path(file).suffix.lower() in _YAML
+    tree = _yaml(text, name) if as_yaml else _json(text, name)
     if not isinstance(tree, dict):
         raise SpecRefused(f"{name}: is no spec: it holds {_kind(tree)}, and not an object")
     _Walk(name).through(tree, ())
-    return tree
+    try:
+        return SpecFile(name, tree, find_places(text, as_yaml=as_yaml))
+    except RecursionError:
+        # Below a key that stands again: the tree does not have it.
+        raise SpecRefused(f"{name}: is nested too deeply") from None
 
 
-def find_spec_problems(spec: dict[str, Any], options: dict[str, Any]) -> list[Failure]:
-    """All that is wrong with a spec and the options of its instance; asks no server.
+def find_spec_problems(spec: SpecFile, options: dict[str, Any]) -> list[SpecProblem]:
+    """Find all that is wrong with a spec and the options of its instance; ask no server.
 
     Args:
         spec: what `read_spec` returned.
-        options: the fields of `RuntimeOptions` that are given.
+        options: the fields of `RuntimeOptions` that are given beside it.
+
+    Returns:
+        the problems of the file in the order of their places, then those of the options.
     """
     # `examine` knows the fields of a resource; a file may have others, or another provider.
-    whole = fit(RuntimeSpec, with_provider(deepcopy(spec)), ())
-    known = {name: spec[name] for name in SPEC_FIELDS if name in spec}
-    found = [*whole.failures, *examine({**known, **options, "running": True}).failures]
-    return list(dict.fromkeys(found))
+    whole = fit(RuntimeSpec, with_provider(deepcopy(spec.tree)), ()).failures
+    known = {name: spec.tree[name] for name in SPEC_FIELDS if name in spec.tree}
+    examined = examine({**known, **options, "running": True}).failures
+    of_options = [failure for failure in examined if failure.path[:1] in _OPTIONS]
+    of_file = [failure for failure in examined if failure.path[:1] not in _OPTIONS]
+    placed = [
+        (_place_of(failure, spec.places), failure) for failure in dict.fromkeys([*whole, *of_file])
+    ]
+    placed += [(place, failure) for failure, place in spec.places.repeated]
+    placed.sort(key=lambda pair: pair[0])
+    return [
+        *(SpecProblem(failure, place) for place, failure in placed),
+        *(SpecProblem(failure, None) for failure in dict.fromkeys(of_options)),
+    ]
+
+
+def problem_list(lines: Sequence[str], name: str) -> str:
+    """Return the text that tells the user all that is wrong.
+
+    Args:
+        lines: a line for each problem.
+        name: what the file is called.
+    """
+    count = f"{len(lines)} problem{'' if len(lines) == 1 else 's'}"
+    return "\n".join([f"error: {name}: {count}", *(f"  {line}" for line in lines)])
+
+
+def _place_of(failure: Failure, places: Places) -> Place:
+    # These are about a key, whatever its value.
+    about_key = failure.reason.startswith(("is unknown", "is no field", "key "))
+    return places.of(failure.path, key=about_key)
 
 
 def with_provider(spec: dict[str, Any]) -> dict[str, Any]:

@@ -23,12 +23,14 @@ class Origin:
         host: the host, for people.
         remote: the remote of the `incus` client's that was named; empty for none.
         socket: the socket that was named; empty for none.
+        known_as: the remote by which the `incus` client names the host, if none was named.
     """
 
     project: str
     host: str
     remote: str = ""
     socket: str = ""
+    known_as: str = "local"
 
 
 def write_program(found: Sequence[Imported], origin: Origin) -> str:
@@ -90,16 +92,23 @@ def _secrets(secrets: dict[Secret, str], origin: Origin) -> list[str]:
 def _commands(secrets: dict[Secret, str], origin: Origin) -> list[str]:
     # Through a pipe: neither a shell's history nor a list of processes sees the value.
     return [
-        shlex.join(
-            [
-                *("incus", "config", "get", "--project", origin.project),
-                f"{origin.remote}:{secret.instance}" if origin.remote else secret.instance,
-                secret.key,
-            ]
-        )
-        + f" | pulumi config set --secret {name}"
+        f"{_get(secret, origin)} | pulumi config set --secret {name}"
         for secret, name in secrets.items()
     ]
+
+
+def _get(secret: Secret, origin: Origin) -> str:
+    """The command that shows the value at the host that it was read from."""
+    instance = f"{origin.remote or origin.known_as}:{secret.instance}"
+    words = ["incus", "config", *(["device"] if secret.device else []), "get"]
+    words += ["--project", origin.project]
+    if secret.device:
+        words += [instance, secret.device, secret.key]
+    else:
+        words += [*(["--property"] if secret.key == "description" else []), instance, secret.key]
+    return (f"INCUS_SOCKET={shlex.quote(origin.socket)} " if origin.socket else "") + shlex.join(
+        words
+    )
 
 
 def _secret_names(declared: Sequence[Imported]) -> dict[Secret, str]:
@@ -107,7 +116,8 @@ def _secret_names(declared: Sequence[Imported]) -> dict[Secret, str]:
     names: dict[Secret, str] = {}
     for imported in declared:
         for secret in _secrets_of(imported.arguments):
-            wanted = re.sub(r"[^A-Za-z0-9_-]", "-", f"{secret.instance}-{secret.key}")
+            parts = filter(None, (secret.instance, secret.device, secret.key))
+            wanted = re.sub(r"[^A-Za-z0-9_-]", "-", "-".join(parts))
             names[secret] = _unique(wanted, set(names.values()))
     return names
 

@@ -40,7 +40,7 @@ from ..reconcile.options import (
 from ..reconcile.ownership import GENERATION_KEY, MARK_PREFIX, OWNER_KEY, RUNTIME_ID_KEY
 from ..reconcile.placement import is_root
 from .kinds import kind_of
-from .secret import Secret, looks_secret
+from .secret import Secret, holds_secret, looks_secret
 
 _TRUE: Final = ("true", "1", "yes", "on")
 _OWN_KEYS: Final = ("limits.cpu", "limits.memory", "boot.autorestart", USER_DATA_KEY)
@@ -419,8 +419,11 @@ class _Reading:
         values = [value for key, value in config.items() if looks_secret(key, value)]
         values = [value for value in values if len(value) >= _TELLING]
 
+        def repeats(value: str) -> bool:
+            return any(secret in value for secret in values)
+
         def hidden(key: str, value: str) -> bool:
-            return looks_secret(key, value) or any(secret in value for secret in values)
+            return looks_secret(key, value) or repeats(value)
 
         clean = dict(given)
         if config:
@@ -430,6 +433,26 @@ class _Reading:
             }
         if data and hidden(USER_DATA_KEY, data):
             clean["cloud_init_user_data"] = Secret(name, USER_DATA_KEY)
+        if "labels" in given:
+            clean["labels"] = {
+                key: Secret(name, LABEL_PREFIX + key)
+                if holds_secret(value) or repeats(value)
+                else value
+                for key, value in given["labels"].items()
+            }
+        if "devices" in given:
+            clean["devices"] = {
+                device: {
+                    key: Secret(name, key, device)
+                    if holds_secret(value) or repeats(value)
+                    else value
+                    for key, value in properties.items()
+                }
+                for device, properties in given["devices"].items()
+            }
+        description = given.get("description", "")
+        if holds_secret(description) or repeats(description):
+            clean["description"] = Secret(name, "description")
         return clean
 
 
@@ -473,4 +496,7 @@ def _dropped_marks(changes: Changes) -> Iterator[str]:
 
 
 def _pairs(device: Device) -> str:
-    return ", ".join(f"{key}={value}" for key, value in sorted(device.items()))
+    return ", ".join(
+        f"{key}={'[secret]' if holds_secret(value) else value}"
+        for key, value in sorted(device.items())
+    )

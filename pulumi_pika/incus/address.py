@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from .errors import IncusUnreachable
+from .errors import BadHostSettings, IncusUnreachable
 
 # The packages' own places: Debian, Ubuntu and Zabbly; then the user daemon's.
 USUAL_SOCKETS = (
@@ -22,10 +22,13 @@ def find_socket(argument: str | None = None, environ: Mapping[str, str] | None =
     (Incus doc/environment.md).
 
     Raises:
+        BadHostSettings: the argument is empty.
         IncusUnreachable: nothing was named and no usual place has a socket.
     """
     environ = os.environ if environ is None else environ
-    if argument:
+    if argument is not None:
+        if not argument.strip():
+            raise BadHostSettings("socket is empty: give the path of a unix socket, or none")
         return Path(argument)
     if socket := environ.get("INCUS_SOCKET"):
         return Path(socket)

@@ -96,7 +96,7 @@ class IncusClient:
         target: str = "",
     ) -> None:
         self.transport: Transport = transport or UnixTransport(
-            find_socket(str(socket) if socket else None)
+            find_socket(None if socket is None else str(socket))
         )
         self.project = project
         self.target = target

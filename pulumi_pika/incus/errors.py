@@ -51,6 +51,13 @@ class BadHostSettings(IncusError):
     """What was said of the host cannot be so; nothing was sent anywhere."""
 
 
+class CredentialsMissing(BadHostSettings):
+    """A file of certificates or keys that the settings name is not on this machine.
+
+    Another machine may have it: with `preflight="off"`, a preview does without.
+    """
+
+
 class MemberOffline(IncusError):
     """A cluster member that is needed does not answer.
 

@@ -1,6 +1,7 @@
 """A host and how it is reached, from what was said of it."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 from .address import find_socket
 from .client import IncusClient
-from .errors import BadHostSettings
+from .errors import BadHostSettings, CredentialsMissing
 from .remotes import Remote, find_remote
 from .tls import (
     ClientIdentity,
@@ -32,18 +33,35 @@ _PORT: Final = 8443
 """Incus's own, where an address names none."""
 
 
+_NAMING: Final = ("socket", "url", "remote", "trust_token")
+"""The settings that name a host. One that is given is never passed over."""
+_TLS: Final = (
+    "certificate",
+    "key",
+    "server_certificate",
+    "server_fingerprint",
+    "verify",
+    "insecure",
+)
+"""The settings that only a connection by https has."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What was said of a host; empty is not said. See `IncusHost` for each."""
+    """The settings of a host; see `IncusHost` for each.
 
-    socket: str = ""
-    url: str = ""
-    remote: str = ""
+    `socket`, `url`, `remote` and `trust_token` name a host, and are None if they are not given: an
+    empty one is refused. In the others, an empty string is a setting that is not given.
+    """
+
+    socket: str | None = None
+    url: str | None = None
+    remote: str | None = None
     certificate: str = ""
     key: str = field(default="", repr=False)
     server_certificate: str = ""
     server_fingerprint: str = ""
-    trust_token: str = field(default="", repr=False)
+    trust_token: str | None = field(default=None, repr=False)
     verify: str = ""
     insecure: bool = False
     project: str = ""
@@ -66,29 +84,66 @@ class HostSettings:
 
 
 def resolve(settings: HostSettings, environ: Mapping[str, str] | None = None) -> HostSettings:
-    """The settings with a socket or a url, whatever way the host was named.
+    """Return the settings with a socket, a url or a trust token, whatever names the host.
 
-    Where nothing names one, the environment does: INCUS_REMOTE, INCUS_SOCKET, INCUS_DIR, and at
-    last the usual sockets. INCUS_PROJECT is the project where none is said.
+    If no setting names a host, the environment does: INCUS_REMOTE, INCUS_SOCKET, INCUS_DIR, and at
+    last the usual sockets. An empty variable counts as not set, as for the `incus` client. A host
+    that is named is never replaced by the local one. INCUS_PROJECT is the default of the project.
 
     Raises:
-        BadHostSettings: what was said of the host cannot be so.
-        IncusUnreachable: no host was named, and there is no usual socket.
+        BadHostSettings: the settings are wrong, or contradict each other.
+        IncusUnreachable: no host is named, and there is no usual socket.
     """
     environ = os.environ if environ is None else environ
-    if len([way for way in (settings.socket, settings.url, settings.remote) if way]) > 1:
+    _ = settings.placement  # What contradicts itself is said before what is missing on a machine.
+    for name in _NAMING:
+        value = getattr(settings, name)
+        if value is not None and not value.strip(" \t\r\n,"):
+            raise BadHostSettings(empty_setting(name))
+    if sum(way is not None for way in (settings.socket, settings.url, settings.remote)) > 1:
         raise BadHostSettings("socket, url and remote name a host each; give one of them")
-    named = settings.socket or settings.url or settings.remote or settings.trust_token
+    named = any(getattr(settings, name) is not None for name in _NAMING)
     if not named and environ.get("INCUS_REMOTE", "local") not in ("", "local"):
         settings = replace(settings, remote=environ["INCUS_REMOTE"])
-    if settings.remote:
+    origin = f"remote {settings.remote!r}" if settings.remote is not None else "url"
+    if settings.remote is not None:
         settings = _with_remote(settings, find_remote(settings.remote, environ))
-    if settings.url.startswith("unix:"):
+    if settings.url is not None and settings.url.startswith("unix:"):
         path = settings.url.removeprefix("unix:").removeprefix("//")
-        settings = replace(settings, url="", socket=path)
-    if not settings.url and not settings.trust_token:
-        settings = replace(settings, socket=str(find_socket(settings.socket or None, environ)))
+        settings = replace(settings, url=None)
+        _refuse_tls(settings, f"{origin} is a unix socket")
+        # `unix:` alone is the local socket, as in the `incus` client's own config.
+        settings = replace(settings, socket=str(find_socket(path or None, environ)))
+    elif settings.socket is not None:
+        _refuse_tls(settings, "socket is a unix socket")
+        settings = replace(settings, socket=str(find_socket(settings.socket, environ)))
+    elif settings.url is None and settings.trust_token is None:
+        _refuse_tls(settings, "no url, remote or trust_token names a server")
+        settings = replace(settings, socket=str(find_socket(None, environ)))
     return replace(settings, project=settings.project or environ.get("INCUS_PROJECT", ""))
+
+
+def empty_setting(name: str) -> str:
+    """Return the message for a setting that is given and empty."""
+    return (
+        f"{name} is empty: give it a value, or leave it out. An empty one is refused, since what "
+        "would be used in its place may be another host, or one that is not checked"
+    )
+
+
+def _refuse_tls(settings: HostSettings, why: str) -> None:
+    """Refuse settings of an https connection for a host that is a unix socket.
+
+    Raises:
+        BadHostSettings: there is one: the program means another host than this one.
+    """
+    given = [name for name in (*_TLS, "trust_token") if getattr(settings, name)]
+    if given:
+        verb = "is" if len(given) == 1 else "are"
+        raise BadHostSettings(
+            f"{', '.join(given)} {verb} for a server that is reached by https, and {why}; name the "
+            f"server with url, or leave out {', '.join(given)}"
+        )
 
 
 def connect(settings: HostSettings, environ: Mapping[str, str] | None = None) -> IncusClient:
@@ -104,27 +159,39 @@ def connect(settings: HostSettings, environ: Mapping[str, str] | None = None) ->
     environ = os.environ if environ is None else environ
     limits = TimeLimits(settings.connect_timeout, settings.reply_timeout)
     transport: Transport
-    if settings.url or settings.trust_token:
+    if settings.url is not None or settings.trust_token is not None:
         transport = _https(settings, limits, environ)
-    else:
+    elif settings.socket:
         transport = UnixTransport(Path(settings.socket), limits)
+    else:
+        raise BadHostSettings("no host is named: the settings are not those that `resolve` returns")
     project = settings.project or "default"
     return IncusClient(transport=transport, project=project, target=settings.placement)
 
 
 def _with_remote(settings: HostSettings, remote: Remote) -> HostSettings:
-    """The settings with what the user's `incus` client knows where nothing else was said."""
-    if remote.addresses and remote.addresses[0].startswith("unix:"):
+    """The settings with what the user's `incus` client knows where nothing else was said.
+
+    Raises:
+        BadHostSettings: the remote has no address.
+    """
+    if not remote.addresses:
+        raise BadHostSettings(
+            f"remote {remote.name!r}: the incus client's config ({remote.origin}) has no address "
+            f"for it; set one with `incus remote set-url {shlex.quote(remote.name)} "
+            f"https://HOST:{_PORT}`"
+        )
+    if remote.addresses[0].startswith("unix:"):
         return replace(
             settings,
-            remote="",
+            remote=None,
             url=remote.addresses[0],
             project=settings.project or remote.project,
         )
     pinned = settings.server_certificate or settings.server_fingerprint or settings.verify
     return replace(
         settings,
-        remote="",
+        remote=None,
         url=",".join(remote.addresses),
         project=settings.project or remote.project,
         server_certificate=settings.server_certificate
@@ -138,15 +205,22 @@ def _with_remote(settings: HostSettings, remote: Remote) -> HostSettings:
 def _https(
     settings: HostSettings, limits: TimeLimits, environ: Mapping[str, str]
 ) -> HttpsTransport:
-    token = decode_token(settings.trust_token) if settings.trust_token else None
-    fingerprint = _pinned(settings)
-    if token and not fingerprint and not settings.verify and not settings.insecure:
-        fingerprint = token.fingerprint
-    if settings.insecure and (fingerprint or settings.verify):
+    token = decode_token(settings.trust_token) if settings.trust_token is not None else None
+    if settings.url is not None:
+        urls = [clean_url(url) for url in settings.url.split(",") if url.strip()]
+    else:
+        urls = [clean_url(f"https://{address}") for address in token.addresses] if token else []
+    if not urls:
+        raise BadHostSettings("trust_token: it has no addresses; give url")
+    pinned = settings.server_certificate or settings.server_fingerprint or settings.verify
+    if settings.insecure and pinned:
         raise BadHostSettings(
             "insecure takes any server for the right one; with server_certificate, "
             "server_fingerprint or verify it makes no sense: leave one out"
         )
+    fingerprint = _pinned(settings)
+    if token and not fingerprint and not settings.verify and not settings.insecure:
+        fingerprint = token.fingerprint
     trust = ServerTrust(
         fingerprint=fingerprint,
         ca=read_pem(settings.verify, "verify") if settings.verify and not fingerprint else "",
@@ -161,25 +235,20 @@ def _https(
     else:
         identity = known_identity(fingerprint, environ)
         if identity is None:
-            raise BadHostSettings(
-                f"{settings.url}: no client certificate to show there; give certificate and key, "
-                "or a trust_token for first contact, or name a remote of the incus client"
+            raise CredentialsMissing(
+                f"{', '.join(urls)}: no client certificate to show there; give certificate and "
+                "key, or a trust_token for first contact, or name a remote of the incus client"
             )
-    urls = [clean_url(url) for url in settings.url.split(",") if url.strip()]
-    if not urls and token:
-        urls = [clean_url(f"https://{address}") for address in token.addresses]
-    if not urls:
-        raise BadHostSettings("trust_token: it has no addresses; give url")
     return HttpsTransport(urls, trust, identity, limits)
 
 
 def _pinned(settings: HostSettings) -> str:
     by_certificate = by_name = ""
+    if settings.server_fingerprint:
+        by_name = clean_fingerprint(settings.server_fingerprint, "server_fingerprint")
     if settings.server_certificate:
         pem = read_pem(settings.server_certificate, "server_certificate")
         by_certificate = certificate_fingerprint(pem, "server_certificate")
-    if settings.server_fingerprint:
-        by_name = clean_fingerprint(settings.server_fingerprint, "server_fingerprint")
     if by_certificate and by_name and by_certificate != by_name:
         raise BadHostSettings(
             f"server_certificate has the fingerprint {by_certificate}, and server_fingerprint is "

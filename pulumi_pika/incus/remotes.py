@@ -19,7 +19,8 @@ class Remote:
 
     name: str
     addresses: tuple[str, ...]
-    """``https://host:port``, or ``unix:PATH``; ``unix:`` alone is the usual socket."""
+    """``https://host:port``, or ``unix:PATH``; ``unix:`` alone is the usual socket. Empty if the
+    config has none."""
     project: str
     server_certificate: Path | None
     """The server's certificate as the client saw it first; None where CAs vouch for it."""
@@ -27,6 +28,8 @@ class Remote:
     client_key: Path
     ca: Path | None
     """The CA of a PKI setup (``client.ca``)."""
+    origin: Path
+    """The config file that has the entry."""
 
 
 def config_directory(environ: Mapping[str, str]) -> Path:
@@ -69,13 +72,13 @@ def find_remote(name: str, environ: Mapping[str, str] | None = None) -> Remote:
 
 
 def _remote(name: str, entry: Mapping[str, Any], directory: Path, user: Path) -> Remote:
-    if entry.get("public") or entry.get("protocol", "incus") != "incus":
+    if entry.get("public") or (entry.get("protocol") or "incus") != "incus":
         raise BadHostSettings(
             f"remote {name!r} is an image server "
             f"({'public' if entry.get('public') else entry.get('protocol')}), where no instance "
             "can run; name one that is an Incus server"
         )
-    if entry.get("auth_type", "tls") not in ("tls", ""):
+    if (entry.get("auth_type") or "tls") != "tls":
         raise BadHostSettings(
             f"remote {name!r} is reached with {entry['auth_type']}, which needs a browser; "
             "use one with TLS client certificates (`incus remote add --auth-type tls`)"
@@ -96,6 +99,7 @@ def _remote(name: str, entry: Mapping[str, Any], directory: Path, user: Path) ->
         client_certificate=certificate,
         client_key=certificate.with_suffix(".key"),
         ca=ca if ca.exists() else None,
+        origin=directory / "config.yml",
     )
 
 

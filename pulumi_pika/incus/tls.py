@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
-from .errors import BadHostSettings, ServerCertificateChanged
+from .errors import BadHostSettings, CredentialsMissing, ServerCertificateChanged
 
 _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
@@ -101,7 +101,7 @@ def read_pem(value: str, origin: str, *, secret: bool = False) -> str:
         secret: keep it out of messages, since what looks like a path may be a mangled key.
 
     Raises:
-        BadHostSettings: no such file, or one that this user may not read.
+        CredentialsMissing: no such file, or one that this user may not read.
     """
     if "-----BEGIN" in value:
         return value
@@ -111,7 +111,7 @@ def read_pem(value: str, origin: str, *, secret: bool = False) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no text"
         shown = f"{len(value)} characters" if secret or len(value) > 255 else repr(value)
-        raise BadHostSettings(
+        raise CredentialsMissing(
             f"{origin}: {shown} is neither PEM (-----BEGIN ...) nor a file that can be read "
             f"({reason})"
         ) from None

@@ -153,7 +153,7 @@ def connected(host: HostSettings | None) -> IncusClient:
     """
     settings = resolve(host or HostSettings())
     client = connect(settings)
-    if settings.trust_token and not is_trusted(client):
+    if settings.trust_token is not None and not is_trusted(client):
         enrol(client, decode_token(settings.trust_token))
     return client
 

@@ -1,21 +1,23 @@
 """How the `check` of a resource that is an instance begins and ends."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from pulumi.dynamic import CheckResult
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..reconcile.feasibility import HolderRule, refuse_holder
+from .clients import host_digest
 from .errors import for_people
 from .examine import Examined
+from .hidden import HOST, PREVIEWING
 from .host_checks import AFTER_OTHERS, check_host, with_defaults
 from .secrets import check_failures, seal, secret_paths
 from .values import find, plain
 
 
 def inputs_of(
-    news: dict[str, Any], olds: dict[str, Any] | None, names: Iterable[str]
+    news: dict[str, Any], olds: dict[str, Any] | None, names: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The inputs as they were, and as they are to be with the host's defaults, as plain trees.
 
@@ -29,7 +31,11 @@ def inputs_of(
     """
     before = {name: plain(olds[name]) for name in names if olds and name in olds}
     given = {name: plain(news[name]) for name in names if name in news}
-    return before, with_defaults(before, given)
+    given = with_defaults(before, given)
+    # Without a host here, nothing is known of a change.
+    if HOST in names and (digest := host_digest() or before.get(HOST)):
+        given = {**given, HOST: digest}
+    return before, given
 
 
 def answer(
@@ -61,6 +67,7 @@ def answer(
             inputs,
             examined,
             after_others=bool(news.get(AFTER_OTHERS)),
+            previewing=bool(news.get(PREVIEWING)),
             report=report,
             holder_rule=holder_rule,
         )

@@ -5,6 +5,7 @@ another; what the program or the stack config says of the host comes in `configu
 provider class. The classes are to have no attributes, so it is kept here.
 """
 
+import hashlib
 import os
 import threading
 from collections.abc import Mapping
@@ -12,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..incus.client import IncusClient
-from ..incus.errors import BadHostSettings
-from ..incus.hosts import HostSettings, connect, resolve
+from ..incus.errors import BadHostSettings, CredentialsMissing, IncusError
+from ..incus.hosts import HostSettings, connect, empty_setting, resolve
 from ..incus.trust import decode_token, enrol, is_trusted
 from ..reconcile.preflight import HostFacts
+from .hidden import HOST
 
 PREFIX: Final = "pika:"
 """Of the keys in the stack config, and of those that `IncusHost` hands over."""
@@ -74,7 +76,7 @@ class Host:
         """
         with self.lock:
             if not self.enrolled:
-                enrol(self.client, decode_token(self.settings.trust_token))
+                enrol(self.client, decode_token(self.settings.trust_token or ""))
                 self.enrolled = True
 
 
@@ -99,6 +101,8 @@ def host_settings(config: Mapping[str, Any]) -> HostSettings:
     values: dict[str, Any] = {}
     for name, value in config.items():
         text = value.strip() if isinstance(value, str) else value
+        if text == "":
+            raise BadHostSettings(f"{PREFIX}{empty_setting(name)}")
         if name == "insecure":
             values[name] = _boolean(text)
         elif name in _SECONDS:
@@ -143,9 +147,68 @@ def host() -> Host:
         if found is None:
             settings = resolve(host_settings(_config))
             client = connect(settings)
-            enrolled = not settings.trust_token
+            enrolled = settings.trust_token is None
             found = _hosts[key] = Host(settings, client, enrolled, HostFacts(client))
         return found
+
+
+def settings_problem() -> str:
+    """Return what is wrong with the settings of the host, or an empty string. Asks no server.
+
+    Such settings can never work on this machine, so that no resource of the host is checked with
+    them. A file of certificates that is missing here is a problem unless `preflight` is `off`: a
+    preview may run where the credentials are not.
+    """
+    try:
+        host()
+    except CredentialsMissing as error:
+        return "" if requested_preflight() == "off" else str(error)
+    except BadHostSettings as error:
+        return str(error)
+    except IncusError:
+        pass  # No daemon here. It is said where the host is asked.
+    return ""
+
+
+def default_place() -> tuple[str, str]:
+    """Return the project and the storage pool of new instances that name none; empty for none.
+
+    They are known even if the host cannot be reached from here.
+
+    Raises:
+        BadHostSettings: the settings are wrong.
+    """
+    try:
+        settings = host().settings
+    except IncusError:
+        with _lock:
+            settings = host_settings(_config)
+        return settings.project or os.environ.get("INCUS_PROJECT", ""), settings.storage_pool
+    return settings.project, settings.storage_pool
+
+
+def host_digest() -> str:
+    """Return a digest of how the host is reached and where on it things go; empty without a host.
+
+    A change of the arguments of an `IncusHost` shows in it, and nothing else does: it has no
+    secrets, and is the same for another spelling of the same host by a remote or the environment.
+    """
+    try:
+        here = host()
+    except IncusError:
+        return ""
+    said = here.settings
+    trust = (said.server_certificate, said.server_fingerprint, said.verify, str(said.insecure))
+    reached = (said.socket, said.url, *trust, here.client.transport.client_fingerprint)
+    return hashlib.sha256(repr((*reached, said.placement)).encode()).hexdigest()[:16]
+
+
+def with_host_digest(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a refresh with the host that was just asked.
+
+    Those of a state that has no such digest stay without one: a refresh alone changes nothing.
+    """
+    return {**inputs, HOST: host_digest() or inputs[HOST]} if HOST in inputs else inputs
 
 
 def client_for(project: str) -> IncusClient:

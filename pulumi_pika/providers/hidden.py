@@ -17,11 +17,17 @@ MANAGED_MOUNTS: Final = "managed_mounts"
 """The indices of the mounts whose volume is a `PersistentVolume` of the program."""
 RETAINED: Final = "retain_on_delete"
 """Whether the user gave Pulumi's option of that name."""
+PREVIEWING: Final = "previewing"
+"""Whether the program runs for a preview, which no call tells. `check` takes and drops it."""
+HOST: Final = "host_digest"
+"""How the host was reached at the last `check`; see `clients.host_digest`. It makes no diff."""
 KEYS: Final = (
     "owner",
     "backend",
     "secret_inputs",
     "after_others",
+    PREVIEWING,
+    HOST,
     "replace_on_changes",
     MANAGED_MOUNTS,
     RETAINED,

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..incus.errors import IncusError, IncusUnreachable, ServerCertificateChanged
+from ..incus.errors import (
+    BadHostSettings,
+    IncusError,
+    IncusUnreachable,
+    ServerCertificateChanged,
+)
 from ..reconcile.errors import PreflightFailed
 from ..reconcile.feasibility import (
     HolderRule,
@@ -15,8 +20,9 @@ from ..reconcile.feasibility import (
     refuse_holder,
 )
 from ..reconcile.preflight import Finding, HostFacts, find_problems
-from .clients import Host, host, requested_preflight
+from .clients import Host, default_place, host, requested_preflight
 from .examine import Examined, examine
+from .hidden import HOST
 from .report import PulumiReporter
 from .secrets import is_secret
 from .shape import Failure
@@ -32,6 +38,14 @@ _NEW: Final[tuple[Path, ...]] = (
     ("storage_pool",),
 )
 """What makes another instance of it; then all that the host lacks counts anew."""
+_OF_HOST: Final[tuple[Path, ...]] = (
+    (),
+    ("incus", "project"),
+    ("incus", "profile"),
+    ("extra_profiles",),
+    ("storage_pool",),
+)
+"""What an instance needs of its host for as long as it is there; an image, for one, may go."""
 AFTER_OTHERS: Final = "after_others"
 """An argument that `check` takes and drops: whether the resource waits for others."""
 
@@ -53,16 +67,13 @@ def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any
     named = not isinstance(target, dict) or "project" in target
     if named and "storage_pool" in inputs:
         return inputs
-    try:
-        settings = host().settings
-    except IncusError:
-        return inputs  # It is said where the host is needed.
+    default_project, default_pool = default_place()
     if not named and isinstance(target, dict):
-        project = find(olds, ("incus", "project")) or settings.project
+        project = find(olds, ("incus", "project")) or default_project
         if project:
             inputs = {**inputs, "incus": {**target, "project": project}}
     if "storage_pool" not in inputs:
-        pool = olds.get("storage_pool") if olds else settings.storage_pool
+        pool = olds.get("storage_pool") if olds else default_pool
         if pool:
             inputs = {**inputs, "storage_pool": pool}
     return inputs
@@ -74,6 +85,7 @@ class _Checked:
 
     olds: dict[str, Any]
     after_others: bool
+    host_changed: bool
 
 
 _checked: dict[str, _Checked] = {}
@@ -86,6 +98,7 @@ def check_host(
     examined: Examined,
     *,
     after_others: bool,
+    previewing: bool,
     report: Report,
     holder_rule: HolderRule = refuse_holder,
 ) -> list[Failure]:
@@ -96,14 +109,18 @@ def check_host(
         inputs: the inputs as they are going to be.
         examined: what they come to.
         after_others: whether the resource waits for others, which may bring what is missing now.
+        previewing: whether it is a preview, and not the `up` that uses a trust token.
         report: where to warn.
         holder_rule: see `feasibility.HolderRule`.
     """
     owner = examined.options.owner
     last = _checked.get(owner)
     replaced = olds or (last.olds if last else {})
-    _checked[owner] = _Checked(replaced, after_others)
-    if olds and all(olds.get(name) == inputs.get(name) for name in inputs.keys() | olds.keys()):
+    # No call tells of a change of an `IncusHost`. A state of before the digest counts as the same.
+    moved = HOST in olds and olds[HOST] != inputs.get(HOST)
+    _checked[owner] = _Checked(replaced, after_others, moved)
+    names = (inputs.keys() | olds.keys()) - {HOST}
+    if olds and not moved and all(olds.get(name) == inputs.get(name) for name in names):
         return []
     mode = requested_preflight()
     if mode == "off":
@@ -126,12 +143,13 @@ def check_host(
         )
 
     try:
-        found = _look(ask, report)
+        found = _look(ask, report, previewing=previewing)
     except IncusError as error:
         return _not_asked(error, mode, report)
     failures = []
     for finding in _known(found, examined):
-        if not new and not _changed(finding.path, olds, inputs):
+        concerns = _changed(finding.path, olds, inputs) or (moved and finding.path in _OF_HOST)
+        if not new and not concerns:
             continue
         if finding.may_come and after_others and mode == "auto":
             report().warn(
@@ -143,6 +161,12 @@ def check_host(
         reason = finding.told(secret=is_secret(finding.path, inputs))
         failures.append(Failure(finding.path, reason))
     return failures
+
+
+def host_changed(owner: str) -> bool:
+    """Return whether the last `check` of a resource saw another host than the one before."""
+    last = _checked.get(owner)
+    return last is not None and last.host_changed
 
 
 def before_replacement(
@@ -237,7 +261,7 @@ def _known(found: list[Finding], examined: Examined) -> list[Finding]:
     ]
 
 
-def _look(ask: Ask, report: Report) -> list[Finding]:
+def _look(ask: Ask, report: Report, *, previewing: bool = False) -> list[Finding]:
     here = host()
     if here.settings.insecure and here.first("insecure"):
         report().warn(
@@ -248,7 +272,7 @@ def _look(ask: Ask, report: Report) -> list[Finding]:
         return []
     try:
         if not here.enrolled and not here.knows_us():
-            if here.first("token"):
+            if previewing and here.first("token"):
                 report().info(
                     f"the host at {here.client.host} does not know this client yet; the first "
                     "`pulumi up` uses the trust_token, and until then nothing can be looked up"
@@ -280,7 +304,7 @@ def _predecessor(olds: dict[str, Any]) -> Predecessor | None:
 
 
 def _not_asked(error: IncusError, mode: str, report: Report) -> list[Failure]:
-    if mode == "required" or isinstance(error, ServerCertificateChanged):
+    if mode == "required" or isinstance(error, ServerCertificateChanged | BadHostSettings):
         return [Failure((), f"the host could not be looked at: {error}")]
     if _first_time(error):
         report().warn(

@@ -56,6 +56,12 @@ class HostProvider(ResourceProvider):
         if "secret_inputs" not in given:
             # Without it no secret would be known as one.
             return CheckResult({}, [CheckFailure("", _NOT_HANDED_ON)])
+        from .clients import settings_problem
+
+        # Before all else: the host's defaults are part of the inputs. Also if nothing changed: no
+        # call tells that the arguments of an `IncusHost` did.
+        if problem := settings_problem():
+            return CheckResult({}, [CheckFailure("", problem)])
         result: CheckResult = self._calls().check(news=given, olds=opened(_olds))
         result.inputs = closed(result.inputs) or {}
         return result

@@ -30,12 +30,12 @@ from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_ours, not_ours
 from ..reconcile.update import update_runtime
 from .checks import answer, inputs_of
-from .clients import client_for, host
+from .clients import client_for, host, with_host_digest
 from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import Examined, examine, without_plans_devices
 from .hidden import RETAINED
-from .host_checks import before_create, before_replacement
+from .host_checks import before_create, before_replacement, host_changed
 from .live_checks import (
     adoption_warnings,
     in_place_if_moved,
@@ -43,6 +43,7 @@ from .live_checks import (
     replacement_failures,
     root_failures,
 )
+from .report import PulumiReporter
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
 from .unfinished import noted, warn_of_unfinished
@@ -96,6 +97,8 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
             report().warn(warning)
         for warning in live_warnings(decision, state, new.options):
             report().warn(warning)
+        if host_changed(new.options.owner):
+            _warn_of_another_server(state, report())
         if decision.replaces:
             _refuse_retained(state, new.plan, news)
             predecessor = Predecessor(state.plan, state.options, state.uuid)
@@ -174,6 +177,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         outputs["guest_status"] = _guest(client, live, state.plan)
         outputs["alias_fingerprint"] = _alias_target(state)
         outputs["server_fingerprint"] = client.server().fingerprint
+    inputs = with_host_digest(inputs)
     secret = _secret_seen(state, outputs)
     return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
 
@@ -287,6 +291,21 @@ def _refuse_another_server(client: IncusClient, state: State) -> None:
             "name the host that it is at; if it is really gone (the server was set up anew), "
             "forget it with `pulumi state delete`"
         )
+
+
+def _warn_of_another_server(state: State, report: PulumiReporter) -> None:
+    """Say in a preview that the host that the program names now does not have the instance."""
+    try:
+        here = host()
+        if not here.enrolled or time.monotonic() < here.away_until:
+            return
+        client = here.client.in_project(state.plan.incus.project)
+        if find_ours(client, state.plan.identity.instance_name, state.claim()).live is None:
+            _refuse_another_server(client, state)
+    except ForeignInstance as error:
+        report.warn(str(error))
+    except (IncusError, ReconcileError):
+        pass  # `check` says it.
 
 
 def _secret_seen(state: State, outputs: dict[str, Any]) -> list[Path]:

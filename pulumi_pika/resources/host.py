@@ -161,5 +161,8 @@ def _with_config(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    # A provider's configuration is texts.
+    # A provider's configuration is texts. Pulumi drops one that is None, and the host would be the
+    # one that the environment names: an empty text is refused.
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from ..providers.hidden import property_name
+from ..providers.hidden import PREVIEWING, property_name
 from .backend import backend_digest
 
 
@@ -118,6 +118,7 @@ def hidden(
             "backend": backend_digest(),
             "secret_inputs": secret_inputs(given),
             "after_others": after_others(given, opts),
+            PREVIEWING: pulumi.runtime.is_dry_run(),
             # The dynamic providers' answer to a diff names no properties, so that the engine
             # cannot apply this option itself.
             "replace_on_changes": list(opts.replace_on_changes or ()) if opts else [],

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,26 @@ def test_nested_deeply_where_a_key_stands_twice(tmp_path: Path) -> None:
         output, said = plan(tmp_path, text=text, code=2)
         assert output == ""
         assert len(said.splitlines()) < 10
+
+
+def test_many_keys_that_stand_again_take_no_longer() -> None:
+    labels = ", ".join(f'"k{n}": "v"' for n in range(20_000))
+    again = ", ".join(['"a": {"b": {}}'] * 20_000)
+    begun = time.process_time()
+    places = find_places(f'{{"labels": {{{labels}}}, {again}}}', as_yaml=False)
+    # A quarter of a second; 20 s if each key looks through all places.
+    assert time.process_time() - begun < 5
+    assert len(places.repeated) == 19_999
+    assert places.of(("labels", "k0")).line == 1
+
+
+def test_what_a_key_held_that_stands_again_is_forgotten() -> None:
+    text = '{"a":\n {"b":\n [{"c": 1}]},\n "a": {"d": 2}, "a": 3, "a":\n {"b": 4}}'
+    places = find_places(text, as_yaml=False)
+    assert places.of(("a", "b")) == Place(5, 8)
+    assert places.of(("a", "b", 0, "c")) == Place(5, 3)
+    assert places.of(("a", "d")) == Place(4, 25)
+    assert len(places.repeated) == 3
 
 
 @pytest.mark.parametrize("as_yaml", [False, True])

@@ -1,6 +1,7 @@
 """The command line without a daemon: help, arguments, and what is wrong with a spec."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -34,10 +35,16 @@ def write(directory: Path, text: str, name: str = "spec.json") -> str:
 
 
 def problems(said: str) -> dict[str, str]:
-    """The problems by their place."""
+    """The problems by property or option. Those of the spec have their place in the file."""
     lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
     assert f": {len(lines)} problem" in said.splitlines()[0]
-    return dict(line.split(": ", 1) for line in lines)
+    found = {}
+    for line in lines:
+        parts = re.fullmatch(r"(spec\.\w+:\d+:\d+: )?(\S+): (.*)", line)
+        assert parts is not None, line
+        assert bool(parts[1]) != parts[2].startswith("--"), line
+        found[parts[2]] = parts[3]
+    return found
 
 
 def test_help_is_cheap(tmp_path: Path) -> None:
@@ -229,11 +236,35 @@ def test_problems_are_said_once_each(tmp_path: Path) -> None:
     )
     lines = said.splitlines()[1:]
     assert len(lines) == len(set(lines))
-    places = [line.strip().split(": ")[0] for line in lines]
+    places = [re.sub(r"^\s*(spec\.json:\d+:\d+: )?", "", line).split(": ")[0] for line in lines]
     assert places.count("--user") == 1
     assert places.count("--env") == 2
     assert places.count("identity.instance_name") == 1
     assert "lifecycle_root" in places
+
+
+DOUBLED = """\
+identity: {runtime_id: a, instance_name: fine}
+incus: {project: default, profile: default, image_alias: a}
+incus: {project: other, profile: default, image_alias: a}
+description: the file has none
+labels: {a: 3}
+"""
+
+
+def test_the_problems_of_a_file_are_those_that_plan_tells(tmp_path: Path) -> None:
+    file = write(tmp_path, DOUBLED, "spec.yaml")
+    said = refused(tmp_path, "--timeout", "0", file)
+    assert "  spec.yaml:3:1: incus: is given twice; first in line 2, column 1\n" in said
+    assert "  spec.yaml:4:1: description: is unknown" in said
+    assert "  spec.yaml:5:13: labels.a: must be a text\n" in said
+    assert said.endswith("  --timeout: must be at least 1\n")
+    assert said.startswith("error: spec.yaml: 4 problems\n")
+
+    planned = call("plan", file, directory=tmp_path)
+    assert planned.returncode == 2
+    lines = planned.stderr.decode().splitlines()
+    assert lines[1:] == said.splitlines()[1:4]
 
 
 def test_control_characters_of_a_spec_do_not_reach_the_terminal(tmp_path: Path) -> None:

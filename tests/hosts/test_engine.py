@@ -133,7 +133,11 @@ def test_token_at_first_contact(stack: Stack, server: Server, name: str, tmp_pat
         shown = stack.preview()
         assert "the first `pulumi up` uses the trust_token" in shown
         assert set(server.trusted()) == before, "a preview changed the server"
-        shown += stack.up()
+        during = stack.up()
+        # This is the one that uses it.
+        assert "trust_token" not in during
+        assert "does not know this client" not in during
+        shown += during
         assert instances(server, name) == [name]
         assert len(set(server.trusted()) - before) == 1
         stack.up("--expect-no-changes")
@@ -298,3 +302,115 @@ def test_nobody_listens(stack: Stack, server: Server, trusted: Certificate, name
     declare(stack, {"there": host}, {"box": runtime(name, host="there")})
 
     assert "nobody listens there" in stack.up(fails=True)
+
+
+UNKNOWN = """
+import pulumi
+from pulumi_pika import IncusHost, IncusRuntime, PersistentVolume
+
+volume = PersistentVolume("v", volume_name="NAME-v", pool="default")
+known = volume.id.apply(lambda _: "HOST")
+there = IncusHost("there", **{"WAY": known}, project="default")
+IncusRuntime(
+    "box",
+    identity={"runtime_id": "id", "instance_name": "NAME"},
+    incus={"profile": "default", "image_alias": "IMAGE"},
+    instance_type="container",
+    opts=pulumi.ResourceOptions(provider=there),
+)
+"""
+
+
+@pytest.mark.parametrize("way", ["socket", "url"])
+def test_a_host_that_is_unknown_in_a_preview_is_not_the_local_one(
+    stack: Stack, sandbox: Sandbox, name: str, tmp_path: Path, way: str
+) -> None:
+    with Proxy(sandbox.socket, tmp_path / "p.socket") as local:
+        stack.environment["INCUS_SOCKET"] = str(local.socket)
+        text = UNKNOWN.replace("NAME", name).replace("IMAGE", IMAGE).replace("WAY", way)
+        stack.program(text.replace("HOST", "/nowhere/unix.socket" if way == "socket" else ""))
+        stack.preview()
+        assert not any("/profiles" in request.path for request in local.requests)
+
+        shown = stack.up(fails=True)
+        assert ("pika:url is empty" if way == "url" else "/nowhere/unix.socket") in shown
+        assert "incus.project" not in shown
+        assert instances(sandbox, name) == []
+        stack.destroy()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"url": []}, "pika:url is empty"),
+        ({"url": "https://h:1", "server_fingerprint": "12ab"}, "server_fingerprint is '12ab'"),
+        ({"url": "https://h:1", "certificate": "no.crt"}, "'no.crt' is neither PEM"),
+        ({"remote": "prod"}, "has no such remote"),
+    ],
+)
+def test_a_mistake_in_a_host_is_told_though_no_runtime_changed(
+    stack: Stack, sandbox: Sandbox, name: str, wrong: dict[str, Any], said: str
+) -> None:
+    box = runtime(name, host="here")
+    del box["incus"]["project"]
+    declare(stack, {"here": {"project": "default"}}, {"box": box})
+    stack.up()
+
+    declare(stack, {"here": {"project": "default", **wrong}}, {"box": box})
+    for shown in (stack.preview(fails=True), stack.up(fails=True)):
+        assert said in shown
+        assert "incus.project" not in shown
+        assert "Traceback" not in shown
+
+    declare(stack, {"here": {"project": "default"}}, {"box": box})
+    # The state has the wrong host by now: a refresh would go by it until an `up` corrects it.
+    stack.up()
+    stack.settled()
+
+
+def test_a_change_of_the_host_alone_is_looked_at(
+    stack: Stack, sandbox: Sandbox, server: Server, trusted: Certificate, name: str, tmp_path: Path
+) -> None:
+    here = {"url": server.url, "server_fingerprint": server.fingerprint, **trusted.settings}
+    boxes = {"box": runtime(name, host="there"), "twin": runtime(f"{name}-twin", host="there")}
+    boxes["twin"]["incus"] = {**boxes["twin"]["incus"], "image_alias": name}
+    request = server.daemon.request
+    target = request("GET", f"/images/aliases/{IMAGE.replace('/', '%2F')}")["target"]
+    try:
+        request("POST", "/images/aliases", {"name": name, "target": target})
+        declare(stack, {"there": here}, boxes)
+        stack.up()
+        # What is there needs its image no more.
+        request("DELETE", f"/images/aliases/{name}")
+        away = {**here, "url": f"https://{free_address()}"}
+        declare(stack, {"there": away}, boxes)
+        assert stack.preview().count("the host could not be looked at") == 1
+        declare(stack, {"there": {**away, "preflight": "required"}}, boxes)
+        assert "nobody listens there" in stack.preview(fails=True)
+        declare(stack, {"there": {**here, "target": "nobody"}}, boxes)
+        assert "is no cluster" in stack.preview(fails=True)
+        # Another server, which has no such instances.
+        declare(stack, {"there": {"socket": str(sandbox.socket)}}, boxes)
+        shown = stack.preview()
+        assert f"there is no instance {name} in project default" in shown
+        assert "it was last seen at another server" in shown
+        assert "3 unchanged" in shown
+
+        # What an `up` has seen is known by the next.
+        with Proxy(server.daemon.socket, tmp_path / "p.socket") as proxy:
+            declare(stack, {"there": {"socket": str(proxy.socket)}}, boxes)
+            shown = stack.up()
+            assert "1 updated" in shown  # the provider
+            assert "3 unchanged" in shown
+            assert "another server" not in shown
+            assert proxy.requests != []
+            proxy.clear()
+            stack.up("--expect-no-changes")
+            assert proxy.requests == []
+            stack.settled()
+            proxy.clear()
+            stack.up("--expect-no-changes")
+            assert proxy.requests == []
+            stack.destroy()
+    finally:
+        sweep(server.daemon, name)

@@ -52,24 +52,101 @@ def test_trees_come_back(tree: Any) -> None:
     assert eval(f"dict(\n{argument('tree', tree)}\n)") == {"tree": tree}
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "secret"),
-    [
-        ("environment.API_TOKEN", "x", True),
-        ("environment.db_password", "x", True),
-        ("environment.Ssh_Key", "x", True),
-        ("environment.CLIENT_SECRET", "x", True),
-        ("environment.EDITOR", "token", False),
-        ("user.deploy-token", "x", True),
-        ("user.note", "x", False),
-        ("security.syscalls.deny", "x", False),
-        ("limits.kernel.keys", "x", False),
-        ("cloud-init.user-data", "#cloud-config\nchpasswd: x\n", True),
-        ("cloud-init.user-data", "#cloud-config\npackages: []\n", False),
-    ],
-)
-def test_what_looks_secret(key: str, value: str, secret: bool) -> None:
-    assert looks_secret(key, value) is secret
+SECRET = [
+    *(
+        (f"environment.{name}", "x")
+        for name in [
+            *("API_TOKEN", "db_password", "Ssh_Key", "CLIENT_SECRET", "DB_PASS", "MYSQL_PWD"),
+            *("SMTP_AUTH", "SENTRY_DSN", "SESSION_COOKIE", "PRIV", "AWS_CREDS", "ROOTPW", "PIN"),
+            *(
+                "DBPASS",
+                "passwd",
+                "AUTHORIZATION",
+                "XAUTHORITY",
+                "WIFI_PSK",
+                "JWT",
+                "SLACK_WEBHOOK",
+            ),
+            *("CONNECTION_STRING", "DB_CONN_STR", "password_hash", "SALT", "LICENSE", "MY_PW_2"),
+        ]
+    ),
+    ("user.deploy-token", "x"),
+    ("user.pw", "x"),
+    ("smbios11.password", "x"),
+    ("systemd.credential.db", "x"),
+    ("systemd.credential-binary.db", "eA=="),
+    *(
+        (key, value)
+        for key in ("environment.X", "user.note", "raw.lxc", "oci.entrypoint")
+        for value in [
+            *("postgres://u:x@db/x", "redis://:x@h", "https://x@h/y", "git+https://u:p@h/r.git"),
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nx",
+            "Server=db;User=u;Password=x",
+            *("host=db password=x", "https://h/x?sig=x", "https://h/?access_token=x"),
+            "Authorization: Bearer x",
+            *("curl -u me --pass=x h", "ghp_0123456789abcdef", "glpat-0123456789abcdef"),
+            *("AKIAIOSFODNN7EXAMPLE", "xoxb-1234567890-abc", "eyJhbGciOiJIUzI1NiJ9.e30.x"),
+            *("$6$salt$hash", "$2b$12$abcdefgh", "pul-0123456789abcdef"),
+        ]
+    ),
+    ("environment.X", "9f86d081884c7d659a2feaa0c55ad015"),
+    ("user.x", "wJalrXUtnFEMI/K7MDENG1bPxRfiCYEXAMPLEKEY"),
+    ("cloud-init.network-config", "wifis: {w: {access-points: {a: {password: x}}}}"),
+    ("user.network-config", "tunnels: {wg: {key: x}}"),
+    *(
+        (key, value)
+        for key in (
+            *("cloud-init.user-data", "cloud-init.vendor-data", "user.user-data"),
+            *("user.vendor-data", "user.meta-data"),
+        )
+        for value in [
+            "#cloud-config\nchpasswd: x\n",
+            "#cloud-config\npassword: x\n",
+            "#cloud-config\nruncmd: [a]\n",
+            "#cloud-config\npackages: []\nwrite_files: [{content: x}]\n",
+            "#cloud-config\n# the token: x\npackages: []\n",
+            "#!/bin/sh\nmake\n",
+            "#!/bin/sh\n",
+            "Content-Type: multipart/mixed",
+            "## template: jinja\n{% raw %}",
+            "H4sIAAAAAAAAA",
+            "- [",
+        ]
+    ),
+]
+PLAIN = [
+    ("environment.EDITOR", "token"),
+    ("environment.AUTHOR", "x"),
+    ("environment.PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"),
+    ("environment.LANG", "en_GB.UTF-8"),
+    ("environment.URL", "https://example.com:8080/a/b?page=2"),
+    ("environment.REPLICAS", "3"),
+    ("environment.SHIPPING", "x"),
+    ("environment.HOST", "internal-production-eu-west-1.example.com"),
+    ("user.note", "x"),
+    ("user.note", "the auth service"),
+    ("user.mail", "me@example.com"),
+    ("security.syscalls.deny", "x"),
+    ("security.idmap.base", "100000"),
+    ("limits.kernel.keys", "x"),
+    ("cloud-init.ssh-keys.mine", "root:gh:somebody"),
+    ("cloud-init.user-data", "#cloud-config\npackages: []\n"),
+    ("cloud-init.user-data", "#x\n"),
+    ("user.vendor-data", "#cloud-config\ntimezone: UTC\nhostname: a\n"),
+    ("user.network-config", "version: 2\nethernets: {eth0: {dhcp4: true}}\n"),
+    ("raw.idmap", "both 1000 1000"),
+    ("image.os", "Debian"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), SECRET)
+def test_what_looks_secret(key: str, value: str) -> None:
+    assert looks_secret(key, value)
+
+
+@pytest.mark.parametrize(("key", "value"), PLAIN)
+def test_what_does_not_look_secret(key: str, value: str) -> None:
+    assert not looks_secret(key, value)
 
 
 def hostile_instances() -> list[Imported]:

@@ -2,6 +2,8 @@
 nothing left to change."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +93,25 @@ def test_taken_over_without_a_change(
                 "environment.API_TOKEN": "hunter2 s3cr3t",
                 "environment.PLAIN": "1",
                 "environment.URL": "https://hunter2 s3cr3t@host",
+                "environment.DATABASE_URL": "postgres://u:hunter2@db/x",
+                "environment.MYSQL_PWD": "hunter2",
+                "user.user-data": "#cloud-config\nruncmd: [curl -u me:hunter2 h]\n",
+                f"{MARK_PREFIX}label.origin": "https://hunter2@host",
+                "user.quote": "a'b",
             },
+            "description": "made by https://me:hunter2@host/'x'",
             "devices": {
                 "eth9": {"type": "none"},
                 # No name that a program can give: it stays.
                 "odd_": {"type": "none"},
                 "null": {"type": "unix-char", "source": "/dev/null", "path": "/dev/nil"},
                 "host": {"type": "disk", "source": str(cache), "path": "/host", "readonly": "true"},
+                "web": {
+                    "type": "proxy",
+                    "listen": f"unix:@{name}",
+                    "connect": "tcp:127.0.0.1:80",
+                    "user.note": "password: hunter2",
+                },
             },
         },
         "mounts": {
@@ -151,11 +165,19 @@ def test_taken_over_without_a_change(
 
     stack = make_stack(tmp_path / "stack", sandbox.socket)
     stack.program(text)
-    for key in ("API_TOKEN", "URL"):
-        secret = f"{name}-devices-environment-{key}"
-        assert f"pulumi config set --secret {secret}\n" in said
-        value = made["devices"]["config"][f"environment.{key}"]
-        stack.run("config", "set", "--secret", secret, value)
+    commands = re.findall(r"^  (.*) \| pulumi config set --secret (\S+)$", said, re.MULTILINE)
+    assert len(commands) == 8
+    for command, secret in commands:
+        # As said, and whatever host the user's client takes by default.
+        shown = subprocess.run(
+            command,
+            shell=True,
+            capture_output=True,
+            check=True,
+            env={**environment(INCUS_SOCKET=str(sandbox.socket)), "HOME": str(tmp_path)},
+        ).stdout.decode()
+        assert "hunter2" in shown, command
+        stack.run("config", "set", "--secret", secret, shown.removesuffix("\n"))
     try:
         stack.up()
         assert all(f"taking over the instance {each} " in stack.last for each in names)

@@ -64,6 +64,7 @@ def test_sdist_has_what_its_tests_need(built: Built) -> None:
         "LICENSE",
         "README.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "pyproject.toml",
         "dev/__main__.py",
         "tests/conftest.py",
