@@ -70,10 +70,12 @@ def visible(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        character if character.isprintable() and not UNSEEN.match(character) else escape(character)
-        for character in text
-    )
+    return "".join(c if is_visible(c) else escape(c) for c in text)
+
+
+def is_visible(character: str) -> bool:
+    """Whether a reader can tell a character: it is not unseen, nor a blank but the common one."""
+    return character.isprintable() and not UNSEEN.match(character)
 
 
 def escape(character: str) -> str:
