@@ -174,17 +174,22 @@ def for_engine(text: str) -> str:
     return break_directives(UNSEEN.sub(_SHOWN, text))
 
 
+def key_for_engine(key: str) -> str:
+    """Return a text as the key of a map: a diff shows keys as they are, without quotes."""
+    return for_engine(key).replace("\n", _SHOWN)
+
+
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a tree as of JSON with every string in it changed, keys included.
+    """Return a tree as of JSON with every string in it changed, and with keys that Pulumi can show.
 
     Args:
         value: a mapping, a list, or a value of which only strings are changed.
-        change: what becomes of a string.
+        change: what becomes of a string that is no key.
     """
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {map_texts(key, change): map_texts(item, change) for key, item in value.items()}
+        return {key_for_engine(key): map_texts(item, change) for key, item in value.items()}
     if isinstance(value, list):
         return [map_texts(item, change) for item in value]
     return value
