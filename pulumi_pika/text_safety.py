@@ -115,7 +115,7 @@ _RESERVED: Final = re.compile(
     "|dd056dcd-154b-4c76-9bd3-c8f88648b5ff"
 )
 _SHORTEST_RESERVED: Final = 32
-_TAG: Final = re.compile(r"^%(?=TAG)|!(?=[^\s,\[\]{}\ufffd]*(?:binary|%))", re.MULTILINE)
+_TAG: Final = re.compile(r"^%(?=TAG)|!(?=[^\s\ufffd]*(?:binary|%))", re.MULTILINE)
 """Where a YAML tag that means base64 begins, or what may give one such a meaning."""
 _ESCAPE: Final = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|[\r\n\x85\u2028\u2029][ \t]*|(.))"

@@ -224,7 +224,7 @@ def test_status_of_the_guest_in_an_error(
         },
     )
     said = checked(stack, "up", "--yes", "--skip-preview", colour=colour, fails=True)
-    assert "guest state 'failed'" in said
+    assert "guest state 'failed'" in said, said
     assert look(client, name) is None
 
 
