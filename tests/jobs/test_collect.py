@@ -81,14 +81,19 @@ class Guest:
         )
         text = plan.model_dump_json().replace(f'"{ROOT}', f'"{root}')
         plan = IncusRuntimePlan.model_validate_json(text)
-        found = collect(
-            client or self.client,
-            self.name,
-            plan,
-            OutputFolder(self.out),
-            max_bytes=max_bytes,
-            reporter=self.reporter,
-        )
+        folder = OutputFolder(self.out)
+        try:
+            found = collect(
+                client or self.client,
+                self.name,
+                plan,
+                folder,
+                max_bytes=max_bytes,
+                reporter=self.reporter,
+            )
+            assert folder.commit(found.files) == []
+        finally:
+            (self.out / "manifest.json").unlink(missing_ok=True)
         if check:
             self.check(found)
         return found
