@@ -84,6 +84,41 @@ def guest_entry(
     return GuestEntry(kind, int(length[0]) if length and kind == "file" else None)
 
 
+def directories_above(path: str, root: str) -> list[str]:
+    """Return the directories on the way to a path of the guest, from `root` on, which comes first.
+
+    Empty where the path is not below `root`.
+    """
+    root = root.rstrip("/")
+    if not path.startswith(f"{root}/"):
+        return []
+    names = path[len(root) + 1 :].split("/")[:-1]
+    found = ["/".join([root, *names[:end]]) for end in range(len(names) + 1)]
+    return [above for above in found if above]
+
+
+def find_detour(client: IncusClient, instance: str, path: str, root: str) -> str:
+    """Return why a path of the guest may lead elsewhere, as a half-sentence; empty if it does not.
+
+    Whoever may write below `root` is not always the guest's root, whose files a symlink in place of
+    a directory could lead to.
+
+    Args:
+        client: for the instance's project.
+        instance: its name.
+        path: absolute.
+        root: the directory below which others may write.
+
+    Raises:
+        IncusError: it could not be told.
+    """
+    for above in directories_above(path, root):
+        entry = guest_entry(client, instance, above)
+        if entry is not None and entry.type != "directory":
+            return f"{above} is a {entry.type}, which is not followed"
+    return ""
+
+
 def read_small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
     """A file of the guest, of 1 MiB at most; None where there is none.
 

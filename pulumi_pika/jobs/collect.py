@@ -6,7 +6,7 @@ that no host should have, and more than anybody wants. What is not brought is to
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -17,12 +17,12 @@ from ..incus.guest_files import (
     ANSWER_TIMEOUT,
     GuestEntry,
     NoAnswerInTime,
+    directories_above,
     guest_entry,
     list_guest_directory,
     read_chunks,
 )
 from ..incus.instances import get_instance
-from ..planner.paths import is_within
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.reporter import Progress, Reporter
 from .folder import FolderError, OutputFolder, UnsafePath, name_reason, visible
@@ -163,6 +163,8 @@ class _Collector:
         self._artifacts = self._listed = self._hangs = self._unreachable = 0
         self._begun = time.monotonic()
         self._stalled = 0.0
+        self._pending: list[list[str]] = []
+        """The names that are still to be looked at, of the directories that it is in."""
         self._types: dict[str, str] = {}
         """What the directories on the way are."""
 
@@ -226,11 +228,7 @@ class _Collector:
 
         Who may write there is not, as a rule, root, whose files a symlink could lead to.
         """
-        parts = path.split("/")
-        for end in range(2, len(parts)):
-            above = "/".join(parts[:end])
-            if not is_within(above, self._plan.lifecycle_root):
-                continue
+        for above in directories_above(path, self._plan.lifecycle_root):
             if above not in self._types:
                 found = self._entry(above)
                 self._types[above] = found.type if found else ""
@@ -331,13 +329,12 @@ class _Collector:
                     self._client, self._instance, place, timeout=self._timeout
                 )
             self._unreachable = 0
-        # All of them are in memory until they were looked at, those of the directories above too.
-        room = MAX_ENTRIES - self._listed
-        listed = sorted(set(names or ()))
-        too_many = len(listed) > room
-        del names, listed[room:]
-        self._listed += len(listed)
-        for name in listed:
+        pending = self._hold(names or ())
+        while pending:
+            name = pending.pop()
+            self._listed += 1
+            if self._listed > MAX_ENTRIES:
+                raise _Stopped(f"there are more than {MAX_ENTRIES} names")
             below = f"{within}/{name}" if within else name
             matches, may_hold = meant(below), holds(below)
             if matches or may_hold:
@@ -353,8 +350,18 @@ class _Collector:
                     self._walk(root, below, meant, holds)
                 elif matches:
                     self._artifact(f"{root}/{below}", below, entry)
-        if too_many:
-            raise _Stopped(f"there are more than {MAX_ENTRIES} names")
+        self._pending.pop()
+
+    def _hold(self, names: Iterable[str]) -> list[str]:
+        """Keep a directory's names until each is looked at, the first one last; only as many, with
+        those of the directories above, as are looked at in all."""
+        pending = sorted(set(names), reverse=True)
+        self._pending.append(pending)
+        room = MAX_ENTRIES - self._listed + 1
+        for held in reversed(self._pending):
+            del held[: max(0, len(held) - room)]
+            room -= len(held)
+        return pending
 
     def _seen(self, path: str, name: str, below: str, *, meant: bool) -> GuestEntry | None:
         """What is at a path that a listing named, unless it is left out."""

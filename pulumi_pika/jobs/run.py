@@ -11,7 +11,7 @@ from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
-from ..incus.guest_files import read_small_file
+from ..incus.guest_files import find_detour, read_small_file
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.errors import ReconcileError
 from ..reconcile.observe import LiveInstance
@@ -296,7 +296,9 @@ def _work(
         reporter=watcher,
     )
     uuid = made.live.uuid
-    command = Command(name, uuid, operation, script.limit, plan.paths.events_path)
+    command = Command(
+        name, uuid, operation, script.limit, plan.paths.events_path, plan.lifecycle_root
+    )
     return Follower(made.client, command, watcher, capture.write).to_end()
 
 
@@ -304,8 +306,11 @@ def _judge(made: Made, plan: IncusRuntimePlan, ended: Ended, watcher: Watcher) -
     path = plan.paths.result_path
     found: GuestResult | str | None
     try:
-        content = read_small_file(made.client, made.live.name, path)
-        found = parse_result(content, path) if content else None
+        if detour := find_detour(made.client, made.live.name, path, plan.lifecycle_root):
+            found = f"the result file {path} was not read: {detour}"
+        else:
+            content = read_small_file(made.client, made.live.name, path)
+            found = parse_result(content, path) if content else None
     except IncusError as error:
         found = f"the result file {path} could not be read ({error})"
     verdict = judge(ended, found, path=path, entry=plan.bootstrap.entry_command is not None)
