@@ -60,7 +60,7 @@ class Display:
 
         Raises:
             OutputClosed: nobody reads it any more.
-            OSError: it cannot be written.
+            OutputUnwritable: it cannot be written.
         """
         if self._decoder is None:
             self._screen.raw(data)

@@ -23,6 +23,10 @@ class OutputClosed(Exception):
     """Nobody reads standard output any more."""
 
 
+class OutputUnwritable(OSError):
+    """Standard output cannot be written to, as where a disk is full."""
+
+
 class Screen:
     """Shows lines and, on a terminal, a status line below them that is drawn over and over.
 
@@ -70,7 +74,7 @@ class Screen:
 
         Raises:
             OutputClosed: nobody reads them any more.
-            OSError: they cannot be written.
+            OutputUnwritable: they cannot be written.
         """
         if not self._shared:
             _write_all(STDOUT, data)
@@ -116,3 +120,8 @@ def _write_all(number: int, data: bytes) -> None:
             select.select([], [number], [])
         except BrokenPipeError:
             raise OutputClosed from None
+        except OSError as error:
+            raise OutputUnwritable(
+                f"standard output could not be written to: {error.strerror}; send it to a file or "
+                "a program that takes all of it"
+            ) from error

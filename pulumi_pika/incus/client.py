@@ -206,15 +206,23 @@ class IncusClient:
         max_bytes: int = MAX_RESPONSE_BYTES,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        within: float | None = None,
         **params: str,
     ) -> Reply:
         """What is at `path` where that is no JSON, as a file or a console log.
 
         It is asked for once, and an answer that is an error is returned as well.
+
+        Args:
+            path: the path, quoted.
+            max_bytes: how much of an answer is read.
+            headers: further headers.
+            timeout: seconds to wait for the next part of the answer.
+            within: seconds until the whole answer is there; by default `timeout`.
+            params: the query.
         """
-        return self._send(
-            "GET", path, params, max_bytes=max_bytes, headers=headers, timeout=timeout
-        )
+        options: dict[str, Any] = {"max_bytes": max_bytes, "headers": headers, "timeout": timeout}
+        return self._send("GET", path, params, **options, within=within)
 
     def head(self, path: str, /, *, timeout: float | None = None, **params: str) -> Reply:
         """The answer to a HEAD: what `get_raw` would say, without a body."""

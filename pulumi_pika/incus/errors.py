@@ -83,6 +83,10 @@ class UnexpectedResponse(IncusError):
     """An answer that is not Incus's: no JSON, another shape, or larger than we read."""
 
 
+class AnswerTooLong(UnexpectedResponse):
+    """An answer that has more bytes than are read of it."""
+
+
 class IncusApiError(IncusError):
     """The server answered with an error.
 

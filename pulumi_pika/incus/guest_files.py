@@ -12,7 +12,7 @@ run is not to be read.
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,8 @@ SMALL: Final = 1024 * 1024
 """The bytes of a file that is read at once."""
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds to wait for an answer, or for more of it. The server has the file at hand."""
+CHUNK_WITHIN: Final = 120.0
+"""Seconds until all of a chunk is there: 70 KiB a second."""
 _PAUSES: Final = (0.05, 0.3)
 """Seconds before a request that failed is sent again; none of those here changes anything."""
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
@@ -80,6 +82,41 @@ def guest_entry(
         raise _refusal(client, reply, where)
     length = _LENGTH.fullmatch(reply.headers.get("Content-Length", ""))
     return GuestEntry(kind, int(length[0]) if length and kind == "file" else None)
+
+
+def directories_above(path: str, root: str) -> list[str]:
+    """Return the directories on the way to a path of the guest, from `root` on, which comes first.
+
+    Empty where the path is not below `root`.
+    """
+    root = root.rstrip("/")
+    if not path.startswith(f"{root}/"):
+        return []
+    names = path[len(root) + 1 :].split("/")[:-1]
+    found = ["/".join([root, *names[:end]]) for end in range(len(names) + 1)]
+    return [above for above in found if above]
+
+
+def find_detour(client: IncusClient, instance: str, path: str, root: str) -> str:
+    """Return why a path of the guest may lead elsewhere, as a half-sentence; empty if it does not.
+
+    Whoever may write below `root` is not always the guest's root, whose files a symlink in place of
+    a directory could lead to.
+
+    Args:
+        client: for the instance's project.
+        instance: its name.
+        path: absolute.
+        root: the directory below which others may write.
+
+    Raises:
+        IncusError: it could not be told.
+    """
+    for above in directories_above(path, root):
+        entry = guest_entry(client, instance, above)
+        if entry is not None and entry.type != "directory":
+            return f"{above} is a {entry.type}, which is not followed"
+    return ""
 
 
 def read_small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
@@ -168,6 +205,7 @@ def read_chunks(
     start: int = 0,
     chunk: int = CHUNK_BYTES,
     timeout: float = ANSWER_TIMEOUT,
+    within: Callable[[], float] | None = None,
 ) -> Iterator[bytes]:
     """Reads a file of a guest, or a log, from `start` to where it ended when that was begun.
 
@@ -181,6 +219,8 @@ def read_chunks(
         start: the offset of the first byte to read.
         chunk: how many bytes are asked for at a time, and are in memory.
         timeout: seconds to wait for an answer, and again for each further part of it.
+        within: gives the seconds until a whole chunk has to be there; at most, and by default,
+            `CHUNK_WITHIN`.
 
     Raises:
         NotFound: there is no such file.
@@ -196,9 +236,10 @@ def read_chunks(
     total: int | None = None
     while total is None or offset < total:
         end = offset + chunk if total is None else min(offset + chunk, total)
-        # Compressed, the bytes would not be those that were asked for.
-        headers = {"Range": f"bytes={offset}-{end - 1}", "Accept-Encoding": "identity"}
-        reply = _ask(client, "GET", path, params, timeout=timeout, headers=headers)
+        headers = {"Range": f"bytes={offset}-{end - 1}"}
+        whole = min(within(), CHUNK_WITHIN) if within else CHUNK_WITHIN
+        wait = min(timeout, whole)
+        reply = _ask(client, "GET", path, params, timeout=wait, headers=headers, within=whole)
         if reply.status not in (200, 206, 416):
             raise _refusal(client, reply, where)
         # Not on a log's answer, which always is a file.
@@ -243,6 +284,7 @@ def _ask(
     params: Mapping[str, str],
     *,
     timeout: float,
+    within: float | None = None,
     headers: Mapping[str, str] | None = None,
     max_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Reply:
@@ -254,7 +296,12 @@ def _ask(
                 reply = client.head(path, timeout=timeout, **params)
             else:
                 reply = client.get_raw(
-                    path, max_bytes=max_bytes, headers=headers, timeout=timeout, **params
+                    path,
+                    max_bytes=max_bytes,
+                    headers=headers,
+                    timeout=timeout,
+                    within=within,
+                    **params,
                 )
         except IncusUnreachable as error:
             if error.sent and time.monotonic() - begun >= timeout:

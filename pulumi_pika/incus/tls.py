@@ -20,6 +20,7 @@ from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
 from .errors import BadHostSettings, CredentialsMissing, ServerCertificateChanged
+from .reply_bounds import BoundedConnection, ReplyBounds
 
 _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
@@ -184,8 +185,8 @@ def _as_file(text: str) -> Iterator[str]:
 class TlsAdapter(HTTPAdapter):
     """Connections of `requests` that are as `client_context` says, and nothing else."""
 
-    def __init__(self, context: ssl.SSLContext, trust: ServerTrust) -> None:
-        self._context, self._trust = context, trust
+    def __init__(self, context: ssl.SSLContext, trust: ServerTrust, bounds: ReplyBounds) -> None:
+        self._context, self._trust, self._bounds = context, trust, bounds
         super().__init__(pool_connections=1, pool_maxsize=_KEPT_CONNECTIONS)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -206,8 +207,11 @@ class TlsAdapter(HTTPAdapter):
 
     def _connection_class(self) -> type[HTTPSConnection]:
         pinned = self._trust.fingerprint
+        of_session = self._bounds
 
-        class Connection(HTTPSConnection):
+        class Connection(BoundedConnection, HTTPSConnection):  # type: ignore[misc]
+            bounds = of_session
+
             def connect(self) -> None:
                 super().connect()
                 if pinned:

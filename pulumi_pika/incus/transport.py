@@ -14,13 +14,20 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 import requests_unixsocket
+import urllib3
 from requests_unixsocket.adapters import (
     UnixAdapter,
     UnixHTTPConnection,
     UnixHTTPConnectionPool,
 )
 
-from .errors import IncusUnreachable, ServerCertificateChanged, UnexpectedResponse
+from .errors import (
+    AnswerTooLong,
+    IncusUnreachable,
+    ServerCertificateChanged,
+    UnexpectedResponse,
+)
+from .reply_bounds import BoundedConnection, ReplyBounds
 
 if TYPE_CHECKING:
     from .tls import ClientIdentity, ServerTrust
@@ -42,7 +49,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds to wait for a connection, and for an answer where a request sets no own limit."""
+    """Seconds to wait for a connection, and for the whole of an answer where a request sets no own
+    limit."""
 
     connect: float = CONNECT_TIMEOUT
     reply: float = REPLY_TIMEOUT
@@ -73,13 +81,18 @@ class Transport(Protocol):
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        within: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Reply:
         """Sends one request and reads its answer."""
 
 
-class _Connection(UnixHTTPConnection):  # type: ignore[misc]
+class _Connection(BoundedConnection, UnixHTTPConnection):  # type: ignore[misc]
     """The library's own leaves the socket open where it cannot connect."""
+
+    def __init__(self, place: str, timeout: Any, bounds: ReplyBounds) -> None:
+        super().__init__(place, timeout)
+        self.bounds = bounds
 
     def connect(self) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -93,18 +106,26 @@ class _Connection(UnixHTTPConnection):  # type: ignore[misc]
 
 
 class _Pool(UnixHTTPConnectionPool):  # type: ignore[misc]
+    def __init__(self, place: str, timeout: Any, bounds: ReplyBounds) -> None:
+        super().__init__(place, timeout)
+        self._bounds = bounds
+
     def _new_conn(self) -> Any:
-        return _Connection(self.socket_path, self.timeout)
+        return _Connection(self.socket_path, self.timeout, self._bounds)
 
 
 class _KeptAdapter(UnixAdapter):  # type: ignore[misc]
     """One connection pool for a socket; the library's own makes one for every URL."""
 
+    def __init__(self, bounds: ReplyBounds) -> None:
+        super().__init__()
+        self._bounds = bounds
+
     def get_connection(self, url: str, proxies: Any = None) -> Any:
         place = _SCHEME + urlsplit(url).netloc
         with self.pools.lock:
             if place not in self.pools:
-                self.pools[place] = _Pool(place, self.timeout)
+                self.pools[place] = _Pool(place, self.timeout, self._bounds)
             return self.pools[place]
 
 
@@ -121,8 +142,8 @@ class _HttpTransport(ABC):
         """Where the server is, for messages."""
 
     @abstractmethod
-    def _new_session(self) -> requests.Session:
-        """A session with the connections of one thread."""
+    def _new_session(self, bounds: ReplyBounds) -> requests.Session:
+        """A session with the connections of one thread, which keep within the bounds."""
 
     @abstractmethod
     def _unreachable(self, where: str, error: Exception) -> IncusUnreachable:
@@ -139,51 +160,67 @@ class _HttpTransport(ABC):
         data: bytes | None,
         headers: Mapping[str, str] | None,
         timeout: float | None,
+        within: float | None,
         max_bytes: int,
     ) -> Reply:
         where = f"{method} {path} at {self.host}"
         limit = self._limits.reply if timeout is None else timeout
+        whole = limit if within is None else within
+        session = self._session()
+        self._local.bounds.set(within=whole, wait=limit, max_bytes=max_bytes)
         try:
-            response = self._session().request(
+            response = session.request(
                 method,
                 base + path,
                 params=params,
                 json=json,
                 data=data,
-                headers=headers,
+                # A short answer could become one of any length. Nor would ranges be those of the
+                # file.
+                headers={**(headers or {}), "Accept-Encoding": "identity"},
                 timeout=(self._limits.connect, limit),
                 stream=True,
                 allow_redirects=False,
             )
             with response:
+                encoding = response.headers.get("Content-Encoding", "identity")
+                if encoding != "identity":
+                    raise UnexpectedResponse(
+                        f"{where}: the answer is compressed ({encoding!r:.40}), which was not "
+                        "asked for; let a proxy in between pass answers on as they are"
+                    )
                 body = bytearray()
-                for chunk in response.iter_content(256 * 1024):
+                for chunk in response.raw.stream(256 * 1024, decode_content=False):
                     body += chunk
                     if len(body) > max_bytes:
-                        raise UnexpectedResponse(
-                            f"{where}: the answer is longer than {max_bytes} bytes"
-                        )
+                        raise AnswerTooLong(f"the answer is longer than {max_bytes} bytes")
                 return Reply(response.status_code, response.headers, bytes(body))
+        except AnswerTooLong as error:
+            raise AnswerTooLong(f"{where}: {error}") from error
         except requests.exceptions.ConnectTimeout as error:
             raise IncusUnreachable(
                 f"{where}: no connection within {self._limits.connect:g} s; the host is down, or a "
                 "firewall drops what is sent to it",
                 sent=False,
             ) from error
-        except requests.exceptions.Timeout as error:
-            raise IncusUnreachable(
-                f"{where}: no answer within {limit:g} s; the daemon is busy or hangs", sent=True
-            ) from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            if _is_timeout(error):
+                raise IncusUnreachable(
+                    f"{where}: no answer within {whole:g} s; the daemon is busy or hangs",
+                    sent=True,
+                ) from error
             raise self._unreachable(where, error) from error
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._new_session()
+            self._local.bounds = ReplyBounds()
+            session = self._new_session(self._local.bounds)
             # Looking for proxies and a netrc costs time at each request, and there is none for
             # a daemon.
             session.trust_env = False
+            # Else the body of a redirect is read, without any bound, to be thrown away.
+            session.get_redirect_target = _no_target  # type: ignore[method-assign,assignment]
             self._local.session = session
         return session
 
@@ -221,6 +258,7 @@ class UnixTransport(_HttpTransport):
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        within: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Reply:
         """Sends one request and reads its answer.
@@ -232,12 +270,13 @@ class UnixTransport(_HttpTransport):
             json: a JSON body.
             data: a raw body, in place of `json`.
             headers: further headers.
-            timeout: seconds to wait for the answer.
+            timeout: seconds to wait for the next part of the answer.
+            within: seconds until the whole answer is there; by default `timeout`.
             max_bytes: how much of an answer is read; a longer one is refused.
 
         Raises:
-            IncusUnreachable: no answer came.
-            UnexpectedResponse: the answer is too long.
+            IncusUnreachable: no answer came, or not the whole of it.
+            UnexpectedResponse: the answer is too long, or compressed.
         """
         return self._send_to(
             self._base,
@@ -248,12 +287,13 @@ class UnixTransport(_HttpTransport):
             data=data,
             headers=headers,
             timeout=timeout,
+            within=within,
             max_bytes=max_bytes,
         )
 
-    def _new_session(self) -> requests.Session:
+    def _new_session(self, bounds: ReplyBounds) -> requests.Session:
         session: requests.Session = requests_unixsocket.Session()
-        session.mount(_SCHEME, _KeptAdapter())
+        session.mount(_SCHEME, _KeptAdapter(bounds))
         return session
 
     def _unreachable(self, where: str, error: Exception) -> IncusUnreachable:
@@ -329,6 +369,7 @@ class HttpsTransport(_HttpTransport):
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        within: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Reply:
         """Sends one request and reads its answer; see `UnixTransport.send`.
@@ -338,7 +379,7 @@ class HttpsTransport(_HttpTransport):
         Raises:
             IncusUnreachable: no answer came from any address.
             ServerCertificateChanged: the server is not the right one.
-            UnexpectedResponse: the answer is too long.
+            UnexpectedResponse: the answer is too long, or compressed.
         """
         first = self._answering
         errors: list[IncusUnreachable] = []
@@ -354,6 +395,7 @@ class HttpsTransport(_HttpTransport):
                     data=data,
                     headers=headers,
                     timeout=timeout,
+                    within=within,
                     max_bytes=max_bytes,
                 )
             except IncusUnreachable as error:
@@ -365,11 +407,11 @@ class HttpsTransport(_HttpTransport):
                 return reply
         raise _most_telling(errors)
 
-    def _new_session(self) -> requests.Session:
+    def _new_session(self, bounds: ReplyBounds) -> requests.Session:
         from .tls import TlsAdapter
 
         session = requests.Session()
-        session.mount("https://", TlsAdapter(self._context, self.trust))
+        session.mount("https://", TlsAdapter(self._context, self.trust, bounds))
         return session
 
     def _unreachable(self, where: str, error: Exception) -> IncusUnreachable:
@@ -415,6 +457,17 @@ def _most_telling(errors: Sequence[IncusUnreachable]) -> IncusUnreachable:
     if wrong or len(errors) == 1:
         return (wrong or errors)[0]
     return IncusUnreachable("; ".join(map(str, errors)), sent=False)
+
+
+def _no_target(response: requests.Response) -> None:
+    """Name no address that a redirect leads to."""
+
+
+def _is_timeout(error: Exception) -> bool:
+    """Return whether the time of the request was up, rather than that of the connection."""
+    if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError):
+        return True
+    return isinstance(_os_error(error), TimeoutError)
 
 
 def _os_error(error: BaseException) -> OSError | None:

@@ -7,6 +7,7 @@ and kept for the runs to come, when the token is used up and does no harm.
 
 import base64
 import binascii
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ from .tls import ClientIdentity, clean_fingerprint
 
 _DAYS: Final = 3650
 """As long as the certificates that Incus makes itself are valid."""
+_LONGEST_NAME: Final = 64
+"""The characters that a certificate's common name may have (RFC 5280, ub-common-name)."""
 _ADDED_WITHIN: Final = 3.0
 """Seconds until a certificate shows that another process has sent."""
 
@@ -80,7 +83,7 @@ def identity_for(token: TrustToken, environ: Mapping[str, str]) -> ClientIdentit
         BadHostSettings: it cannot be made or read.
     """
     directory = identities_directory(environ) / token.fingerprint[:16]
-    name = re.sub(r"[^A-Za-z0-9._@-]", "_", token.client_name).lstrip(".") or "client"
+    name = _certificate_name(token.client_name)
     certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -165,6 +168,18 @@ def is_trusted(client: IncusClient) -> bool:
         except Unauthorised:
             time.sleep(0.1)
     return bool(client.get("/1.0").data.get("auth") == "trusted")
+
+
+def _certificate_name(client_name: str) -> str:
+    """Return the common name of a client's certificate, and the name of its files.
+
+    A long name is cut, and ends in a digest of the whole, so that no two have the same.
+    """
+    name = re.sub(r"[^A-Za-z0-9._@-]", "_", client_name).lstrip(".") or "client"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(client_name.encode(errors="replace")).hexdigest()[:12]
+    return f"{name[: _LONGEST_NAME - len(digest) - 1]}-{digest}"
 
 
 def _read(certificate: Path, key: Path) -> ClientIdentity:

@@ -31,7 +31,11 @@ class Capture:
         self._last: deque[str] = deque()
         self._last_size = 0
         self._lost = ""
-        self._pending: Pending | None = folder.begin(OUTPUT_FILE) if folder else None
+        self._pending: Pending | None = None
+        try:
+            self._pending = folder.begin(OUTPUT_FILE) if folder else None
+        except FolderError as error:
+            self._lose(error)
 
     def write(self, data: bytes) -> None:
         """Takes further output. A disk that is full costs the file, and not the job."""
@@ -59,13 +63,13 @@ class Capture:
         while self._last_size - len(self._last[0]) >= _TAIL_CHARS:
             self._last_size -= len(self._last.popleft())
 
-    def keep(self) -> tuple[list[Collected], list[LeftOut]]:
-        """Gives the file its name; what was brought home, and what was not."""
+    def finish(self) -> tuple[list[Collected], list[LeftOut]]:
+        """Ends the file; what there is to bring home, and what was not."""
         files = []
         if self._pending is not None:
             try:
-                kept = self._pending.keep()
-                files.append(Collected(kept.path, "log", kept.size, kept.sha256))
+                written = self._pending.finish()
+                files.append(Collected(written.path, "log", written.size, written.sha256))
             except FolderError as error:
                 self._lose(error)
         return files, [LeftOut(OUTPUT_FILE, self._lost)] if self._lost else []

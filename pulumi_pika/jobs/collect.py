@@ -5,7 +5,8 @@ that no host should have, and more than anybody wants. What is not brought is to
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -16,12 +17,12 @@ from ..incus.guest_files import (
     ANSWER_TIMEOUT,
     GuestEntry,
     NoAnswerInTime,
+    directories_above,
     guest_entry,
     list_guest_directory,
     read_chunks,
 )
 from ..incus.instances import get_instance
-from ..planner.paths import is_within
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.reporter import Progress, Reporter
 from ..redaction import redact
@@ -41,6 +42,13 @@ MAX_HANGS: Final = 5
 """After so many requests that hang, as at a FIFO, no more is collected."""
 MAX_UNREACHABLE: Final = 3
 """After so many files in a row that no answer came for, no more is collected."""
+WITHIN: float = 300.0
+"""Seconds for all of a collection, and a second more for each MiB that was brought."""
+STALLED_FOR: float = 40.0
+"""Seconds that requests may take beyond `_PROMPT`, all together. A guest can make each take long,
+as by holding a lease on a file."""
+_PROMPT: float = 1.0
+"""Seconds that a request may take, and a second more for each MiB that it brings."""
 _TIMEOUT: float = ANSWER_TIMEOUT
 """Seconds for one request."""
 _MIB: Final = 1024 * 1024
@@ -88,6 +96,17 @@ class Collection:
     left_out: tuple[LeftOut, ...]
 
 
+def possible_files(plan: IncusRuntimePlan) -> list[str]:
+    """Return the names that a run's files may have in the folder; ``artifacts/`` is a directory."""
+    wanted = plan.policies.output_collection
+    if wanted.mode == "none":
+        return []
+    names = ["status.json", "events.jsonl"]
+    names += ["output.log", "guest.log"] if wanted.include_logs else []
+    names += ["result.json"] if wanted.include_result else []
+    return names + (["artifacts/"] if wanted.artifact_globs else [])
+
+
 def collect(
     client: IncusClient,
     instance: str,
@@ -101,8 +120,9 @@ def collect(
 
     These are, in this order, ``status.json``, ``result.json``, ``events.jsonl``, ``guest.log`` and
     ``artifacts/...``, the last sorted by name. What the guest does not have is simply not there;
-    whatever is wrong with one file leaves out that file only. The manifest is the caller's to
-    write.
+    whatever is wrong with one file leaves out that file only. All of it together is bounded: the
+    names, the files, their bytes (`max_bytes`), and the time (`WITHIN`, `STALLED_FOR`). The files
+    are finished; to give them their names (`OutputFolder.commit`) is the caller's.
 
     Args:
         client: for the instance's project.
@@ -143,6 +163,10 @@ class _Collector:
         self._untold = 0
         self._used = self._wasted = 0
         self._artifacts = self._listed = self._hangs = self._unreachable = 0
+        self._begun = time.monotonic()
+        self._stalled = 0.0
+        self._pending: list[list[str]] = []
+        """The names that are still to be looked at, of the directories that it is in."""
         self._types: dict[str, str] = {}
         """What the directories on the way are."""
 
@@ -182,7 +206,8 @@ class _Collector:
     def _look(self) -> bool:
         """Whether the instance runs; it has to be there."""
         try:
-            entity = get_instance(self._client, self._instance, state=False)
+            with self._on_time():
+                entity = get_instance(self._client, self._instance, state=False)
         except IncusError as error:
             raise _Stopped(str(error)) from error
         if entity is None:
@@ -205,11 +230,7 @@ class _Collector:
 
         Who may write there is not, as a rule, root, whose files a symlink could lead to.
         """
-        parts = path.split("/")
-        for end in range(2, len(parts)):
-            above = "/".join(parts[:end])
-            if not is_within(above, self._plan.lifecycle_root):
-                continue
+        for above in directories_above(path, self._plan.lifecycle_root):
             if above not in self._types:
                 found = self._entry(above)
                 self._types[above] = found.type if found else ""
@@ -222,8 +243,12 @@ class _Collector:
     def _entry(self, path: str) -> GuestEntry | None:
         """What is at a path; None where nothing is, or where that could not be told."""
         with self._leaving(path):
-            return guest_entry(self._client, self._instance, path, timeout=_TIMEOUT)
+            return self._ask_entry(path)
         return None
+
+    def _ask_entry(self, path: str) -> GuestEntry | None:
+        with self._on_time():
+            return guest_entry(self._client, self._instance, path, timeout=self._timeout)
 
     def _take(self, path: str, target: str, kind: Kind, entry: GuestEntry) -> None:
         """Brings one file, whole or not at all."""
@@ -261,7 +286,16 @@ class _Collector:
 
     def _chunks(self, path: str) -> Iterator[bytes]:
         files = url("instances", self._instance, "files")
-        return read_chunks(self._client, files, {"path": path}, timeout=_TIMEOUT)
+        chunks = read_chunks(
+            self._client, files, {"path": path}, timeout=self._timeout, within=self._seconds_left
+        )
+        chunk: bytes | None = b""
+        while chunk is not None:
+            with self._on_time() as bring:
+                chunk = next(chunks, None)
+                bring(len(chunk or b""))
+            if chunk is not None:
+                yield chunk
 
     def _too_long(self, what: str) -> str:
         left = self._max_bytes - self._used
@@ -292,9 +326,14 @@ class _Collector:
         names: list[str] | None = None
         place = f"{root}/{within}" if within else root
         with self._leaving(place):
-            names = list_guest_directory(self._client, self._instance, place, timeout=_TIMEOUT)
+            with self._on_time():
+                names = list_guest_directory(
+                    self._client, self._instance, place, timeout=self._timeout
+                )
             self._unreachable = 0
-        for name in sorted(set(names or ())):
+        pending = self._hold(names or ())
+        while pending:
+            name = pending.pop()
             self._listed += 1
             if self._listed > MAX_ENTRIES:
                 raise _Stopped(f"there are more than {MAX_ENTRIES} names")
@@ -313,6 +352,18 @@ class _Collector:
                     self._walk(root, below, meant, holds)
                 elif matches:
                     self._artifact(f"{root}/{below}", below, entry)
+        self._pending.pop()
+
+    def _hold(self, names: Iterable[str]) -> list[str]:
+        """Keep a directory's names until each is looked at, the first one last; only as many, with
+        those of the directories above, as are looked at in all."""
+        pending = sorted(set(names), reverse=True)
+        self._pending.append(pending)
+        room = MAX_ENTRIES - self._listed + 1
+        for held in reversed(self._pending):
+            del held[: max(0, len(held) - room)]
+            room -= len(held)
+        return pending
 
     def _seen(self, path: str, name: str, below: str, *, meant: bool) -> GuestEntry | None:
         """What is at a path that a listing named, unless it is left out."""
@@ -321,7 +372,7 @@ class _Collector:
             self._leave(path, reason)
             return None
         with self._leaving(path):
-            entry = guest_entry(self._client, self._instance, path, timeout=_TIMEOUT)
+            entry = self._ask_entry(path)
             if entry is None:
                 if "\ufffd" in name:
                     self._leave(path, "its name is not UTF-8")
@@ -339,6 +390,50 @@ class _Collector:
         before = len(self._files)
         self._take(path, f"artifacts/{below}", "artifact", entry)
         self._artifacts += len(self._files) - before
+
+    # Time
+
+    @property
+    def _timeout(self) -> float:
+        """The seconds that the next request may take."""
+        return min(_TIMEOUT, self._seconds_left())
+
+    def _seconds_left(self) -> float:
+        """The seconds that are left; a moment at least, in which it is seen that none are."""
+        return max(self._begun + WITHIN + self._used / _MIB - time.monotonic(), 0.1)
+
+    @contextlib.contextmanager
+    def _on_time(self) -> Iterator[Callable[[int], None]]:
+        """Counts the time of a request, which may say how many bytes it brought.
+
+        Raises:
+            _Stopped: all the time that there is was taken.
+        """
+        brought = 0
+
+        def bring(size: int) -> None:
+            nonlocal brought
+            brought += size
+
+        self._stop_if_late()
+        begun = time.monotonic()
+        try:
+            yield bring
+        finally:
+            took = time.monotonic() - begun
+            self._stalled += max(0.0, took - _PROMPT - brought / _MIB)
+        self._stop_if_late()
+
+    def _stop_if_late(self) -> None:
+        if self._seconds_left() <= 0.1:
+            raise _Stopped(
+                f"{WITHIN:g} s are over, and a second for each MiB of the {_figure(self._used)} "
+                "that were brought"
+            )
+        if self._stalled > STALLED_FOR:
+            raise _Stopped(
+                f"the guest's answers took {self._stalled:.0f} s longer than they should"
+            )
 
     # What is left out
 

@@ -5,17 +5,25 @@ goes from directory to directory by descriptors, without following a symlink: wh
 the way meanwhile, nothing is written outside of the folder.
 
 The folder's own path is the user's, and may lead through symlinks.
+
+A folder is one run's: `OutputFolder.held` locks it. Files get their names when the run is done
+with all of them, after the manifest that lists them was written (`OutputFolder.commit`). So a run
+that is killed at any moment leaves no file with a name that no manifest has; what it had begun is
+removed by the next run.
 """
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import secrets
+import shlex
 import stat
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, Self
@@ -37,8 +45,24 @@ _PART: Final = re.compile(r"\.pika-.*\.part", re.DOTALL)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
+_PROBE: Final = b"\0" * 64 * 1024
+"""What is written to see whether anything can be."""
+_NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EBADF, errno.EINVAL})
+"""What flock says where a file system has no locks, or none of directories, as NFS."""
+
+
 class FolderError(OSError):
-    """Something could not be written into the folder, or read from it. Says what and why."""
+    """Something could not be written into the folder, or read from it. Says what and why.
+
+    Attributes:
+        advice: what to do about it; empty where the rest says it.
+    """
+
+    advice: str
+
+    def __init__(self, text: str, advice: str = "") -> None:
+        super().__init__(text)
+        self.advice = advice
 
 
 class UnsafePath(FolderError):
@@ -126,7 +150,7 @@ class Pending:
 
     Attributes:
         size: the bytes so far.
-        written: what became of it; None until it is kept.
+        written: what was written; None until it is finished.
     """
 
     size: int
@@ -134,14 +158,15 @@ class Pending:
 
     def __init__(self, folder: "OutputFolder", components: tuple[str, ...]) -> None:
         self._folder, self._components = folder, components
-        self._part = f".pika-{secrets.token_hex(8)}.part"
+        self._part = _part_name()
         self._hash = hashlib.sha256()
+        self._settled = False
         self.size, self.written = 0, None
         with _told(folder.root), folder._opened() as root:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file: IO[bytes] = os.fdopen(
-                os.open(self._part, flags, 0o644, dir_fd=root), "wb", buffering=0
-            )
+            self._place = _place_of_part(root, components, folder.root)
+            with _descended(root, self._place, folder.root, make=False) as directory:
+                self._file: IO[bytes] = _made(directory, self._part)
+        folder._pending[self.path] = self
 
     @property
     def path(self) -> str:
@@ -161,6 +186,30 @@ class Pending:
         self._hash.update(data)
         self.size += len(data)
 
+    def finish(self) -> Written:
+        """End the file, of which nothing more is written; it still has no name.
+
+        Raises:
+            FolderError: it cannot have its name (see `keep`). Then the file is gone.
+        """
+        if self.written is not None:
+            return self.written
+        try:
+            *directories, name = self._components
+            with _told(self._folder.root / self.path), self._folder._opened() as root:
+                self._file.close()
+                # It may still come to be in the way.
+                with (
+                    contextlib.suppress(FileNotFoundError),
+                    _descended(root, directories, self._folder.root, make=False) as directory,
+                ):
+                    _refuse_in_place(directory, name, self._folder.root / self.path)
+        except BaseException:
+            self.drop()
+            raise
+        self.written = Written(self.path, self.size, self._hash.hexdigest())
+        return self.written
+
     def keep(self) -> Written:
         """Ends the file and gives it its name, in place of a file that has it.
 
@@ -168,26 +217,39 @@ class Pending:
             FolderError: it could not have it: a symlink or a directory has the name, or something
                 that is no directory is in the way. Then the file is gone.
         """
+        written = self.finish()
         try:
             with _told(self._folder.root / self.path), self._folder._opened() as root:
-                self._file.close()
                 *directories, name = self._components
-                with _descended(root, directories, self._folder.root, make=True) as directory:
-                    _refuse_in_place(directory, name, self._folder.root / self.path)
-                    os.replace(self._part, name, src_dir_fd=root, dst_dir_fd=directory)
+                with (
+                    _descended(root, self._place, self._folder.root, make=False) as here,
+                    _descended(root, directories, self._folder.root, make=True) as there,
+                ):
+                    _refuse_in_place(there, name, self._folder.root / self.path)
+                    _rename(here, self._part, there, name)
         except BaseException:
             self.drop()
             raise
-        self.written = Written(self.path, self.size, self._hash.hexdigest())
-        return self.written
+        self._settle()
+        return written
 
     def drop(self) -> None:
         """Removes what was written. After `keep` there is nothing to remove."""
         self._file.close()
-        if self.written is None:
+        if not self._settled:
             # Left behind, it would be removed by the next run.
-            with contextlib.suppress(OSError), self._folder._opened() as root:
-                os.unlink(self._part, dir_fd=root)
+            with (
+                contextlib.suppress(OSError),
+                self._folder._opened() as root,
+                _descended(root, self._place, self._folder.root, make=False) as here,
+            ):
+                os.unlink(self._part, dir_fd=here)
+            self._settle()
+
+    def _settle(self) -> None:
+        self._settled = True
+        if self._folder._pending.get(self.path) is self:
+            del self._folder._pending[self.path]
 
 
 class OutputFolder:
@@ -199,11 +261,41 @@ class OutputFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._pending: dict[str, Pending] = {}
+        self._descriptor: int | None = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Has the folder for one run, which is the only one that writes to it.
+
+        It is made where it is missing, and removed at the end if nothing was put there. What was
+        begun and not kept by then is dropped.
+
+        Raises:
+            FolderError: it cannot be made or opened, or another run has it.
+        """
+        made: list[Path] = []
+        locks = contextlib.ExitStack()
+        try:
+            while self._descriptor is None:
+                with _told(self.root, _OTHER_DIRECTORY):
+                    _make_directories(self.root, made)
+                    self._descriptor = locks.enter_context(_locked_directory(self.root))
+            yield
+        finally:
+            for pending in list(self._pending.values()):
+                pending.drop()
+            # While it is locked: another run that waits for nothing sees that it is gone.
+            for directory in reversed(made):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+            self._descriptor = None
+            locks.close()
 
     def begin(self, path: str) -> Pending:
         """Begins a file of which it is not known yet whether it is to be kept.
 
-        The caller has to end it by `keep` or `drop`.
+        The caller has to end it by `keep` or `drop`, or by `finish` and `commit`.
 
         Args:
             path: relative to the folder, with ``/`` between components.
@@ -219,7 +311,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[Pending]:
-        """Writes a file, which has its name once the block ended well; see `begin`.
+        """Writes a file, which is finished once the block ended well; see `begin`.
 
         If anything is raised in the block, there is no such file, nor a part of it.
         """
@@ -229,7 +321,36 @@ class OutputFolder:
         except BaseException:
             pending.drop()
             raise
-        pending.keep()
+        pending.finish()
+
+    def commit(self, files: Collection[Listed]) -> list[tuple[str, FolderError]]:
+        """Gives the files of a run their names, after the manifest that lists them was written.
+
+        Args:
+            files: the run's files, each of which was finished.
+
+        Returns:
+            the paths of files that could not have their names, and why.
+
+        Raises:
+            FolderError: the manifest could not be written; then no file has its name.
+        """
+        self.write_manifest(files)
+        kept: set[str] = set()
+        failed: list[tuple[str, FolderError]] = []
+        try:
+            for file in files:
+                try:
+                    self._pending[file.path].keep()
+                    kept.add(file.path)
+                except FolderError as error:
+                    failed.append((file.path, error))
+        finally:
+            if len(kept) < len(files):
+                # The first one does no harm: what it lists and is not there is not looked for.
+                with contextlib.suppress(FolderError):
+                    self.write_manifest(file for file in files if file.path in kept)
+        return failed
 
     def write_manifest(self, files: Iterable[Listed]) -> None:
         """Writes the list of all files that this run brought, by which the next removes them.
@@ -249,6 +370,49 @@ class OutputFolder:
             pending.drop()
             raise
         pending.keep()
+
+    def find_obstacle(self, paths: Iterable[str]) -> None:
+        """Look whether a run's files could be put into the folder, which exists.
+
+        Args:
+            paths: the names that the run's files may have; ``artifacts/`` is a directory.
+
+        Raises:
+            FolderError: something of another kind has one of the names.
+        """
+        with _told(self.root), self._opened() as root:
+            for path in (MANIFEST, *paths):
+                name, slash, _ = path.partition("/")
+                shown = self.root / name
+                advice = f"move {shown} away, or name another directory"
+                if _mode(root, name, stat.S_ISLNK):
+                    raise FolderError(f"{shown} is a symlink, which is not followed", advice)
+                if slash and _mode(root, name, lambda mode: not stat.S_ISDIR(mode)):
+                    raise FolderError(f"{shown} is not a directory", advice)
+                if not slash and _mode(root, name, lambda mode: not stat.S_ISREG(mode)):
+                    raise FolderError(f"{shown} is not a file", advice)
+
+    def probe(self, paths: Iterable[str]) -> None:
+        """Write a little, and remove it, where a run's files are put.
+
+        Args:
+            paths: see `find_obstacle`.
+
+        Raises:
+            FolderError: nothing can be written there.
+        """
+        for path in ("", *(path for path in paths if path.endswith("/"))):
+            with _told(self.root / path), self._opened() as root:
+                place = tuple(path.split("/")[:-1])
+                if place and not _mode(root, place[0], stat.S_ISDIR):
+                    continue
+                with _descended(root, place, self.root, make=False) as directory:
+                    name = _part_name()
+                    with _made(directory, name) as file:
+                        try:
+                            file.write(_PROBE)
+                        finally:
+                            os.unlink(name, dir_fd=directory)
 
     def clear_previous(self) -> list[str]:
         """Removes what an earlier run brought, as far as it is still what that run brought.
@@ -270,12 +434,10 @@ class OutputFolder:
             except FileNotFoundError:
                 return removed
             try:
-                with os.scandir(root) as entries:
-                    names = [entry.name for entry in entries]
-                for name in names:
-                    if _PART.fullmatch(name) and _mode(root, name, stat.S_ISREG):
-                        os.unlink(name, dir_fd=root)
                 files = _read_manifest(root)
+                places = {entry.components[:-1] for entry in files or ()}
+                for place in {(), ("artifacts",), *places}:
+                    _remove_parts(root, place, self.root)
                 for file in files or ():
                     if _remove_same(root, file, self.root):
                         removed.append(file.path)
@@ -289,6 +451,9 @@ class OutputFolder:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
         """A descriptor of the folder, which is made where it is missing."""
+        if self._descriptor is not None:
+            yield self._descriptor
+            return
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -361,18 +526,50 @@ def _remove_same(root: int, entry: _Entry, shown: Path) -> bool:
             if digest.hexdigest() != entry.sha256:
                 return False
             os.unlink(name, dir_fd=directory)
-    except OSError:
-        # It is not there, or something else is in its place or on the way, or we may not read it or
-        # remove it: not ours any more.
+    except FileNotFoundError:
+        # A run that was killed may have made the directories, and not got to the file.
+        _remove_empty(root, directories, shown)
         return False
+    except OSError:
+        # Something else is in its place or on the way, or we may not read it or remove it: not ours
+        # any more.
+        return False
+    _remove_empty(root, directories, shown)
+    return True
+
+
+def _remove_empty(root: int, directories: list[str], shown: Path) -> None:
+    """Removes a directory and those above it, as far as they are empty."""
     for depth in range(len(directories), 0, -1):
         try:
             with _descended(root, directories[: depth - 1], shown, make=False) as parent:
                 os.rmdir(directories[depth - 1], dir_fd=parent)
+        except FileNotFoundError:
+            continue
         except OSError:
             # Somebody's file is in it; then it stays, and what is above it as well.
             break
-    return True
+
+
+def _remove_parts(root: int, place: tuple[str, ...], shown: Path) -> None:
+    """Removes what killed runs had begun in a directory of the folder, which need not be there.
+
+    Raises:
+        OSError: one of the folder's own could not be removed.
+    """
+    try:
+        with _descended(root, place, shown, make=False) as directory:
+            if place and _is_locked(directory):
+                # It is the folder of another run, which goes on.
+                return
+            with os.scandir(directory) as entries:
+                names = [entry.name for entry in entries if _PART.fullmatch(entry.name)]
+            for name in names:
+                if _mode(directory, name, stat.S_ISREG):
+                    os.unlink(name, dir_fd=directory)
+    except OSError:
+        if not place:
+            raise
 
 
 @contextlib.contextmanager
@@ -440,12 +637,140 @@ def _mode(directory: int, name: str, test: Callable[[int], bool]) -> bool:
     return test(found.st_mode)
 
 
+def _part_name() -> str:
+    return f".pika-{secrets.token_hex(8)}.part"
+
+
+def _made(directory: int, name: str) -> IO[bytes]:
+    """A new file, opened to write."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(name, flags, 0o644, dir_fd=directory), "wb", buffering=0)
+
+
+def _place_of_part(root: int, components: tuple[str, ...], shown: Path) -> tuple[str, ...]:
+    """The directory in which a file is begun, relative to the folder.
+
+    A directory in the folder may be a mount of its own, with room of its own.
+    """
+    first = components[:-1][:1]
+    try:
+        with _descended(root, first, shown, make=False):
+            return first
+    except FileNotFoundError:
+        return ()
+
+
+def _rename(here: int, part: str, there: int, name: str) -> None:
+    """Gives a file its name, also where that is on another file system."""
+    try:
+        os.replace(part, name, src_dir_fd=here, dst_dir_fd=there)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy = _part_name()
+        try:
+            with _regular(here, part) as source, _made(there, copy) as target:
+                while block := source.read(_BLOCK):
+                    rest = memoryview(block)
+                    while rest:
+                        rest = rest[target.write(rest) :]
+            os.replace(copy, name, src_dir_fd=there, dst_dir_fd=there)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(copy, dir_fd=there)
+            raise
+        os.unlink(part, dir_fd=here)
+
+
+_OTHER_DIRECTORY: Final = "make it a directory that this user can write to, or name another"
+_held: set[tuple[int, int]] = set()
+"""The directories of this process's runs, by device and inode."""
+_holding = threading.Lock()
+
+
+def _make_directories(path: Path, made: list[Path]) -> None:
+    """Makes a directory and those above it; adds to `made` those that were missing."""
+    missing: list[Path] = []
+    while not path.is_dir():
+        if path.is_symlink() and not path.exists():
+            target = path.readlink()
+            raise FolderError(
+                f"{path} is a symlink to {target}, which is not there",
+                f"make that a directory, or remove the symlink: `rm {shlex.quote(str(path))}`",
+            )
+        if path.exists():
+            raise FolderError(f"{path} is not a directory", _OTHER_DIRECTORY)
+        missing.append(path)
+        path = path.parent
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o755)
+            made.append(path)
+
+
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _locked_directory(path: Path) -> Iterator[int | None]:
+    """A descriptor of a directory that no other run has; None where it was just removed.
+
+    Raises:
+        FolderError: another run has it.
+        OSError: it cannot be opened.
+    """
+    descriptor, key = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), None
+    try:
+        found = os.fstat(descriptor)
+        taken = FolderError(
+            f"{path}: another job is writing to it",
+            "give each job a directory of its own, or wait for that one",
+        )
+        with _holding:
+            # Not all file systems have the lock below.
+            if (found.st_dev, found.st_ino) in _held:
+                raise taken
+            key = found.st_dev, found.st_ino
+            _held.add(key)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise (taken if isinstance(error, BlockingIOError) else error) from error
+        yield descriptor if _is_still(path, found) else None
+    finally:
+        if key:
+            _held.discard(key)
+        os.close(descriptor)
+
+
+def _is_still(path: Path, found: os.stat_result) -> bool:
+    """Whether a directory that was opened is the one that the path leads to."""
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) == (found.st_dev, found.st_ino)
+
+
+def _is_locked(directory: int) -> bool:
+    """Whether a directory is the folder of a run."""
+    found = os.fstat(directory)
+    if (found.st_dev, found.st_ino) in _held:
+        return True
+    again = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(again)
+    return False
+
+
+@contextlib.contextmanager
+def _told(path: Path, advice: str = "") -> Iterator[None]:
     """Errors of the operating system as FolderError that name the path."""
     try:
         yield
     except FolderError:
         raise
     except OSError as error:
-        raise FolderError(f"{path}: {error.strerror or error}") from error
+        raise FolderError(f"{path}: {error.strerror or error}", advice) from error

@@ -21,7 +21,7 @@ from ..incus.errors import (
     ServerFailure,
     UnexpectedResponse,
 )
-from ..incus.guest_files import NotAFile, TooLarge, guest_entry, read_small_file
+from ..incus.guest_files import NotAFile, TooLarge, find_detour, guest_entry, read_small_file
 from ..incus.instances import exec_output
 from ..reconcile.errors import ReconcileError
 from ..reconcile.power import kill, look
@@ -37,6 +37,8 @@ LOOK_EVERY: Final = 1.0
 """Seconds between two looks at a job that runs."""
 _AT_ONCE: Final = 8
 """Chunks of output that are read in one look."""
+_LOOK_WITHIN: Final = 5.0
+"""Seconds after which one look at the output reads no further chunk."""
 _OVERDUE: Final = KILL_AFTER + 10.0
 """Seconds beyond the limit after which the instance is stopped: the guest did not end the work."""
 _STOPS_WITHIN: Final = 10.0
@@ -69,6 +71,7 @@ class Command:
         operation: the id of its operation.
         limit: seconds after which the guest ends it.
         events_path: the guest's events file.
+        lifecycle_root: the directory below which the command's user may write.
     """
 
     instance: str
@@ -76,6 +79,7 @@ class Command:
     operation: str
     limit: float
     events_path: str
+    lifecycle_root: str
 
 
 @dataclass(slots=True)
@@ -186,13 +190,16 @@ class Follower:
         )
 
     def _read_output(self, *, all_of_it: bool) -> None:
-        chunks, end, until = 0, 0.0, time.monotonic() + _REST_WITHIN
+        begun = time.monotonic()
+        chunks, end, until = 0, 0.0, begun + _REST_WITHIN
         while not self._cut:
             data = self._output.read()
             if data:
                 self._heard = time.monotonic()
                 self._take(data)
                 self._watcher.output(data)
+            if self._output.cut:
+                self._cut = f"all beyond its first {size(self._output.offset)}: {self._output.cut}"
             chunks, end = chunks + 1, end or self._output.size
             # An answer may be shorter than what was asked for.
             if not data or self._output.offset >= end:
@@ -202,7 +209,9 @@ class Follower:
                     f"all beyond its first {size(self._output.offset)}: the {size(end)} that there "
                     f"seem to be could not be read within {_REST_WITHIN:g} s"
                 )
-            if chunks >= _AT_ONCE and not all_of_it:
+            # A server that sends slowly does not keep the time limit from being looked at.
+            late = time.monotonic() - begun > _LOOK_WITHIN
+            if (chunks >= _AT_ONCE or late) and not all_of_it:
                 return
 
     def _read_events(self) -> None:
@@ -217,6 +226,11 @@ class Follower:
             if entry is None or entry.type != "file" or not entry.size:
                 return
             if entry.size == self._events.offset:
+                return
+            command = self._command
+            if find_detour(
+                self._client, command.instance, command.events_path, command.lifecycle_root
+            ):
                 return
             for event in self._reader.feed(self._events.read()):
                 self._heard = time.monotonic()

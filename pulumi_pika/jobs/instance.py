@@ -148,15 +148,19 @@ def make(
         outcome = undo.run()
         raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
     except BaseException:
+        # What came of a request whose answer was not waited for is the caller's to remove.
         undo.run()
-        _remove_late(client, desired.name, runtime, reporter)
         raise
 
 
-def _remove_late(
+def remove_interrupted(
     client: IncusClient, name: str, runtime: RuntimeOptions, reporter: Reporter
 ) -> None:
-    """Removes what came of a request whose answer an interruption did not wait for."""
+    """Removes the instance of a `make` that was interrupted, or that was just done then.
+
+    Its request may not have been answered yet, so that it is waited for a moment. Nothing is
+    removed but what this process has made for this job, by its marks.
+    """
     with suppress(IncusError, ReconcileError):
         deadline = time.monotonic() + _APPEARS_WITHIN
         while time.monotonic() < deadline or running_operations(client, name):

@@ -4,14 +4,14 @@ home, and the instance goes, or stays, as the plan's policies say."""
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
-from ..incus.guest_files import read_small_file
+from ..incus.guest_files import find_detour, read_small_file
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.errors import ReconcileError
 from ..reconcile.observe import LiveInstance
@@ -19,11 +19,19 @@ from ..reconcile.options import RuntimeOptions
 from ..reconcile.power import look
 from .begin import begin
 from .capture import OUTPUT_FILE, Capture
-from .collect import Collected, Collection, LeftOut, collect
+from .collect import Collected, Collection, LeftOut, collect, possible_files
 from .errors import JobFailed, JobInstanceTaken, JobOutputRefused
-from .folder import OutputFolder
+from .folder import FolderError, OutputFolder
 from .follow import Command, Follower
-from .instance import Made, discard, find_image, keep, make, remove_stale
+from .instance import (
+    Made,
+    discard,
+    find_image,
+    keep,
+    make,
+    remove_interrupted,
+    remove_stale,
+)
 from .options import JobOptions
 from .patient import patient
 from .result import Ended, GuestResult, Status, Verdict, judge, parse_result
@@ -125,34 +133,19 @@ def run(
         JobInstanceTaken: there is an instance of that name that is not a dead one of this job's.
         PlacementError: the image, or what else it needs, is not there.
         JobNotBegun, RuntimeFailed: the instance could not be made, or not begin the work.
-        JobOutputRefused: `output_dir` cannot be written to.
+        JobOutputRefused: `output_dir` cannot be written to, or another job writes to it.
+        OSError: raised by the watcher.
         IncusError: the host could not be asked.
     """
-    try:
-        return _run(client, plan, runtime, options, watcher)
-    except OSError as error:
-        raise JobOutputRefused(
-            f"output_dir: {error}; make {options.output_dir} a directory that can be written to, "
-            "or name another"
-        ) from error
-
-
-def _run(
-    client: IncusClient,
-    plan: IncusRuntimePlan,
-    runtime: RuntimeOptions,
-    options: JobOptions,
-    watcher: Watcher,
-) -> JobOutcome:
     name = plan.identity.instance_name
     folder = OutputFolder(Path(options.output_dir)) if options.output_dir is not None else None
-    with _alone(client, name):
+    with _alone(client, name), _held(folder):
         fingerprint = find_image(client, plan)
         remove_stale(client, plan, options.owner, watcher, backend=runtime.backend)
-        if folder:
-            folder.clear_previous()
         attempts = options.attempts(plan)
         for attempt in range(1, attempts + 1):
+            if folder:
+                _prepare(folder, plan)
             outcome = _attempt(client, plan, runtime, options, fingerprint, folder, watcher)
             outcome = replace(outcome, attempts=attempt)
             again = attempt < attempts and outcome.status in _AGAIN[plan.policies.restart_policy]
@@ -163,6 +156,44 @@ def _run(
         return outcome
 
 
+@contextmanager
+def _held(folder: OutputFolder | None) -> Iterator[None]:
+    """Keeps other runs from the folder.
+
+    Raises:
+        JobOutputRefused: another run has it, or it cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            if folder:
+                stack.enter_context(folder.held())
+        except FolderError as error:
+            raise _refused(error) from error
+        yield
+
+
+def _prepare(folder: OutputFolder, plan: IncusRuntimePlan) -> None:
+    """Makes the folder ready for an attempt, before anything is made for that.
+
+    Raises:
+        JobOutputRefused: what the attempt may bring could not be put there.
+    """
+    wanted = possible_files(plan)
+    try:
+        if wanted:
+            folder.find_obstacle(wanted)
+        folder.clear_previous()
+        if wanted:
+            folder.probe(wanted)
+    except FolderError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: FolderError) -> JobOutputRefused:
+    advice = error.advice or "name a directory that this user can write to"
+    return JobOutputRefused(f"output_dir: {error}; {advice}")
+
+
 _active: set[tuple[str, str, str]] = set()
 _lock = threading.Lock()
 
@@ -171,15 +202,18 @@ _lock = threading.Lock()
 def _alone(client: IncusClient, name: str) -> Iterator[None]:
     """Keeps two runs of this process from the same instance."""
     key = (client.host, client.project, name)
-    with _lock:
-        if key in _active:
-            raise JobInstanceTaken(f"the job {name} is running already, in this process")
-        _active.add(key)
+    ours = False
     try:
+        with _lock:
+            if key in _active:
+                raise JobInstanceTaken(f"the job {name} is running already, in this process")
+            ours = True
+            _active.add(key)
         yield
     finally:
-        with _lock:
-            _active.discard(key)
+        if ours:
+            with _lock:
+                _active.discard(key)
 
 
 def _attempt(
@@ -191,9 +225,9 @@ def _attempt(
     folder: OutputFolder | None,
     watcher: Watcher,
 ) -> JobOutcome:
-    made = make(client, plan, runtime, fingerprint, watcher)
-    settled, capture = False, None
+    made, settled, capture = None, False, None
     try:
+        made = make(client, plan, runtime, fingerprint, watcher)
         collected = plan.policies.output_collection
         # It waits for the verdict, on which it depends whether it is brought home.
         wanted = collected.mode != "none" and collected.include_logs
@@ -219,15 +253,20 @@ def _attempt(
         settled = True
         return outcome
     except (IncusError, ReconcileError, OSError):
-        if plan.policies.retention_policy == "debug_keep":
+        if made is not None and plan.policies.retention_policy == "debug_keep":
             _keep_broken(made, watcher)
             settled = True
+        raise
+    except BaseException:
+        if made is None:
+            # The signal may have come between the end of the making and the line after it.
+            remove_interrupted(client, plan.identity.instance_name, runtime, watcher)
         raise
     finally:
         # Also where the user interrupts.
         if capture is not None:
             capture.drop()
-        if not settled:
+        if made is not None and not settled:
             gone = Made(patient(made.client), made.live)
             try:
                 _remove(gone, _seen(gone), watcher)
@@ -257,7 +296,9 @@ def _work(
         reporter=watcher,
     )
     uuid = made.live.uuid
-    command = Command(name, uuid, operation, script.limit, plan.paths.events_path)
+    command = Command(
+        name, uuid, operation, script.limit, plan.paths.events_path, plan.lifecycle_root
+    )
     return Follower(made.client, command, watcher, capture.write).to_end()
 
 
@@ -265,8 +306,11 @@ def _judge(made: Made, plan: IncusRuntimePlan, ended: Ended, watcher: Watcher) -
     path = plan.paths.result_path
     found: GuestResult | str | None
     try:
-        content = read_small_file(made.client, made.live.name, path)
-        found = parse_result(content, path) if content else None
+        if detour := find_detour(made.client, made.live.name, path, plan.lifecycle_root):
+            found = f"the result file {path} was not read: {detour}"
+        else:
+            content = read_small_file(made.client, made.live.name, path)
+            found = parse_result(content, path) if content else None
     except IncusError as error:
         found = f"the result file {path} could not be read ({error})"
     verdict = judge(ended, found, path=path, entry=plan.bootstrap.entry_command is not None)
@@ -289,7 +333,7 @@ def _bring_home(
     wanted = mode == "always" or (mode == "failure_only" and not verdict.completed)
     if folder is None or not wanted:
         return Collection((), ())
-    files, left_out = capture.keep()
+    files, left_out = capture.finish()
     if ended.cut:
         left_out.append(LeftOut(OUTPUT_FILE, ended.cut))
     bound = options.max_artifact_mib * 2**20 - sum(file.size for file in files)
@@ -300,11 +344,22 @@ def _bring_home(
         found = collect(
             made.client, made.live.name, plan, folder, max_bytes=bound, reporter=watcher
         )
-    collection = Collection((*files, *found.files), (*left_out, *found.left_out))
-    folder.write_manifest(collection.files)
+    collection = _commit(folder, Collection((*files, *found.files), (*left_out, *found.left_out)))
     for left in collection.left_out:
         watcher.warn(f"{made.live.name}: not brought home: {left.path}: {left.reason}")
     return collection
+
+
+def _commit(folder: OutputFolder, found: Collection) -> Collection:
+    """Gives the files their names; what cannot be put into the folder costs that, and not the
+    job."""
+    try:
+        failed = dict(folder.commit(found.files))
+    except FolderError as error:
+        failed = {file.path: error for file in found.files}
+    files = tuple(file for file in found.files if file.path not in failed)
+    left_out = [LeftOut(path, f"it could not be written: {why}") for path, why in failed.items()]
+    return Collection(files, (*found.left_out, *left_out))
 
 
 def _retain(

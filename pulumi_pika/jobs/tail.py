@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..incus.client import IncusClient
-from ..incus.errors import UnexpectedResponse
+from ..incus.errors import AnswerTooLong, UnexpectedResponse
+from ..incus.transport import MAX_RESPONSE_BYTES
 
 CHUNK: Final = 1024 * 1024
 _PARTIAL: Final = 206
@@ -23,6 +24,7 @@ class Tail:
     Attributes:
         offset: how many bytes were read.
         size: how many there were when last read.
+        cut: why no more is read; empty while more may be.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Tail:
         self._params = params or {}
         self.offset = 0
         self.size = 0.0
+        self.cut = ""
 
     def read(self) -> bytes:
         """What came since the last read, 1 MiB at most; empty where nothing did, or where there is
@@ -41,14 +44,27 @@ class Tail:
         Raises:
             IncusError: it cannot be read.
         """
+        if self.cut:
+            return b""
         end = self.offset + CHUNK - 1
-        reply = self._client.get_raw(
-            self._path,
-            headers={"Range": f"bytes={self.offset}-{end}"},
-            timeout=_WITHIN,
-            max_bytes=CHUNK + self.offset,
-            **self._params,
-        )
+        # A server that knows no ranges sends all of it each time, which has to fit into memory.
+        whole = min(CHUNK + self.offset, MAX_RESPONSE_BYTES)
+        try:
+            reply = self._client.get_raw(
+                self._path,
+                headers={"Range": f"bytes={self.offset}-{end}"},
+                timeout=_WITHIN,
+                within=_WITHIN,
+                max_bytes=whole,
+                **self._params,
+            )
+        except AnswerTooLong:
+            if whole < MAX_RESPONSE_BYTES:
+                raise
+            self.cut = (
+                f"the server does not send parts of it, and the whole has more than {whole:,} bytes"
+            )
+            return b""
         if reply.headers.get("X-Incus-Type", "file") != "file":
             return b""
         if reply.status == _PARTIAL:

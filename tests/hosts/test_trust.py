@@ -233,3 +233,17 @@ def test_a_certificate_that_another_process_is_just_adding(
     first_contact(token, home)
 
     assert next(answers, None) is None
+
+
+def test_client_name_of_any_length_makes_a_certificate(
+    server: Server, home: dict[str, str]
+) -> None:
+    names = ["n" * 64, "n" * 70, "n" * 69 + "m", "ü" * 120]
+    for name in names:
+        client = first_contact(server.token(name), home)
+        assert client.get("/1.0").data["auth"] == "trusted"
+        assert server.trusted()[client.transport.client_fingerprint]["name"] == name
+
+    keys = [key.stem for key in identities_directory(home).rglob("*.key")]
+    assert len(set(keys)) == len(names)
+    assert max(map(len, keys)) == 64

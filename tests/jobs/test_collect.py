@@ -2,6 +2,9 @@
 
 import hashlib
 import re
+import subprocess
+import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -33,6 +36,7 @@ from ..real.proxy import (
     Proxy,
     Request,
     call,
+    delay,
     error,
     reply,
     reset_before,
@@ -81,14 +85,20 @@ class Guest:
         )
         text = plan.model_dump_json().replace(f'"{ROOT}', f'"{root}')
         plan = IncusRuntimePlan.model_validate_json(text)
-        found = collect(
-            client or self.client,
-            self.name,
-            plan,
-            OutputFolder(self.out),
-            max_bytes=max_bytes,
-            reporter=self.reporter,
-        )
+        folder = OutputFolder(self.out)
+        try:
+            found = collect(
+                client or self.client,
+                self.name,
+                plan,
+                folder,
+                max_bytes=max_bytes,
+                reporter=self.reporter,
+            )
+            if found.files:
+                assert folder.commit(found.files) == []
+        finally:
+            (self.out / "manifest.json").unlink(missing_ok=True)
         if check:
             self.check(found)
         return found
@@ -878,3 +888,87 @@ def test_progress_is_told(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None
     said = rf"collecting the outputs of {guest.name}: \d+ s, 2 files, 9\.0 MiB"
     assert re.fullmatch(said, last), last
     assert any("0 files, 8.0 MiB" in line for line in guest.reporter.infos)
+
+
+# Bounds in total
+
+
+def test_time_of_all_together_is_bounded(
+    guest: Guest, proxy: Proxy, proxied: IncusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest.run("for n in 1 2 3 4 5 6 7 8 9; do echo x >$n; done; echo >../status.json")
+    proxy.on("HEAD", FILES, delay(0.3), times=None)
+    monkeypatch.setattr(module, "WITHIN", 2.0)
+
+    begun = time.monotonic()
+    found = guest.collect("*", client=proxied)
+
+    assert time.monotonic() - begun < 5
+    assert 0 < len(found.files) < 9
+    said = r"not looked at further: 2 s are over, and a second for each MiB of the \d+ bytes .*"
+    assert re.fullmatch(said, left(found)[ARTIFACTS])
+
+
+LEASES = """
+import fcntl, os, signal, sys, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+root, seconds = sys.argv[1], float(sys.argv[2])
+held = {os.open(f"{root}/{name}", os.O_RDWR): 0.0 for name in os.listdir(root)}
+for file in held:
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("has them", flush=True)
+while held:
+    for file, since in list(held.items()):
+        if since and time.monotonic() - since > seconds:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            del held[file]
+        elif not since and fcntl.fcntl(file, fcntl.F_GETLEASE) != fcntl.F_WRLCK:
+            held[file] = time.monotonic()
+    time.sleep(0.02)
+"""
+"""A process that has a lease on each file of a directory, and lets go of it so many seconds after
+somebody wanted to open it (fcntl(2), F_SETLEASE)."""
+
+
+def test_guest_that_makes_each_file_wait_is_left(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest.run("for n in 1 2 3 4 5 6 7 8 9; do echo $n >$n; done")
+    state = guest.client.get(url("instances", guest.name, "state")).data
+    place = f"/proc/{state['pid']}/root{ARTIFACTS}"
+    monkeypatch.setattr(module, "STALLED_FOR", 3.8)
+
+    command = [sys.executable, "-c", LEASES, place, "2.5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "has them\n"
+        begun = time.monotonic()
+        found = guest.collect("*")
+        assert time.monotonic() - begun < 12
+        process.kill()
+
+    # The one in whose turn the time was up is not there, not even in part.
+    assert paths(found) == ["artifacts/1", "artifacts/2"]
+    said = r"not looked at further: the guest's answers took \d+ s longer than they should"
+    assert re.fullmatch(said, left(found)[ARTIFACTS])
+
+
+def test_names_that_wait_are_bounded(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the directories above wait for those below to be looked at."""
+    monkeypatch.setattr(module, "MAX_ENTRIES", 10)
+    guest.run("mkdir -p a/a; for n in $(seq 30); do : >b$n; : >a/b$n; : >a/a/b$n; done")
+    waiting: list[int] = []
+    hold = module._Collector._hold
+
+    def counted(self: Any, names: Any) -> Any:
+        found = hold(self, names)
+        waiting.append(sum(map(len, self._pending)))
+        return found
+
+    monkeypatch.setattr(module._Collector, "_hold", counted)
+    found = guest.collect("**")
+
+    assert len(waiting) == 3
+    assert max(waiting) <= 11
+    assert len(found.files) == 8
+    assert "more than 10 names" in left(found)[ARTIFACTS]

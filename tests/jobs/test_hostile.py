@@ -54,6 +54,32 @@ def test_result_file_that_is_none(
     assert look(client, name) is None
 
 
+def test_way_to_result_and_events_is_not_followed(
+    client: IncusClient, name: str, tmp_path: Path
+) -> None:
+    """A user who is not root may put symlinks in place of the directories that it owns."""
+    watching = Watching()
+    secret = '{"schema_version":1,"status":"failed","finished_at":"x","message":"of root"}'
+    command = (
+        f"mkdir /root/there; echo '{secret}' > /root/there/result.json; "
+        f'echo \'{{"kind":"k","message":"of root"}}\' > /root/there/events.jsonl; '
+        f"rmdir {PATHS}/out; ln -s /root/there {PATHS}/out; sleep 2"
+    )
+    places = {"result_path": f"{PATHS}/out/result.json", "events_path": f"{PATHS}/out/events.jsonl"}
+    outcome = run_job(
+        spec(name, policies=policies(), paths=places),
+        command,
+        client=client,
+        instance_type="container",
+        watcher=watching,
+    )
+
+    assert (outcome.status, outcome.exit_code) == ("completed", 0)
+    assert "of root" not in outcome.message
+    assert f"{PATHS}/out is a symlink, which is not followed" in outcome.message
+    assert watching.events == []
+
+
 @pytest.mark.parametrize(
     "make",
     [
