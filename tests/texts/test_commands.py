@@ -52,6 +52,20 @@ def test_run(sandbox: Sandbox, name: str, tmp_path: Path, as_json: bool) -> None
     assert not [path for path in (tmp_path / "home").rglob("*") if wrong_in(path.name)]
 
 
+def test_flood_of_events(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(json.dumps(spec_of(name)))
+    flood = f"""yes '{{"kind":"k"}}' | head -n 20000 > {PATHS}/events.jsonl; sleep 3"""
+    done = call(
+        *("run", "--type=container", f"--socket={sandbox.socket}", "spec.json", "--", flood),
+        directory=tmp_path,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.decode()
+    assert 40 <= said.count("] k\n") < 400
+    assert "events more are not shown here" in said
+
+
 @pytest.mark.parametrize("text", WHOLE, ids=range(len(WHOLE)))
 def test_run_job(client: IncusClient, name: str, text: str) -> None:
     outcome = run_job(
