@@ -16,6 +16,7 @@ from ..reconcile.feasibility import (
 )
 from ..reconcile.preflight import Finding, HostFacts, find_problems
 from .clients import Host, host, requested_preflight
+from .codes import HOST, coded
 from .examine import Examined, examine
 from .report import PulumiReporter
 from .secrets import is_secret
@@ -134,11 +135,12 @@ def check_host(
         if not new and not _changed(finding.path, olds, inputs):
             continue
         if finding.may_come and after_others and mode == "auto":
-            report().warn(
+            text = (
                 f"{_sentence(finding, inputs)}. {finding.awaited} when "
                 f"{examined.plan.identity.instance_name} is made"
                 + (", and the instance that this replaces is deleted before that" if olds else "")
             )
+            report().warn(coded(text, HOST))
             continue
         reason = finding.told(secret=is_secret(finding.path, inputs))
         failures.append(Failure(finding.path, reason))
@@ -283,9 +285,8 @@ def _not_asked(error: IncusError, mode: str, report: Report) -> list[Failure]:
     if mode == "required" or isinstance(error, ServerCertificateChanged):
         return [Failure((), f"the host could not be looked at: {error}")]
     if _first_time(error):
-        report().warn(
-            f"the host could not be looked at, so that only the plan itself was checked: {error}"
-        )
+        text = f"the host could not be looked at, so that only the plan itself was checked: {error}"
+        report().warn(coded(text, HOST))
     return []
 
 

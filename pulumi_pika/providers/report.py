@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import pulumi
 
+from .codes import ending
+
 _ADDRESS: Final = re.compile(r"[\w.\-\[\]:]+:\d+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _lock = threading.Lock()
@@ -42,7 +44,7 @@ class PulumiReporter:
         self._send(message, pulumi.log.warn, "WARNING")
 
     def _send(self, message: str, otherwise: Callable[[str], None], severity: str) -> None:
-        message = printable(self._redact(message))
+        message = printable(self._redact(message)) + ending(message)
         engine = _connected_engine()
         if engine is None:
             _log(otherwise, message)
