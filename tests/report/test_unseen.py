@@ -87,9 +87,9 @@ def test_no_data_is_lost_behind_a_cut(name: str, cut: Callable[[Any], Any]) -> N
     for path in paths_of(tree):
         if "plan" not in path or path[-1] in ("delete_volumes", "delete_data"):
             continue
-        value = tree
+        value: Any = tree
         for key in path:
-            value = value[key]  # type: ignore[index]
+            value = value[key]
         if value == "/nowhere/cache" or path[-1] == "plan" or cut(value) == value:
             continue
         cut_tree = with_mark(tree, path, cut(value))
@@ -248,7 +248,7 @@ def test_a_code_in_a_programs_line_takes_nothing_away(code: str) -> None:
 
 def test_codes() -> None:
     line = "warning: a text" + ending(coded("a text", "restore", "restart")) + "\n"
-    assert split_codes(line) == ("warning: a text", {"restore", "restart"})
+    assert split_codes(line) == ("warning: a text", frozenset({"restore", "restart"}))
     assert split_codes("[pika:restart] a text") == ("[pika:restart] a text", frozenset())
     assert split_codes("a text [pika:future]") == ("a text", frozenset())
     # A secret took a part of it away.
