@@ -4,8 +4,8 @@
 
 The comment is found by the report's first line, and by its author: somebody else's comment is never
 written over. Nothing but Python's own library is needed. The token is read from the environment;
-an argument of a command could be seen by others of the machine. It goes to the API's address and to no
-other: a redirect is refused.
+an argument of a command could be seen by others of the machine. It goes to the API's address and to
+no other: a redirect is refused.
 
 GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (its number), and
 PIKA_COMMENT_AUTHOR where the token is not a workflow's own (github-actions[bot]).
@@ -21,14 +21,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-
 MOST_PAGES = 100
 """How many pages of comments are read; a request has fewer."""
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects: `urllib` would take the token along to another host, and turn a POST into a
-    GET that writes nothing."""
+    """Refuses redirects: `urllib` would take the token along to another host, and turn a POST into
+    a GET that writes nothing."""
 
     def redirect_request(self, *_: Any) -> None:
         """Follow none; the reply is an error then."""
