@@ -10,6 +10,7 @@ from ..jobs.events import Event
 from ..jobs.run import JobOutcome
 from ..jobs.watch import Standing, size
 from ..reconcile.reporter import EVERY
+from ..text_safety import without_breaks
 from .screen import GREEN, RED, YELLOW, Screen
 
 _TICK: Final = re.compile(r".+: \d+ s(, .*)?", re.DOTALL)
@@ -48,11 +49,11 @@ class Display:
         if self._screen.live and _TICK.fullmatch(message):
             self._status(message)
         elif not self._quiet:
-            self._line(message)
+            self._line(without_breaks(message))
 
     def warn(self, message: str) -> None:
         """Something that the user should know of, though the work goes on."""
-        self._line(f"warning: {message}", YELLOW)
+        self._line(without_breaks(f"warning: {message}"), YELLOW)
 
     def output(self, data: bytes) -> None:
         """Shows output, or passes it on.
@@ -102,7 +103,7 @@ class Display:
         if outcome.completed:
             self._line(said, GREEN)
         else:
-            self._line(f"{said}: {outcome.message}", RED)
+            self._line(without_breaks(f"{said}: {outcome.message}"), RED)
         if not self._quiet and output_dir is not None:
             self._files(outcome, output_dir)
 

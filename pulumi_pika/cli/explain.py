@@ -9,7 +9,7 @@ from ..imports.kinds import kind_of
 from ..planner import names
 from ..planner.names import DEVICE_NAME_PREFIX, device_name
 from ..planner.spec import RuntimeMount
-from ..providers.report import printable
+from ..text_safety import strip_controls
 
 _HASH: Final = 8
 """Hexadecimal digits at a name's end."""
@@ -46,8 +46,8 @@ def explain(device: str, mounts: Sequence[PlacedMount], file: str) -> str:
     own = [placed for placed in mounts if placed.name == device]
     if own:
         return "\n\n".join(_belonging(placed) for placed in own) + "\n"
-    shown = printable(device)
-    lines = [f"{shown} belongs to no mount of {printable(file)}. {_form(device)}"]
+    shown = strip_controls(device)
+    lines = [f"{shown} belongs to no mount of {strip_controls(file)}. {_form(device)}"]
     if not mounts:
         lines.append("It has no mount that is in order.")
     else:
@@ -64,13 +64,13 @@ def _belonging(placed: PlacedMount) -> str:
     short = names.BEGINNINGS[mount.kind][0]
     rows = [
         ("kind", mount.kind, f"label `{label}`; the name begins with `{short}`"),
-        ("source", printable(mount.source), f"cleaned `{source}`"),
-        ("guest path", printable(mount.guest_path), f"cleaned `{guest}`"),
+        ("source", strip_controls(mount.source), f"cleaned `{source}`"),
+        ("guest path", strip_controls(mount.guest_path), f"cleaned `{guest}`"),
     ]
     width = max(len(value) for _, value, _ in rows)
     return "\n".join(
         [
-            f"{placed.name} is {placed.path} ({printable(placed.where)})",
+            f"{placed.name} is {placed.path} ({strip_controls(placed.where)})",
             *(f"  {what:<10}  {value:<{width}}  {made}" for what, value, made in rows),
             f"  hashed      {label}-{source}-{guest}",
             f"  hash        {placed.name[-_HASH:]}, the low 32 bits of its FNV-1a hash",

@@ -199,18 +199,18 @@ def _is_missing(path: str) -> bool:
 
 def _tell(found: "Sequence[Imported]", commands: Sequence[str], screen: "Screen") -> None:
     """What is to be known of the program, and what is not in it."""
-    from ..imports.python import one_line
+    from ..text_safety import visible
     from .screen import YELLOW
 
     count = sum(not imported.refused for imported in found)
     screen.line(f"{count} of {len(found)} instance{'' if len(found) == 1 else 's'} in the program")
     for imported in sorted(found, key=lambda imported: imported.name):
-        name = one_line(imported.name)
+        name = visible(imported.name)
         for reason in imported.refused:
-            screen.line(f"{name} is left out: {one_line(reason)}", YELLOW)
+            screen.line(f"{name} is left out: {visible(reason)}", YELLOW)
         for note in imported.notes if not imported.refused else ():
-            screen.line(f"{name}: {one_line(note)}", YELLOW)
+            screen.line(f"{name}: {visible(note)}", YELLOW)
     if commands:
         screen.line("before the first `pulumi up`, since these values look secret:")
     for command in commands:
-        screen.line(f"  {one_line(command)}")
+        screen.line(f"  {visible(command)}")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
@@ -27,8 +26,6 @@ exit code:
   2    the arguments or the spec are wrong, or another error
   141  standard output was closed meanwhile, as by `| head`
 """
-# What a terminal takes for a command, or nobody sees, that JSON lets stand as it is.
-_UNSEEN: Final = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def main(program: str, arguments: Sequence[str]) -> int:
@@ -176,12 +173,14 @@ def _explained(options: argparse.Namespace, tree: dict[str, Any], places: "Place
 
 
 def _json(plan: "IncusRuntimePlan") -> str:
+    from ..text_safety import visible_json
+
     text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return visible_json(text) + "\n"
 
 
 def _table(plan: "IncusRuntimePlan") -> str:
-    from ..providers.report import printable
+    from ..text_safety import without_breaks
 
     identity, incus, resources = plan.identity, plan.incus, plan.resources
     limits = [
@@ -220,4 +219,4 @@ def _table(plan: "IncusRuntimePlan") -> str:
         lines += [
             "  ".join([*(f"{row[n]:<{widths[n]}}" for n in range(3)), row[3]]) for row in rows
         ]
-    return "".join(f"{printable(line)}\n" for line in lines)
+    return "".join(f"{without_breaks(line)}\n" for line in lines)

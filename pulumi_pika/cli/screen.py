@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from ..providers.report import printable
+from ..text_safety import strip_controls
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -46,7 +46,7 @@ class Screen:
 
     def line(self, text: str, colour: str = "") -> None:
         """Shows a line, or several."""
-        text = printable(text)
+        text = strip_controls(text)
         if colour and self._colours:
             text = f"\x1b[{colour}m{text}\x1b[0m"
         start = self._erased() + ("\n" if self._within_line else "")
@@ -63,7 +63,7 @@ class Screen:
         if text:
             erased = self._erased()
             self._within_line = not text.endswith("\n")
-            self._write(erased + printable(text) + self._redrawn())
+            self._write(erased + strip_controls(text) + self._redrawn())
 
     def raw(self, data: bytes) -> None:
         """Writes bytes to standard output, as they are.
@@ -90,7 +90,7 @@ class Screen:
         if not self._status or self._within_line:
             return ""
         self._drawn = True
-        text = " ".join(printable(self._status).split())[: _columns() - 1]
+        text = " ".join(strip_controls(self._status).split())[: _columns() - 1]
         return f"\x1b[{_DIM}m{text}\x1b[0m" if self._colours else text
 
     def _write(self, text: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .python import Call, argument, one_line, quoted
+from ..text_safety import visible
+from .python import Call, argument, quoted
 from .read import Imported
 from .secret import Secret
 
@@ -162,7 +163,7 @@ def _left_out(imported: Imported) -> str:
 
 
 def _comment(text: str) -> str:
-    return f"# {one_line(text)}".rstrip()
+    return f"# {visible(text)}".rstrip()
 
 
 def _variable(name: str) -> str:

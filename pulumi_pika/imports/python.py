@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unicodedata import east_asian_width
 
+from ..text_safety import escape, is_visible
+
 WIDTH: Final = 88
 """Columns of a line, as of Black and Ruff where nothing else is set."""
 _INDENT: Final = "    "
-_NAMED: Final = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +39,15 @@ def quoted(text: str) -> str:
     return quote + "".join(_escaped(character, quote) for character in text) + quote
 
 
-def one_line(text: str) -> str:
-    """A text for a comment: one line, and nothing in it that cannot be seen."""
-    return "".join(_escaped(character, "") for character in text)
-
-
 def argument(name: str, value: Any) -> str:
     """A keyword argument of a call, in lines with an indent and the comma at the end."""
     return f"{_INDENT}{name}={_laid_out(value, 1, f'{name}=')},"
 
 
 def _escaped(character: str, quote: str) -> str:
-    if character == quote:
-        return "\\" + quote
-    if character in _NAMED:
-        # In a comment a backslash is one.
-        return character if character == "\\" and not quote else _NAMED[character]
-    if character.isprintable():
-        return character
-    number = ord(character)
-    if number <= 0xFF:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+    if character in (quote, "\\"):
+        return "\\" + character
+    return character if is_visible(character) else escape(character)
 
 
 def _width(text: str) -> int:

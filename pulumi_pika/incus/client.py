@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from ..redaction import cut
+from ..text_safety import one_line
 from .address import find_socket
 from .errors import (
+    MOST_SAID,
     IncusApiError,
     IncusUnreachable,
     NotFound,
@@ -332,9 +335,9 @@ class IncusClient:
                 metadata = state.get("metadata")
                 return metadata if isinstance(metadata, dict) else {}
             if isinstance(code, int) and code >= 400:
-                reason = str(state.get("err") or state.get("status") or "no reason given")
+                reason = one_line(str(state.get("err") or state.get("status") or "no reason given"))
                 raise OperationFailed(
-                    f"{what} (project {self.project}) failed: {reason}",
+                    f"{what} (project {self.project}) failed: {cut(reason, MOST_SAID)}",
                     operation=operation,
                     reason=reason,
                 )
@@ -443,7 +446,9 @@ class IncusClient:
         if not isinstance(metadata, dict):
             raise UnexpectedResponse(f"{where}: the answer carries no object")
         if wrong := misfit(metadata):
-            raise UnexpectedResponse(f"{where} ({self.host}): the answer is not Incus's: {wrong}")
+            raise UnexpectedResponse(
+                f"{where} ({self.host}): the answer is not Incus's: {cut(wrong, MOST_SAID)}"
+            )
         return metadata
 
 

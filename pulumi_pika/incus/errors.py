@@ -4,6 +4,13 @@ Every message says what was tried, where, why it failed and, where there is one,
 """
 
 import re
+from typing import Final
+
+from ..redaction import cut
+from ..text_safety import one_line
+
+MOST_SAID: Final = 4000
+"""Characters of a server's reason that a message has."""
 
 
 class IncusError(Exception):
@@ -185,6 +192,7 @@ def api_error(
         where: what was asked for, as ``GET /1.0/instances/x (project p)``.
         client_fingerprint: that of the certificate that was shown; empty without one.
     """
+    reason = one_line(reason)
     kind = _BY_STATUS.get(status, ServerFailure if status >= 500 else IncusApiError)
     # POST /1.0/instances answers 500 for a name that is taken, and so does the loser of two
     # requests at once that make a volume (6.0.4: the text of its database).
@@ -193,7 +201,7 @@ def api_error(
     # Collections answer 500 to a certificate that is restricted to other projects.
     if kind is ServerFailure and _RESTRICTED.search(reason):
         kind = Unauthorised
-    message = f"{where}: Incus answered {status}: {reason or 'no reason given'}"
+    message = f"{where}: Incus answered {status}: {cut(reason, MOST_SAID) or 'no reason given'}"
     if kind is Unauthorised and client_fingerprint:
         message += (
             f"; the client certificate {client_fingerprint[:12]} may not do that: see on the "

@@ -18,6 +18,7 @@ from ..incus.errors import (
 from ..incus.instances import exec_output, push_guest_file, start_exec
 from ..reconcile.power import look, settle
 from ..reconcile.reporter import Progress, Reporter
+from ..redaction import cut_front
 from .errors import JobNotBegun
 from .patient import AWAY_FOR, patient
 from .script import SCRIPT_PATH, Script
@@ -28,6 +29,8 @@ _LONGEST_PAUSE: Final = 2.0
 _PREPARE_WITHIN: Final = 120.0
 _APPEARS_WITHIN: Final = 2.0
 """Seconds for which a command is looked for whose start got no answer."""
+_SAID: Final = 500
+"""Characters of what the script says of a failure."""
 _RECORD: Final = re.compile(r"/exec_([0-9a-f-]{36})\.stdout$")
 NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
 
@@ -190,7 +193,7 @@ def _prepare(client: IncusClient, name: str, arguments: tuple[str, ...]) -> set[
             continue
         if code := done.get("return"):
             tail = Tail(client, exec_output(name, operation, "stderr"))
-            said = tail.read().decode(errors="replace").strip()[-500:]
+            said = cut_front(tail.read().decode(errors="replace"), _SAID)
             raise JobNotBegun(f"{name} could not be prepared (exit code {code}): {said}")
         return {operation} if again else _recorded(client, name)
     raise AssertionError("the second try returns or raises")

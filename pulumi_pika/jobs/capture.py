@@ -1,15 +1,18 @@
 """Keeps what a command writes: the end of it in memory, all of it in the folder."""
 
+import codecs
 from collections import deque
 from typing import Final
 
+from ..redaction import Stream
+from ..text_safety import strip_controls
 from .collect import Collected, LeftOut
 from .folder import FolderError, OutputFolder, Pending
 from .watch import size
 
 OUTPUT_FILE: Final = "output.log"
 TAIL_LINES: Final = 50
-_TAIL_BYTES: Final = 64 * 1024
+_TAIL_CHARS: Final = 64 * 1024
 
 
 class Capture:
@@ -22,17 +25,17 @@ class Capture:
 
     def __init__(self, folder: OutputFolder | None, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._last: deque[bytes] = deque()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        # Before the end is cut off, which may begin within a secret.
+        self._stream = Stream()
+        self._last: deque[str] = deque()
         self._last_size = 0
         self._lost = ""
         self._pending: Pending | None = folder.begin(OUTPUT_FILE) if folder else None
 
     def write(self, data: bytes) -> None:
         """Takes further output. A disk that is full costs the file, and not the job."""
-        self._last.append(data)
-        self._last_size += len(data)
-        while self._last_size - len(self._last[0]) >= _TAIL_BYTES:
-            self._last_size -= len(self._last.popleft())
+        self._add(self._stream.feed(self._decoder.decode(data)))
         if self._pending is None:
             return
         room = self._max_bytes - self._pending.size
@@ -44,9 +47,17 @@ class Capture:
             self._lose(error)
 
     def tail(self) -> str:
-        """The last lines."""
-        text = b"".join(self._last)[-_TAIL_BYTES:].decode(errors="replace")
-        return "\n".join(text.splitlines()[-TAIL_LINES:])
+        """The last lines, without secrets and unseen characters, when no more comes."""
+        self._add(self._stream.feed(self._decoder.decode(b"", final=True)))
+        self._add(self._stream.finish())
+        text = "".join(self._last)[-_TAIL_CHARS:]
+        return strip_controls("\n".join(text.splitlines()[-TAIL_LINES:]))
+
+    def _add(self, text: str) -> None:
+        self._last.append(text)
+        self._last_size += len(text)
+        while self._last_size - len(self._last[0]) >= _TAIL_CHARS:
+            self._last_size -= len(self._last.popleft())
 
     def keep(self) -> tuple[list[Collected], list[LeftOut]]:
         """Gives the file its name; what was brought home, and what was not."""

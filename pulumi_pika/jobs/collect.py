@@ -24,7 +24,9 @@ from ..incus.instances import get_instance
 from ..planner.paths import is_within
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.reporter import Progress, Reporter
-from .folder import FolderError, OutputFolder, UnsafePath, name_reason, visible
+from ..redaction import redact
+from ..text_safety import visible
+from .folder import FolderError, OutputFolder, UnsafePath, name_reason
 from .globs import holder, matcher, unusable
 
 Kind = Literal["log", "events", "status", "result", "artifact"]
@@ -369,7 +371,7 @@ class _Collector:
             if not always:
                 return
             self._left.pop()
-        self._left.append(LeftOut(_cut(visible(path), _SHOWN), _cut(visible(reason), _TOLD)))
+        self._left.append(LeftOut(_cut(path, _SHOWN), _cut(reason, _TOLD)))
 
     def _tick(self, further: int = 0) -> None:
         amount = (self._used + further) / _MIB
@@ -388,4 +390,6 @@ def _figure(size: int) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
+    # A secret is looked for in the whole text, as the guest wrote it.
+    text = visible(redact(text))
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..redaction import cut
+
 _LONGEST_LINE: Final = 64 * 1024
 _LONGEST_TEXT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line of the events file."""
+    """A line of the events file. Its texts are each one line, without what cannot be seen."""
 
     seq: int | None
     timestamp: str
@@ -70,5 +72,4 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _text(value: Any) -> str:
-    # Half a character could be written nowhere.
-    return value[:_LONGEST_TEXT].encode(errors="replace").decode() if isinstance(value, str) else ""
+    return cut(value, _LONGEST_TEXT) if isinstance(value, str) else ""

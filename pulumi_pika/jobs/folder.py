@@ -15,11 +15,12 @@ import os
 import re
 import secrets
 import stat
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, Self
+
+from ..text_safety import UNSEEN
 
 MANIFEST: Final = "manifest.json"
 SCHEMA_VERSION: Final = 1
@@ -34,8 +35,6 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK: Final = 1024 * 1024
 _PART: Final = re.compile(r"\.pika-.*\.part", re.DOTALL)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_UNSEEN: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's control characters, lone surrogates and separators of lines and paragraphs."""
 
 
 class FolderError(OSError):
@@ -96,7 +95,7 @@ def name_reason(name: str) -> str | None:
         return f"the name `{name}`"
     if "/" in name:
         return "a slash within a name"
-    if any(unicodedata.category(character) in _UNSEEN for character in name):
+    if "\n" in name or "\t" in name or UNSEEN.search(name):
         return "a control character in its name"
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"a name longer than {MAX_NAME_BYTES} bytes"
@@ -120,14 +119,6 @@ def safe_components(path: str) -> tuple[str, ...]:
     if len(path.encode()) > MAX_PATH_BYTES:
         raise UnsafePath(path, f"a path longer than {MAX_PATH_BYTES} bytes")
     return components
-
-
-def visible(text: str) -> str:
-    """A text with escapes for what could not be seen, as ``\\n``, or would end a line."""
-    return "".join(
-        repr(character)[1:-1] if unicodedata.category(character) in _UNSEEN else character
-        for character in text
-    )
 
 
 class Pending:

@@ -25,6 +25,7 @@ from ..incus.guest_files import NotAFile, TooLarge, guest_entry, read_small_file
 from ..incus.instances import exec_output
 from ..reconcile.errors import ReconcileError
 from ..reconcile.power import kill, look
+from ..redaction import cut, cut_front
 from .errors import JobNotBegun
 from .events import EventReader
 from .result import Ended
@@ -52,6 +53,8 @@ its file seem to have any length."""
 _HANGS: Final = 3
 _HANG: Final = 5.0
 """After so many looks at the events that took so many seconds each, they are left alone."""
+_SAID: Final = 500
+"""Characters of what the script, or the daemon, says of a failure."""
 _CODE: Final = re.compile(rb"[0-9]{1,3}")
 _NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
 
@@ -226,7 +229,7 @@ class Follower:
         metadata = state.get("metadata")
         code = metadata.get("return") if isinstance(metadata, dict) else None
         if not isinstance(code, int | float) or state.get("status_code") != 200:
-            return self._failed(str(state.get("err") or "no reason"))
+            return self._failed(cut(str(state.get("err") or ""), _SAID) or "no reason")
         code = int(code)
         marker = self._marker()
         # Where the two differ it is a failure: the script was ended, or the word is not its own.
@@ -315,7 +318,7 @@ class Follower:
             self._client, exec_output(self._command.instance, self._command.operation, "stderr")
         )
         with suppress(IncusError):
-            return tail.read().decode(errors="replace").strip()[-500:]
+            return cut_front(tail.read().decode(errors="replace"), _SAID)
         return ""
 
     def _instance(self) -> tuple[bool, str]:

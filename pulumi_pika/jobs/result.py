@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ..reconcile.guest_json import guest_object
+from ..redaction import cut
 
 Status = Literal["completed", "failed", "timed_out", "lost"]
 How = Literal["exited", "timed_out", "lost"]
 
 SCHEMA_VERSIONS: Final = (1, 2)
 _LONGEST_MESSAGE: Final = 2000
+_SHOWN: Final = 40
+"""Characters of a value that is not as it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class GuestResult:
-    """The guest's result file."""
+    """The guest's result file. Its texts are each one line, without what cannot be seen."""
 
     completed: bool
     message: str
@@ -73,10 +76,10 @@ def parse_result(content: bytes, path: str) -> GuestResult | str:
         return found
     version = found.get("schema_version")
     if version not in SCHEMA_VERSIONS or not _is_whole(version):
-        return f"the result file {path} has an unknown schema_version {version!r:.40}"
+        return f"the result file {path} has an unknown schema_version {cut(repr(version), _SHOWN)}"
     status = found.get("status")
     if status not in ("completed", "failed"):
-        return f"the result file {path} has an unknown status {status!r:.40}"
+        return f"the result file {path} has an unknown status {cut(repr(status), _SHOWN)}"
     code = found.get("exit_code")
     if code is not None and not _is_whole(code):
         return f"the result file {path} has an exit_code that is no whole number"
@@ -148,4 +151,4 @@ def _is_whole(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    return value[:_LONGEST_MESSAGE] if isinstance(value, str) else ""
+    return cut(value, _LONGEST_MESSAGE) if isinstance(value, str) else ""

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..reconcile.reporter import EVERY, FIRST_AFTER, Reporter
+from ..redaction import Stream
+from ..text_safety import without_breaks
 from .events import Event
 
 LINES_AT_ONCE: Final = 40
-"""Lines of output that are shown for each look at a job; a log is no place for all of a flood."""
+"""Lines of output and events that are shown for each look at a job; a log is no place for all of a
+flood."""
 _LONGEST_LINE: Final = 2000
 
 
@@ -55,7 +58,7 @@ class Watcher(Reporter, Protocol):
 
 
 class LineWatcher:
-    """Tells all of it in lines, to a `Reporter`.
+    """Tells all of it in lines, to a `Reporter`, without secrets of the thread that makes it.
 
     Args:
         reporter: takes the lines.
@@ -66,6 +69,8 @@ class LineWatcher:
         self._reporter = reporter
         self._name = name
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        # Before there are lines, which may end within a secret, or be cut there.
+        self._stream = Stream()
         self._rest = ""
         self._left = LINES_AT_ONCE
         self._hidden = 0
@@ -84,7 +89,10 @@ class LineWatcher:
 
     def output(self, data: bytes) -> None:
         """Shows whole lines, as many as are read at a time."""
-        *lines, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
+        self._take(self._stream.feed(self._decoder.decode(data)))
+
+    def _take(self, text: str) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._line(line)
         # A line without an end is shown in pieces, and not kept for ever.
@@ -93,9 +101,9 @@ class LineWatcher:
             self._rest = ""
 
     def event(self, event: Event) -> None:
-        """Shows an event."""
+        """Shows an event, which counts among the lines of output."""
         self._flush()
-        self.info(f"{self._name}: [{self._elapsed:.0f} s] {event.said()}")
+        self._show(f"{self._name}: [{self._elapsed:.0f} s] {event.said()}")
 
     def alive(self, standing: Standing) -> None:
         """Shows that the job lives, where nothing else did for a while."""
@@ -107,20 +115,24 @@ class LineWatcher:
 
     def finish(self) -> None:
         """Shows what is left when no more comes."""
-        self._rest += self._decoder.decode(b"", final=True)
+        self._take(self._stream.feed(self._decoder.decode(b"", final=True)))
+        self._rest += self._stream.finish()
         self._flush()
         self._say_hidden()
 
     def _line(self, line: str) -> None:
-        if self._left <= 0:
-            self._hidden += 1
-            return
         # A progress bar draws over itself; what it drew last is what counts.
         line = line.rstrip("\r").rpartition("\r")[2]
         if len(line) > _LONGEST_LINE:
             line = f"{line[:_LONGEST_LINE]}..."
-        self._left -= 1
-        self.info(f"[{self._elapsed:.0f} s] {line}")
+        self._show(f"[{self._elapsed:.0f} s] {line}")
+
+    def _show(self, line: str) -> None:
+        if self._left > 0:
+            self._left -= 1
+            self.info(without_breaks(line))
+        else:
+            self._hidden += 1
 
     def _flush(self) -> None:
         if self._rest:

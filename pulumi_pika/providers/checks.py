@@ -67,4 +67,4 @@ def answer(
         failures = check_failures(lacking, inputs, examined.plan_tree)
     if failures:
         return CheckResult({}, failures)
-    return CheckResult(seal(inputs, secret_paths(inputs)), [])
+    return CheckResult(seal(inputs, secret_paths(inputs), inputs), [])

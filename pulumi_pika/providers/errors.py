@@ -1,6 +1,7 @@
 """Turns whatever a call ends with into an error that people can read."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -9,8 +10,10 @@ from pulumi.dynamic import CheckFailure, CheckResult
 
 from ..incus.errors import IncusError
 from ..reconcile.errors import ReconcileError
+from ..redaction import redacting
+from ..text_safety import break_directives, strip_controls
 from .engine_watch import EngineGone, calls
-from .report import PulumiReporter, printable
+from .report import PulumiReporter
 from .schema_version import newer
 from .secrets import Redactor
 from .shape import Failure
@@ -75,14 +78,20 @@ def for_people(
         raise ProviderError(text)
     redact = Redactor(*trees)
     try:
-        with calls.one(undoable=undoable):
+        with redacting(redact), calls.one(undoable=undoable):
             yield lambda: PulumiReporter(str(trees[-1].get("owner") or ""), redact)
     except EngineGone:
         raise ProviderError(_ENGINE_GONE) from None
     except (IncusError, ReconcileError, ProviderError) as error:
-        raise ProviderError(printable(redact(str(error)))) from None
+        raise ProviderError(_sayable(redact(str(error)))) from None
     except Exception as error:
-        raise ProviderError(redact(own_fault(error))) from None
+        raise ProviderError(_sayable(redact(own_fault(error)))) from None
+
+
+def _sayable(text: str) -> str:
+    """The text of an error as the engine can show it. Its further lines are indented: none of them,
+    whoever wrote it, can be taken for a line of the engine's."""
+    return break_directives(re.sub(r"\n(?=\S)", "\n  ", strip_controls(text)))
 
 
 class _NoTraceback(logging.Filter):

@@ -22,6 +22,7 @@ from ..reconcile.feasibility import Predecessor
 from ..reconcile.observe import RUNNING, LiveInstance
 from ..reconcile.options import JOB_KEY, RuntimeOptions
 from ..reconcile.power import find_renamed, look
+from ..redaction import redact
 from .checks import answer, inputs_of
 from .clients import client_for
 from .codes import REPLACE, coded
@@ -30,9 +31,8 @@ from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
 from .host_checks import before_create, before_replacement
 from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
-from .report import printable
 from .schema_version import SCHEMA_VERSION
-from .secrets import Redactor, check_failures, is_secret, seal, secret_paths
+from .secrets import check_failures, is_secret, seal, secret_paths
 from .unfinished import warn_of_unfinished
 from .values import Path, find, without_provider
 
@@ -158,10 +158,10 @@ def create(props: dict[str, Any]) -> CreateResult:
             report().warn(f"the job {job.name} is {outcome.status}: {outcome.message}")
         outputs = {
             **inputs,
-            **_outputs_of(outcome, Redactor(inputs)),
+            **_outputs_of(outcome),
             "schema_version": SCHEMA_VERSION,
         }
-    return CreateResult(_id_of(job, inputs), seal(outputs, secret_paths(inputs)))
+    return CreateResult(_id_of(job, inputs), seal(outputs, secret_paths(inputs), inputs))
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
@@ -173,7 +173,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             outputs["kept_status"] = live.status if live else ""
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     secret = secret_paths(outputs)
-    return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
+    return ReadResult(id_, seal(outputs, secret, inputs), seal(inputs, secret, inputs))
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
@@ -192,7 +192,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         outputs["kept_status"] = live.status if live else ""
         outputs["kept_uuid"] = live.uuid if live else ""
         outputs["schema_version"] = SCHEMA_VERSION
-    return UpdateResult(seal(outputs, secret_paths(inputs)))
+    return UpdateResult(seal(outputs, secret_paths(inputs), inputs))
 
 
 def delete(props: dict[str, Any]) -> None:
@@ -219,12 +219,12 @@ _OUTCOME: Final = (
 """The outputs that a run leaves, and nothing but a run changes."""
 
 
-def _outputs_of(outcome: JobOutcome, redact: Redactor) -> dict[str, Any]:
+def _outputs_of(outcome: JobOutcome) -> dict[str, Any]:
     """What a run leaves. The job's own words may have a secret of the inputs in them."""
     return {
         "status": outcome.status,
         "exit_code": outcome.exit_code,
-        "message": printable(redact(outcome.message)),
+        "message": redact(outcome.message),
         "duration_secs": outcome.duration_secs,
         "image_fingerprint": outcome.image_fingerprint,
         "attempts": outcome.attempts,
@@ -232,10 +232,9 @@ def _outputs_of(outcome: JobOutcome, redact: Redactor) -> dict[str, Any]:
             {**collected.to_dict(), "path": redact(collected.path)} for collected in outcome.outputs
         ],
         "left_out": [
-            {key: printable(redact(text)) for key, text in left.to_dict().items()}
-            for left in outcome.left_out
+            {key: redact(text) for key, text in left.to_dict().items()} for left in outcome.left_out
         ],
-        "log_tail": printable(redact(outcome.log_tail)),
+        "log_tail": redact(outcome.log_tail),
         "kept": outcome.kept,
         "kept_status": "Running" if outcome.kept else "",
         "kept_uuid": outcome.uuid,

@@ -9,18 +9,12 @@ from typing import Any, Final
 
 import pulumi
 
+from ..text_safety import break_directives, without_breaks
 from .codes import ending
 
 _ADDRESS: Final = re.compile(r"[\w.\-\[\]:]+:\d+")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _lock = threading.Lock()
 _engine: list[Any] = []
-
-
-def printable(text: str) -> str:
-    """The text without what would be a command to a terminal: a guest's console, or a server, may
-    have written it."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class PulumiReporter:
@@ -44,7 +38,9 @@ class PulumiReporter:
         self._send(message, pulumi.log.warn, "WARNING")
 
     def _send(self, message: str, otherwise: Callable[[str], None], severity: str) -> None:
-        message = printable(self._redact(message)) + ending(message)
+        # No message of ours has several lines: a newline is somebody's who would forge one.
+        text = break_directives(without_breaks(self._redact(message)))
+        message = text + ending(message)
         engine = _connected_engine()
         if engine is None:
             _log(otherwise, message)

@@ -133,7 +133,9 @@ def create(props: dict[str, Any]) -> CreateResult:
             outputs["guest_status"] = unheard(desired.plan.paths.status_path).to_dict()
         else:
             outputs["guest_status"] = _guest(client, live, desired.plan)
-    return CreateResult(_id_of(live, desired.plan, inputs), seal(outputs, secret_paths(inputs)))
+    return CreateResult(
+        _id_of(live, desired.plan, inputs), seal(outputs, secret_paths(inputs), inputs)
+    )
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
@@ -148,13 +150,13 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             # Not gone, and not to be made anew elsewhere: as it was, but for what it does now.
             report().warn(str(error))
             outputs = {**state.outputs, "status": UNSEEN}
-            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
+            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs), state.inputs))
         live = found.live
         if live is None and (elsewhere := find_moved(client, state.uuid)):
             # Not gone, and not to be made anew: as it was.
             report().warn(moved(client, identity.instance_name, elsewhere))
             outputs = {**state.outputs, "status": elsewhere.status}
-            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs)))
+            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs), state.inputs))
         if live is None:
             if found.other is None:
                 _refuse_another_server(client, state)
@@ -175,7 +177,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         outputs["alias_fingerprint"] = _alias_target(state)
         outputs["server_fingerprint"] = client.server().fingerprint
     secret = _secret_seen(state, outputs)
-    return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
+    return ReadResult(id_, seal(outputs, secret, state.inputs), seal(inputs, secret, state.inputs))
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
@@ -208,7 +210,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         if examined.plan.incus.image_alias == state.plan.incus.image_alias:
             outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
         outputs["server_fingerprint"] = client.server().fingerprint
-    return UpdateResult(seal(outputs, secret_paths(inputs)))
+    return UpdateResult(seal(outputs, secret_paths(inputs), inputs))
 
 
 def delete(props: dict[str, Any]) -> None:

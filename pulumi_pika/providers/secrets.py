@@ -15,11 +15,12 @@ from pulumi.dynamic import CheckFailure
 from pulumi.runtime.rpc import wrap_rpc_secret
 
 from ..reconcile.desired import volume_name
+from ..redaction import ValueRedactor
+from ..text_safety import break_directives, for_engine, map_texts, visible
 from .examine import SECRET_INPUTS, SPEC_FIELDS, names_devices, planned_paths
 from .shape import Failure
 from .values import Path, find, parse_path, path_text, put, touches
 
-HIDDEN: Final = "[secret]"
 _SHORTEST: Final = 3
 """Shorter texts occur everywhere; hiding them would say more than it hides."""
 
@@ -58,15 +59,21 @@ def is_secret(path: Path, inputs: dict[str, Any]) -> bool:
     return any(touches(path, other) for other in secret_paths(inputs))
 
 
-def seal(tree: dict[str, Any], secret: Iterable[Path]) -> dict[str, Any]:
-    """Marks everything in a property tree secret that is, or is derived from, a secret input.
+def seal(
+    tree: dict[str, Any], secret: Iterable[Path], given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Marks everything in a property tree secret that is, or is derived from, a secret input, and
+    makes what others wrote in it safe for the engine; see `make_safe`.
 
     Args:
         tree: inputs or outputs, which are changed.
         secret: the paths of the secret inputs.
+        given: the inputs that the program gave, or that the state has of it.
     """
     secret = list(secret)
-    if _tells({SECRET_INPUTS: [path_text(path) for path in secret], **tree}):
+    tells = _tells({SECRET_INPUTS: [path_text(path) for path in secret], **tree})
+    make_safe(tree, given)
+    if tells:
         _wrap(tree, ("guest_status",))
     for path in secret:
         if path[0] in SPEC_FIELDS:
@@ -74,8 +81,8 @@ def seal(tree: dict[str, Any], secret: Iterable[Path]) -> dict[str, Any]:
                 _wrap(tree, ("plan", *planned))
             # A low-entropy value could be found by trying.
             _wrap(tree, ("plan_digest",))
-        for given, outputs in _DERIVED:
-            if touches(path, given):
+        for source, outputs in _DERIVED:
+            if touches(path, source):
                 for output in outputs:
                     _wrap(tree, (output,))
         _wrap(tree, path)
@@ -83,20 +90,57 @@ def seal(tree: dict[str, Any], secret: Iterable[Path]) -> dict[str, Any]:
 
 
 def seal_as_given(
-    tree: dict[str, Any], secret: Iterable[Path], derived: Mapping[str, Iterable[str]]
+    tree: dict[str, Any],
+    secret: Iterable[Path],
+    derived: Mapping[str, Iterable[str]],
+    given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Marks the secret inputs secret in a property tree that has no plan.
+    """Marks the secret inputs secret in a property tree that has no plan, and makes what others
+    wrote in it safe for the engine; see `make_safe`.
 
     Args:
         tree: inputs or outputs, which are changed.
         secret: the paths of the secret inputs.
         derived: which outputs tell something of which inputs, by name.
+        given: the inputs that the program gave, or that the state has of it.
     """
+    make_safe(tree, given)
     for path in secret:
         for output in derived.get(str(path[0]), ()):
             _wrap(tree, (output,))
         _wrap(tree, path)
     return tree
+
+
+def make_safe(tree: dict[str, Any], given: Mapping[str, Any] | None) -> None:
+    """Change the strings in a property tree that the program did not give, as `for_engine` does.
+
+    What the program gave stays to the letter, or each refresh would find a difference. What was
+    changed on the host, the description of an instance for one, differs from it in any case: it
+    shows as a change, and an update, which compares with the host itself, puts the program's value
+    back.
+
+    Args:
+        tree: inputs or outputs, which are changed.
+        given: the inputs that the program gave, or that the state has of it.
+    """
+    given = given or {}
+    for name, value in tree.items():
+        tree[name] = _safe(value, given.get(name))
+
+
+def _safe(value: Any, given: Any) -> Any:
+    if value == given:
+        return value
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {
+            key if key in given else map_texts(key, for_engine): _safe(item, given.get(key))
+            for key, item in value.items()
+        }
+    if isinstance(value, list) and isinstance(given, list):
+        # A mount that was taken away outside moves those behind it.
+        return [item if item in given else map_texts(item, for_engine) for item in value]
+    return map_texts(value, for_engine)
 
 
 def _tells(tree: dict[str, Any]) -> bool:
@@ -167,13 +211,13 @@ def check_failures(
 
 
 def _sayable(text: str) -> str:
-    """The text without what no UTF-8 can say, and not endless."""
+    """The text as one line that the engine can show, and not endless."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}... ({len(text)} characters)"
-    return text.encode("utf-8", "backslashreplace").decode()
+    return break_directives(visible(text))
 
 
-class Redactor:
+class Redactor(ValueRedactor):
     """Replaces the secret values of a resource in any text."""
 
     def __init__(self, *trees: dict[str, Any]) -> None:
@@ -186,13 +230,7 @@ class Redactor:
                         values.update(_spellings(volume_name(text)))
                 if path[0] == "mounts":
                     values.update(_derived_names(tree, path))
-        # The longest first, so that no part of one is left over.
-        known = sorted((v for v in values if len(v) >= _SHORTEST), key=len, reverse=True)
-        self._values = re.compile("|".join(map(re.escape, known))) if known else None
-
-    def __call__(self, text: str) -> str:
-        """The text without the secrets."""
-        return self._values.sub(HIDDEN, text) if self._values else text
+        super().__init__(value for value in values if len(value) >= _SHORTEST)
 
 
 _MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts")

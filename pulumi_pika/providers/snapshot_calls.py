@@ -105,7 +105,8 @@ def create(props: dict[str, Any]) -> CreateResult:
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
     """Reads the snapshot back; one that is gone reads as a resource that is gone."""
     with for_people(props) as report:
-        outputs = without_provider(props)
+        given = without_provider(props)
+        outputs = dict(given)
         options = give(SnapshotOptions, outputs, lambda _: ()).options
         client = client_for(options.project)
         try:
@@ -129,7 +130,6 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             options.expires_at, live.expires_text
         ):
             outputs["expires_at"] = live.expires_text
-        given = dict(outputs)
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     return ReadResult(id_, _seal(outputs, given), _seal(inputs, given))
 
@@ -221,4 +221,5 @@ def _id_of(options: SnapshotOptions, inputs: dict[str, Any]) -> str:
 
 
 def _seal(tree: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    return seal_as_given(tree, secret_paths(given), {})
+    given = {name: given[name] for name in INPUTS if name in given}
+    return seal_as_given(tree, secret_paths(given), {}, given)

@@ -115,6 +115,11 @@ class State:
         )
 
     @property
+    def inputs(self) -> dict[str, Any]:
+        """The inputs that the program gave, as the state has them."""
+        return {name: self.outputs[name] for name in INPUTS if name in self.outputs}
+
+    @property
     def has_volumes(self) -> bool:
         """Whether it has mounts of custom volumes."""
         return any(not is_host_path(mount.source) for mount in self.plan.mounts)

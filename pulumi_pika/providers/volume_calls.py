@@ -403,4 +403,5 @@ def _id_of(options: VolumeOptions, inputs: dict[str, Any]) -> str:
 
 
 def _seal(tree: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    return seal_as_given(tree, secret_paths(given), _DERIVED)
+    given = {name: given[name] for name in INPUTS if name in given}
+    return seal_as_given(tree, secret_paths(given), _DERIVED, given)

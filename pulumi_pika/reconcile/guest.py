@@ -6,6 +6,8 @@ from typing import Any, Final
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
 from ..incus.guest_files import read_kernel_file, read_small_file
+from ..redaction import cut, redact
+from ..text_safety import for_engine, map_texts, strip_controls
 from .guest_json import guest_object
 from .observe import LiveInstance
 
@@ -25,6 +27,8 @@ SCHEMA_VERSION: Final = 1
 UNKNOWN_STATE: Final = "unknown"
 _BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
 _LONGEST_MESSAGE: Final = 500
+_SHOWN: Final = 80
+"""Characters of a value that is not as it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class GuestStatus:
         """A phrase for messages."""
         if self.state == UNKNOWN_STATE:
             return self.reason
-        return f"guest state {self.state!r}" + (f": {self.message}" if self.message else "")
+        message = cut(self.message, _LONGEST_MESSAGE)
+        return f"guest state {self.state!r}" + (f": {message}" if message else "")
 
 
 def unheard(path: str) -> GuestStatus:
@@ -103,7 +108,7 @@ def guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestSta
         state=status["state"],
         message=_text(status.get("message")),
         updated_at=_text(status.get("updated_at")),
-        details=status.get("details"),
+        details=map_texts(status.get("details"), _safe),
     )
 
 
@@ -114,14 +119,27 @@ def _parse(content: bytes, path: str) -> dict[str, Any] | str:
         return status
     version = status.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
-        return f"the status file {path} has schema version {version!r}, not {SCHEMA_VERSION}"
+        return (
+            f"the status file {path} has schema version {cut(repr(version), _SHOWN)}, "
+            f"not {SCHEMA_VERSION}"
+        )
     if status.get("state") not in STATES:
-        return f"the status file {path} has an unknown state {_text(status.get('state'))!r}"
+        return (
+            f"the status file {path} has an unknown state {cut(repr(status.get('state')), _SHOWN)}"
+        )
     return status
 
 
 def _text(value: Any) -> str:
-    return value[:_LONGEST_MESSAGE] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    # One with a secret stays whole: cut, it might show a part of the secret.
+    return _safe(value if redact(value) != value else value[:_LONGEST_MESSAGE])
+
+
+def _safe(text: str) -> str:
+    # With a secret in it, it becomes a secret output, for which the secret has to be found again.
+    return text if redact(text) != text else for_engine(strip_controls(text))
 
 
 def _unknown(reason: str) -> GuestStatus:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from ..redaction import cut
+
 FIRST_AFTER: Final = 2.0
 EVERY: Final = 5.0
 
@@ -42,4 +44,4 @@ class Progress:
     def operation(self, _elapsed: float, metadata: Mapping[str, Any]) -> None:
         """`tick` with what an Incus operation says of its own progress."""
         said = [str(v) for k, v in metadata.items() if k.endswith("_progress")]
-        self.tick(", ".join(said)[:200])
+        self.tick(cut(", ".join(said), 200))

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulumi_pika.imports.program import Origin, secret_commands, write_program
-from pulumi_pika.imports.python import argument, one_line, quoted
+from pulumi_pika.imports.python import argument, quoted
 from pulumi_pika.imports.read import Imported
 from pulumi_pika.imports.secret import Secret, looks_secret
+from pulumi_pika.text_safety import visible
 
 HOSTILE = (
     '"""\nimport os  # \' \\',
@@ -37,7 +38,7 @@ def test_texts_come_back(text: str) -> None:
 
 @given(st.text())
 def test_comments_are_one_line(text: str) -> None:
-    assert one_line(text).isprintable()
+    assert visible(text).isprintable()
 
 
 trees = st.recursive(

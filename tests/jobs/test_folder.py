@@ -16,8 +16,8 @@ from pulumi_pika.jobs.folder import (
     UnsafePath,
     Written,
     safe_components,
-    visible,
 )
+from pulumi_pika.text_safety import visible
 
 
 @pytest.fixture

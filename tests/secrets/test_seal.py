@@ -11,9 +11,10 @@ from pulumi.runtime import rpc
 from pulumi_pika.planner.names import device_name
 from pulumi_pika.providers import clients, runtime_calls
 from pulumi_pika.providers.errors import ProviderError, for_people
-from pulumi_pika.providers.secrets import HIDDEN, Redactor, check_failures, seal, where_seen
+from pulumi_pika.providers.secrets import Redactor, check_failures, seal, where_seen
 from pulumi_pika.providers.shape import Failure
 from pulumi_pika.providers.values import parse_path, path_text
+from pulumi_pika.redaction import HIDDEN
 
 SECRET = "5ec-r3t"
 
