@@ -35,7 +35,7 @@ class Notice(_Part):
     resource: str
     """The resource's name in the stack; empty where it is about none."""
     text: str
-    stops: bool = False
+    stops: bool
     """Whether an instance may restart for it, or is stopped for a while."""
 
 
@@ -86,7 +86,7 @@ class Change(_Part):
     drift: list[str]
     """What somebody changed outside, and is put right."""
     notes: list[str]
-    hides_left_out: bool = False
+    hides_left_out: bool
     """Whether it is not visible which mounts were left out when it was last applied."""
     host: str
     """The name of the host in the stack; empty for the one that the environment names."""

@@ -10,7 +10,7 @@ from typing import Final, get_args
 
 from ..providers.codes import HOST, REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, UNREADABLE
 from .document import LETS_DATA_GO, Change, Notice, WarningKind
-from .names import natural
+from .names import listed_names, natural
 from .preview import MARKS, Diagnostic
 from .text import listed
 
@@ -90,16 +90,16 @@ def _done(change: Change) -> Iterator[Notice]:
     """What a change does that is worth a word of its own."""
 
     def notice(kind: WarningKind, text: str) -> Notice:
-        return Notice(kind=kind, resource=change.name, text=text)
+        return Notice(kind=kind, resource=change.name, text=text, stops=False)
 
     if change.deletes_data_of:
         what = "the snapshot" if change.kind == "snapshot" else "with all its data: volume"
-        yield notice("delete_data", f"{what} {listed(change.deletes_data_of)}")
+        yield notice("delete_data", f"{what} {listed_names(change.deletes_data_of)}")
     if change.stops_keeping_data_of:
         yield notice(
             "stop_keeping_data",
             f"{LETS_DATA_GO[change.kind]} is, or may be, turned on: after this `pulumi up`, "
-            f"deleting or replacing it deletes volume {listed(change.stops_keeping_data_of)} with "
+            f"deleting or replacing it deletes volume {listed_names(change.stops_keeping_data_of)} with "
             "all its data",
         )
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
