@@ -70,8 +70,9 @@ def groups_of(report: Report) -> list[Group]:
     }
     alike: dict[Hashable, list[tuple[Change, Change]]] = {}
     for change in report.changes:
-        template = _template(change)
-        key = (_key(template), change.name in held)
+        replace = _replacer(change)
+        template = _template(change, replace)
+        key = (_key(template), change.name in held, replace is str)
         alike.setdefault(key, []).append((change, template))
     found = []
     for members in alike.values():
@@ -97,8 +98,11 @@ def told_of(report: Report) -> list[Told]:
     replaces = {change.name: _replacer(change) for change in report.changes}
     alike: dict[Hashable, list[tuple[Notice, str]]] = {}
     for notice in report.warnings:
-        text = replaces.get(notice.resource, str)(notice.text)
-        alike.setdefault((notice.kind, text), []).append((notice, text))
+        replace = replaces.get(notice.resource, str)
+        if NAME in notice.text or INSTANCE in notice.text:
+            replace = str
+        text = replace(notice.text)
+        alike.setdefault((notice.kind, text, replace is str), []).append((notice, text))
     found: list[tuple[int, Told]] = []
     order = {id(notice): at for at, notice in enumerate(report.warnings)}
     for members in alike.values():
@@ -113,9 +117,8 @@ def told_of(report: Report) -> list[Told]:
     return [told for _, told in sorted(found, key=lambda item: item[0])]
 
 
-def _template(change: Change) -> Change:
+def _template(change: Change, replace: Replace) -> Change:
     """A change with its own name taken out of its values."""
-    replace = _replacer(change)
     return change.model_copy(
         update={
             "on_delete": replace(change.on_delete),
@@ -146,6 +149,8 @@ def _template(change: Change) -> Change:
 
 
 def _replacer(change: Change) -> Replace:
+    """Puts placeholders for a change's own names; `str` for one whose texts have placeholders
+    already, which would be taken for ours."""
     names = {change.name: NAME}
     for value in change.values:
         if value.path in _OWN_NAME and isinstance(value.before, str) and value.before:

@@ -1,5 +1,6 @@
 """Names in their natural order, and many of them in few words."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -50,7 +51,15 @@ def listed_names(names: Iterable[str], most: int = 0) -> str:
     found = spans(names)
     kept = found[:most] if most else found
     more = f" and {len(found) - len(kept)} more" if len(found) > len(kept) else ""
-    return ", ".join(one if one == last else f"{one} to {last}" for one, last in kept) + more
+    shown = (
+        _plain(one) if one == last else f"{_plain(one)} to {_plain(last)}" for one, last in kept
+    )
+    return ", ".join(shown) + more
+
+
+def _plain(name: str) -> str:
+    """A name that cannot be taken for several."""
+    return json.dumps(name, ensure_ascii=False) if re.search(r"[\s,\"]", name) else name
 
 
 def _follows(name: str, other: str) -> bool:

@@ -99,8 +99,8 @@ def _done(change: Change) -> Iterator[Notice]:
         yield notice(
             "stop_keeping_data",
             f"{LETS_DATA_GO[change.kind]} is, or may be, turned on: after this `pulumi up`, "
-            f"deleting or replacing it deletes volume {listed_names(change.stops_keeping_data_of)} with "
-            "all its data",
+            "deleting or replacing it deletes volume "
+            f"{listed_names(change.stops_keeping_data_of)} with all its data",
         )
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
         which = "; what becomes of its data is " if change.on_delete in MARKS else ", which "
