@@ -108,7 +108,7 @@ def _done(change: Change) -> Iterator[Notice]:
     # A job that runs anew is no loss.
     if change.action == "replace" and change.kind not in ("job", "host"):
         what = f": {change.on_delete}" if change.on_delete else ""
-        yield notice("replace", f"is replaced because of {listed(change.why)}{what}")
+        yield notice("replace", f"because of {listed(change.why)}{what}")
     if change.hides_left_out and change.action in ("update", "update_with_restart"):
         yield notice(
             "left_out",

@@ -144,7 +144,7 @@ def _change(group: Group) -> Iterable[_Indented]:
         rows.append([[_Part(name)], cell])
         if lines:
             below.append(("  ", [_Part(f"{name}:")]))
-            below += [(f"    {line[:2]}", [_diff_line(line)]) for line in lines]
+            below += [(f"    {line[:2].replace('  ', '| ')}", [_diff_line(line)]) for line in lines]
     if change.kind != "host":
         rows.append([[_Part("host")], [_Part(change.host or "of the environment")]])
     yield from _table(rows)

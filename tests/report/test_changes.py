@@ -135,7 +135,7 @@ def test_replacement_without_a_word_in_the_log_is_warned_of() -> None:
         ("replace", "web"),
     ]
     assert made.warnings[2].text == (
-        "is replaced because of incus.image_alias: deletes the instance and its root disk; keeps "
+        "because of incus.image_alias: deletes the instance and its root disk; keeps "
         "volumes web-state, data"
     )
 

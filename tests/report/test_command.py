@@ -167,7 +167,7 @@ def test_names_cannot_command_the_terminal() -> None:
 
 
 def with_everywhere(value: Any, odd: str) -> Any:
-    """The tree with a text added to every text in it, and to every key that a program may choose."""
+    """The tree with a text added to every text in it, and to keys that a program may choose."""
     if isinstance(value, dict):
         return {
             (f"{key}{odd}" if key in CHOSEN else key): with_everywhere(item, odd)
