@@ -32,9 +32,14 @@ _MOST_EDGES: Final = 450
 _MOST_DRAWN: Final = 45_000
 _RISKY: Final = re.compile(r"[^\w ,;()'/=?\-.:\u200b]|(?<![^\W_])_|_(?![^\W_])")
 """All that may mean something; an underscore only at the edge of a word."""
-_REFERENCES: Final = re.compile(r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=www)(?=\.)", re.IGNORECASE)
-"""Where a forge would begin to see a mention, a reference or a link; it looks for them in the text
-that it has made of Markdown and of entities, so that these do not keep it from that."""
+_REFERENCES: Final = re.compile(
+    r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=\bGH)(?=-\d)", re.IGNORECASE
+)
+"""Where a forge would begin to see a mention, a reference (also `GH-12`) or a link; it looks for them
+in the text that it has made of Markdown and of entities, so that these do not keep it from that."""
+_HASHES: Final = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
+"""What a forge takes for a commit, if it has one of that name; shorter ones are none."""
+_SHORT_HASH: Final = 6
 _EMPTY: Final = "\N{ZERO WIDTH SPACE}"
 _SPAN_BREAKS: Final = frozenset("`|\\")
 _CLASSES: Final = {
@@ -84,8 +89,14 @@ def code(text: str, most: int | None = 200) -> str:
 
 def plain(text: str, most: int | None = 600) -> str:
     """Somebody else's text as text."""
-    line = _REFERENCES.sub(_EMPTY, one_line(text, most))
+    line = _HASHES.sub(_in_parts, _REFERENCES.sub(_EMPTY, one_line(text, most)))
     return _RISKY.sub(lambda found: _entity(found[0]), line)
+
+
+def _in_parts(found: re.Match[str]) -> str:
+    text = found[0]
+    parts = (text[at : at + _SHORT_HASH] for at in range(0, len(text), _SHORT_HASH))
+    return _EMPTY.join(parts)
 
 
 def mermaid(picture: Picture) -> str:

@@ -43,6 +43,7 @@ def test_code(text: str) -> None:
 
 @given(TEXTS)
 @example("0_0 _a_ a__b")
+@example("see GH-12, gh-7, at 3e7aebc or 3e7aebc5aa0b4a1f9e7c3e7aebc5aa0b4a1f9e7c")
 def test_plain(text: str) -> None:
     made = plain(text)
     assert not set(made) & set('\n|`\\<>*[]@~$"{}!')
@@ -53,7 +54,7 @@ def test_plain(text: str) -> None:
     assert re.fullmatch(r"(?:[^&#]|&#\d+;)*", made)
     seen = html.unescape(made)
     # What a forge looks for in the text that it shows.
-    assert not re.search(r"[@#!$%&~^]\w|://|(?i:www)\.", seen)
+    assert not re.search(r"[@#!$%&~^]\w|://|(?i:www\.|\bGH-\d|\b[0-9a-f]{7,64}\b)", seen)
 
 
 @given(TEXTS)
