@@ -35,8 +35,8 @@ _RISKY: Final = re.compile(r"[^\w ,;()'/=?\-.:\u200b]|(?<![^\W_])_|_(?![^\W_])")
 _REFERENCES: Final = re.compile(
     r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=\bGH)(?=-\d)", re.IGNORECASE
 )
-"""Where a forge would begin to see a mention, a reference (also `GH-12`) or a link; it looks for them
-in the text that it has made of Markdown and of entities, so that these do not keep it from that."""
+"""Where a forge would begin to see a mention, a reference (also `GH-12`) or a link; it looks for
+them in the text that it has made of Markdown and of entities: these do not keep it from that."""
 _HASHES: Final = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
 """What a forge takes for a commit, if it has one of that name; shorter ones are none."""
 _SHORT_HASH: Final = 6
