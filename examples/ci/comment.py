@@ -4,7 +4,8 @@
 
 The comment is found by the report's first line, and by its author: somebody else's comment is never
 written over. Nothing but Python's own library is needed. The token is read from the environment;
-an argument of a command could be seen by others of the machine.
+an argument of a command could be seen by others of the machine. It goes to the API's address and to
+no other: a redirect is refused.
 
 GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (its number), and
 PIKA_COMMENT_AUTHOR where the token is not a workflow's own (github-actions[bot]).
@@ -19,6 +20,20 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+MOST_PAGES = 100
+"""How many pages of comments are read; a request has fewer."""
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Refuses redirects: `urllib` would take the token along to another host, and turn a POST into
+    a GET that writes nothing."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none; the reply is an error then."""
+
+
+OPENER = urllib.request.build_opener(NoRedirects)
 
 
 class Forge:
@@ -41,21 +56,20 @@ class Forge:
         data = json.dumps(body).encode() if body else None
         headers = {**self.headers, "Content-Type": "application/json"}
         request = urllib.request.Request(url, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as reply:
+        with OPENER.open(request, timeout=60) as reply:
             return json.load(reply)
 
     def find(self, marker: str) -> dict[str, Any] | None:
         """Our comment that begins with a marker."""
-        page = 1
-        while True:
+        for page in range(1, MOST_PAGES + 1):
             found = self.call("GET", f"{self.comments}?per_page=100&page={page}")
             for comment in found:
                 first = (comment.get("body") or "").partition("\n")[0].strip()
                 if first == marker and self.is_own(comment):
                     return dict(comment)
             if len(found) < 100:
-                return None
-            page += 1
+                break
+        return None
 
     def put(self, report: str) -> str:
         """Writes the comment, or the present one anew."""
@@ -128,7 +142,10 @@ def main() -> int:
         print(f"error: {error.args[0]} is not set", file=sys.stderr)
         return 2
     except urllib.error.HTTPError as error:
-        print(f"error: {error.url}: {error.code} {error.reason}", file=sys.stderr)
+        hint = (
+            "; redirects are not followed: name the API's own address" if error.code < 400 else ""
+        )
+        print(f"error: {error.url}: {error.code} {error.reason}{hint}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: the forge cannot be reached: {error}", file=sys.stderr)

@@ -20,7 +20,9 @@ from ..reconcile.feasibility import (
     refuse_holder,
 )
 from ..reconcile.preflight import Finding, HostFacts, find_problems
+from . import codes
 from .clients import Host, default_place, host, requested_preflight
+from .codes import coded
 from .examine import Examined, examine
 from .hidden import HOST
 from .report import PulumiReporter
@@ -152,11 +154,12 @@ def check_host(
         if not new and not concerns:
             continue
         if finding.may_come and after_others and mode == "auto":
-            report().warn(
+            text = (
                 f"{_sentence(finding, inputs)}. {finding.awaited} when "
                 f"{examined.plan.identity.instance_name} is made"
                 + (", and the instance that this replaces is deleted before that" if olds else "")
             )
+            report().warn(coded(text, codes.HOST))
             continue
         reason = finding.told(secret=is_secret(finding.path, inputs))
         failures.append(Failure(finding.path, reason))
@@ -307,9 +310,8 @@ def _not_asked(error: IncusError, mode: str, report: Report) -> list[Failure]:
     if mode == "required" or isinstance(error, ServerCertificateChanged | BadHostSettings):
         return [Failure((), f"the host could not be looked at: {error}")]
     if _first_time(error):
-        report().warn(
-            f"the host could not be looked at, so that only the plan itself was checked: {error}"
-        )
+        text = f"the host could not be looked at, so that only the plan itself was checked: {error}"
+        report().warn(coded(text, codes.HOST))
     return []
 
 

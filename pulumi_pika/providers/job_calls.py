@@ -25,6 +25,7 @@ from ..reconcile.power import find_renamed, look
 from ..redaction import redact
 from .checks import answer, inputs_of
 from .clients import client_for
+from .codes import REPLACE, coded
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
 from .host_checks import before_create, before_replacement
@@ -126,7 +127,8 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
             )
             changes.append("kept")
         if replaces:
-            report().info(f"the job {old.name} runs anew because of {', '.join(replaces)}")
+            text = f"the job {old.name} runs anew because of {', '.join(replaces)}"
+            report().info(coded(text, REPLACE))
             before_replacement(new.examined, news, _kept_of(state, old), report, _refuse_holder)
     return DiffResult(
         changes=bool(changes or replaces),

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pulumi
 
 from ..text_safety import break_directives, without_breaks
+from .codes import ending
 
 _ADDRESS: Final = re.compile(r"[\w.\-\[\]:]+:\d+")
 _lock = threading.Lock()
@@ -38,7 +39,8 @@ class PulumiReporter:
 
     def _send(self, message: str, otherwise: Callable[[str], None], severity: str) -> None:
         # No message of ours has several lines: a newline is somebody's who would forge one.
-        message = break_directives(without_breaks(self._redact(message)))
+        text = break_directives(without_breaks(self._redact(message)))
+        message = text + ending(message)
         engine = _connected_engine()
         if engine is None:
             _log(otherwise, message)

@@ -39,6 +39,7 @@ from ..reconcile.volume_options import (
     same_size,
 )
 from .clients import client_for
+from .codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
 from .options_input import Given, give
@@ -299,18 +300,20 @@ def _warnings(
             "instances that use it to be stopped"
         )
     if replaces:
-        yield (
+        yield coded(
             f"because of {', '.join(replaces)} another volume is made; the present {old.where}: "
             + (
                 f"the replacement {DELETED}"
                 if old.delete_data
                 else "it is kept with its data, which the new one does not have"
-            )
+            ),
+            REPLACE,
         )
     elif "delete_data" in changes and new.options.delete_data:
-        yield (
+        yield coded(
             f"delete_data is on from this update on: to destroy or replace the resource then "
-            f"deletes the {new.options.where} with all its data and snapshots"
+            f"deletes the {new.options.where} with all its data and snapshots",
+            STOP_KEEPING_DATA,
         )
 
 
@@ -320,10 +323,13 @@ def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter)
         live = look_at_volume(client, options.pool, options.volume_name)
         plan = plan_restore(client, live, options) if live is not None else None
     except (IncusError, ReconcileError) as error:
-        reporter.warn(f"restore_from: as things are now, this would fail: {error}")
+        # What would stop for it could not be found out.
+        text = f"restore_from: as things are now, this would fail: {error}"
+        reporter.warn(coded(text, RESTORE, RESTART))
     else:
         if plan is not None:
-            reporter.warn(plan.text(options))
+            stops = (RESTART,) if plan.stop else ()
+            reporter.warn(coded(plan.text(options), RESTORE, *stops))
 
 
 def _restore(

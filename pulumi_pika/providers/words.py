@@ -9,6 +9,7 @@ from ..reconcile.desired import volume_name
 from ..reconcile.observe import FROZEN, root_device_name
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.placement import root_moved
+from .codes import REPLACE, RESTART, STOP_KEEPING_DATA, coded
 from .decide import Decision
 from .examine import Examined
 from .hidden import MANAGED_MOUNTS, RETAINED
@@ -59,9 +60,10 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
     name, new = state.plan.identity.instance_name, examined.options
     yield from _left_behind(decision, state, examined)
     if decision.replaces:
-        yield (
+        yield coded(
             f"{name} is replaced because of {', '.join(decision.replaces)}: "
-            f"{on_delete(state.plan, state.options, state.outputs)}; then it is made anew"
+            f"{on_delete(state.plan, state.options, state.outputs)}; then it is made anew",
+            REPLACE,
         )
     root = root_device_name(state.devices)
     own = state.plan.resources.root_disk_gib is not None
@@ -71,7 +73,8 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
             said = root_moved(state.plan.incus.project, name, pool, wanted)
             yield f"{said}. Until then an update is refused"
     if decision.renamed:
-        yield f"{decision.renamed} has to stop for a moment to get its name {name} back"
+        text = f"{decision.renamed} has to stop for a moment to get its name {name} back"
+        yield coded(text, RESTART)
     turned_on = new.delete_volumes and not state.options.delete_volumes
     if (
         turned_on
@@ -84,19 +87,22 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
             ]
         )
     ):
-        yield (
+        yield coded(
             "delete_volumes is on from this update on: to destroy or replace the resource then "
-            f"deletes {_named(volumes)} with all data"
+            f"deletes {_named(volumes)} with all data",
+            STOP_KEEPING_DATA,
         )
     if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
         yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
     if decision.recovers:
-        yield f"{name} is restarted, or started if it is stopped, since recover changed"
+        text = f"{name} is restarted, or started if it is stopped, since recover changed"
+        yield coded(text, RESTART)
     if decision.restarts:
         allowed = state.options.allow_restart and new.allow_restart
-        yield (
+        yield coded(
             f"{name} may have to restart for {', '.join(decision.restarts)}"
-            + ("" if allowed else "; allow_restart is off, so that the update would fail")
+            + ("" if allowed else "; allow_restart is off, so that the update would fail"),
+            RESTART,
         )
 
 

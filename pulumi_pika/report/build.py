@@ -6,6 +6,7 @@ from typing import Final
 from .changes import change_of, main_steps, plain_op
 from .document import Change, Condition, Others, Report
 from .gate import find_held
+from .names import natural
 from .notices import notices_of
 from .picture import picture_of
 from .preview import Preview, read_preview
@@ -33,7 +34,7 @@ def report_of(text: str, fail_on: tuple[Condition, ...] = ()) -> Report:
         schema_version=1,
         stack=shown.stack.stack,
         project=shown.stack.project,
-        failed=any(said.severity == "error" for said in shown.diagnostics),
+        failed=any(said.level == "error" for said in shown.diagnostics),
         summary=dict(sorted(shown.summary.items())),
         warnings=warnings,
         changes=changes,
@@ -63,7 +64,8 @@ def _changes(preview: Preview, shown: Preview) -> list[Change]:
             not change.stops_keeping_data_of,
             _ACTIONS.index(change.action),
             _KINDS.index(change.kind),
-            change.name,
+            natural(change.name),
+            change.urn,
         ),
     )
 

@@ -1,12 +1,15 @@
 """What each step of a preview means: to which resource, why, and what becomes of the data."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+import re
+from collections.abc import Iterator
+from typing import Any, Final, get_args
 
-from .devices import devices_of, mounts_of
+from ..planner.names import MountKind
+from ..providers.codes import RESTART
+from ..providers.hidden import MANAGED_MOUNTS
+from .devices import devices_of
 from .document import LETS_DATA_GO, Action, Change, Kind, Value
-from .notices import restart_reasons
-from .preview import HOST, SECRET, UNKNOWN, Diagnostic, State, Step, Tree, Urn
+from .preview import HOST, IDLE_OPS, MARKS, UNKNOWN, Diagnostic, State, Step, Tree, Urn
 from .secrets import Path, seen
 
 _CREATES: Final = ("create", "import")
@@ -18,6 +21,7 @@ _SPEC: Final = (
     "resources",
 )  # fmt: skip
 """Parts of the spec; the plan has them with all defaults. Mounts are devices."""
+_MOUNT_KINDS: Final = get_args(MountKind)
 _POOL: Final[Path] = ("storage_pool",)
 _INSTANCE: Final[tuple[Path, ...]] = (
     ("plan", "identity", "instance_name"),
@@ -58,17 +62,13 @@ _SURE: Final = {
 """Defaults that a create need not show."""
 
 
-_REPEATED: Final = " runs anew because of "
-"""Of a note that says what the heading says."""
-
-
 def main_steps(steps: list[Step]) -> list[Step]:
     """One step for each thing that happens: a replacement may be shown as three."""
     found: dict[tuple[str, str], Step] = {}
     replaced = {step.urn.text for step in steps if step.op in _REPLACES}
     for step in steps:
         action = plain_op(step.op)
-        if action not in ("create", "update", "replace", "delete"):
+        if action in IDLE_OPS:
             continue
         if step.op in ("delete-replaced", "discard-replaced") and step.urn.text in replaced:
             continue
@@ -96,32 +96,38 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         said: what the log says of the resource.
     """
     kind: Kind = step.urn.kind  # type: ignore[assignment]
-    restarts = restart_reasons(said)
-    action = _action(step, bool(restarts))
-    old = Side(shown.old if action != "create" else None)
-    new = Side(shown.new if action not in ("delete", "release") else None)
+    action = _action(step, any(RESTART in line.codes for line in said if line.level))
+    old = Side(shown.old if action != "create" else None, step.old)
+    new = Side(shown.new if action not in ("delete", "release") else None, step.new)
     values = list(_values(kind, step, old, new))
     devices = devices_of(old, new, replaces=action == "replace")
     deletes = action in ("delete", "replace") and not (step.old and step.old.retain)
+    hides_restart = (
+        action == "update"
+        and kind in ("runtime", "volume")
+        and _hides_restart(kind, old, new, values)
+    )
+    if hides_restart:
+        action = "update_with_restart"
     return Change(
         urn=step.urn.text,
         name=step.urn.name,
         kind=kind,
         action=action,
-        why=_why(step, action, restarts, values, any(d.change != "same" for d in devices)),
+        why=_why(step, action, values, any(d.change != "same" for d in devices)),
         on_delete=old.text("on_delete") if deletes else "",
         deletes_data_of=_deleted_data(kind, old) if deletes else [],
-        stops_keeping_data_of=_no_longer_kept(kind, old, new) if old.there and new.there else [],
+        stops_keeping_data_of=_no_longer_kept(kind, old, new)
+        if action.startswith("update")
+        else [],
         drift=list(_drift(step.old)) if step.new and step.old else [],
-        notes=[text for text in _notes(said) if _REPEATED not in text],
+        notes=[line.message.strip() for line in said if not line.level and not line.codes],
+        hides_left_out=old.there
+        and any(_has_mark(side.output("left_out")) for side in (old, old.raw)),
         host=host_name(step.host),
         values=values,
         devices=devices,
     )
-
-
-def _notes(said: list[Diagnostic]) -> list[str]:
-    return [line.message.strip() for line in said if line.severity == "info"]
 
 
 def host_name(urn: Urn | None) -> str:
@@ -130,20 +136,31 @@ def host_name(urn: Urn | None) -> str:
 
 
 class Side:
-    """A resource before or after the step, without secrets."""
+    """A resource before or after the step, without secrets.
 
-    def __init__(self, state: State | None) -> None:
+    Args:
+        state: the state without secrets; None if the step has none on this side.
+        raw: the state as the preview has it. What is decided is decided by it: a value in which a
+            secret stands is another one without it.
+    """
+
+    def __init__(self, state: State | None, raw: State | None = None) -> None:
         self.there = state is not None
+        self.mark = state.mark if state else ""
         self.inputs: Tree = state.inputs if state else {}
         self.outputs: Tree = state.outputs if state else {}
+        self.raw = self if raw is None else Side(raw)
 
     def find(self, path: Path) -> Any:
-        """What is at a path of the inputs."""
-        return seen(self.inputs, path)
+        """What is at a path of the inputs; a mark if none of them is visible."""
+        return seen(self.inputs, path) if path[0] in self.inputs else self.mark or None
 
     def output(self, name: str) -> Any:
         """An output, or where there is none (yet) the input of its name."""
-        return self.outputs.get(name, self.inputs.get(name))
+        for tree in (self.outputs, self.inputs):
+            if name in tree:
+                return tree[name]
+        return self.mark or None
 
     def text(self, name: str) -> str:
         """An output that is a text."""
@@ -160,14 +177,10 @@ def _action(step: Step, restarts: bool) -> Action:
     return "replace" if op == "replace" else "create"
 
 
-def _why(
-    step: Step, action: Action, restarts: list[str], values: list[Value], devices: bool
-) -> list[str]:
+def _why(step: Step, action: Action, values: list[Value], devices: bool) -> list[str]:
     if action == "replace":
         return step.replace_reasons
-    if action == "update_with_restart":
-        return restarts
-    if action != "update":
+    if not action.startswith("update"):
         return []
     changed = [value.path for value in values if value.changed]
     return changed + (["devices"] if devices else [])
@@ -245,33 +258,95 @@ def _deleted_data(kind: Kind, old: Side) -> list[str]:
     """The volumes, or the snapshot, that go with a resource as it was applied."""
     if kind == "snapshot":
         return [f"{old.text('volume_name')}/{old.text('snapshot_name')}"]
-    return _volumes(kind, old) if _lets_go(kind, old.output) else []
+    option = LETS_DATA_GO.get(kind)
+    if option is None:
+        return []
+    # Without a state there is nothing that says that the data stays.
+    on = _may_be_on(old.raw.output(option)) if old.there else True
+    return _volumes(kind, old) if on else []
 
 
 def _no_longer_kept(kind: Kind, old: Side, new: Side) -> list[str]:
-    """The volumes that go with the resource as it will be, and not as it is."""
-    turned_on = _lets_go(kind, new.inputs.get) and not _lets_go(kind, old.output)
-    return _volumes(kind, new) if turned_on else []
-
-
-def _lets_go(kind: Kind, value_of: Callable[[str], Any]) -> bool:
-    """Whether the option for that is on, or may be, since nobody can see it."""
+    """The volumes that go with the resource as it will be, and may not as it is."""
     option = LETS_DATA_GO.get(kind)
-    return option is not None and value_of(option) in (True, SECRET, UNKNOWN)
+    if option is None or old.raw.output(option) is True:
+        return []
+    return _volumes(kind, new) if _may_be_on(new.raw.find((option,))) else []
+
+
+def _may_be_on(value: Any) -> bool:
+    """Whether an option is on, or may be: only what is visible can be off."""
+    return value is not None and value is not False
 
 
 def _volumes(kind: Kind, side: Side) -> list[str]:
-    """The volumes that a resource may take with it."""
+    """The volumes that a resource may take with it.
+
+    A volume of which the name is not visible is a mark, and so is one of which it is not visible
+    whether it is there.
+    """
     if kind == "volume":
-        return [side.text("volume_name") or UNKNOWN]
-    plan = side.outputs.get("plan") or side.inputs.get("plan")
-    names = [
-        str(mount.get("source", UNKNOWN)).partition("/")[0]
-        for mount in mounts_of({"plan": plan})
-        if mount.get("kind") in ("persistent_volume", SECRET)
-        and not str(mount.get("source", "")).startswith("/")
-    ]
+        return [side.text("volume_name") or side.mark or UNKNOWN]
+    mounts = _mounts_of(side.raw)
+    if not isinstance(mounts, list):
+        return [mounts if mounts in MARKS else UNKNOWN]
+    shown, managed = _mounts_of(side), side.raw.output(MANAGED_MOUNTS)
+    names = []
+    for at, mount in enumerate(mounts):
+        if isinstance(managed, list) and at in managed:
+            continue  # It belongs to a PersistentVolume, which decides.
+        if isinstance(mount, dict) and not _may_be_volume(mount):
+            continue
+        name = seen(shown, (at, "source"))
+        names.append(name.partition("/")[0] if isinstance(name, str) and name else UNKNOWN)
     return list(dict.fromkeys(names))
+
+
+def _mounts_of(side: Side) -> Any:
+    """The list of the plan's mounts; a mark, or None, if it is not visible."""
+    plan = side.outputs.get("plan") or side.inputs.get("plan") or side.mark
+    return seen(plan, ("mounts",)) if plan else None
+
+
+def _may_be_volume(mount: Tree) -> bool:
+    kind, source = mount.get("kind"), mount.get("source")
+    if kind in _MOUNT_KINDS and kind != "persistent_volume":
+        return False
+    return not (isinstance(source, str) and source.startswith("/"))
+
+
+_SAFE: Final = (
+    "labels", "metadata", "description", "on_delete", "delete_volumes", "wait_for", "timeouts",
+    "allow_restart", "replace_on_changes", "secret_inputs", "owner", "backend", "after_others",
+    "managed_mounts", "retain_on_delete", "generation", "__provider",
+)  # fmt: skip
+"""Inputs of a runtime for which none restarts, whatever they become."""
+
+
+def _hides_restart(kind: Kind, old: Side, new: Side, values: list[Value]) -> bool:
+    """Whether an update may stop an instance, and the provider could not tell, since a part of what
+    decides it is known only later."""
+    if kind == "volume":
+        return bool(new.raw.find(("restore_from",)) == UNKNOWN)
+    if any(side.raw.find(("running",)) is False for side in (old, new)):
+        return False
+    unknown = {name for name, value in new.raw.inputs.items() if _has_unknown(value)}
+    if new.mark == UNKNOWN:
+        return True
+    changed = {re.split(r"[.\[]", value.path)[0] for value in values if value.changed}
+    return bool(unknown) and bool((unknown | changed) - {*_SAFE, "plan"})
+
+
+def _has_unknown(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_unknown, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_unknown, value))
+    return bool(value == UNKNOWN)
+
+
+def _has_mark(value: Any) -> bool:
+    return value in MARKS or (isinstance(value, list) and any(item in MARKS for item in value))
 
 
 def _drift(old: State) -> Iterator[str]:

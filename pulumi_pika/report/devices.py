@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ..planner.names import DEVICE_NAME_PREFIX
 from .document import Device
-from .preview import SECRET, UNKNOWN, Tree
-
-_MARKS: Final = (SECRET, UNKNOWN)
+from .preview import MARKS, Tree
+from .secrets import seen
 
 
 class Sides(Protocol):
@@ -41,12 +40,21 @@ class _Seen:
 
 
 def mounts_of(tree: Tree) -> list[Tree]:
-    """The mounts of the plan in a tree."""
-    plan = tree.get("plan")
-    mounts = plan.get("mounts") if isinstance(plan, dict) else None
-    return (
-        [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
-    )
+    """The mounts of the plan in a tree; of one that is not visible, all that there is is marks."""
+    mounts: Any = seen(tree, ("plan", "mounts"))
+    if mounts in MARKS:
+        return [_not_visible(mounts)]
+    found = mounts if isinstance(mounts, list) else []
+    return [
+        _not_visible(mount) if mount in MARKS else mount
+        for mount in found
+        if isinstance(mount, dict) or mount in MARKS
+    ]
+
+
+def _not_visible(mark: str) -> Tree:
+    names = ("device_name", "kind", "source", "guest_path", "read_only")
+    return dict.fromkeys(names, mark)
 
 
 def devices_of(old: Sides, new: Sides, *, replaces: bool) -> list[Device]:
@@ -70,24 +78,28 @@ def devices_of(old: Sides, new: Sides, *, replaces: bool) -> list[Device]:
         if not old.inputs:
             shown.append(_device(device, "same", None, names))
         elif was is None:
-            shown.append(_device(device, "added", None, names))
+            hidden = before.hides or device.guest_path in MARKS
+            shown.append(_device(device, "changed" if hidden else "added", None, names))
         else:
             shown.append(_device(device, "same" if was == device else "changed", was, names))
     gone = [device for device in before.all if id(device) not in matched]
-    return shown + [_device(device, "removed", None, names) for device in gone]
+    what: Literal["changed", "removed"] = "changed" if after.hides else "removed"
+    return shown + [_device(device, what, None, names) for device in gone]
 
 
 class _Devices:
     def __init__(self, inputs: Tree) -> None:
         self.all = [*_mounts(inputs), *_own(inputs)]
+        # Such a one may be any device of the other side.
+        self.hides = any(device.guest_path in MARKS for device in self.all)
         self._by_path = {device.guest_path: device for device in self.all if device.guest_path}
         self._by_name = {device.name: device for device in self.all}
 
     def like(self, other: _Seen) -> _Seen | None:
         """The device that it was: the one in the same place, or of the same name."""
-        if other.guest_path and other.guest_path not in _MARKS:
+        if other.guest_path and other.guest_path not in MARKS:
             return self._by_path.get(other.guest_path)
-        return self._by_name.get(other.name) if other.name not in _MARKS else None
+        return self._by_name.get(other.name) if other.name not in MARKS else None
 
 
 def _mounts(inputs: Tree) -> Iterator[_Seen]:
@@ -153,7 +165,9 @@ def _device(
         before={
             key: then.get(key, "")
             for key in sorted(now.keys() | then.keys())
-            if change == "changed" and then.get(key, "") != now.get(key, "")
+            if was is not None and change == "changed" and then.get(key, "") != now.get(key, "")
         },
-        left_out=device.name in left_out and change != "removed",
+        # One without a visible name may be any of them.
+        left_out=change != "removed"
+        and (device.name in left_out or (bool(left_out) and device.name in MARKS)),
     )

@@ -35,6 +35,8 @@ class Notice(_Part):
     resource: str
     """The resource's name in the stack; empty where it is about none."""
     text: str
+    stops: bool
+    """Whether an instance may restart for it, or is stopped for a while."""
 
 
 class Value(_Part):
@@ -84,6 +86,8 @@ class Change(_Part):
     drift: list[str]
     """What somebody changed outside, and is put right."""
     notes: list[str]
+    hides_left_out: bool
+    """Whether it is not visible which mounts were left out when it was last applied."""
     host: str
     """The name of the host in the stack; empty for the one that the environment names."""
     values: list[Value]

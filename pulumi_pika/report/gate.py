@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from .document import Change, Condition, Held, Notice, Report
+from .document import Change, Condition, Held, Report
+from .preview import KNOWN_OPS
 
 CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
 
@@ -25,16 +26,19 @@ def _resources(report: Report, condition: Condition) -> list[str]:
         return _names(errors) or ([report.stack] if report.failed else [])
     if condition == "restart":
         changed = [c.name for c in report.changes if c.action == "update_with_restart"]
-        return _names(changed + [notice.resource for notice in report.warnings if _stops(notice)])
+        stopped = [n.resource or report.stack for n in report.warnings if n.stops]
+        return _names(changed + stopped)
     if condition == "delete-data":
         return _names(change.name for change in report.changes if change.deletes_data_of)
     if condition == "stop-keeping-data":
-        return _names(change.name for change in report.changes if change.stops_keeping_data_of)
+        changed = [change.name for change in report.changes if change.stops_keeping_data_of]
+        told = [n.resource for n in report.warnings if n.kind == "stop_keeping_data"]
+        return _names(changed + told)
     ours = [change.name for change in report.changes if _meets(change, condition)]
     others = [
         f"{other.count} of other packages ({other.op})"
         for other in report.others
-        if condition == "any-change" or other.op == condition
+        if condition == "any-change" or other.op == condition or other.op not in KNOWN_OPS
     ]
     return _names(ours + others)
 
@@ -44,11 +48,6 @@ def _meets(change: Change, condition: Condition) -> bool:
         # To run anew is what a job is there for.
         return change.action == "replace" and change.kind != "job"
     return condition == "any-change" or change.action == condition
-
-
-def _stops(notice: Notice) -> bool:
-    """Whether something is stopped: to restore a volume stops those that use it."""
-    return notice.kind == "restart" or (notice.kind == "restore" and "; stops " in notice.text)
 
 
 def _names(names: Iterable[str]) -> list[str]:

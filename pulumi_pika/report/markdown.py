@@ -5,12 +5,16 @@ to Markdown, to HTML, or to a forge (mentions, references, links).
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from . import wording
-from .document import Change, Device, Node, Notice, Picture, Report, Value
+from .document import Change, Device, Node, Picture, Report, Value
+from .groups import Group, Told, groups_of, shown_devices, shown_values
+from .names import listed_names, spans
+from .picture import part_of
 from .text import listed, one_line
+from .values import Shown, shown_value
 
 MOST_CHARS: Final = 65_536
 """What GitHub takes in a comment."""
@@ -18,13 +22,24 @@ FEWEST_CHARS: Final = 1_000
 
 _NOTE_ROOM: Final = 320
 # Mermaid's own limits are 500 and 50,000; beyond them it shows an error.
+_MOST_NODES: Final = 30
+"""What somebody can read in a picture."""
+_MOST_VALUE: Final = 200
+_LONG: Final = 4_000
+"""How much there may be of a text that says what is lost."""
+_FENCES: Final = re.compile("`+")
 _MOST_EDGES: Final = 450
 _MOST_DRAWN: Final = 45_000
 _RISKY: Final = re.compile(r"[^\w ,;()'/=?\-.:\u200b]|(?<![^\W_])_|_(?![^\W_])")
 """All that may mean something; an underscore only at the edge of a word."""
-_REFERENCES: Final = re.compile(r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=www)(?=\.)", re.IGNORECASE)
-"""Where a forge would begin to see a mention, a reference or a link; it looks for them in the text
-that it has made of Markdown and of entities, so that these do not keep it from that."""
+_REFERENCES: Final = re.compile(
+    r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=\bGH)(?=-\d)", re.IGNORECASE
+)
+"""Where a forge would begin to see a mention, a reference (also `GH-12`) or a link; it looks for
+them in the text that it has made of Markdown and of entities: these do not keep it from that."""
+_HASHES: Final = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
+"""What a forge takes for a commit, if it has one of that name; shorter ones are none."""
+_SHORT_HASH: Final = 6
 _EMPTY: Final = "\N{ZERO WIDTH SPACE}"
 _SPAN_BREAKS: Final = frozenset("`|\\")
 _CLASSES: Final = {
@@ -62,7 +77,7 @@ def markdown(report: Report, *, title: str = "", max_chars: int = MOST_CHARS) ->
     return parts.cut_to(max(max_chars, FEWEST_CHARS))
 
 
-def code(text: str, most: int = 200) -> str:
+def code(text: str, most: int | None = 200) -> str:
     """Somebody else's text as code; also within a table."""
     line = one_line(text, most)
     if not line:
@@ -72,10 +87,16 @@ def code(text: str, most: int = 200) -> str:
     return f"`{line}`"
 
 
-def plain(text: str, most: int = 600) -> str:
+def plain(text: str, most: int | None = 600) -> str:
     """Somebody else's text as text."""
-    line = _REFERENCES.sub(_EMPTY, one_line(text, most))
+    line = _HASHES.sub(_in_parts, _REFERENCES.sub(_EMPTY, one_line(text, most)))
     return _RISKY.sub(lambda found: _entity(found[0]), line)
+
+
+def _in_parts(found: re.Match[str]) -> str:
+    text = found[0]
+    parts = (text[at : at + _SHORT_HASH] for at in range(0, len(text), _SHORT_HASH))
+    return _EMPTY.join(parts)
 
 
 def mermaid(picture: Picture) -> str:
@@ -133,36 +154,55 @@ class _Parts:
         self._report = report
         self._head = _head(report, title)
         self._marker = marker(f"{report.project}/{report.stack}")
-        self._warnings = [_Block(_warning(notice), "") for notice in report.warnings]
+        self._grave_told: list[_Block] = []
+        self._told: list[_Block] = []
+        self._warnings: list[_Block] = []
+        for notices, kind, more in wording.told(report):
+            blocks = [_Block(_warning(told), "") for told in notices]
+            if more:
+                blocks.append(_Block(f"- _{wording.more(more, kind)}_\n", ""))
+            self._warnings += blocks
+            (self._told if kind in _MINOR else self._grave_told).extend(blocks)
         self._picture = _Block(_drawn(report.picture), "")
-        self._changes = [
-            _Block(_change(c), _change(c, brief=True), _line(c) + "\n", "") for c in report.changes
+        groups = groups_of(report)
+        self._grave = [
+            _Block(_change(g), _change(g, brief=True), _line(g)) for g in groups if g.grave
         ]
+        self._other = [
+            _Block(_change(g), _change(g, brief=True), _line(g), "") for g in groups if not g.grave
+        ]
+        self._essence = _essence([group for group in groups if group.grave])
         self._others = _Block(f"\n{plain(wording.others(report))}\n" if report.others else "", "")
         self._note = ""
+        self._is_brief = False
 
     def text(self) -> str:
         """All of it, as long as its blocks are now."""
         many = [block.text for block in self._warnings if block.text]
-        head = f"\n**{_counted(len(self._warnings), 'warning')}**\n\n" if self._warnings else ""
+        count = len(self._report.warnings)
+        head = f"\n**{_counted(count, 'warning')}**\n\n" if count else ""
+        grave = self._essence if self._is_brief else "".join(block.text for block in self._grave)
         return (
-            f"{self._marker}\n{self._head}{self._note}{head}{''.join(many)}{self._picture.text}"
-            f"{''.join(block.text for block in self._changes)}{self._others.text}"
+            f"{self._marker}\n{self._head}{self._note}{head}{''.join(many)}{grave}"
+            f"{self._picture.text}{''.join(block.text for block in self._other)}{self._others.text}"
         )
 
     def cut_to(self, most: int) -> str:
-        """The text, not longer than that."""
+        """The text, not longer than that. What deletes, replaces or restarts keeps its names."""
         over = len(self.text()) + _NOTE_ROOM - most
         said = []
         # The last ones matter least. What is only made shorter first stands behind those that are
         # already as short.
         for what, blocks, at in (
             ("the picture", [self._picture], 1),
-            ("what stays the same in {}", self._changes[::-1], 1),
-            ("all but the names of {}", self._changes[::-1], 2),
-            ("{}", self._changes[::-1], 3),
+            ("what stays the same in {}", self._other[::-1], 1),
+            ("{} of the log", self._told[::-1], 1),
+            ("all but the names of {}", self._other[::-1], 2),
+            ("what stays the same in {}", self._grave[::-1], 1),
+            ("{}", self._other[::-1], 3),
             ("how many resources of other packages there are", [self._others], 1),
-            ("{}", self._warnings[::-1], 1),
+            ("{} that the headings below say too", self._grave_told[::-1], 1),
+            ("all but the names of {}", self._grave[::-1], 2),
         ):
             count = 0
             for block in blocks:
@@ -172,15 +212,44 @@ class _Parts:
                 over -= saved
                 count += saved > 0
             if count:
-                name = "warning" if blocks and blocks[0] in self._warnings else "change"
+                name = "warning" if blocks and blocks[0] in self._warnings else "paragraph"
                 said.append(what.format(_counted(count, name)))
         if over > 0:
-            # A title, or names, of characters that take many each.
+            # Names without end, or of characters that take many each.
+            self._is_brief = True
             held = ", ".join(held.condition for held in self._report.held)
             self._head = f"### Preview\n\n{f'**Does not pass:** {held}' if held else ''}\n"
-            said.append("the title and names")
-        self._note = f"\n_Shortened to {most:,} characters; left out: {'; '.join(said)}._\n"
+            said.append("the title, and headings")
+            self._note = _note(most, said)
+            room = most - (len(self.text()) - len(self._essence))
+            if len(self._essence) > room:
+                self._essence = _cut_lines(self._essence, room)
+        self._note = _note(most, said)
         return self.text()
+
+
+_MINOR: Final = ("error", "other", "preflight", "left_out")
+"""Kinds of notices that lose their room first."""
+
+
+def _note(most: int, said: list[str]) -> str:
+    return f"\n_Shortened to {most:,} characters; left out: {'; '.join(said)}._\n"
+
+
+def _essence(groups: list[Group]) -> str:
+    """What is deleted, replaced or restarted, with as little as can be."""
+    lines = [
+        f"- {wording.heading(group)}: {plain(listed_names(group.names), None)}" for group in groups
+    ]
+    return "\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def _cut_lines(text: str, room: int) -> str:
+    """The text, cut between names, with how many characters are left out."""
+    said = "\n_…and more: see --format json_\n"
+    kept = text[: max(0, room - len(said))]
+    at = max(kept.rfind(", "), kept.rfind("\n"))
+    return kept[: max(0, at)].rstrip() + said
 
 
 def _counted(count: int, name: str) -> str:
@@ -197,54 +266,106 @@ def _head(report: Report, title: str) -> str:
         lines += ["", f"**{wording.FAILED}**"]
     if report.held:
         lines += ["", "**Does not pass:**", ""]
-        lines += [f"- {plain(text, 60)}" for text in wording.verdicts(report)]
+        lines += [f"- {plain(text, None)}" for text in wording.verdicts(report)]
     return "\n".join(lines) + "\n"
 
 
-def _warning(notice: Notice) -> str:
-    name = f" {code(notice.resource, 80)}" if notice.resource else ""
-    return f"- **{wording.WARNINGS[notice.kind]}**{name}: {plain(notice.text)}\n"
+def _warning(told: Told) -> str:
+    named = [name for name in told.resources if name]
+    names = f" {_names(named)}" if named else ""
+    most = 600 if told.kind in _MINOR else _LONG
+    return f"- **{wording.WARNINGS[told.kind]}**{names}: {plain(told.text, most)}\n"
+
+
+def _names(names: Iterable[str]) -> str:
+    """All names; rows of numbers as their first and last."""
+    return ", ".join(
+        code(one, 80) if one == last else f"{code(one, 80)} to {code(last, 80)}"
+        for one, last in spans(names)
+    )
 
 
 def _drawn(picture: Picture | None) -> str:
     if picture is None:
         return ""
-    drawn = mermaid(picture)
-    if len(picture.edges) > _MOST_EDGES or len(drawn) > _MOST_DRAWN:
-        return "\n_The picture is left out: it is larger than what Mermaid draws._\n"
-    return f"\n```mermaid\n{drawn}\n```\n"
+    part = part_of(picture, _MOST_NODES)
+    drawn = mermaid(part) if part else ""
+    if part is None or len(part.edges) > _MOST_EDGES or len(drawn) > _MOST_DRAWN:
+        rows = wording.drawn_in_words(picture)
+        return _table(rows[0], [[plain(row[0]), *row[1:]] for row in rows[1:]])
+    left = len(picture.nodes) - len(part.nodes)
+    said = f"\n_Not drawn: {left:,} that do not change._\n" if left else ""
+    return f"\n```mermaid\n{drawn}\n```\n{said}"
 
 
-def _line(change: Change) -> str:
-    why = f": {plain(wording.reason(change), 300)}" if wording.reason(change) else ""
-    return f"\n#### {wording.action(change)} {change.kind} {code(change.name, 80)}{why}\n"
+def _line(group: Group) -> str:
+    """A heading, with the names."""
+    reason = wording.reason(group.shown)
+    why = f": {plain(reason, 300)}" if reason else ""
+    head = wording.heading(group)
+    if len(group.changes) == 1:
+        return f"\n#### {head} {code(group.shown.name, 80)}{why}\n"
+    return f"\n#### {head}{why}\n\n{_names(group.names)}\n"
 
 
-def _change(change: Change, brief: bool = False) -> str:
-    """A change: its heading and its tables.
+def _change(group: Group, brief: bool = False) -> str:
+    """A change, or several: heading and tables.
 
     Args:
-        change: the change.
+        group: the change.
         brief: whether what stays the same is left out.
     """
-    whole = change.action in ("create", "delete", "release")
-    values = [value for value in change.values if value.changed or not brief or whole]
-    devices = [d for d in change.devices if d.change != "same" or d.left_out or not brief or whole]
-    text = _line(change)
+    change = group.shown
+    many = len(group.changes) > 1
+    text = _line(group)
+    if said := wording.placeholders(group):
+        text = f"{text.rstrip()} ({plain(said)})\n"
     if change.on_delete:
-        text += f"\nOn delete: {plain(change.on_delete)}.\n"
+        text += f"\nOn delete: {plain(change.on_delete, _LONG)}.\n"
     if change.drift:
         text += f"\nChanged outside, and put right: {plain(listed(change.drift))}.\n"
     text += "".join(f"\nNote: {plain(note)}\n" for note in change.notes)
-    rows = [(plain(wording.label(value), 100), _value(value, change)) for value in values]
-    if change.kind != "host" and (not brief or whole):
+    rows, below = [], ""
+    for value in shown_values(change, brief=brief or many):
+        name = plain(wording.label(value), 100)
+        shown = shown_value(value, whole=_one_sided(change), most=_MOST_VALUE)
+        rows.append((name, _value(shown, value, change)))
+        if shown.lines:
+            below += f"\n{name}:\n\n{_fenced(shown.lines)}"
+    if change.kind != "host" and (not brief or group.whole):
         rows.append(("host", code(change.host) or "of the environment"))
     if rows:
         text += _table(("", ""), rows)
-    if devices:
-        heads = ("device", "kind", "source → guest path", "mode", "change")
+    if group.columns:
+        heads = ["differs", *(plain(wording.path_label(path), 60) for path in group.columns)]
+        most = None if group.grave and not brief else wording.MOST_ROWS
+        cells = [
+            [_names(names), *(_cell(value, change) for value in values)]
+            for names, values in group.rows[:most]
+        ]
+        text += _table(heads, cells)
+        if left := sum(len(names) for names, _ in group.rows[len(cells) :]):
+            text += f"\n_and {left:,} more, each with values of its own: see `--format json`_\n"
+    text += below
+    if devices := shown_devices(change, brief=brief or many):
+        heads = ["device", "kind", "source → guest path", "mode", "change"]
         text += _table(heads, [_device(device, change) for device in devices])
     return text
+
+
+def _one_sided(change: Change) -> bool:
+    return change.action in ("create", "delete", "release")
+
+
+def _fenced(lines: Sequence[str]) -> str:
+    """Lines of others as a block of code, which none of them can end."""
+    longest = max((len(found[0]) for line in lines for found in _FENCES.finditer(line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}diff\n" + "".join(f"{line}\n" for line in lines) + f"{fence}\n"
+
+
+def _cell(value: Value, change: Change) -> str:
+    return _value(shown_value(value, whole=_one_sided(change), most=80), value, change)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -252,11 +373,15 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _value(value: Value, change: Change) -> str:
-    before, after = (code(wording.shown(value.path, v)) for v in (value.before, value.after))
+def _value(shown: Shown, value: Value, change: Change) -> str:
+    lengths = f" ({shown.lengths})" if shown.lengths else ""
+    before, after = code(shown.before, None), code(shown.after, None)
+    if shown.lines:
+        return f"**see below**{lengths}"
     if not value.changed:
-        return (before if change.action in ("delete", "release") else after) or "–"
-    return f"{before or '–'} → **{after or '–'}**"
+        gone = change.action in ("delete", "release")
+        return f"{(before if gone else after) or '–'}{lengths}"
+    return f"{before or '–'} → **{after or '–'}**{lengths}"
 
 
 def _device(device: Device, change: Change) -> Sequence[str]:

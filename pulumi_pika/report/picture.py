@@ -6,6 +6,7 @@ from typing import Any, Final
 from .changes import host_name, plain_op
 from .devices import mounts_of
 from .document import Action, Change, Edge, Kind, Node, Picture
+from .names import natural
 from .preview import HOST, SECRET, UNKNOWN, Preview, Step, Tree
 from .secrets import seen
 
@@ -26,7 +27,11 @@ def picture_of(preview: Preview, changes: list[Change]) -> Picture | None:
         # A refresh comes first, and what is done after it counts.
         if step.urn.kind and (step.urn.text not in last or plain_op(step.op) != "delete"):
             last[step.urn.text] = step
-    for step in sorted(last.values(), key=lambda step: _RANK[step.urn.kind]):
+    # In an order of its own, since that of a preview changes from run to run.
+    for step in sorted(
+        last.values(),
+        key=lambda step: (_RANK[step.urn.kind], natural(step.urn.name), step.urn.text),
+    ):
         drawing.add(step)
     declared = [node for node in drawing.nodes if node.id not in drawing.implied]
     if len(declared) < 2:
@@ -34,6 +39,51 @@ def picture_of(preview: Preview, changes: list[Change]) -> Picture | None:
     return Picture(nodes=drawing.nodes, edges=drawing.edges)
 
 
+def part_of(picture: Picture, most: int) -> Picture | None:
+    """The nodes that change, with what they mount and where they are; None if these are too many.
+
+    Args:
+        picture: the picture.
+        most: how many nodes there may be.
+    """
+    if len(picture.nodes) <= most:
+        return picture
+    kept = {node.id for node in picture.nodes if node.action != "same"}
+    kept |= {edge.volume for edge in picture.edges if edge.runtime in kept}
+    kept |= {node.host for node in picture.nodes if node.id in kept}
+    nodes = [node for node in picture.nodes if node.id in kept]
+    if not nodes or len(nodes) > most:
+        return None
+    edges = [edge for edge in picture.edges if {edge.runtime, edge.volume} <= kept]
+    return Picture(nodes=nodes, edges=edges)
+
+
+@dataclass(frozen=True, slots=True)
+class OnHost:
+    """How many there are on a host."""
+
+    host: str
+    """Its name; empty for the one that the environment names."""
+    counts: dict[Kind, int]
+    changing: int
+
+
+def by_host(picture: Picture) -> list[OnHost]:
+    """How many runtimes, jobs and volumes there are on each host."""
+    hosts = {node.id: node.label for node in picture.nodes if node.kind == "host"}
+    found = []
+    for id_, label in [("", ""), *sorted(hosts.items(), key=lambda host: natural(host[1]))]:
+        there = [n for n in picture.nodes if n.host == id_ and n.kind != "host"]
+        if there:
+            counts: dict[Kind, int] = dict.fromkeys(COUNTED, 0)
+            for node in there:
+                counts[node.kind] += 1
+            changing = sum(node.action != "same" for node in there)
+            found.append(OnHost(label, counts, changing))
+    return found
+
+
+COUNTED: Final[tuple[Kind, ...]] = ("runtime", "job", "volume")
 _RANK: Final = {HOST: 0, "volume": 1, "runtime": 2, "job": 3, "snapshot": 4}
 
 

@@ -9,9 +9,10 @@ or secret, a text stands in its place.
 import json
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from ..providers.hidden import opened
+from ..providers.codes import UNREADABLE, split_codes
+from ..providers.hidden import HIDDEN, KEYS, SHOWN, opened
 
 SECRET: Final = "[secret]"
 """What stands for a secret, in a preview as in a report."""
@@ -30,6 +31,15 @@ _KINDS: Final = {
     "VolumeSnapshot": "snapshot",
 }
 HOST: Final = "host"
+IDLE_OPS: Final = (
+    "same", "read", "read-replacement", "refresh", "remove-pending-replace",
+)  # fmt: skip
+"""Operations that change nothing."""
+KNOWN_OPS: Final = (
+    *IDLE_OPS, "create", "update", "delete", "replace", "create-replacement", "delete-replaced",
+    "discard", "discard-replaced", "import", "import-replacement",
+)  # fmt: skip
+"""All operations of Pulumi's (sdk/go/common/display and pkg/resource/deploy/step.go)."""
 
 Tree = dict[str, Any]
 
@@ -43,12 +53,31 @@ def _or(empty: Any) -> BeforeValidator:
     return BeforeValidator(lambda value: empty if value is None else value)
 
 
-_Texts = Annotated[list[str], _or([])]
+MARKS: Final = (SECRET, UNKNOWN)
+"""What stands for a value that is not visible. Such a value is never taken for none."""
+
+
+def _shown(value: Any) -> str:
+    # They decide on all else, so that a preview without them cannot be judged.
+    if value in MARKS:
+        raise ValueError("it is not visible, so that nothing can be said of this step")
+    return value  # type: ignore[no-any-return]
+
+
+_Texts = Annotated[
+    list[str], BeforeValidator(lambda value: [value] if value in MARKS else value), _or([])
+]
 _Tree = Annotated[
     Tree,
-    BeforeValidator(lambda value: opened(value) if isinstance(value, dict) else value),
+    BeforeValidator(lambda value: _opened(value) if isinstance(value, dict) else value),
     _or({}),
 ]
+
+
+def _opened(props: Tree) -> Tree:
+    """The properties with what is hidden beside the others, or marks if none of it is visible."""
+    marks = [props[name] for name in (HIDDEN, SHOWN) if props.get(name) in MARKS]
+    return {**dict.fromkeys(KEYS, marks[0]), **opened(props)} if marks else opened(props)
 
 
 class _Read(BaseModel):
@@ -58,11 +87,26 @@ class _Read(BaseModel):
 class State(_Read):
     """A resource before or after a step."""
 
+    mark: str = ""
+    """What stands for the state, or for its inputs or outputs, where they are not visible."""
     inputs: _Tree = Field(default_factory=dict)
     outputs: _Tree = Field(default_factory=dict)
     dependencies: _Texts = Field(default_factory=list)
     provider: str | None = None
-    retain: bool = Field(False, alias="retainOnDelete")
+    retain: Annotated[bool, BeforeValidator(lambda value: value is True)] = Field(
+        False, alias="retainOnDelete"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _marked(cls, data: Any) -> Any:
+        if data in MARKS:
+            return {"mark": data}
+        if not isinstance(data, dict):
+            return data
+        marks = [data[name] for name in ("inputs", "outputs") if data.get(name) in MARKS]
+        seen = {key: value for key, value in data.items() if key != "mark" and value not in MARKS}
+        return {**seen, "mark": marks[0]} if marks else seen
 
 
 class Urn(_Read):
@@ -108,8 +152,8 @@ class Urn(_Read):
 class Step(_Read):
     """What is done to a resource."""
 
-    op: str
-    urn: Annotated[Urn, BeforeValidator(lambda text: Urn.parse(str(text)))]
+    op: Annotated[str, BeforeValidator(_shown)]
+    urn: Annotated[Urn, BeforeValidator(lambda text: Urn.parse(str(_shown(text))))]
     provider: str | None = None
     old: State | None = Field(None, alias="oldState")
     new: State | None = Field(None, alias="newState")
@@ -127,10 +171,39 @@ class Diagnostic(_Read):
     """A line of the log."""
 
     message: Annotated[str, _or("")] = ""
+    """The line without its codes."""
+    codes: frozenset[str] = frozenset()
+    """What the line is about; of `providers.codes`. They are read before secrets are taken out."""
     severity: Annotated[str, _or("")] = ""
     urn: Annotated[Urn | None, BeforeValidator(lambda text: Urn.parse(text) if text else None)] = (
         None
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _coded(cls, data: Any) -> Any:
+        message = data.get("message") if isinstance(data, dict) else None
+        if not isinstance(message, str):
+            return data
+        text, codes = split_codes(message)
+        return {**data, "message": text, "codes": {UNREADABLE} if message in MARKS else codes}
+
+    @property
+    def level(self) -> str:
+        """`error` or `warning`; empty for less. A severity that is not known may be an error."""
+        if self.severity in ("error", "warning"):
+            return self.severity
+        return "" if self.severity in _MINOR else "error"
+
+
+def _counts(value: Any) -> Any:
+    # It is shown, and decides on nothing.
+    if not isinstance(value, dict):
+        return {} if value is None or value in MARKS else value
+    return {key: count for key, count in value.items() if count not in MARKS}
+
+
+_MINOR: Final = ("", "debug", "info", "info#err")
 
 
 class Preview(_Read):
@@ -138,7 +211,9 @@ class Preview(_Read):
 
     steps: Annotated[list[Step], _or([])] = Field(default_factory=list)
     diagnostics: Annotated[list[Diagnostic], _or([])] = Field(default_factory=list)
-    summary: Annotated[dict[str, int], _or({})] = Field(default_factory=dict, alias="changeSummary")
+    summary: Annotated[dict[str, int], BeforeValidator(lambda value: _counts(value))] = Field(
+        default_factory=dict, alias="changeSummary"
+    )
 
     @property
     def stack(self) -> Urn:
@@ -168,13 +243,21 @@ def read_preview(text: str) -> Preview:
     try:
         # The stack's config is in it as well, and is nothing to report.
         known = {key: tree.get(key) for key in ("steps", "diagnostics", "changeSummary")}
-        return Preview.model_validate(_cleaned(known))
+        preview = Preview.model_validate(_cleaned(known))
     except RecursionError:
         raise NoPreview("it is nested too deeply") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise NoPreview(f"at {where}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        told = first["msg"].removeprefix("Value error, ")
+        raise NoPreview(f"at {where}: {told[:1].lower()}{told[1:]}") from None
+    for at, step in enumerate(preview.steps):
+        if step.urn.kind and step.op not in KNOWN_OPS:
+            raise NoPreview(
+                f"at steps.{at}.op: this version does not know the operation {step.op!r}, so that "
+                "nothing can be said of this step; use a newer version of pulumi_pika"
+            )
+    return preview
 
 
 def _not_json(text: str, error: json.JSONDecodeError) -> str:

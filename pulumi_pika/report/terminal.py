@@ -1,12 +1,20 @@
-"""The report for a terminal."""
+"""The report for a terminal.
+
+Texts of others come to it as they are. A line is made of parts, and each part is made safe where
+lines are joined, and nowhere else: no part can be forgotten.
+"""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from . import wording
 from .document import Change, Device, Report, Value
+from .groups import Group, groups_of, shown_devices, shown_values
+from .names import listed_names
 from .text import listed, one_line
+from .values import shown_value
 
 _RED: Final = "31"
 _GREEN: Final = "32"
@@ -22,8 +30,38 @@ _COLOURS: Final = {
     "delete": _RED,
     "release": _DIM,
 }
-_GRAVE: Final = ("error", "delete_data", "stop_keeping_data", "delete")
+_RED_KINDS: Final = ("error", "delete_data", "stop_keeping_data", "delete")
+_GRAVE: Final = (*_RED_KINDS[1:], "replace")
 _WIDEST: Final = 60
+_MOST_VALUE: Final = 120
+_LONGEST: Final = 1_000
+"""How many characters a part of a line may have, but for names."""
+
+
+_LONG: Final = 4_000
+"""The same of what says what is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a line."""
+
+    text: str
+    colour: str = ""
+    most: int | None = _LONGEST
+    """How many characters it may have; None if all of it is shown."""
+
+    @property
+    def safe(self) -> str:
+        """The part as it is shown, its ends too."""
+        line = one_line(self.text, self.most)
+        if not line:
+            return " " * min(len(self.text), 1)
+        start = " " if self.text[:1].isspace() else ""
+        return start + line + (" " if self.text[-1:].isspace() else "")
+
+
+_Line = list[_Part]
 
 
 def terminal(report: Report, *, title: str = "", colours: bool = False) -> str:
@@ -34,104 +72,173 @@ def terminal(report: Report, *, title: str = "", colours: bool = False) -> str:
         title: in place of its own title.
         colours: whether it is coloured.
     """
-    return _Terminal(colours).report(report, title)
+    lines = _lines(report, title)
+    return "".join(f"{_joined(indent, line, colours)}\n" for indent, line in lines)
 
 
-class _Terminal:
-    def __init__(self, colours: bool) -> None:
-        self._colours = colours
+def _joined(indent: str, line: _Line, colours: bool) -> str:
+    shown = (
+        f"\x1b[{part.colour}m{part.safe}\x1b[0m" if colours and part.colour else part.safe
+        for part in line
+    )
+    return (indent + "".join(shown)).rstrip(" ")
 
-    def report(self, report: Report, title: str) -> str:
-        lines = [self._in(one_line(wording.title(report, title)), _BOLD), wording.totals(report)]
-        if report.failed:
-            lines += ["", self._in(wording.FAILED, _RED)]
-        if report.held:
-            lines += ["", self._in("Does not pass:", _RED)]
-            lines += [f"  {one_line(text)}" for text in wording.verdicts(report)]
-        if report.warnings:
-            lines.append("")
-        for notice in report.warnings:
-            colour = _RED if notice.kind in _GRAVE else _YELLOW
-            name = f" {one_line(notice.resource, 80)}" if notice.resource else ""
-            kind = self._in(f"! {wording.WARNINGS[notice.kind]}", colour)
-            lines.append(f"{kind}{name}: {one_line(notice.text, 1000)}")
-        for change in report.changes:
-            lines += ["", *self._change(change)]
-        if others := wording.others(report):
-            lines += ["", one_line(others)]
-        return "\n".join(lines) + "\n"
 
-    def _change(self, change: Change) -> list[str]:
-        what = f"{wording.action(change)} {change.kind} {one_line(change.name, 80)}"
-        reason = wording.reason(change)
-        lines = [
-            self._in(what, _COLOURS[change.action]) + (f": {one_line(reason)}" if reason else "")
-        ]
-        if change.on_delete:
-            lines.append(f"  on delete: {one_line(change.on_delete)}")
-        if change.drift:
-            lines.append(f"  changed outside, and put right: {one_line(listed(change.drift))}")
-        lines += [f"  {one_line(note)}" for note in change.notes]
-        rows = [[one_line(wording.label(v)), *self._value(v, change)] for v in change.values]
-        if change.kind != "host":
-            rows.append(["host", one_line(change.host) or "of the environment"])
-        lines += self._table(rows)
-        if change.devices:
-            heads = ["device", "kind", "source -> guest path", "mode", "change"]
-            dim = [self._in(head, _DIM) for head in heads]
-            lines += self._table([dim, *(self._device(d, change) for d in change.devices)])
-        return lines
+_Indented = tuple[str, _Line]
+"""What stands before a line, which is ours, and the line."""
 
-    def _value(self, value: Value, change: Change) -> list[str]:
-        before, after = (
-            one_line(wording.shown(value.path, v), 120) for v in (value.before, value.after)
-        )
-        if not value.changed:
-            return [(before if change.action in ("delete", "release") else after) or "-"]
-        return [f"{before or '-'} -> {self._in(after or '-', _YELLOW)}"]
 
-    def _device(self, device: Device, change: Change) -> list[str]:
-        was = [f"{name} was {text or '-'}" for name, text in wording.differences(device)]
-        words = "; ".join(filter(None, (wording.state(device, change), *was)))
-        colour = {"added": _GREEN, "removed": _RED}.get(device.change, _YELLOW)
-        return [
-            one_line(device.name, 64),
-            one_line(device.kind, 40),
-            f"{one_line(device.source) or '-'} -> {one_line(device.guest_path) or '-'}",
-            one_line(wording.mode(device), 40) or "-",
-            self._in(one_line(words), colour) if words else "",
-        ]
-
-    def _table(self, rows: Sequence[Sequence[str]]) -> list[str]:
-        count = len(rows[0]) if rows else 0
-        # A cell that is much wider than the others moves its own row only.
-        widths = [
-            max(
-                (w for row in rows if at < len(row) if (w := _width(row[at])) <= _WIDEST), default=0
+def _lines(report: Report, title: str) -> Iterable[_Indented]:
+    yield "", [_Part(wording.title(report, title), _BOLD, 400)]
+    yield "", [_Part(wording.totals(report))]
+    if report.failed:
+        yield "", []
+        yield "", [_Part(wording.FAILED, _RED)]
+    if report.held:
+        yield "", []
+        yield "", [_Part("Does not pass:", _RED)]
+        for text in wording.verdicts(report):
+            yield "  ", [_Part(text, most=None)]
+    if report.warnings:
+        yield "", []
+    for told, kind, more in wording.told(report):
+        colour = _RED if kind in _RED_KINDS else _YELLOW
+        for one in told:
+            names = listed_names(name for name in one.resources if name)
+            line = [_Part(f"! {wording.WARNINGS[kind]}", colour)]
+            line += [_Part(f" {names}", most=None)] if names else []
+            yield (
+                "",
+                [*line, _Part(": "), _Part(one.text, most=_LONG if kind in _GRAVE else _LONGEST)],
             )
-            for at in range(count)
+        if more:
+            yield "", [_Part(f"! {wording.more(more, kind)}", colour)]
+    for group in groups_of(report):
+        yield "", []
+        yield from _change(group)
+    if others := wording.others(report):
+        yield "", []
+        yield "", [_Part(others)]
+
+
+def _change(group: Group) -> Iterable[_Indented]:
+    change, many = group.shown, len(group.changes) > 1
+    names = "" if many else f" {one_line(change.name, 80)}"
+    reason = wording.reason(change)
+    head = [_Part(wording.heading(group) + names, _COLOURS[change.action])]
+    yield "", head + ([_Part(f": {reason}")] if reason else [])
+    if many:
+        said = wording.placeholders(group)
+        yield "  ", [_Part(listed_names(group.names) + (f" ({said})" if said else ""), most=None)]
+    if change.on_delete:
+        yield "  ", [_Part(f"on delete: {change.on_delete}", most=_LONG)]
+    if change.drift:
+        yield "  ", [_Part(f"changed outside, and put right: {listed(change.drift)}")]
+    for note in change.notes:
+        yield "  ", [_Part(note)]
+    rows: list[list[_Line]] = []
+    below: list[_Indented] = []
+    for value in shown_values(change, brief=many):
+        name = wording.label(value)
+        cell, lines = _value(value, change)
+        rows.append([[_Part(name)], cell])
+        if lines:
+            below.append(("  ", [_Part(f"{name}:")]))
+            below += [(f"    {line[:2].replace('  ', '| ')}", [_diff_line(line)]) for line in lines]
+    if change.kind != "host":
+        rows.append([[_Part("host")], [_Part(change.host or "of the environment")]])
+    yield from _table(rows)
+    if group.columns:
+        yield from _differs(group)
+    yield from below
+    if devices := shown_devices(change, brief=many):
+        heads = ["device", "kind", "source -> guest path", "mode", "change"]
+        dim = [[_Part(head, _DIM)] for head in heads]
+        yield from _table([dim, *(_device(device, change) for device in devices)])
+
+
+def _diff_line(line: str) -> _Part:
+    colour = {"- ": _RED, "+ ": _GREEN}.get(line[:2], "")
+    return _Part(line[2:], colour)
+
+
+def _differs(group: Group) -> Iterable[_Indented]:
+    heads = ["differs", *map(wording.path_label, group.columns)]
+    most = None if group.grave else wording.MOST_ROWS
+    shown = group.rows[:most]
+    yield from _table(
+        [
+            [[_Part(head, _DIM)] for head in heads],
+            *(
+                [
+                    [_Part(listed_names(names), most=None)],
+                    *(_value(value, group.shown)[0] for value in values),
+                ]
+                for names, values in shown
+            ),
         ]
-        lines = []
-        for row in rows:
-            cells = [
-                cell + " " * max(0, width - _width(cell))
-                for cell, width in zip(row, widths, strict=False)
-            ]
-            lines.append("  " + "  ".join(cells).rstrip())
-        return lines
-
-    def _in(self, text: str, colour: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
+    )
+    if left := sum(len(names) for names, _ in group.rows[len(shown) :]):
+        yield "  ", [_Part(f"and {left:,} more, each with values of its own: see --format json")]
 
 
-def _width(text: str) -> int:
-    """How many columns a text takes, its colours aside."""
-    width, within = 0, False
-    for character in text:
-        if character == "\x1b":
-            within = True
-        elif within:
-            within = character != "m"
-        elif not unicodedata.combining(character):
-            width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-    return width
+def _value(value: Value, change: Change) -> tuple[_Line, tuple[str, ...]]:
+    """A value as a cell, and its lines, if it has several."""
+    one_sided = change.action in ("create", "delete", "release")
+    shown = shown_value(value, whole=one_sided, most=_MOST_VALUE)
+    lengths = [_Part(f" ({shown.lengths})", _DIM)] if shown.lengths else []
+    if shown.lines:
+        return [_Part("see below", _YELLOW), *lengths], shown.lines
+    before, after = shown.before or "-", shown.after or "-"
+    if not value.changed:
+        gone = change.action in ("delete", "release")
+        return [_Part(before if gone else after, most=None), *lengths], ()
+    arrow = [_Part(before, most=None), _Part(" -> "), _Part(after, _YELLOW, None)]
+    return arrow + lengths, ()
+
+
+def _device(device: Device, change: Change) -> list[_Line]:
+    was = [f"{name} was {text or '-'}" for name, text in wording.differences(device)]
+    words = "; ".join(filter(None, (wording.state(device, change), *was)))
+    colour = {"added": _GREEN, "removed": _RED}.get(device.change, _YELLOW)
+    return [
+        [_Part(device.name, most=64)],
+        [_Part(device.kind, most=40)],
+        [_Part(device.source or "-"), _Part(" -> "), _Part(device.guest_path or "-")],
+        [_Part(wording.mode(device) or "-", most=40)],
+        [_Part(words, colour)] if words else [],
+    ]
+
+
+def _table(rows: Sequence[Sequence[_Line]]) -> Iterable[_Indented]:
+    count = len(rows[0]) if rows else 0
+    # A cell that is much wider than the others moves its own row only.
+    widths = [
+        max((w for row in rows if at < len(row) and (w := _width(row[at])) <= _WIDEST), default=0)
+        for at in range(count)
+    ]
+    for row in rows:
+        line: _Line = []
+        for cell, width in zip(row, widths, strict=False):
+            line += [*cell, _Gap(" " * (max(0, width - _width(cell)) + 2))]
+        yield "  ", line[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap(_Part):
+    """The room between two cells."""
+
+    @property
+    def safe(self) -> str:
+        """As many blanks as it has."""
+        return " " * len(self.text)
+
+
+def _width(line: _Line) -> int:
+    """How many columns the parts of a line take."""
+    return sum(
+        2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for part in line
+        for character in part.safe
+        if not unicodedata.combining(character)
+    )

@@ -1,11 +1,12 @@
 """The words that all formats for people share."""
 
-import json
+from collections.abc import Iterator
 from typing import Final
 
-from pydantic import JsonValue
-
-from .document import Change, Condition, Device, Report, Value, WarningKind
+from .document import Change, Condition, Device, Picture, Report, Value, WarningKind
+from .groups import INSTANCE, NAME, Group, Told, told_of, uses_names
+from .names import listed_names
+from .picture import COUNTED, by_host
 from .text import listed
 
 ACTIONS: Final = {
@@ -35,8 +36,6 @@ _LABELS: Final = {
     "pika:socket": "socket",
     "pika:remote": "remote",
 }
-_UNITS: Final = {"resources.memory_mib": "MiB", "resources.root_disk_gib": "GiB"}
-_NONE: Final = {"storage_pool": "of the profile"}
 WARNINGS: Final[dict[WarningKind, str]] = {
     "error": "error",
     "delete_data": "deletes data",
@@ -88,17 +87,12 @@ def reason(change: Change) -> str:
 
 def label(value: Value) -> str:
     """What a property is called."""
-    return _LABELS.get(value.path, value.path)
+    return path_label(value.path)
 
 
-def shown(path: str, value: JsonValue) -> str:
-    """A property's value; empty where there is none."""
-    if value is None:
-        return _NONE.get(path, "")
-    if isinstance(value, str):
-        return value
-    text = json.dumps(value, ensure_ascii=False)
-    return f"{text} {_UNITS[path]}" if path in _UNITS else text
+def path_label(path: str) -> str:
+    """What the property at a path is called."""
+    return _LABELS.get(path, path)
 
 
 def mode(device: Device) -> str:
@@ -133,11 +127,64 @@ def others(report: Report) -> str:
 
 
 def verdicts(report: Report) -> list[str]:
-    """The conditions of the gate that hold, in words."""
+    """The conditions of the gate that hold, in words, with all for which they do."""
     return [
-        f"{_CONDITIONS[held.condition]} ({held.condition}): {listed(held.resources)}"
+        f"{_CONDITIONS[held.condition]} ({held.condition}): {listed_names(held.resources)}"
         for held in report.held
     ]
+
+
+def heading(group: Group) -> str:
+    """What happens to how many of which kind; without names."""
+    count = len(group.changes)
+    kind = group.shown.kind if count == 1 else f"{count:,} {group.shown.kind}s"
+    return f"{action(group.shown)} {kind}"
+
+
+def placeholders(group: Group) -> str:
+    """What the placeholders in a group's texts stand for; empty without any."""
+    said = {NAME: f"{NAME} is the name of each", INSTANCE: f"{INSTANCE} its instance or volume"}
+    return ", ".join(said[mark] for mark in uses_names(group))
+
+
+def more(count: int, kind: WarningKind) -> str:
+    """How many more notices of a kind there are."""
+    name = {"error": "error", "left_out": "mount left out"}.get(kind, "warning")
+    return f"and {count:,} more {name}{'' if count == 1 or kind == 'left_out' else 's'}"
+
+
+MOST_TOLD: Final[dict[WarningKind, int]] = dict.fromkeys(("error", "other", "preflight"), 10)
+"""How many notices of a kind are shown to people: those that a program can write without end."""
+MOST_ROWS: Final = 12
+"""How many rows of what differs are shown, where neither data nor the gate is at stake."""
+
+
+def told(report: Report) -> Iterator[tuple[list[Told], WarningKind, int]]:
+    """The notices of each kind, the gravest first, and how many more there are."""
+    all_told = told_of(report)
+    for kind in WARNINGS:
+        found = [one for one in all_told if one.kind == kind]
+        most = MOST_TOLD.get(kind, len(found))
+        if found:
+            yield found[:most], kind, sum(len(one.resources) for one in found[most:])
+
+
+def drawn_in_words(picture: Picture) -> list[list[str]]:
+    """What is on each host, a row for each; the first one has the names of the columns."""
+    rows = [["host", *(f"{kind}s" for kind in COUNTED), "of which change"]]
+    found = by_host(picture)
+    for here in found[:_MOST_HOSTS]:
+        counts = [f"{here.counts[kind]:,}" for kind in COUNTED]
+        rows.append([here.host or "of the environment", *counts, f"{here.changing:,}"])
+    if len(found) > _MOST_HOSTS:
+        rest = found[_MOST_HOSTS:]
+        counts = [f"{sum(here.counts[kind] for here in rest):,}" for kind in COUNTED]
+        changing = f"{sum(here.changing for here in rest):,}"
+        rows.append([f"{len(rest):,} more hosts", *counts, changing])
+    return rows
+
+
+_MOST_HOSTS: Final = 5
 
 
 def title(report: Report, given: str) -> str:

@@ -18,6 +18,8 @@ class StandIn:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.url = ""
         self.status = 0
+        self.elsewhere = ""
+        """Where it redirects to; empty to answer itself."""
 
     def answer(self, method: str, url: str, body: dict[str, Any]) -> Any:
         split = urlsplit(url)
@@ -47,6 +49,8 @@ def stand_in(comments: list[dict[str, Any]]) -> Iterator[StandIn]:
             forge.requests.append((self.command, self.path, dict(self.headers)))
             data = json.dumps(forge.answer(self.command, self.path, body)).encode()
             self.send_response(forge.status or 200)
+            if forge.elsewhere:
+                self.send_header("Location", forge.elsewhere + self.path)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

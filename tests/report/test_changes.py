@@ -90,7 +90,7 @@ def test_restart() -> None:
     made = report("restart")
     for name in ("web", "db"):
         assert change(made, name).action == "update_with_restart"
-        assert change(made, name).why == ["`security.nesting`"]
+        assert 'config["security.nesting"]' in change(made, name).why
     texts = {w.resource: w.text for w in made.warnings if w.kind == "restart"}
     assert texts["db"].endswith("allow_restart is off, so that the update would fail")
     assert held(made)["restart"] == ["db", "web"]
@@ -134,7 +134,10 @@ def test_replacement_without_a_word_in_the_log_is_warned_of() -> None:
         ("replace", "db"),
         ("replace", "web"),
     ]
-    assert made.warnings[2].text == "is made anew because of incus.image_alias"
+    assert made.warnings[2].text == (
+        "because of incus.image_alias: deletes the instance and its root disk; keeps "
+        "volumes web-state, data"
+    )
 
 
 def test_delete() -> None:

@@ -171,6 +171,19 @@ def test_forges_that_refuse(tmp_path: Path, variables: Variables) -> None:
     assert comment(tmp_path, {}, f"{MARKER}\n")[0] == 0
 
 
+@pytest.mark.parametrize("variables", [github, gitlab])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_token_goes_to_no_other_host(tmp_path: Path, variables: Variables, status: int) -> None:
+    with stand_in([]) as other, stand_in([]) as forge:
+        forge.status, forge.elsewhere = status, other.url
+        code, said = comment(tmp_path, variables(forge), f"{MARKER}\nnew\n")
+        assert code == 2
+        assert f": {status} " in said
+        assert "redirects are not followed" in said
+        assert other.requests == []
+        assert len(forge.requests) == 1
+
+
 def test_what_is_no_report_is_not_posted(tmp_path: Path) -> None:
     with stand_in([]) as forge:
         code, said = comment(tmp_path, github(forge), "text\n")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,9 @@ from pulumi_pika.cli import report as command
 from pulumi_pika.report.document import Report, schema
 from pulumi_pika.report.gate import CONDITIONS
 from pulumi_pika.report.markdown import FEWEST_CHARS, MOST_CHARS
+from pulumi_pika.report.terminal import terminal
 
-from .helpers import NAMES, PREVIEWS, ROOT, call, environment, recorded
+from .helpers import NAMES, PREVIEWS, ROOT, call, environment, of_tree, recorded
 
 REPLACE = str(PREVIEWS / "replace.json")
 
@@ -162,6 +164,42 @@ def test_names_cannot_command_the_terminal() -> None:
     shown = call("--format", "terminal", stdin=text).stdout.decode()
     assert "title" in shown
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", shown)
+
+
+def with_everywhere(value: Any, odd: str) -> Any:
+    """The tree with a text added to every text in it, and to keys that a program may choose."""
+    if isinstance(value, dict):
+        return {
+            (f"{key}{odd}" if key in CHOSEN else key): with_everywhere(item, odd)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [with_everywhere(item, odd) for item in value]
+    return f"{value}{odd}" if isinstance(value, str) else value
+
+
+CHOSEN = ("create", "update", "same", "replace", "delete", "security.nesting")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("colours", [False, True])
+def test_nothing_of_others_commands_the_terminal(name: str, colours: bool) -> None:
+    odd = "\x1b[2J\x1b]0;OWNED\x07\u202e\u200b\nForged: line"
+    tree = json.loads(recorded(name))
+    made = with_everywhere(tree, odd)
+    # What decides on the step has to be as it is, for there to be a report.
+    for one, other in zip(made["steps"], tree["steps"], strict=True):
+        one["op"] = other["op"]
+    for one, other in zip(
+        made.get("diagnostics") or [], tree.get("diagnostics") or [], strict=True
+    ):
+        one["severity"] = other["severity"]
+    text = terminal(of_tree(made), title=f"x{odd}", colours=colours)
+    if colours:
+        text = re.sub("\x1b\\[(?:0|1|2|31|32|33|35)m", "", text)
+    assert "OWNED" in text
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", text)
+    assert not any(line.strip().startswith("Forged") for line in text.splitlines())
 
 
 def test_published_schema_is_current() -> None:

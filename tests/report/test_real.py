@@ -13,6 +13,7 @@ from ..e2e.conftest import stack as stack  # the fixture
 from ..e2e.stack import TIMEOUT, Stack
 from ..e2e.test_up import runtime
 from .helpers import call, change, held, step, tree_of
+from .test_unseen import MARKS, assert_nothing_goes_away
 
 PLANT = "hunter2-planted"
 PROGRAM = """
@@ -154,6 +155,7 @@ def test_life_of_a_stack(
             "db": ["identity.instance_name"],
         }
         assert change(made, "db").deletes_data_of == [f"{name}-db-state"]
+    assert_nothing_goes_away(preview(stack), MARKS)
 
     made = reported(preview(stack, "--preview-only", command="destroy"), "delete", code=1)
     assert sorted(held(made)["delete"]) == sorted(resources)
@@ -176,6 +178,67 @@ def test_secrets_in_no_format(
             assert shown.returncode == 0
             assert PLANT not in shown.stdout.decode().replace("&#45;", "-")
             assert "[secret]" in shown.stdout.decode()
+
+
+def test_data_of_mounts_that_are_secret(stack: Stack, name: str) -> None:
+    """What nobody can see may be a volume: here it is one, and is deleted."""
+
+    def declared(suffix: str, **more: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+        found = {}
+        for kind in ("source", "mount", "mounts"):
+            made = runtime(f"{name}-{kind}", running=False, **more)
+            made["identity"]["instance_name"] += suffix
+            mounts: Any = made["mounts"]
+            if kind == "source":
+                mounts[0]["source"] = {"$secret": mounts[0]["source"]}
+            made["mounts"] = {
+                "source": mounts,
+                "mount": [{"$secret": mounts[0]}],
+                "mounts": {"$secret": mounts},
+            }[kind]
+            found[kind] = ("IncusRuntime", made)
+        return found
+
+    names = ["mount", "mounts", "source"]
+    declare(stack, **declared(""))
+    stack.up()
+    declare(stack, **declared("", delete_volumes=True))
+    made = reported(preview(stack), "stop-keeping-data", code=1)
+    assert sorted(held(made)["stop-keeping-data"]) == names
+    assert {c.stops_keeping_data_of[0] for c in made.changes} == {"[secret]"}
+    stack.up()
+    declare(stack, **declared("-b", delete_volumes=True))
+    made = reported(preview(stack), "delete-data", code=1)
+    assert sorted(held(made)["delete-data"]) == names
+    declare(stack)
+    made = reported(preview(stack), "delete-data", code=1)
+    assert sorted(held(made)["delete-data"]) == names
+
+
+def test_codes_of_a_real_preview(stack: Stack, name: str) -> None:
+    """The provider writes them, whatever the secrets are; no line of the program is one."""
+    first = runtime(f"{name}-a", running=True)
+    stack.declare(a=first)
+    stack.up()
+    first["config"] = {"security.nesting": "true", "environment.A": "x"}
+    secret = {"$secret": "restart"}
+    declare(
+        stack,
+        a=("IncusRuntime", {**first, "config": {**first["config"], "environment.S": secret}}),
+    )
+    stack.program(
+        PROGRAM + "pulumi.log.warn('x is replaced because of a typo: nothing is lost', made['a'])\n"
+        "pulumi.log.warn('b may have to restart for a whim')\n"
+    )
+    text = preview(stack)
+    assert "[pika:restart]" in text
+    made = reported(text, "restart", "replace", code=1)
+    assert held(made) == {"restart": ["a"]}
+    assert [(w.kind, w.resource) for w in made.warnings] == [
+        ("restart", "a"),
+        ("other", ""),
+        ("other", "a"),
+    ]
 
 
 def test_what_a_host_lacks_and_what_is_retained(stack: Stack, name: str) -> None:

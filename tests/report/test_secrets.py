@@ -59,6 +59,39 @@ def test_what_the_inputs_call_secret(name: str) -> None:
     assert made.devices[1].source == "data"
 
 
+def test_keys_of_what_is_secret_are_secret() -> None:
+    tree = tree_of("restart")
+    for side in sides(tree, "web"):
+        side["secret_inputs"] = ["config"]
+        side["config"] = {f"environment.{PLANT}": "value-of-it", "security.nesting": "true"}
+    message = f"`environment.{PLANT}` changed to value-of-it"
+    tree["diagnostics"].append(
+        {"urn": step(tree, "web")["urn"], "message": message, "severity": "warning"}
+    )
+    assert_hidden(tree)
+    assert_hidden(tree, "value-of-it")
+    # The names of fields are known to all, and are no secrets.
+    tree = tree_of("restart")
+    for side in sides(tree, "web"):
+        side["secret_inputs"] = ["identity"]
+    assert "identity" in json.dumps([c.model_dump() for c in of_tree(tree).changes])
+
+
+@pytest.mark.parametrize(
+    "hidden", ["[secret]", ["[secret]"], ["04da6b54-80e4-46f7-96ec-b56ff0331ba9"], [3], MARK]
+)
+def test_without_the_list_of_secrets_all_may_be_secret(hidden: Any) -> None:
+    for at in ("secret_inputs", "__pika"):
+        tree = tree_of("restart")
+        for side in sides(tree, "web"):
+            side.pop("secret_inputs", None)
+            side[at] = hidden if at == "secret_inputs" or hidden != [3] else "[secret]"
+            side["description"] = PLANT
+        if at == "__pika" and isinstance(hidden, list):
+            continue
+        assert_hidden(tree)
+
+
 def test_what_becomes_secret_is_hidden_in_the_old_state_too() -> None:
     tree = tree_of("secret_change")
     old = json.dumps(step(tree, "sec")["oldState"])

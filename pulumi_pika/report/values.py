@@ -1,0 +1,180 @@
+"""Long values: what of them differs, and how long they are."""
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import JsonValue
+
+from .document import Value
+from .text import one_line, strip_controls, visible
+
+_BEFORE: Final = 30
+"""How much of what is equal stands before the first difference."""
+_LINES: Final = 40
+"""How many lines of a value of several lines are shown."""
+_WIDE: Final = 160
+_AROUND: Final = 2
+"""How many equal lines stand around different ones."""
+_COMPARED: Final = 1_000
+"""Of how many lines each side may be for the lines between to be compared."""
+_UNITS: Final = {"resources.memory_mib": "MiB", "resources.root_disk_gib": "GiB"}
+_NONE: Final = {"storage_pool": "of the profile"}
+_CUT: Final = "\N{HORIZONTAL ELLIPSIS}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value as it is shown in a line."""
+
+    before: str
+    after: str
+    lengths: str = ""
+    """How long it is, where not all of it is shown."""
+    lines: tuple[str, ...] = ()
+    """A diff of it by lines, where it has several."""
+
+
+def shown_value(value: Value, *, whole: bool, most: int) -> Shown:
+    """How a value is shown.
+
+    Args:
+        value: the value.
+        whole: whether only one side counts: of what is created or deleted, or does not change.
+        most: how many characters a side may have.
+    """
+    before, after = (text_of(value.path, side) for side in (value.before, value.after))
+    if whole or not value.changed:
+        return _single(before, after, most, lines=whole)
+    if "\n" in before.strip("\n") or "\n" in after.strip("\n"):
+        return Shown("", "", _lengths(before, after), tuple(_diff(before, after)))
+    one, two = _pair(before, after)
+    if max(len(one), len(two)) <= most:
+        return Shown(one, two)
+    start = max(0, common(one, two) - _BEFORE)
+    return Shown(_part(one, start, most), _part(two, start, most), _lengths(before, after))
+
+
+def text_of(path: str, value: JsonValue) -> str:
+    """A property's value; empty where there is none."""
+    if value is None:
+        return _NONE.get(path, "")
+    if isinstance(value, str):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    return f"{text} {_UNITS[path]}" if path in _UNITS else text
+
+
+def common(one: Sequence[str], two: Sequence[str]) -> int:
+    """How long the part is with which both begin."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b),
+        min(len(one), len(two)),
+    )
+
+
+def same_text(value: JsonValue) -> str:
+    """A value by which two are compared."""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _single(before: str, after: str, most: int, *, lines: bool) -> Shown:
+    longest = max(before, after, key=len)
+    if lines and "\n" in longest.strip("\n"):
+        shown = [f"  {one_wide(line)}" for line in longest.splitlines()]
+        return Shown("", "", _length(longest), tuple(_bounded(shown)))
+    if len(longest) <= most:
+        return Shown(one_line(before, None), one_line(after, None))
+    return Shown(one_line(before, most), one_line(after, most), _length(longest))
+
+
+def _pair(before: str, after: str) -> tuple[str, str]:
+    """Both as one line each; with escapes where they would look alike otherwise."""
+    one, two = one_line(before, None), one_line(after, None)
+    return (visible(before), visible(after)) if one == two and before != after else (one, two)
+
+
+def _part(text: str, start: int, most: int) -> str:
+    cut = text[start : start + most]
+    return (_CUT if start and text else "") + cut + (_CUT if start + most < len(text) else "")
+
+
+def _length(text: str) -> str:
+    lines = len(text.splitlines())
+    return (f"{lines:,} lines, " if lines > 1 else "") + f"{len(text):,} characters"
+
+
+def _lengths(before: str, after: str) -> str:
+    return f"{_length(before)} \N{RIGHTWARDS ARROW} {_length(after)}"
+
+
+def one_wide(line: str) -> str:
+    """A line of a value of several, not wider than a page."""
+    return _part(strip_controls(line).replace("\n", " "), 0, _WIDE)
+
+
+def _diff(before: str, after: str) -> Iterator[str]:
+    """The lines that differ, and some around them."""
+    one, two = before.splitlines(), after.splitlines()
+    if one == two:
+        # The ends of lines differ, or the last one.
+        one, two = [visible(before)], [visible(after)]
+    start = common(one, two)
+    end = common(one[start:][::-1], two[start:][::-1])
+    gone, come = one[start : len(one) - end], two[start : len(two) - end]
+    first = max(0, start - _AROUND)
+    yield from _bounded(
+        [
+            *([f"  {_CUT} {first:,} equal lines"] if first else []),
+            *(f"  {one_wide(line)}" for line in one[first:start]),
+            *_changed(gone, come),
+            *(f"  {one_wide(line)}" for line in one[len(one) - end :][:_AROUND]),
+            *([f"  {_CUT} {end - _AROUND:,} equal lines"] if end > _AROUND else []),
+        ]
+    )
+
+
+def _changed(gone: list[str], come: list[str]) -> list[str]:
+    if max(len(gone), len(come)) > _COMPARED:
+        return [*(f"- {one_wide(line)}" for line in gone), *(f"+ {one_wide(x)}" for x in come)]
+    lines: list[str] = []
+    matcher = difflib.SequenceMatcher(None, gone, come, autojunk=False)
+    for groups in matcher.get_grouped_opcodes(_AROUND):
+        if lines:
+            lines.append(f"  {_CUT}")
+        for what, i, j, k, m in groups:
+            if what == "equal":
+                lines += [f"  {one_wide(line)}" for line in gone[i:j]]
+                continue
+            pairs = [_around(*pair) for pair in zip(gone[i:j], come[k:m], strict=False)]
+            old = [pair[0] for pair in pairs] + [one_wide(x) for x in gone[i + len(pairs) : j]]
+            new = [pair[1] for pair in pairs] + [one_wide(x) for x in come[k + len(pairs) : m]]
+            lines += [f"- {line}" for line in old] + [f"+ {line}" for line in new]
+    return lines
+
+
+def _around(before: str, after: str) -> tuple[str, str]:
+    one, two = strip_controls(before), strip_controls(after)
+    if one == two:
+        one, two = visible(before), visible(after)
+    start = 0
+    if max(len(one), len(two)) > _WIDE:
+        start = max(0, common(one, two) - _BEFORE)
+    return _part(one, start, _WIDE), _part(two, start, _WIDE)
+
+
+def _bounded(lines: list[str]) -> list[str]:
+    """Not more lines than are shown; of those that are gone and those that come, some of each."""
+    if len(lines) <= _LINES:
+        return lines
+    half = _LINES // 2
+    first = lines[:half]
+    new = next((at for at, line in enumerate(lines) if line.startswith("+ ")), half)
+    rest = lines[max(new, half) :][:half]
+    skipped = max(new, half) - half
+    left = len(lines) - half - skipped - len(rest)
+    between = [f"  {_CUT} {skipped:,} more lines"] if skipped else []
+    after = [f"  {_CUT} {left:,} more lines"] if left else []
+    return [*first, *between, *rest, *after]
