@@ -115,7 +115,7 @@ _RESERVED: Final = re.compile(
     "|dd056dcd-154b-4c76-9bd3-c8f88648b5ff"
 )
 _SHORTEST_RESERVED: Final = 32
-_TAG: Final = re.compile(r"^%(?=TAG)|!(?=[^\s,\[\]{}\ufffd]*(?:binary|%))", re.MULTILINE)
+_TAG: Final = re.compile(r"^%(?=TAG)|!(?=[^\s\ufffd]*(?:binary|%))", re.MULTILINE)
 """Where a YAML tag that means base64 begins, or what may give one such a meaning."""
 _ESCAPE: Final = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|[\r\n\x85\u2028\u2029][ \t]*|(.))"
@@ -174,17 +174,22 @@ def for_engine(text: str) -> str:
     return break_directives(UNSEEN.sub(_SHOWN, text))
 
 
+def key_for_engine(key: str) -> str:
+    """Return a text as the key of a map: a diff shows keys as they are, without quotes."""
+    return for_engine(key).replace("\n", _SHOWN)
+
+
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a tree as of JSON with every string in it changed, keys included.
+    """Return a tree as of JSON with every string in it changed, and with keys that Pulumi can show.
 
     Args:
         value: a mapping, a list, or a value of which only strings are changed.
-        change: what becomes of a string.
+        change: what becomes of a string that is no key.
     """
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {map_texts(key, change): map_texts(item, change) for key, item in value.items()}
+        return {key_for_engine(key): map_texts(item, change) for key, item in value.items()}
     if isinstance(value, list):
         return [map_texts(item, change) for item in value]
     return value

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..jobs.events import Event
 from ..jobs.run import JobOutcome
-from ..jobs.watch import Standing, size
+from ..jobs.watch import LINES_AT_ONCE, Standing, size
 from ..reconcile.reporter import EVERY
 from ..text_safety import without_breaks
 from .screen import GREEN, RED, YELLOW, Screen
@@ -40,6 +40,8 @@ class Display:
         self._name = name
         self._quiet = quiet
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace") if as_text else None
+        self._left = LINES_AT_ONCE
+        self._hidden = 0
         self._elapsed = 0.0
         self._spoke = time.monotonic()
         self._status(f"{name}: starting")
@@ -68,13 +70,19 @@ class Display:
             self._screen.text(self._decoder.decode(data).replace("\r\n", "\n"))
 
     def event(self, event: Event) -> None:
-        """Shows an event."""
-        if not self._quiet:
-            self._line(f"{self._name}: [{self._elapsed:.0f} s] {event.said()}")
+        """Shows an event, as long as there are not too many at a time."""
+        if self._quiet:
+            return
+        if self._left > 0:
+            self._left -= 1
+            self._line(without_breaks(f"{self._name}: [{self._elapsed:.0f} s] {event.said()}"))
+        else:
+            self._hidden += 1
 
     def alive(self, standing: Standing) -> None:
         """Shows how far the command is; where there is no status line, now and then."""
         self._elapsed = standing.elapsed
+        self._say_hidden()
         said = f"{self._name}: running, {standing.said()}"
         if self._screen.live:
             self._status(said)
@@ -85,6 +93,7 @@ class Display:
         """Takes the status line away, and shows what is left of the output."""
         if self._decoder is not None:
             self._screen.text(self._decoder.decode(b"", final=True))
+        self._say_hidden()
         self._screen.status("")
 
     def verdict(self, outcome: JobOutcome, *, clear: bool, output_dir: str | None) -> None:
@@ -106,6 +115,11 @@ class Display:
             self._line(without_breaks(f"{said}: {outcome.message}"), RED)
         if not self._quiet and output_dir is not None:
             self._files(outcome, output_dir)
+
+    def _say_hidden(self) -> None:
+        if self._hidden:
+            self._line(f"{self._name}: {self._hidden:,} events more are not shown here")
+        self._left, self._hidden = LINES_AT_ONCE, 0
 
     def _files(self, outcome: JobOutcome, output_dir: str) -> None:
         files, left_out = outcome.outputs, len(outcome.left_out)

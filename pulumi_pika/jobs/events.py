@@ -72,4 +72,7 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _text(value: Any) -> str:
-    return cut(value, _LONGEST_TEXT) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    # Half a character could be written nowhere.
+    return cut(value.encode(errors="replace").decode(), _LONGEST_TEXT)

@@ -106,3 +106,5 @@ _NO_TRACEBACK = _NoTraceback()
 def _silence_tracebacks() -> None:
     # gRPC logs the traceback of every exception that it passes on to the engine.
     logging.getLogger("grpc._server").addFilter(_NO_TRACEBACK)
+    # It warns of odd headers in their own words, on standard error, which the engine shows.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -16,7 +16,7 @@ from pulumi.runtime.rpc import wrap_rpc_secret
 
 from ..reconcile.desired import volume_name
 from ..redaction import ValueRedactor
-from ..text_safety import break_directives, for_engine, map_texts, visible
+from ..text_safety import break_directives, for_engine, key_for_engine, map_texts, visible
 from .examine import SECRET_INPUTS, SPEC_FIELDS, names_devices, planned_paths
 from .shape import Failure
 from .values import Path, find, parse_path, path_text, put, touches
@@ -134,7 +134,7 @@ def _safe(value: Any, given: Any) -> Any:
         return value
     if isinstance(value, dict) and isinstance(given, dict):
         return {
-            key if key in given else map_texts(key, for_engine): _safe(item, given.get(key))
+            key if key in given else key_for_engine(key): _safe(item, given.get(key))
             for key, item in value.items()
         }
     if isinstance(value, list) and isinstance(given, list):

@@ -60,14 +60,20 @@ class Stack:
         self.program(RUNTIMES)
         (self.directory / "runtimes.json").write_text(json.dumps(runtimes))
 
-    def run(self, *arguments: str, fails: bool = False, env: dict[str, str] | None = None) -> str:
+    def run(
+        self,
+        *arguments: str,
+        fails: bool = False,
+        env: dict[str, str] | None = None,
+        colour: str = "never",
+    ) -> str:
         """Runs a command; its whole output.
 
         Raises:
             PulumiFailed: it ended otherwise than it should.
         """
         done = subprocess.run(
-            ["pulumi", *arguments, "--non-interactive", "--color", "never", "--stack", self.name],
+            ["pulumi", *arguments, "--non-interactive", "--color", colour, "--stack", self.name],
             cwd=self.directory,
             env={**self.environment, **(env or {})},
             stdout=subprocess.PIPE,
@@ -75,7 +81,7 @@ class Stack:
             timeout=TIMEOUT,
             check=False,
         )
-        self.last = done.stdout.decode()
+        self.last = done.stdout.decode(errors="backslashreplace")
         if (done.returncode != 0) != fails:
             raise PulumiFailed(f"pulumi {' '.join(arguments)}: {done.returncode}\n{self.last}")
         return self.last
