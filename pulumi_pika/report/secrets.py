@@ -76,12 +76,10 @@ def _hidden(step: Step, clear: set[str]) -> Step:
 
 def _hides_what_is_secret(tree: Tree) -> bool:
     """Whether the list of what is secret is itself not visible, in whole or in part."""
-    given = tree.get("secret_inputs", [])
-    if given in MARKS:
-        return True
-    return isinstance(given, list) and any(
-        not isinstance(path, str) or any(mark in path for mark in MARKS) for path in given
-    )
+    given = tree.get("secret_inputs")
+    if not isinstance(given, list):
+        return given is not None
+    return any(not isinstance(path, str) or any(mark in path for mark in MARKS) for path in given)
 
 
 def _with_hidden(step: Step, paths: list[Path], clear: set[str]) -> Step:
