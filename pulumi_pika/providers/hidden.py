@@ -17,6 +17,8 @@ MANAGED_MOUNTS: Final = "managed_mounts"
 """The indices of the mounts whose volume is a `PersistentVolume` of the program."""
 RETAINED: Final = "retain_on_delete"
 """Whether the user gave Pulumi's option of that name."""
+CREATE_FIRST: Final = "create_first"
+"""Whether the user gave Pulumi's option ``delete_before_replace=False``."""
 KEYS: Final = (
     "owner",
     "backend",
@@ -25,6 +27,7 @@ KEYS: Final = (
     "replace_on_changes",
     MANAGED_MOUNTS,
     RETAINED,
+    CREATE_FIRST,
     "generation",
 )
 """What is in it."""

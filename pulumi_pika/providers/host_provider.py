@@ -56,6 +56,9 @@ class HostProvider(ResourceProvider):
         if "secret_inputs" not in given:
             # Without it no secret would be known as one.
             return CheckResult({}, [CheckFailure("", _NOT_HANDED_ON)])
+        from .replacement_refusal import note_check
+
+        note_check(str(given.get("owner") or ""))
         result: CheckResult = self._calls().check(news=given, olds=opened(_olds))
         result.inputs = closed(result.inputs) or {}
         return result

@@ -33,8 +33,10 @@ from ..reconcile.volume_options import (
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
+from .hidden import CREATE_FIRST, RETAINED
 from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
+from .replacement_refusal import refuse_same_name, retention_changed
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .shape import Failure
@@ -43,7 +45,7 @@ from .unfinished import warn_of_unfinished
 from .values import Path, without_provider
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
-INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON)
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, RETAINED, CREATE_FIRST)
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 
@@ -81,8 +83,22 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         changes = [name for name in _FIELDS if name != "backend" and _differ(name, old, new)]
         if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
             changes.append(SECRET_INPUTS)
-    replaces = [name for name in _REPLACING if name in changes]
-    replaces += by_option(news, old.model_dump(), new.options.model_dump(), new.unknown, replaces)
+        if retention_changed(state, news):
+            changes.append(RETAINED)
+        replaces = [name for name in _REPLACING if name in changes]
+        replaces += by_option(
+            news, old.model_dump(), new.options.model_dump(), new.unknown, replaces
+        )
+        if replaces and not any(name in replaces for name in _PLACE):
+            refuse_same_name(
+                state,
+                news,
+                replaces,
+                name=f"the {old.where}",
+                kind="snapshot",
+                argument="snapshot_name",
+                otherwise="the old snapshot is deleted first",
+            )
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,

@@ -22,7 +22,7 @@ from ..reconcile.options import RuntimeOptions
 from ..reconcile.ownership import Claim
 from ..reconcile.placement import is_root
 from .examine import OPTION_FIELDS, SECRET_INPUTS, SPEC_FIELDS, examine
-from .hidden import MANAGED_MOUNTS, RETAINED
+from .hidden import CREATE_FIRST, MANAGED_MOUNTS, RETAINED
 from .replace_option import REPLACE_ON
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .values import find, without_provider
@@ -34,6 +34,7 @@ INPUTS: Final = (
     REPLACE_ON,
     MANAGED_MOUNTS,
     RETAINED,
+    CREATE_FIRST,
     "plan",
     "instance_name",
     "on_delete",

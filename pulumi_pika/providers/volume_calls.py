@@ -41,8 +41,10 @@ from ..reconcile.volume_options import (
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
+from .hidden import CREATE_FIRST, RETAINED
 from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
+from .replacement_refusal import refuse_same_name, retention_changed
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .shape import Failure
@@ -51,12 +53,13 @@ from .unfinished import warn_of_unfinished
 from .values import Path, without_provider
 
 KEPT: Final = "keeps the volume and its data"
+RETAINED_TEXT: Final = f"{KEPT} (retain_on_delete)"
 DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_data)"
 
 RENAMED_TO: Final = "renamed_to"
 """In the state of a volume that a refresh found under another name: that name."""
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
-INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, "on_delete")
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, RETAINED, CREATE_FIRST, "on_delete")
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "content_type")
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
@@ -83,7 +86,7 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         return CheckResult({}, check_failures(given.failures, inputs))
     # An input, so that every preview shows it, that of a destroy included.
     unknown = ("delete_data",) in given.unknown
-    inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options)
+    inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options, inputs)
     return CheckResult(_seal(inputs, inputs), [])
 
 
@@ -98,6 +101,20 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         replaces += by_option(
             news, old.model_dump(), new.options.model_dump(), new.unknown, replaces
         )
+        if replaces and not any(name in replaces for name in _PLACE):
+            refuse_same_name(
+                state.outputs,
+                news,
+                replaces,
+                name=f"the {old.where}",
+                kind="volume",
+                argument="volume_name",
+                otherwise=(
+                    "the old volume is deleted first, with all its data and snapshots (delete_data)"
+                    if old.delete_data
+                    else "the volume is kept with its data, and managed as before"
+                ),
+            )
         for warning in _warnings(state.options, new, changes, replaces):
             report().warn(warning)
         if not replaces and ("restore_from",) not in new.unknown and "restore_from" in changes:
@@ -273,6 +290,8 @@ def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -
         changes.append(RENAMED_TO)
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
+    if retention_changed(state.outputs, inputs):
+        changes.append(RETAINED)
     return changes
 
 
@@ -371,7 +390,9 @@ def _taken(options: VolumeOptions, unknown: Iterable[Path]) -> list[Failure]:
     )
 
 
-def _on_delete(options: VolumeOptions) -> str:
+def _on_delete(options: VolumeOptions, inputs: dict[str, Any]) -> str:
+    if inputs.get(RETAINED):
+        return RETAINED_TEXT
     return DELETED if options.delete_data else KEPT
 
 
