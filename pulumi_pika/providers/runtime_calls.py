@@ -27,6 +27,7 @@ from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.moved import find_moved, moved
 from ..reconcile.observe import LiveInstance
+from ..reconcile.ownership import OWNER_KEY, relation
 from ..reconcile.power import find_ours, not_ours
 from ..reconcile.update import update_runtime
 from .checks import answer, inputs_of
@@ -166,9 +167,11 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             if found.other is None:
                 _refuse_another_server(client, state)
             else:
+                options = state.options
+                same = relation(found.other.config, options.owner, options.backend) == "ours"
                 report().warn(
                     f"{not_ours(client, found.other, state.claim())}; this resource has none any "
-                    "more"
+                    f"more{_taken_over_next(client, found.other) if same else ''}"
                 )
             return ReadResult("", {})
         outputs, inputs = state.refreshed(live)
@@ -223,20 +226,29 @@ def delete(props: dict[str, Any]) -> None:
     with for_people(props) as report:
         state = State.read(props)
         client = client_for(state.plan.incus.project)
-        found = delete_runtime(
+        outcome = delete_runtime(
             client, state.plan, state.options, report(), claim=state.claim(), pool=state.pool
         )
-        if not found and (elsewhere := find_moved(client, state.uuid)):
+        if outcome == "missing" and (elsewhere := find_moved(client, state.uuid)):
             name = state.plan.identity.instance_name
             report().warn(
                 f"{moved(client, name, elsewhere)}. It is left there; to remove it, run `incus "
                 f"delete --force --project {elsewhere.project} {elsewhere.name}`"
             )
-        elif not found:
+        elif outcome == "missing":
             _refuse_another_server(client, state)
-        else:
+        elif outcome == "deleted":
             _deleted[state.options.owner] = _after_delete(state)
         warn_of_unfinished(state.options.owner, report())
+
+
+def _taken_over_next(client: IncusClient, other: LiveInstance) -> str:
+    """A sentence on another instance with a resource's own marks, as a copy has them."""
+    return (
+        ". It has this resource's marks, as a copy of an instance has: the next `pulumi up` takes "
+        "it for what an interrupted create left, and manages it. If it is not to, take the mark "
+        f"off it first: `incus config unset --project {client.project} {other.name} {OWNER_KEY}`"
+    )
 
 
 _deleted: dict[str, str] = {}

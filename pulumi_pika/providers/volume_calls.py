@@ -16,7 +16,7 @@ from ..incus.client import IncusClient
 from ..incus.errors import IncusError, PlaceMissing
 from ..reconcile.desired import LABEL_PREFIX
 from ..reconcile.errors import ReconcileError
-from ..reconcile.ownership import Claim
+from ..reconcile.ownership import Claim, relation
 from ..reconcile.reporter import Reporter
 from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_off
 from ..reconcile.volume import (
@@ -68,6 +68,11 @@ _DERIVED: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+_before: dict[str, VolumeOptions] = {}
+"""By owner: what the volume was when it was last checked against its present inputs. For a
+replacement the engine calls `check` once more, with no inputs of before."""
+
+
 def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     """Validates the inputs, also against the volume's present ones, and adds `on_delete`."""
     try:
@@ -76,11 +81,13 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         if olds:
             old = give(VolumeOptions, without_provider(olds), lambda _: ()).options
             given = given.with_problems(_change_problems(old, given))
+            _before[given.options.owner] = old
     except RecursionError:
         return too_deep()
     if not given.failures and (not olds or _is_moved(olds, given)):
         given = given.with_problems(
-            (failure.path, failure.reason) for failure in _taken(given.options, given.unknown)
+            (failure.path, failure.reason)
+            for failure in _taken(given.options, given.unknown, replaced=not olds)
         )
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
@@ -366,12 +373,30 @@ def _is_moved(olds: dict[str, Any], given: Given[VolumeOptions]) -> bool:
     return any(getattr(old, name) != getattr(given.options, name) for name in _PLACE)
 
 
-def _taken(options: VolumeOptions, unknown: Iterable[Path]) -> list[Failure]:
-    """Return why the volume cannot be created: what has its name is not to be this resource's."""
+def _taken(options: VolumeOptions, unknown: Iterable[Path], *, replaced: bool) -> list[Failure]:
+    """Return why the volume cannot be created: what has its name is not to be this resource's.
+
+    Args:
+        options: what it is to be.
+        unknown: the inputs that are not known yet.
+        replaced: whether it may be one that replaces the volume of the last check.
+    """
+    old = _before.get(options.owner) if replaced else None
+    place = [getattr(options, name) for name in _PLACE]
+    # With another content type the present volume is deleted first, if it may be.
+    goes = (
+        old is not None
+        and old.delete_data
+        and old.content_type != options.content_type
+        and [getattr(old, name) for name in _PLACE] == place
+    )
 
     def refuse_existing(client: IncusClient) -> None:
         found = look_at_volume(_new_place(client), options.pool, options.volume_name)
-        if found is not None:
+        if found is None:
+            return
+        ours = relation(found.config, options.owner, options.backend) == "ours"
+        if not (goes and ours):
             refuse_to_take(client, found, options)
 
     def holder(client: IncusClient) -> str:
