@@ -20,6 +20,8 @@ from ..reconcile.snapshot import (
     generation_of,
     look_at_snapshot,
     make_snapshot,
+    owner_of,
+    pass_on,
     refuse_to_keep,
     remove_snapshot,
     same_instant,
@@ -157,11 +159,13 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         options = _options(inputs)
         created_at = str(olds.get("created_at") or "")
         before = give(SnapshotOptions, without_provider(olds), lambda _: ()).options
+        client = client_for(options.project)
         live = change_snapshot(
-            client_for(options.project),
+            client,
             with_dropped(options, before),
             created_at=created_at,
         )
+        pass_on(client, live, options)
         outputs = _outputs(inputs, live, str(without_provider(olds).get(GENERATION) or ""))
     return UpdateResult(_seal(outputs, inputs))
 
@@ -196,7 +200,7 @@ def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
 
     def holder(client: IncusClient) -> str:
         found = look(client)
-        return found.owner if found else ""
+        return owner_of(client, found, options) if found else ""
 
     where, needed = ("snapshot_name",), (*_PLACE, "owner", "backend")
     return taken_failures(
