@@ -20,6 +20,16 @@ def note_check(owner: str) -> None:
     _checked.add(owner)
 
 
+def was_checked(owner: str) -> bool:
+    """Tell whether a resource's inputs were checked in this process, so that a diff may lead to a
+    replacement.
+
+    Args:
+        owner: the URN of the resource.
+    """
+    return owner in _checked
+
+
 def retention_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Tell whether `retain_on_delete` was added or removed.
 
@@ -60,7 +70,7 @@ def refuse_same_name(
     Raises:
         ReplacementFailed: the options make it impossible; nothing was touched.
     """
-    if news.get("owner") not in _checked:
+    if not was_checked(str(news.get("owner") or "")):
         return
     if olds.get(RETAINED) or news.get(RETAINED):
         option = "retain_on_delete=True"

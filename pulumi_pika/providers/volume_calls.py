@@ -15,8 +15,10 @@ from pulumi.runtime.rpc import UNKNOWN
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, PlaceMissing
 from ..reconcile.desired import LABEL_PREFIX
-from ..reconcile.errors import ReconcileError
+from ..reconcile.errors import ReconcileError, ReplacementFailed
+from ..reconcile.options import JOB_KEY
 from ..reconcile.ownership import Claim, relation
+from ..reconcile.power import look
 from ..reconcile.reporter import Reporter
 from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_off
 from ..reconcile.volume import (
@@ -29,6 +31,8 @@ from ..reconcile.volume import (
     not_ours,
     refuse_to_take,
     remove_volume,
+    users,
+    users_text,
     volume_outputs,
     write_identity,
 )
@@ -44,7 +48,7 @@ from .examine import SECRET_INPUTS
 from .hidden import CREATE_FIRST, RETAINED
 from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
-from .replacement_refusal import refuse_same_name, retention_changed
+from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .shape import Failure
@@ -122,6 +126,8 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
                     else "the volume is kept with its data, and managed as before"
                 ),
             )
+            if old.delete_data and was_checked(new.options.owner):
+                _refuse_used(state, replaces)
         for warning in _warnings(state.options, new, changes, replaces):
             report().warn(warning)
         if not replaces and ("restore_from",) not in new.unknown and "restore_from" in changes:
@@ -338,6 +344,35 @@ def _warnings(
             f"delete_data is on from this update on: to destroy or replace the resource then "
             f"deletes the {new.options.where} with all its data and snapshots"
         )
+
+
+def _refuse_used(state: _State, replaces: list[str]) -> None:
+    """Refuse a replacement whose delete can only fail, before the snapshots are deleted for it.
+
+    A kept instance of a job is deleted before its volume; a runtime is not.
+
+    Raises:
+        ReplacementFailed: an instance or a profile uses the volume; nothing was touched.
+    """
+    try:
+        client = state.client()
+        live = find_ours(client, state.options, state.claim()).live
+        used = [user for user in live.used_by if not _is_of_job(client, user)] if live else []
+    except IncusError:
+        return  # Nothing can be deleted there either.
+    if used:
+        raise ReplacementFailed(
+            f"the {state.options.where} cannot be replaced (because of {', '.join(replaces)}), and "
+            f"nothing was deleted: it would have to be deleted first, and is used by "
+            f"{users_text(tuple(used))}. Remove the mount from what uses it and run `pulumi up` "
+            "before this change, or give the volume another volume_name"
+        )
+
+
+def _is_of_job(client: IncusClient, user: str) -> bool:
+    [(kind, name, project)] = users((user,))
+    live = look(client.in_project(project), name, inside=False) if kind == "instance" else None
+    return live is not None and JOB_KEY in live.config
 
 
 def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter) -> None:

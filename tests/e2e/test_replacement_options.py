@@ -201,3 +201,100 @@ def test_under_another_name_the_new_one_comes_first(
     assert look(client, name) is None
     assert exec_status(client, f"{name}-2", ["test", "-f", "/mnt/state/file"], timeout=10) == 0
     stack.settled()
+
+
+USED = """
+import json
+import pathlib
+import pulumi
+import pulumi_pika as pika
+
+given = json.loads(pathlib.Path("given.json").read_text())
+name = given["name"]
+options = pulumi.ResourceOptions(replace_on_changes=["labels"])
+volume = pika.PersistentVolume(
+    f"{name}-v", delete_data=True, labels={"role": given["role"]}, opts=options
+)
+pika.VolumeSnapshot(f"{name}-s", volume_name=volume.volume_name, triggers=given["triggers"])
+box = {
+    "incus": {"project": "default", "profile": "default", "image_alias": "pika/tiny"},
+    "mounts": [
+        {
+            "kind": "persistent_volume",
+            "source": volume.volume_name,
+            "guest_path": "/v",
+            "mode": "read_write",
+        }
+    ],
+    "instance_type": "container",
+}
+pika.IncusRuntime(
+    "box", identity={"runtime_id": name, "instance_name": name}, timeouts={"stop": 5}, **box
+)
+pika.IncusJob(
+    "job",
+    command="true",
+    identity={"runtime_id": f"{name}-j", "instance_name": f"{name}-j"},
+    policies={"restart_policy": "never", "retention_policy": "keep_until_stopped"},
+    **box,
+)
+"""
+
+
+def test_a_volume_that_is_used_is_not_replaced(
+    stack: Stack, client: IncusClient, name: str
+) -> None:
+    def declare_used(**given: str) -> None:
+        text = json.dumps({"name": name, "role": "a", "triggers": "1", **given})
+        (stack.directory / "given.json").write_text(text)
+        stack.program(USED)
+
+    declare_used()
+    stack.up()
+    before = get_snapshot(client, "default", f"{name}-v", f"{name}-s")
+    assert before is not None
+    declare_used(role="b")
+    for said in (stack.preview(fails=True), stack.up(fails=True)):
+        assert f"is used by instance {name} (project default)" in said
+        assert f"{name}-j (project" not in said, "a job's instance goes before its volume"
+    after = get_snapshot(client, "default", f"{name}-v", f"{name}-s")
+    assert after is not None, "it was deleted for a replacement that can only fail"
+    assert after.data["created_at"] == before.data["created_at"]
+    declare_used()
+    stack.settled()
+
+
+def test_after_a_rename_of_the_stack_all_can_be_replaced(
+    stack: Stack, client: IncusClient, name: str
+) -> None:
+    def declare_used(**given: str) -> None:
+        text = json.dumps({"name": name, "role": "a", "triggers": "1", **given})
+        (stack.directory / "given.json").write_text(text)
+        stack.program(USED)
+
+    declare_used()
+    stack.up()
+    first = get_snapshot(client, "default", f"{name}-v", f"{name}-s")
+    assert first is not None
+    stack.run("stack", "rename", "other")
+    stack.name = "other"
+    forced = [part for end in ("s", "v") for part in ("--replace", f"**{name}-{end}")]
+    forced += ["--replace", "**box", "--replace", "**job"]
+    assert "If this stack was renamed (it was test), run `pulumi up` first" in stack.up(
+        *forced, fails=True
+    )
+    assert look(client, name) is not None
+    assert look(client, f"{name}-j") is not None
+
+    stack.up()
+    declare_used(triggers="2")
+    stack.up()
+    second = get_snapshot(client, "default", f"{name}-v", f"{name}-s")
+    assert second is not None
+    assert second.data["created_at"] != first.data["created_at"]
+    stack.up(*forced)
+    stack.up(*forced)
+    stack.settled()
+    kept = get_snapshot(client, "default", f"{name}-v", f"{name}-s")
+    assert kept is not None
+    assert kept.data["created_at"] == second.data["created_at"]
