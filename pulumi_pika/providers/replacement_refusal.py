@@ -73,7 +73,7 @@ def refuse_same_name(
     if not was_checked(str(news.get("owner") or "")):
         return
     if olds.get(RETAINED) or news.get(RETAINED):
-        option = "retain_on_delete=True"
+        option = "retain_on_delete"
         why = f"keeps the old {kind}, and the new one cannot have its name"
         way = f"remove {option} from the options and run `pulumi up` before this change"
     elif news.get(CREATE_FIRST):
