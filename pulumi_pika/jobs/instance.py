@@ -19,7 +19,7 @@ from ..reconcile.errors import InstanceExists, PlacementError, ReconcileError, R
 from ..reconcile.location import beside_its_volumes
 from ..reconcile.observe import LiveInstance
 from ..reconcile.options import JOB_KEPT, JOB_KEY, RuntimeOptions
-from ..reconcile.ownership import OWNER_KEY, relation
+from ..reconcile.ownership import OWNER_KEY, relation, renamed_hint
 from ..reconcile.placement import place
 from ..reconcile.power import kill, look, remove, settle
 from ..reconcile.reporter import Progress, Reporter
@@ -86,11 +86,13 @@ def refuse_stale(client: IncusClient, live: LiveInstance, owner: str, backend: s
     name = live.name
     if not is_of(live, owner, backend):
         whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
+        hint = renamed_hint(owner, whose)
         return (
             f"identity.instance_name: an instance {name} exists in project {client.project} at "
             f"{client.host}, and is not of this job (it belongs to {whose}); nothing of it was "
             "touched. Choose another name, or remove it yourself: "
             f"`incus delete --force --project {client.project} {name}`"
+            + (f". {hint}" if hint else "")
         )
     runner = live.config.get(JOB_KEY, "")
     if _runs_still(runner):
@@ -227,6 +229,22 @@ def keep(client: IncusClient, live: LiveInstance, *, until_stopped: bool) -> Non
     """
     body = {"description": live.description, "config": {JOB_KEY: JOB_KEPT}}
     patch_instance(client, live.name, {**body, "ephemeral": until_stopped}, "")
+
+
+def pass_on(client: IncusClient, live: LiveInstance, owner: str) -> None:
+    """Write the URN of a job's resource on its kept instance, if the resource was renamed.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance, which the resource owns.
+        owner: the URN.
+
+    Raises:
+        IncusError: it could not be written.
+    """
+    if owner and live.config.get(OWNER_KEY) != owner:
+        body = {"description": live.description, "config": {OWNER_KEY: owner}}
+        patch_instance(client, live.name, body, "")
 
 
 def _stop(client: IncusClient, live: LiveInstance, progress: Progress) -> None:

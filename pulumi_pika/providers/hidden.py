@@ -21,6 +21,8 @@ PREVIEWING: Final = "previewing"
 """Whether the program runs for a preview, which no call tells. `check` takes and drops it."""
 HOST: Final = "host_digest"
 """How the host was reached at the last `check`; see `clients.host_digest`. It makes no diff."""
+CREATE_FIRST: Final = "create_first"
+"""Whether the user gave Pulumi's option ``delete_before_replace=False``."""
 KEYS: Final = (
     "owner",
     "backend",
@@ -31,6 +33,7 @@ KEYS: Final = (
     "replace_on_changes",
     MANAGED_MOUNTS,
     RETAINED,
+    CREATE_FIRST,
     "generation",
 )
 """What is in it."""

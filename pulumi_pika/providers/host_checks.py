@@ -24,7 +24,7 @@ from . import codes
 from .clients import Host, default_place, host, requested_preflight
 from .codes import coded
 from .examine import Examined, examine
-from .hidden import HOST
+from .hidden import CREATE_FIRST, HOST
 from .report import PulumiReporter
 from .secrets import is_secret
 from .shape import Failure
@@ -132,14 +132,8 @@ def check_host(
     def ask(facts: HostFacts) -> list[Finding]:
         before = _predecessor(replaced)
         if new:
-            return find_obstacles(
-                facts,
-                examined.plan,
-                examined.options,
-                predecessor=before,
-                unknown=examined.unknown,
-                holder_rule=holder_rule,
-            )
+            goes_first = None if inputs.get(CREATE_FIRST) else before
+            return _obstacles(facts, examined, goes_first, holder_rule)
         return find_problems(
             facts, examined.plan, examined.options, before.plan if before else None
         )
@@ -194,14 +188,7 @@ def before_replacement(
     def ask(facts: HostFacts) -> list[Finding]:
         # Not what was so half a minute ago: the next thing that the engine does is to delete.
         facts.forget(time.monotonic())
-        return find_obstacles(
-            facts,
-            examined.plan,
-            examined.options,
-            predecessor=predecessor,
-            unknown=examined.unknown,
-            holder_rule=holder_rule,
-        )
+        return _obstacles(facts, examined, predecessor, holder_rule)
 
     try:
         found = _look(ask, report)
@@ -253,6 +240,20 @@ def before_create(
         raise PreflightFailed(
             f"{examined.plan.identity.instance_name} cannot be made, and nothing was: {listed}"
         )
+
+
+def _obstacles(
+    facts: HostFacts, examined: Examined, goes_first: Predecessor | None, holder_rule: HolderRule
+) -> list[Finding]:
+    """Everything for which a create would be refused, once `goes_first` is deleted."""
+    return find_obstacles(
+        facts,
+        examined.plan,
+        examined.options,
+        predecessor=goes_first,
+        unknown=examined.unknown,
+        holder_rule=holder_rule,
+    )
 
 
 def _known(found: list[Finding], examined: Examined) -> list[Finding]:

@@ -62,6 +62,9 @@ class HostProvider(ResourceProvider):
         # call tells that the arguments of an `IncusHost` did.
         if problem := settings_problem():
             return CheckResult({}, [CheckFailure("", problem)])
+        from .replacement_refusal import note_check
+
+        note_check(str(given.get("owner") or ""))
         result: CheckResult = self._calls().check(news=given, olds=opened(_olds))
         result.inputs = closed(result.inputs) or {}
         return result

@@ -13,7 +13,7 @@ from pulumi.dynamic import (
 )
 
 from ..incus.client import IncusClient
-from ..jobs.instance import discard, refuse_stale
+from ..jobs.instance import discard, pass_on, refuse_stale
 from ..jobs.options import DEFAULT_RESOURCES, EXEC_WITHIN, JobOptions, find_job_problems
 from ..jobs.run import JobOutcome, run
 from ..jobs.watch import LineWatcher
@@ -183,11 +183,14 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         state = without_provider(olds)
         outputs: dict[str, Any] = {name: state[name] for name in _OUTCOME if name in state}
         outputs.update(inputs)
-        old = _Job.of(state)
+        old, new = _Job.of(state), _Job.of(inputs)
         live = _kept(state) if state.get("kept") else None
         if live is not None and not live.running and _until_stopped(old):
             discard(_client(state, live), live, report())
             live = None
+        if live is not None:
+            # A later run knows the instance by its mark.
+            pass_on(_client(state, live), live, new.examined.options.owner)
         outputs["kept"] = live.name if live else ""
         outputs["kept_status"] = live.status if live else ""
         outputs["kept_uuid"] = live.uuid if live else ""

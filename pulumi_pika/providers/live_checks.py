@@ -11,12 +11,13 @@ from ..reconcile.changes import Previous, find_changes
 from ..reconcile.delete import protection
 from ..reconcile.desired import desired_profiles
 from ..reconcile.errors import ReconcileError
-from ..reconcile.observe import LiveInstance, root_device_name
+from ..reconcile.observe import FROZEN, RUNNING, LiveInstance, root_device_name
 from ..reconcile.options import RuntimeOptions
 from ..reconcile.ownership import relation
 from ..reconcile.placement import place, profile_root_pool, root_moved
 from ..reconcile.power import find_renamed, look
 from .clients import client_for
+from .codes import RESTART, coded
 from .decide import REPLACING, Decision
 from .examine import Examined
 from .shape import Failure
@@ -135,7 +136,9 @@ def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -
 
 
 def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
-    """Yield what a stop does to an instance that Incus deletes when it stops."""
+    """Yield what it takes to get a name back, and what a stop does to an ephemeral instance."""
+    if decision.renamed:
+        yield from _rename_warnings(decision.renamed, state, new)
     stops = new.running is False and "running" in decision.changes
     if decision.replaces or not (stops or decision.recovers or decision.restarts):
         return
@@ -145,6 +148,38 @@ def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iter
             f"{live.name} is ephemeral, which means that Incus deletes it when it stops; it is "
             "made lasting (ephemeral: false) before it is stopped"
         )
+
+
+def _rename_warnings(seen: str, state: State, new: RuntimeOptions) -> Iterator[str]:
+    """Yield what it takes to give an instance its name back.
+
+    Args:
+        seen: the name that a refresh saw.
+        state: what the refresh saw.
+        new: the new options.
+    """
+    name, project = state.plan.identity.instance_name, state.plan.incus.project
+    holder, live = _look(project, name), _look(project, seen)
+    if holder is not None and holder.uuid != state.uuid:
+        yield (
+            f"{seen} cannot get its name {name} back: another instance has that name. The update "
+            f"is refused until that one is renamed or removed: stop it, and run `incus rename "
+            f"--project {project} {name} NEW`"
+        )
+        return
+    status = live.status if live else str(state.outputs.get("status") or "")
+    if status not in (*RUNNING, FROZEN):
+        yield f"{seen} gets its name {name} back"
+        return
+    said = f"{seen} has to stop for a moment to get its name {name} back"
+    if not new.allow_restart:
+        said += (
+            "; allow_restart is off, so that the update fails until it is stopped: `incus stop "
+            f"--project {project} {seen}`"
+        )
+    elif new.running is False:
+        said += "; it is not started again, since `running` is false"
+    yield coded(said, RESTART)
 
 
 def _look(project: str, name: str) -> LiveInstance | None:

@@ -22,11 +22,12 @@ from ..reconcile.data_volumes import own_volumes
 from ..reconcile.delete import delete_runtime
 from ..reconcile.desired import desired_config, desired_profiles
 from ..reconcile.errors import ForeignInstance, InstanceGone, ReconcileError, ReplacementFailed
-from ..reconcile.feasibility import Predecessor
+from ..reconcile.feasibility import Predecessor, refuse_holder, refuse_kept
 from ..reconcile.guest import guest_status, unheard
 from ..reconcile.location import evacuated_member
 from ..reconcile.moved import find_moved, moved
 from ..reconcile.observe import LiveInstance
+from ..reconcile.ownership import OWNER_KEY, relation
 from ..reconcile.power import find_ours, not_ours
 from ..reconcile.update import update_runtime
 from .checks import answer, inputs_of
@@ -34,7 +35,7 @@ from .clients import client_for, host, with_host_digest
 from .decide import decide
 from .errors import for_people, refuse, too_deep
 from .examine import Examined, examine, without_plans_devices
-from .hidden import RETAINED
+from .hidden import CREATE_FIRST, RETAINED
 from .host_checks import before_create, before_replacement, host_changed
 from .live_checks import (
     adoption_warnings,
@@ -43,6 +44,7 @@ from .live_checks import (
     replacement_failures,
     root_failures,
 )
+from .replacement_refusal import refuse_same_name, retention_changed
 from .report import PulumiReporter
 from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
 from .state import INPUTS, State, outputs_after
@@ -82,7 +84,9 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     # With a part of it unknown, the sentence is too.
     known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options, inputs) if known else UNKNOWN
-    return answer(news, before, inputs, examined)
+    # Without inputs of before it is created beside an instance that the user's option keeps.
+    kept = bool(inputs.get(CREATE_FIRST)) and not before
+    return answer(news, before, inputs, examined, refuse_kept if kept else refuse_holder)
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
@@ -92,17 +96,21 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         state = State.read(olds)
         new = examine(news)
         decision = decide(state, new, news, same_image=_is_same_image(state, new))
+        if retention_changed(state.outputs, news):
+            decision.changes.append(RETAINED)
         decision = in_place_if_moved(state, new.plan, decision)
-        for warning in warnings(decision, state, new):
+        if decision.replaces:
+            _refuse_same_name(state, new.plan, news, decision.replaces)
+        for warning in warnings(decision, state, new, news):
             report().warn(warning)
         for warning in live_warnings(decision, state, new.options):
             report().warn(warning)
         if host_changed(new.options.owner):
             _warn_of_another_server(state, report())
         if decision.replaces:
-            _refuse_retained(state, new.plan, news)
             predecessor = Predecessor(state.plan, state.options, state.uuid)
-            before_replacement(new, news, predecessor, report)
+            goes_first = None if news.get(CREATE_FIRST) else predecessor
+            before_replacement(new, news, goes_first, report)
     return DiffResult(
         changes=bool(decision.changes),
         replaces=decision.replaces,
@@ -164,9 +172,11 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             if found.other is None:
                 _refuse_another_server(client, state)
             else:
+                options = state.options
+                same = relation(found.other.config, options.owner, options.backend) == "ours"
                 report().warn(
                     f"{not_ours(client, found.other, state.claim())}; this resource has none any "
-                    "more"
+                    f"more{_taken_over_next(client, found.other) if same else ''}"
                 )
             return ReadResult("", {})
         outputs, inputs = state.refreshed(live)
@@ -222,20 +232,29 @@ def delete(props: dict[str, Any]) -> None:
     with for_people(props) as report:
         state = State.read(props)
         client = client_for(state.plan.incus.project)
-        found = delete_runtime(
+        outcome = delete_runtime(
             client, state.plan, state.options, report(), claim=state.claim(), pool=state.pool
         )
-        if not found and (elsewhere := find_moved(client, state.uuid)):
+        if outcome == "missing" and (elsewhere := find_moved(client, state.uuid)):
             name = state.plan.identity.instance_name
             report().warn(
                 f"{moved(client, name, elsewhere)}. It is left there; to remove it, run `incus "
                 f"delete --force --project {elsewhere.project} {elsewhere.name}`"
             )
-        elif not found:
+        elif outcome == "missing":
             _refuse_another_server(client, state)
-        else:
+        elif outcome == "deleted":
             _deleted[state.options.owner] = _after_delete(state)
         warn_of_unfinished(state.options.owner, report())
+
+
+def _taken_over_next(client: IncusClient, other: LiveInstance) -> str:
+    """A sentence on another instance with a resource's own marks, as a copy has them."""
+    return (
+        ". It has this resource's marks, as a copy of an instance has: the next `pulumi up` takes "
+        "it for what an interrupted create left, and manages it. If it is not to, take the mark "
+        f"off it first: `incus config unset --project {client.project} {other.name} {OWNER_KEY}`"
+    )
 
 
 _deleted: dict[str, str] = {}
@@ -258,23 +277,25 @@ def _after_delete(state: State) -> str:
     )
 
 
-def _refuse_retained(state: State, new: IncusRuntimePlan, inputs: dict[str, Any]) -> None:
-    """Refuse a replacement that keeps the old instance, whose name the new one is to have.
+def _refuse_same_name(
+    state: State, new: IncusRuntimePlan, inputs: dict[str, Any], replaces: list[str]
+) -> None:
+    """Refuse a replacement under the same name that an option of the resource makes impossible.
 
     Raises:
-        ReplacementFailed: that can only fail; nothing was touched.
+        ReplacementFailed: it can only fail; nothing was touched.
     """
     old = state.plan
-    same = (old.identity.instance_name, old.incus.project) == (
-        new.identity.instance_name,
-        new.incus.project,
-    )
-    if same and inputs.get(RETAINED):
-        raise ReplacementFailed(
-            f"{old.identity.instance_name} cannot be replaced, and nothing was deleted: "
-            "retain_on_delete keeps the old instance, and the new one cannot have its name. Give "
-            "the new one another identity.instance_name, or drop retain_on_delete to have the old "
-            "one deleted"
+    name = old.identity.instance_name
+    if (name, old.incus.project) == (new.identity.instance_name, new.incus.project):
+        refuse_same_name(
+            state.outputs,
+            inputs,
+            replaces,
+            name=name,
+            kind="instance",
+            argument="identity.instance_name",
+            otherwise="the old instance and its root disk are deleted first",
         )
 
 

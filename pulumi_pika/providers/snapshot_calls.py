@@ -20,6 +20,8 @@ from ..reconcile.snapshot import (
     generation_of,
     look_at_snapshot,
     make_snapshot,
+    owner_of,
+    pass_on,
     refuse_to_keep,
     remove_snapshot,
     same_instant,
@@ -33,8 +35,10 @@ from ..reconcile.volume_options import (
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
+from .hidden import CREATE_FIRST, RETAINED
 from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
+from .replacement_refusal import refuse_same_name, retention_changed
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .shape import Failure
@@ -43,7 +47,7 @@ from .unfinished import warn_of_unfinished
 from .values import Path, without_provider
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
-INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON)
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, RETAINED, CREATE_FIRST)
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 
@@ -81,8 +85,22 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         changes = [name for name in _FIELDS if name != "backend" and _differ(name, old, new)]
         if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
             changes.append(SECRET_INPUTS)
-    replaces = [name for name in _REPLACING if name in changes]
-    replaces += by_option(news, old.model_dump(), new.options.model_dump(), new.unknown, replaces)
+        if retention_changed(state, news):
+            changes.append(RETAINED)
+        replaces = [name for name in _REPLACING if name in changes]
+        replaces += by_option(
+            news, old.model_dump(), new.options.model_dump(), new.unknown, replaces
+        )
+        if replaces and not any(name in replaces for name in _PLACE):
+            refuse_same_name(
+                state,
+                news,
+                replaces,
+                name=f"the {old.where}",
+                kind="snapshot",
+                argument="snapshot_name",
+                otherwise="the old snapshot is deleted first",
+            )
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,
@@ -141,11 +159,13 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         options = _options(inputs)
         created_at = str(olds.get("created_at") or "")
         before = give(SnapshotOptions, without_provider(olds), lambda _: ()).options
+        client = client_for(options.project)
         live = change_snapshot(
-            client_for(options.project),
+            client,
             with_dropped(options, before),
             created_at=created_at,
         )
+        pass_on(client, live, options)
         outputs = _outputs(inputs, live, str(without_provider(olds).get(GENERATION) or ""))
     return UpdateResult(_seal(outputs, inputs))
 
@@ -180,7 +200,7 @@ def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
 
     def holder(client: IncusClient) -> str:
         found = look(client)
-        return found.owner if found else ""
+        return owner_of(client, found, options) if found else ""
 
     where, needed = ("snapshot_name",), (*_PLACE, "owner", "backend")
     return taken_failures(

@@ -22,7 +22,7 @@ from ..reconcile.options import RuntimeOptions
 from ..reconcile.ownership import Claim
 from ..reconcile.placement import is_root
 from .examine import OPTION_FIELDS, SECRET_INPUTS, SPEC_FIELDS, examine
-from .hidden import HOST, MANAGED_MOUNTS, RETAINED
+from .hidden import CREATE_FIRST, HOST, MANAGED_MOUNTS, RETAINED
 from .replace_option import REPLACE_ON
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .values import find, without_provider
@@ -35,6 +35,7 @@ INPUTS: Final = (
     MANAGED_MOUNTS,
     RETAINED,
     HOST,
+    CREATE_FIRST,
     "plan",
     "instance_name",
     "on_delete",

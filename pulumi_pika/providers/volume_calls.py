@@ -15,8 +15,10 @@ from pulumi.runtime.rpc import UNKNOWN
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, PlaceMissing
 from ..reconcile.desired import LABEL_PREFIX
-from ..reconcile.errors import ReconcileError
-from ..reconcile.ownership import Claim
+from ..reconcile.errors import ReconcileError, ReplacementFailed
+from ..reconcile.options import JOB_KEY
+from ..reconcile.ownership import Claim, relation
+from ..reconcile.power import look
 from ..reconcile.reporter import Reporter
 from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_off
 from ..reconcile.volume import (
@@ -29,6 +31,8 @@ from ..reconcile.volume import (
     not_ours,
     refuse_to_take,
     remove_volume,
+    users,
+    users_text,
     volume_outputs,
     write_identity,
 )
@@ -42,8 +46,10 @@ from .clients import client_for
 from .codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS
+from .hidden import CREATE_FIRST, RETAINED
 from .options_input import Given, give
 from .replace_option import REPLACE_ON, by_option
+from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secrets import check_failures, is_secret, seal_as_given, secret_paths
 from .shape import Failure
@@ -52,18 +58,24 @@ from .unfinished import warn_of_unfinished
 from .values import Path, without_provider
 
 KEPT: Final = "keeps the volume and its data"
+RETAINED_TEXT: Final = f"{KEPT} (retain_on_delete)"
 DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_data)"
 
 RENAMED_TO: Final = "renamed_to"
 """In the state of a volume that a refresh found under another name: that name."""
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
-INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, "on_delete")
+INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, RETAINED, CREATE_FIRST, "on_delete")
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "content_type")
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "delete_data": ("on_delete",),
     "restore_from": ("restored_from", "safety_snapshot"),
 }
+
+
+_before: dict[str, VolumeOptions] = {}
+"""By owner: what the volume was when it was last checked against its present inputs. For a
+replacement the engine calls `check` once more, with no inputs of before."""
 
 
 def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -74,17 +86,19 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         if olds:
             old = give(VolumeOptions, without_provider(olds), lambda _: ()).options
             given = given.with_problems(_change_problems(old, given))
+            _before[given.options.owner] = old
     except RecursionError:
         return too_deep()
     if not given.failures and (not olds or _is_moved(olds, given)):
         given = given.with_problems(
-            (failure.path, failure.reason) for failure in _taken(given.options, given.unknown)
+            (failure.path, failure.reason)
+            for failure in _taken(given.options, given.unknown, replaced=not olds)
         )
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
     # An input, so that every preview shows it, that of a destroy included.
     unknown = ("delete_data",) in given.unknown
-    inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options)
+    inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options, inputs)
     return CheckResult(_seal(inputs, inputs), [])
 
 
@@ -99,6 +113,22 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         replaces += by_option(
             news, old.model_dump(), new.options.model_dump(), new.unknown, replaces
         )
+        if replaces and not any(name in replaces for name in _PLACE):
+            refuse_same_name(
+                state.outputs,
+                news,
+                replaces,
+                name=f"the {old.where}",
+                kind="volume",
+                argument="volume_name",
+                otherwise=(
+                    "the old volume is deleted first, with all its data and snapshots (delete_data)"
+                    if old.delete_data
+                    else "the volume is kept with its data, and managed as before"
+                ),
+            )
+            if old.delete_data and was_checked(new.options.owner):
+                _refuse_used(state, replaces)
         for warning in _warnings(state.options, new, changes, replaces):
             report().warn(warning)
         if not replaces and ("restore_from",) not in new.unknown and "restore_from" in changes:
@@ -274,6 +304,8 @@ def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -
         changes.append(RENAMED_TO)
     if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
         changes.append(SECRET_INPUTS)
+    if retention_changed(state.outputs, inputs):
+        changes.append(RETAINED)
     return changes
 
 
@@ -317,6 +349,35 @@ def _warnings(
         )
 
 
+def _refuse_used(state: _State, replaces: list[str]) -> None:
+    """Refuse a replacement whose delete can only fail, before the snapshots are deleted for it.
+
+    A kept instance of a job is deleted before its volume; a runtime is not.
+
+    Raises:
+        ReplacementFailed: an instance or a profile uses the volume; nothing was touched.
+    """
+    try:
+        client = state.client()
+        live = find_ours(client, state.options, state.claim()).live
+        used = [user for user in live.used_by if not _is_of_job(client, user)] if live else []
+    except IncusError:
+        return  # Nothing can be deleted there either.
+    if used:
+        raise ReplacementFailed(
+            f"the {state.options.where} cannot be replaced (because of {', '.join(replaces)}), and "
+            f"nothing was deleted: it would have to be deleted first, and is used by "
+            f"{users_text(tuple(used))}. Remove the mount from what uses it and run `pulumi up` "
+            "before this change, or give the volume another volume_name"
+        )
+
+
+def _is_of_job(client: IncusClient, user: str) -> bool:
+    [(kind, name, project)] = users((user,))
+    live = look(client.in_project(project), name, inside=False) if kind == "instance" else None
+    return live is not None and JOB_KEY in live.config
+
+
 def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter) -> None:
     try:
         client = state.client()
@@ -353,12 +414,30 @@ def _is_moved(olds: dict[str, Any], given: Given[VolumeOptions]) -> bool:
     return any(getattr(old, name) != getattr(given.options, name) for name in _PLACE)
 
 
-def _taken(options: VolumeOptions, unknown: Iterable[Path]) -> list[Failure]:
-    """Return why the volume cannot be created: what has its name is not to be this resource's."""
+def _taken(options: VolumeOptions, unknown: Iterable[Path], *, replaced: bool) -> list[Failure]:
+    """Return why the volume cannot be created: what has its name is not to be this resource's.
+
+    Args:
+        options: what it is to be.
+        unknown: the inputs that are not known yet.
+        replaced: whether it may be one that replaces the volume of the last check.
+    """
+    old = _before.get(options.owner) if replaced else None
+    place = [getattr(options, name) for name in _PLACE]
+    # With another content type the present volume is deleted first, if it may be.
+    goes = (
+        old is not None
+        and old.delete_data
+        and old.content_type != options.content_type
+        and [getattr(old, name) for name in _PLACE] == place
+    )
 
     def refuse_existing(client: IncusClient) -> None:
         found = look_at_volume(_new_place(client), options.pool, options.volume_name)
-        if found is not None:
+        if found is None:
+            return
+        ours = relation(found.config, options.owner, options.backend) == "ours"
+        if not (goes and ours):
             refuse_to_take(client, found, options)
 
     def holder(client: IncusClient) -> str:
@@ -377,7 +456,9 @@ def _taken(options: VolumeOptions, unknown: Iterable[Path]) -> list[Failure]:
     )
 
 
-def _on_delete(options: VolumeOptions) -> str:
+def _on_delete(options: VolumeOptions, inputs: dict[str, Any]) -> str:
+    if inputs.get(RETAINED):
+        return RETAINED_TEXT
     return DELETED if options.delete_data else KEPT
 
 

@@ -1,6 +1,6 @@
 """What a preview says in words, where a diff alone would not tell."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..planner.plan import IncusRuntimePlan
@@ -12,11 +12,17 @@ from ..reconcile.placement import root_moved
 from .codes import REPLACE, RESTART, STOP_KEEPING_DATA, coded
 from .decide import Decision
 from .examine import Examined
-from .hidden import MANAGED_MOUNTS, RETAINED
+from .hidden import CREATE_FIRST, MANAGED_MOUNTS, RETAINED
 from .state import State
 
 
-def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions, inputs: Mapping[str, Any]) -> str:
+def on_delete(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    inputs: Mapping[str, Any],
+    *,
+    spared: Collection[str] = (),
+) -> str:
     """What becomes of the data when the resource is deleted or replaced; an input, so that every
     preview shows it, that of a destroy included.
 
@@ -24,6 +30,7 @@ def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions, inputs: Mapping[s
         plan: the plan.
         options: the options.
         inputs: the inputs, with what is hidden of them.
+        spared: volumes that another instance uses by then, so that they are not deleted.
     """
     if inputs.get(RETAINED):
         return "keeps the instance, its root disk and its volumes (retain_on_delete)"
@@ -31,7 +38,11 @@ def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions, inputs: Mapping[s
     if not volumes:
         return "deletes the instance and its root disk"
     managed = managed_volumes(plan, inputs)
-    deleted = [name for name in volumes if name not in managed] if options.delete_volumes else []
+    deleted = [
+        name
+        for name in volumes
+        if options.delete_volumes and name not in managed and name not in spared
+    ]
     kept = [name for name in volumes if name not in deleted]
     keeps = f"; keeps {_named(kept)}" if kept else ""
     if deleted:
@@ -55,16 +66,32 @@ def _named(volumes: list[str]) -> str:
     return f"volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)}"
 
 
-def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[str]:
-    """What a change does beyond what its diff shows."""
+def warnings(
+    decision: Decision, state: State, examined: Examined, inputs: Mapping[str, Any]
+) -> Iterator[str]:
+    """What a change does beyond what its diff shows.
+
+    Args:
+        decision: what the change means.
+        state: what was applied, or what a refresh saw.
+        examined: the new inputs, planned.
+        inputs: the new inputs, with what is hidden of them.
+    """
     name, new = state.plan.identity.instance_name, examined.options
     yield from _left_behind(decision, state, examined)
     if decision.replaces:
-        yield coded(
-            f"{name} is replaced because of {', '.join(decision.replaces)}: "
-            f"{on_delete(state.plan, state.options, state.outputs)}; then it is made anew",
-            REPLACE,
-        )
+        because = f"{name} is replaced because of {', '.join(decision.replaces)}"
+        if inputs.get(CREATE_FIRST):
+            mounted = set() if examined.unknown else set(own_volumes(examined.plan))
+            spoken = on_delete(state.plan, state.options, state.outputs, spared=mounted)
+            text = (
+                f"{because}: the new instance is created first (delete_before_replace=False); then "
+                f"the delete of the old one {spoken}"
+            )
+        else:
+            spoken = on_delete(state.plan, state.options, state.outputs)
+            text = f"{because}: {spoken}; then it is made anew"
+        yield coded(text, REPLACE)
     root = root_device_name(state.devices)
     own = state.plan.resources.root_disk_gib is not None
     if own and root and not decision.replaces and (wanted := new.storage_pool):
@@ -72,9 +99,6 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
         if pool != wanted:
             said = root_moved(state.plan.incus.project, name, pool, wanted)
             yield f"{said}. Until then an update is refused"
-    if decision.renamed:
-        text = f"{decision.renamed} has to stop for a moment to get its name {name} back"
-        yield coded(text, RESTART)
     turned_on = new.delete_volumes and not state.options.delete_volumes
     if (
         turned_on

@@ -57,8 +57,8 @@ def take_over(
     if differences := fixed_differences(client, live, plan, options):
         raise AdoptionRefused(
             f"the instance {name} in project {client.project} cannot be brought to the plan in "
-            f"place: {'; '.join(differences)}. Nothing of it was touched. Change the program to "
-            "match it, or remove the instance"
+            f"place: {'; '.join(differences)}. Nothing of it was touched. "
+            + different_advice(live, options)
         )
     declared = declared_devices(plan, options)
     if foreign := [
@@ -96,6 +96,18 @@ def is_half_made(live: LiveInstance) -> bool:
         and GENERATION_KEY in live.config
         and "volatile.apply_template" not in live.config
         and "volatile.last_state.power" not in live.config
+    )
+
+
+def different_advice(live: LiveInstance, options: RuntimeOptions) -> str:
+    """Return what to do about an instance that differs in what cannot be changed in place."""
+    if relation(live.config, options.owner, options.backend) != "ours":
+        return "Change the program to match it, or remove the instance"
+    return (
+        "It is this resource's own. Change the program to match it; or, if the resource has "
+        "delete_before_replace=False or retain_on_delete=True in its options, remove that, so that "
+        "a replacement deletes the old instance first; or, if nothing of it is needed (it is of an "
+        "interrupted create), remove the instance"
     )
 
 

@@ -231,8 +231,9 @@ def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeO
     elif whose == "ours":
         way = (
             "it belongs to this resource under another identity.runtime_id "
-            f"({live.config.get(RUNTIME_ID_KEY, 'none')}): give that runtime_id, or set adopt to "
-            "true"
+            f"({live.config.get(RUNTIME_ID_KEY, 'none')}): run `pulumi up` without forcing a "
+            "replacement, which changes the runtime_id in place; or give that runtime_id, or set "
+            "adopt to true"
         )
     else:
         way = (

@@ -1,5 +1,7 @@
 """Removes a runtime's instance; its volumes only where the user asked for that."""
 
+from typing import Literal
+
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
 from ..planner.plan import IncusRuntimePlan
@@ -11,6 +13,9 @@ from .ownership import Claim
 from .power import find_ours, kill, look, not_ours, remove, start, stop_gently
 from .reporter import Reporter
 
+Deleted = Literal["deleted", "left", "missing"]
+"""What became of an instance: deleted, another's and left alone, or none of its name and id."""
+
 
 def delete_runtime(
     client: IncusClient,
@@ -20,7 +25,7 @@ def delete_runtime(
     *,
     claim: Claim,
     pool: str | None,
-) -> bool:
+) -> Deleted:
     """Shuts the instance down, kills it if it does not, and removes it.
 
     One that is gone already is done. One that the state does not own any more (another instance
@@ -36,7 +41,7 @@ def delete_runtime(
         pool: the pool of its volumes, as of its last look.
 
     Returns:
-        whether there was an instance of that name, or of that id.
+        what became of the instance.
 
     Raises:
         RuntimeFailed: it, or one of its volumes, could not be removed.
@@ -53,10 +58,12 @@ def delete_runtime(
         reporter.warn(f"{not_ours(client, found.other, claim)}; it is left alone")
         if found.other.uuid == claim.identity:
             # Who took the instance over has its data too.
-            return True
+            return "left"
     if options.delete_volumes:
         remove_volumes(client, plan, options, pool, reporter)
-    return live is not None or found.other is not None
+    if live is not None:
+        return "deleted"
+    return "left" if found.other is not None else "missing"
 
 
 def _remove(

@@ -12,7 +12,7 @@ from typing import Final
 from ..incus.client import IncusClient
 from ..incus.errors import Unauthorised
 from ..planner.plan import IncusRuntimePlan
-from .adopt import fixed_differences, is_half_made, may_take_over
+from .adopt import different_advice, fixed_differences, is_half_made, may_take_over
 from .create import describe_existing
 from .data_volumes import own_volumes
 from .desired import is_host_path, volume_name
@@ -62,13 +62,36 @@ def refuse_holder(
     """
     if not may_take_over(live, plan, options):
         return describe_existing(client, live, options)
-    if live.config.get(OWNER_KEY) or is_half_made(live):
+    if live.config.get(OWNER_KEY):
+        return ""
+    return _refuse_different(client, live, plan, options)
+
+
+def refuse_kept(
+    client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """Return why an `IncusRuntime` that is created before its predecessor is deleted cannot be
+    created while a live instance holds its name.
+
+    The create keeps an instance with the runtime's own marks, and changes it in place.
+    """
+    if not may_take_over(live, plan, options):
+        return describe_existing(client, live, options)
+    return _refuse_different(client, live, plan, options)
+
+
+def _refuse_different(
+    client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """Return why a live instance cannot become what a runtime is to be; empty if it can."""
+    if is_half_made(live):
         return ""
     if differences := fixed_differences(client, live, plan, options):
         return (
-            f"the instance {live.name} in project {client.project} cannot be adopted: "
-            f"{'; '.join(differences)}. Nothing of it was touched. Change the program to match it, "
-            "or remove the instance"
+            f"the instance {live.name} in project {client.project} cannot be "
+            f"{'replaced' if live.config.get(OWNER_KEY) else 'adopted'}: "
+            f"{'; '.join(differences)}. Nothing of it was touched. "
+            + different_advice(live, options)
         )
     return ""
 

@@ -146,15 +146,25 @@ def renamed_hint(owner: str, mark: str) -> str:
         mark: the URN on the thing.
 
     Returns:
-        A sentence about `aliases`, or an empty string if no rename is likely.
+        A sentence about `aliases`, or about a stack that was renamed; an empty string if no rename
+        is likely.
     """
-    here, kind, _ = split_urn(owner)
-    there, its_kind, _ = split_urn(mark)
+    here, kind, name = split_urn(owner)
+    there, its_kind, its_name = split_urn(mark)
     own_type, its_type = kind.rpartition("$")[2], its_kind.rpartition("$")[2]
-    if not here or here != there or own_type != its_type:
+    if not here or not there or own_type != its_type:
         return ""
+    if here != there:
+        if here.rpartition("::")[2] != there.rpartition("::")[2] or name != its_name:
+            return ""
+        before = there.partition("::")[0].rpartition(":")[2]
+        return (
+            f"If this stack was renamed (it was {before}), run `pulumi up` first without replacing "
+            "this resource: that moves the mark"
+        )
     return (
         "If this resource was renamed or moved in the program, declare that: "
         f'opts=pulumi.ResourceOptions(aliases=["{mark}"]); '
-        "then it is changed in place and nothing is deleted"
+        "then it is changed in place and nothing is deleted. If that is declared already, run "
+        "`pulumi up` first without replacing this resource: that moves the mark"
     )

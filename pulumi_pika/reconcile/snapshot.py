@@ -2,10 +2,12 @@
 
 Incus takes no config with a snapshot: a snapshot copies its volume's, and that copy never changes.
 So the mark that says who owns a snapshot is set on the volume just before, and taken off it after;
-the copy stays. The generation, which a take-over changes, is kept on the volume.
+the copy stays. The generation, which a take-over changes, is kept on the volume, and so is the URN
+of a resource that was renamed since.
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +35,7 @@ from ..incus.storage import (
     snapshot_url,
 )
 from .errors import SnapshotExists, VolumeGone
-from .ownership import MARK_PREFIX, new_generation
+from .ownership import MARK_PREFIX, new_generation, renamed_hint
 from .reporter import Progress, Reporter
 from .volume import LiveVolume, look_at_volume, once_more_if_changed
 from .volume_lock import volume_lock
@@ -42,8 +44,7 @@ from .volume_options import SnapshotOptions, instant
 SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
 """Followed by a snapshot's name: the URN of the resource that makes it."""
 GENERATION_PREFIX: Final = MARK_PREFIX + "snapshot-generation."
-"""Followed by a snapshot's name: the generation of the snapshot, and the backend of the resource's
-stack."""
+"""Followed by a snapshot's name: a `SnapshotRecord`."""
 
 _APPEARS_WITHIN: Final = 3.0
 """Seconds for which a snapshot is looked for whose making got no answer."""
@@ -51,6 +52,28 @@ _APPEARS_WITHIN: Final = 3.0
 _ANOTHER: Final = (
     "run `pulumi refresh`, and `pulumi up` takes another, of what the volume has by then"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """What the config of a volume says of one of its snapshots, as ``GENERATION BACKEND OWNER``."""
+
+    generation: str = ""
+    backend: str = ""
+    """The digest of the backend of the stack that took it; empty if it is not known."""
+    owner: str = ""
+    """The URN of the resource, if it has been renamed since; empty otherwise."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, str], name: str) -> "SnapshotRecord":
+        """Return the record of a snapshot in a config, or an empty one."""
+        # A URN may have blanks.
+        parts = config.get(GENERATION_PREFIX + name, "").split(" ", 2)
+        return cls(*parts)
+
+    def text(self) -> str:
+        """Return the value of the config key."""
+        return f"{self.generation} {self.backend} {self.owner}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +92,7 @@ class LiveSnapshot:
     @property
     def backend(self) -> str:
         """The digest of the backend of the stack that took it; empty if it is not known."""
-        return self.config.get(GENERATION_PREFIX + self.name, "").partition(" ")[2]
+        return SnapshotRecord.of(self.config, self.name).backend
 
     @property
     def owner(self) -> str:
@@ -116,7 +139,7 @@ def make_snapshot(
         reporter.info(f"the {options.where} is there (made {live.created_at}) and is kept as it is")
         source = look_at_volume(client, pool, volume)
         if source is not None:
-            _set_generation(client, source, options)
+            _set_record(client, source, options, new_generation())
     return change_snapshot(client, options, created_at=live.created_at)
 
 
@@ -126,7 +149,7 @@ def refuse_to_keep(client: IncusClient, live: LiveSnapshot, options: SnapshotOpt
     Raises:
         SnapshotExists: another resource, or none, owns it.
     """
-    if not options.owner or live.owner != options.owner:
+    if not options.owner or owner_of(client, live, options) != options.owner:
         raise _another(client, options, live)
     if live.backend and options.backend and live.backend != options.backend:
         raise SnapshotExists(
@@ -138,15 +161,51 @@ def refuse_to_keep(client: IncusClient, live: LiveSnapshot, options: SnapshotOpt
 
 def generation_of(client: IncusClient, options: SnapshotOptions) -> str:
     """Return the generation that a snapshot's volume has for it; empty without one."""
+    return _record_of(client, options).generation
+
+
+def owner_of(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -> str:
+    """Return the URN of the resource that has a snapshot, also if it was renamed since.
+
+    Args:
+        client: a client in the volume's project.
+        live: the snapshot.
+        options: for where it is.
+    """
+    # A snapshot that no resource took has no record, whatever an earlier one of its name left.
+    return live.owner and (_record_of(client, options).owner or live.owner)
+
+
+def pass_on(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -> None:
+    """Write the URN of a resource that was renamed on the snapshot's volume.
+
+    Args:
+        client: a client in the volume's project.
+        live: the snapshot, which the resource owns.
+        options: what it is to be.
+
+    Raises:
+        IncusError: it could not be written.
+    """
+    if not options.owner or owner_of(client, live, options) in ("", options.owner):
+        return
     volume = look_at_volume(client, options.pool, options.volume_name)
-    text = volume.config.get(GENERATION_PREFIX + options.snapshot_name, "") if volume else ""
-    return text.partition(" ")[0]
+    if volume is not None:
+        generation = SnapshotRecord.of(volume.config, options.snapshot_name).generation
+        _set_record(client, volume, options, generation)
 
 
-def _set_generation(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
-    text = f"{new_generation()} {options.backend}".rstrip()
+def _record_of(client: IncusClient, options: SnapshotOptions) -> SnapshotRecord:
+    volume = look_at_volume(client, options.pool, options.volume_name)
+    return SnapshotRecord.of(volume.config if volume else {}, options.snapshot_name)
+
+
+def _set_record(
+    client: IncusClient, volume: LiveVolume, options: SnapshotOptions, generation: str
+) -> None:
+    record = SnapshotRecord(generation, options.backend, options.owner)
     with volume_lock(options.pool, options.volume_name):
-        _set_keys(client, volume, {GENERATION_PREFIX + options.snapshot_name: text})
+        _set_keys(client, volume, {GENERATION_PREFIX + options.snapshot_name: record.text()})
 
 
 def with_dropped(options: SnapshotOptions, before: SnapshotOptions) -> SnapshotOptions:
@@ -359,10 +418,10 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
 def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     if options.owner:
         with volume_lock(options.pool, options.volume_name):
-            text = f"{new_generation()} {options.backend}".rstrip()
+            record = SnapshotRecord(new_generation(), options.backend)
             marks = {
                 SNAPSHOT_OWNER_PREFIX + options.snapshot_name: options.owner,
-                GENERATION_PREFIX + options.snapshot_name: text,
+                GENERATION_PREFIX + options.snapshot_name: record.text(),
             }
             _set_keys(client, volume, marks)
 
@@ -407,9 +466,10 @@ def _await_operations(client: IncusClient, options: SnapshotOptions, reporter: R
 
 def _another(client: IncusClient, options: SnapshotOptions, live: LiveSnapshot) -> SnapshotExists:
     owner = f"taken by {live.owner}" if live.owner else "not taken by this resource"
+    hint = renamed_hint(options.owner, live.owner) if live.owner else ""
     return SnapshotExists(
         f"the {options.where} exists at {client.host} (made {live.created_at}, {owner}); nothing "
         "of it was touched. Choose another snapshot_name, or remove it: `incus storage volume "
         f"snapshot delete --project {options.project} {options.pool} {options.volume_name} "
-        f"{options.snapshot_name}`"
+        f"{options.snapshot_name}`" + (f". {hint}" if hint else "")
     )

@@ -124,6 +124,7 @@ def hidden(
             "replace_on_changes": list(opts.replace_on_changes or ()) if opts else [],
             "managed_mounts": managed_mounts(given),
             "retain_on_delete": bool(opts and opts.retain_on_delete),
+            "create_first": bool(opts and opts.delete_before_replace is False),
         }
     }
 
