@@ -37,11 +37,11 @@ CLOSED: Final = 141
 _FLAGS: Final = {
     "command": "COMMAND",
     "timeout_secs": "--timeout",
-    "user": "--user",
-    "group": "--user",
+    "uid": "--user",
+    "gid": "--user",
     "environment": "--env",
     "output_dir": "--output-dir",
-    "max_artifact_mib": "--max-artifact-mib",
+    "max_output_mib": "--max-output-mib",
     "max_attempts": "--max-attempts",
     "instance_type": "--type",
     "storage_pool": "--storage-pool",
@@ -153,14 +153,14 @@ def _instance(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _work(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of the work that were given."""
-    user, group = arguments.user or (None, None)
+    uid, gid = arguments.user or (None, None)
     return _given(
         timeout_secs=arguments.timeout,
-        run_as_root=None if user is None else False,
-        user=user,
-        group=group,
+        run_as_root=None if uid is None else False,
+        uid=uid,
+        gid=gid,
         output_dir=arguments.output_dir,
-        max_artifact_mib=arguments.max_artifact_mib,
+        max_output_mib=arguments.max_output_mib,
         max_attempts=arguments.max_attempts,
     )
 

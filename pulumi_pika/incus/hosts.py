@@ -40,7 +40,7 @@ _TLS: Final = (
     "key",
     "server_certificate",
     "server_fingerprint",
-    "verify",
+    "ca_certificate",
     "insecure",
 )
 """The settings that only a connection by https has."""
@@ -62,7 +62,7 @@ class HostSettings:
     server_certificate: str = ""
     server_fingerprint: str = ""
     trust_token: str | None = field(default=None, repr=False)
-    verify: str = ""
+    ca_certificate: str = ""
     insecure: bool = False
     project: str = ""
     storage_pool: str = ""
@@ -188,7 +188,7 @@ def _with_remote(settings: HostSettings, remote: Remote) -> HostSettings:
             url=remote.addresses[0],
             project=settings.project or remote.project,
         )
-    pinned = settings.server_certificate or settings.server_fingerprint or settings.verify
+    pinned = settings.server_certificate or settings.server_fingerprint or settings.ca_certificate
     return replace(
         settings,
         remote=None,
@@ -196,7 +196,7 @@ def _with_remote(settings: HostSettings, remote: Remote) -> HostSettings:
         project=settings.project or remote.project,
         server_certificate=settings.server_certificate
         or ("" if pinned else str(remote.server_certificate or "")),
-        verify=settings.verify or ("" if pinned else str(remote.ca or "")),
+        ca_certificate=settings.ca_certificate or ("" if pinned else str(remote.ca or "")),
         certificate=settings.certificate or str(remote.client_certificate),
         key=settings.key or str(remote.client_key),
     )
@@ -212,19 +212,19 @@ def _https(
         urls = [clean_url(f"https://{address}") for address in token.addresses] if token else []
     if not urls:
         raise BadHostSettings("trust_token: it has no addresses; give url")
-    pinned = settings.server_certificate or settings.server_fingerprint or settings.verify
+    pinned = settings.server_certificate or settings.server_fingerprint or settings.ca_certificate
     if settings.insecure and pinned:
         raise BadHostSettings(
             "insecure takes any server for the right one; with server_certificate, "
-            "server_fingerprint or verify it makes no sense: leave one out"
+            "server_fingerprint or ca_certificate it makes no sense: leave one out"
         )
     fingerprint = _pinned(settings)
-    if token and not fingerprint and not settings.verify and not settings.insecure:
+    if token and not fingerprint and not settings.ca_certificate and not settings.insecure:
         fingerprint = token.fingerprint
     trust = ServerTrust(
         fingerprint=fingerprint,
-        ca=read_pem(settings.verify, "verify") if settings.verify and not fingerprint else "",
-        system=not (fingerprint or settings.verify or settings.insecure),
+        ca=read_pem(settings.ca_certificate, "ca_certificate") if settings.ca_certificate and not fingerprint else "",
+        system=not (fingerprint or settings.ca_certificate or settings.insecure),
         insecure=settings.insecure,
     )
     identity: ClientIdentity | None

@@ -27,11 +27,11 @@ def run_job(
     *,
     timeout_secs: int = 3600,
     run_as_root: bool = True,
-    user: int = 1000,
-    group: int = 1000,
+    uid: int = 1000,
+    gid: int = 1000,
     environment: Mapping[str, str] | None = None,
     output_dir: str | None = None,
-    max_artifact_mib: int = 1024,
+    max_output_mib: int = 1024,
     max_attempts: int = 3,
     instance_type: str = "virtual-machine",
     storage_pool: str | None = None,
@@ -54,12 +54,12 @@ def run_job(
         spec: the spec, or its JSON.
         command: a text for the guest's shell, or a list of arguments.
         timeout_secs: seconds that it may take.
-        run_as_root: as root, or as `user` and `group`.
-        user: the user's number in the guest.
-        group: the group's number.
+        run_as_root: as root, or as `uid` and `gid`.
+        uid: the user's number in the guest.
+        gid: the group's number.
         environment: further variables of the command.
         output_dir: where outputs are put.
-        max_artifact_mib: MiB that all outputs together may have.
+        max_output_mib: MiB that all outputs together may have.
         max_attempts: how often it runs at most, where the spec's restart policy is not `never`.
         instance_type: `virtual-machine` or `container`.
         storage_pool: where volumes and a root disk of its own are.
@@ -95,11 +95,11 @@ def run_job(
         job={
             "timeout_secs": timeout_secs,
             "run_as_root": run_as_root,
-            "user": user,
-            "group": group,
+            "uid": uid,
+            "gid": gid,
             "environment": dict(environment or {}),
             "output_dir": output_dir,
-            "max_artifact_mib": max_artifact_mib,
+            "max_output_mib": max_output_mib,
             "max_attempts": max_attempts,
         },
     )

@@ -59,12 +59,12 @@ class JobOutcome:
         duration_secs: seconds that the command took, in the last attempt.
         image_fingerprint: the image that its instance was made of.
         attempts: how often it ran.
-        outputs: the files that were brought home, below `output_dir`.
-        left_out: what was not, and why.
+        collected_files: the files that were brought home, below `output_dir`.
+        skipped_outputs: what was not, and why.
         log_tail: the last lines of the command's output.
-        kept: the instance that is still there; empty without one.
-        uuid: that instance's own id.
-        hint: how to get into it, and how to remove it.
+        retained_instance: the instance that is still there; empty without one.
+        retained_uuid: that instance's own id.
+        retained_hint: how to get into it, and how to remove it.
     """
 
     status: Status
@@ -73,12 +73,12 @@ class JobOutcome:
     duration_secs: float
     image_fingerprint: str
     attempts: int
-    outputs: tuple[Collected, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    collected_files: tuple[Collected, ...] = ()
+    skipped_outputs: tuple[LeftOut, ...] = ()
     log_tail: str = ""
-    kept: str = ""
-    uuid: str = ""
-    hint: str = ""
+    retained_instance: str = ""
+    retained_uuid: str = ""
+    retained_hint: str = ""
 
     @property
     def completed(self) -> bool:
@@ -97,7 +97,7 @@ class JobOutcome:
         raise JobFailed(
             f"the job {name} {_WORDS[self.status]}: {self.message}"
             + (f" (after {self.attempts} attempts)" if self.attempts > 1 else "")
-            + (f". {self.hint[:1].upper()}{self.hint[1:]}" if self.hint else "")
+            + (f". {self.retained_hint[:1].upper()}{self.retained_hint[1:]}" if self.retained_hint else "")
             + (f"\nThe last lines of its output:\n  {tail}" if tail else "\nIt wrote no output.")
         )
 
@@ -231,7 +231,7 @@ def _attempt(
         collected = plan.policies.output_collection
         # It waits for the verdict, on which it depends whether it is brought home.
         wanted = collected.mode != "none" and collected.include_logs
-        capture = Capture(folder if wanted else None, options.max_artifact_mib * 2**20)
+        capture = Capture(folder if wanted else None, options.max_output_mib * 2**20)
         ended = _work(made, plan, runtime, options, capture, watcher)
         # What there is to bring home is not given up for a daemon that restarts just now. One that
         # a lost job's follower has waited for is not waited for again.
@@ -245,8 +245,8 @@ def _attempt(
             duration_secs=round(ended.seconds, 3),
             image_fingerprint=fingerprint,
             attempts=1,
-            outputs=collection.files,
-            left_out=collection.left_out,
+            collected_files=collection.files,
+            skipped_outputs=collection.left_out,
             log_tail=capture.tail(),
         )
         outcome = _retain(there, plan, outcome, watcher)
@@ -290,8 +290,8 @@ def _work(
         made.client,
         name,
         script,
-        user=options.user,
-        group=options.group,
+        user=options.uid,
+        group=options.gid,
         within=runtime.timeouts.wait,
         reporter=watcher,
     )
@@ -336,7 +336,7 @@ def _bring_home(
     files, left_out = capture.finish()
     if ended.cut:
         left_out.append(LeftOut(OUTPUT_FILE, ended.cut))
-    bound = options.max_artifact_mib * 2**20 - sum(file.size for file in files)
+    bound = options.max_output_mib * 2**20 - sum(file.size for file in files)
     if ended.how == "lost" and _seen(made) is None:
         # Another that has its name by now is not looked into.
         found = Collection((), (LeftOut(plan.lifecycle_root, "the instance is gone"),))
@@ -389,7 +389,7 @@ def _retain(
         return outcome if _remove(made, live, watcher) else _still_there(outcome, live)
     hint = _how_to_use(made, live, policy)
     watcher.info(hint)
-    return replace(_still_there(outcome, live), hint=hint)
+    return replace(_still_there(outcome, live), retained_hint=hint)
 
 
 def _seen(made: Made) -> LiveInstance | None:
@@ -402,7 +402,7 @@ def _seen(made: Made) -> LiveInstance | None:
 
 
 def _still_there(outcome: JobOutcome, live: LiveInstance) -> JobOutcome:
-    return replace(outcome, kept=live.name, uuid=live.uuid)
+    return replace(outcome, retained_instance=live.name, retained_uuid=live.uuid)
 
 
 def _keep_broken(made: Made, watcher: Watcher) -> None:
@@ -437,8 +437,8 @@ def _remove(made: Made, live: LiveInstance | None, watcher: Watcher) -> bool:
 
 def _discard_kept(client: IncusClient, outcome: JobOutcome, watcher: Watcher) -> None:
     """Makes room for the next attempt."""
-    if not outcome.kept:
+    if not outcome.retained_instance:
         return
-    live = look(client, outcome.kept, inside=False)
-    if live is not None and live.uuid == outcome.uuid:
+    live = look(client, outcome.retained_instance, inside=False)
+    if live is not None and live.uuid == outcome.retained_uuid:
         discard(client.beside(live.location), live, watcher)

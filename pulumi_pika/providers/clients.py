@@ -115,13 +115,13 @@ def host_settings(config: Mapping[str, Any]) -> HostSettings:
         raise BadHostSettings(
             f"{PREFIX}preflight is {values['preflight']!r}; it is one of {', '.join(_PREFLIGHT)}"
         )
-    if values.get("verify", "").lower() in ("false", "no", "0"):
+    if values.get("ca_certificate", "").lower() in ("false", "no", "0"):
         raise BadHostSettings(
             f"{PREFIX}verify is false; what takes any server for the right one is called "
             "insecure, and better is server_fingerprint"
         )
-    if values.get("verify", "").lower() in ("true", "yes", "1"):
-        values["verify"] = ""
+    if values.get("ca_certificate", "").lower() in ("true", "yes", "1"):
+        values["ca_certificate"] = ""
     return HostSettings(**values)
 
 

@@ -31,7 +31,7 @@ _CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
     ),
 }
 _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
-    ("recover",): (("running",),),
+    ("restart_triggers",): (("running",),),
     ("config", USER_DATA_KEY): (("cloud_init_user_data",),),
     ("config", "boot.autostart"): (("policies", "restart_policy"),),
     ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),
@@ -218,9 +218,9 @@ def _show_unknown_devices(
         elif path in (("resources",), ("resources", "root_disk_gib")):
             root = {"type": "disk", "path": "/"}
             tree[ROOT_DEVICE] = {**tree.get(ROOT_DEVICE, root), "size": UNKNOWN}
-        elif path[0] == "mount_pools":
+        elif path[0] == "mount_storage_pools":
             for index, name in enumerate(device_names):
-                if path in (("mount_pools",), ("mount_pools", index)):
+                if path in (("mount_storage_pools",), ("mount_storage_pools", index)):
                     put(tree, (name, "pool"), UNKNOWN)
         elif path == ("storage_pool",):
             for device in tree.values():

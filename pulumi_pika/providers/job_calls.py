@@ -39,7 +39,7 @@ from .values import Path, find, without_provider
 _REPLACING_OPTIONS: Final = (
     "instance_type",
     "storage_pool",
-    "mount_pools",
+    "mount_storage_pools",
     "config",
     "devices",
     "extra_profiles",
@@ -47,7 +47,7 @@ _REPLACING_OPTIONS: Final = (
 )
 """Options of the instance; with others of them the job might come out otherwise."""
 _INSTANCE_OPTIONS: Final = (*_REPLACING_OPTIONS, "description", "timeouts", "owner", "backend")
-_REPLACING_WORK: Final = ("command", "run_as_root", "user", "group", "environment", "triggers")
+_REPLACING_WORK: Final = ("command", "run_as_root", "uid", "gid", "environment", "triggers")
 _JOB_FIELDS: Final = tuple(JobOptions.model_fields)
 INPUTS: Final = (
     *dict.fromkeys((*SPEC_FIELDS, *_INSTANCE_OPTIONS, *_JOB_FIELDS, SECRET_INPUTS, REPLACE_ON)),
@@ -122,10 +122,10 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
             changes.append(SECRET_INPUTS)
         if not replaces and _is_over(state, old):
             report().info(
-                f"{state['kept']}, the instance that was kept of the job, is "
-                f"{state.get('kept_status') or 'gone'}: what is left of it is removed"
+                f"{state['retained_instance']}, the instance that was kept of the job, is "
+                f"{state.get('retained_status') or 'gone'}: what is left of it is removed"
             )
-            changes.append("kept")
+            changes.append("retained_instance")
         if replaces:
             text = f"the job {old.name} runs anew because of {', '.join(replaces)}"
             report().info(coded(text, REPLACE))
@@ -168,9 +168,9 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
     """Looks at the instance, where one was kept; all else is as it was."""
     with for_people(props):
         outputs = without_provider(props)
-        if outputs.get("kept"):
+        if outputs.get("retained_instance"):
             live = _kept(outputs)
-            outputs["kept_status"] = live.status if live else ""
+            outputs["retained_status"] = live.status if live else ""
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     secret = secret_paths(outputs)
     return ReadResult(id_, seal(outputs, secret, inputs), seal(inputs, secret, inputs))
@@ -184,16 +184,16 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         outputs: dict[str, Any] = {name: state[name] for name in _OUTCOME if name in state}
         outputs.update(inputs)
         old, new = _Job.of(state), _Job.of(inputs)
-        live = _kept(state) if state.get("kept") else None
+        live = _kept(state) if state.get("retained_instance") else None
         if live is not None and not live.running and _until_stopped(old):
             discard(_client(state, live), live, report())
             live = None
         if live is not None:
             # A later run knows the instance by its mark.
             pass_on(_client(state, live), live, new.examined.options.owner)
-        outputs["kept"] = live.name if live else ""
-        outputs["kept_status"] = live.status if live else ""
-        outputs["kept_uuid"] = live.uuid if live else ""
+        outputs["retained_instance"] = live.name if live else ""
+        outputs["retained_status"] = live.status if live else ""
+        outputs["retained_uuid"] = live.uuid if live else ""
         outputs["schema_version"] = SCHEMA_VERSION
     return UpdateResult(seal(outputs, secret_paths(inputs), inputs))
 
@@ -202,7 +202,7 @@ def delete(props: dict[str, Any]) -> None:
     """Removes the instance, where one was kept. What was brought home stays."""
     with for_people(props) as report:
         state = without_provider(props)
-        live = _kept(state) if state.get("kept") else None
+        live = _kept(state) if state.get("retained_instance") else None
         if live is not None:
             discard(_client(state, live), live, report())
         warn_of_unfinished(str(state.get("owner") or ""), report())
@@ -215,8 +215,8 @@ _OUTCOME: Final = (
     "duration_secs",
     "image_fingerprint",
     "attempts",
-    "outputs",
-    "left_out",
+    "collected_files",
+    "skipped_outputs",
     "log_tail",
 )
 """The outputs that a run leaves, and nothing but a run changes."""
@@ -231,16 +231,16 @@ def _outputs_of(outcome: JobOutcome) -> dict[str, Any]:
         "duration_secs": outcome.duration_secs,
         "image_fingerprint": outcome.image_fingerprint,
         "attempts": outcome.attempts,
-        "outputs": [
-            {**collected.to_dict(), "path": redact(collected.path)} for collected in outcome.outputs
+        "collected_files": [
+            {**collected.to_dict(), "path": redact(collected.path)} for collected in outcome.collected_files
         ],
-        "left_out": [
-            {key: redact(text) for key, text in left.to_dict().items()} for left in outcome.left_out
+        "skipped_outputs": [
+            {key: redact(text) for key, text in left.to_dict().items()} for left in outcome.skipped_outputs
         ],
         "log_tail": redact(outcome.log_tail),
-        "kept": outcome.kept,
-        "kept_status": "Running" if outcome.kept else "",
-        "kept_uuid": outcome.uuid,
+        "retained_instance": outcome.retained_instance,
+        "retained_status": "Running" if outcome.retained_instance else "",
+        "retained_uuid": outcome.retained_uuid,
     }
 
 
@@ -295,17 +295,17 @@ def _until_stopped(job: _Job) -> bool:
 
 def _is_over(state: dict[str, Any], job: _Job) -> bool:
     """Whether a kept instance is to go, or has gone, as a refresh saw it."""
-    if not state.get("kept"):
+    if not state.get("retained_instance"):
         return False
-    status = state.get("kept_status") or ""
+    status = state.get("retained_status") or ""
     return not status or (_until_stopped(job) and status not in RUNNING)
 
 
 def _kept(state: dict[str, Any]) -> LiveInstance | None:
     """The instance that was kept; None where it is gone, whatever has its name now."""
     client = _client(state, None)
-    live = look(client, str(state["kept"]), inside=False)
-    uuid = str(state.get("kept_uuid") or "")
+    live = look(client, str(state["retained_instance"]), inside=False)
+    uuid = str(state.get("retained_uuid") or "")
     if live is None or live.uuid != uuid:
         live = find_renamed(client, uuid)
     return live if live is not None and JOB_KEY in live.config else None
@@ -313,9 +313,9 @@ def _kept(state: dict[str, Any]) -> LiveInstance | None:
 
 def _kept_of(state: dict[str, Any], job: _Job) -> Predecessor | None:
     """The instance that is deleted before the job runs once more, if one was kept."""
-    if not state.get("kept"):
+    if not state.get("retained_instance"):
         return None
-    uuid = str(state.get("kept_uuid") or "")
+    uuid = str(state.get("retained_uuid") or "")
     return Predecessor(job.examined.plan, job.examined.options, uuid)
 
 

@@ -82,7 +82,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         for warning in adoption_warnings(before, examined):
             report().warn(warning)
     # With a part of it unknown, the sentence is too.
-    known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
+    known = not any(path[0] in ("mounts", "delete_data") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options, inputs) if known else UNKNOWN
     # Without inputs of before it is created beside an instance that the user's option keeps.
     kept = bool(inputs.get(CREATE_FIRST)) and not before
@@ -187,7 +187,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             )
             outputs["running"] = inputs["running"] = True
         outputs["guest_status"] = _guest(client, live, state.plan)
-        outputs["alias_fingerprint"] = _alias_target(state)
+        outputs["current_alias_fingerprint"] = _alias_target(state)
         outputs["server_fingerprint"] = client.server().fingerprint
     inputs = with_host_digest(inputs)
     secret = _secret_seen(state, outputs)
@@ -222,7 +222,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
         if examined.plan.incus.image_alias == state.plan.incus.image_alias:
-            outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
+            outputs["current_alias_fingerprint"] = state.outputs.get("current_alias_fingerprint", "")
         outputs["server_fingerprint"] = client.server().fingerprint
     return UpdateResult(seal(outputs, secret_paths(inputs), inputs))
 
@@ -265,8 +265,8 @@ replacement does."""
 def _after_delete(state: State) -> str:
     name, volumes = f" {state.plan.identity.instance_name}", own_volumes(state.plan)
     kept = f"; its volumes ({', '.join(volumes)}) are kept" if volumes else ""
-    if state.options.delete_volumes:
-        kept = "; what delete_volumes names is deleted too"
+    if state.options.delete_data:
+        kept = "; what delete_data names is deleted too"
     if any(path[0] in ("identity", "mounts") for path in secret_paths(state.outputs)):
         # The create that says this knows the new secrets only.
         name = kept = ""
@@ -357,7 +357,7 @@ def _is_same_image(state: State, new: Examined) -> bool:
     kind = new.options.instance_type
     open_ = any(path[0] in ("incus", "instance_type") for path in new.unknown)
     stays = before.project == after.project and state.options.instance_type == kind
-    if open_ or not stays or before.image_alias == after.image_alias or not state.made_of:
+    if open_ or not stays or before.image_alias == after.image_alias or not state.original_image_fingerprint:
         return False
     try:
         here = host()
@@ -368,7 +368,7 @@ def _is_same_image(state: State, new: Examined) -> bool:
         found = here.facts.aliases(after.project).get(after.image_alias, {})
     except IncusError:
         return False
-    return found.get(kind) == state.made_of
+    return found.get(kind) == state.original_image_fingerprint
 
 
 def _alias_target(state: State) -> str:
@@ -377,7 +377,7 @@ def _alias_target(state: State) -> str:
     try:
         return host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")
     except IncusError:
-        return str(state.outputs.get("alias_fingerprint") or "")
+        return str(state.outputs.get("current_alias_fingerprint") or "")
 
 
 def _guest(client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:
@@ -392,6 +392,6 @@ def _previous(state: State) -> Previous:
         description=state.options.description,
         owner=state.options.owner,
         generation=state.generation,
-        recover=state.options.recover,
+        restart_triggers=state.options.restart_triggers,
         running=state.options.running,
     )

@@ -28,16 +28,16 @@ _LONGEST: Final = 4000
 
 _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("identity", "instance_name"), ("instance_name",)),
-    (("incus", "image_alias"), ("image_fingerprint", "alias_fingerprint", "made_of")),
-    (("incus", "profile"), ("pool", "devices")),
-    (("extra_profiles",), ("pool", "devices")),
-    (("storage_pool",), ("pool", "devices")),
-    (("mount_pools",), ("devices",)),
+    (("incus", "image_alias"), ("image_fingerprint", "current_alias_fingerprint", "original_image_fingerprint")),
+    (("incus", "profile"), ("volume_storage_pool", "devices")),
+    (("extra_profiles",), ("volume_storage_pool", "devices")),
+    (("storage_pool",), ("volume_storage_pool", "devices")),
+    (("mount_storage_pools",), ("devices",)),
     (("instance_type",), ("devices",)),
     (("resources", "root_disk_gib"), ("devices",)),
     # A device's name is a hash of its source, and a key cannot be secret by itself.
-    (("mounts",), ("devices", "left_out", "on_delete")),
-    (("delete_volumes",), ("on_delete",)),
+    (("mounts",), ("devices", "skipped_mounts", "on_delete")),
+    (("delete_data",), ("on_delete",)),
     (("running",), ("status",)),
     # It names the file that it looked for.
     (("paths",), ("guest_status",)),

@@ -63,7 +63,7 @@ class State:
     uuid: str
     generation: str
     """The generation of the instance that this state manages; see `reconcile.ownership`."""
-    made_of: str
+    original_image_fingerprint: str
     """The fingerprint of the image that the instance was made of."""
     plan_digest: str
     secret_inputs: list[str]
@@ -84,8 +84,8 @@ class State:
             if not name.startswith(DEVICE_NAME_PREFIX) and not (own_root and is_root(device))
         }
         examined = examine({**tree, "devices": theirs})
-        left_out = tree.get("left_out")
-        pool = tree.get("pool") or None
+        left_out = tree.get("skipped_mounts")
+        pool = tree.get("volume_storage_pool") or None
         return cls(
             outputs=tree,
             plan=examined.plan,
@@ -95,10 +95,10 @@ class State:
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
             pool=pool,
             # A state of before it was kept.
-            root_pool=tree.get("root_pool") or pool,
+            root_pool=tree.get("root_storage_pool") or pool,
             uuid=str(tree.get("uuid") or ""),
             generation=str(tree.get(GENERATION) or ""),
-            made_of=str(tree.get("made_of") or ""),
+            original_image_fingerprint=str(tree.get("original_image_fingerprint") or ""),
             plan_digest=str(tree.get("plan_digest") or ""),
             secret_inputs=[str(text) for text in tree.get(SECRET_INPUTS) or []],
         )
@@ -137,7 +137,7 @@ class State:
             devices=self.devices,
             left_out=self.left_out,
             pool=self.pool,
-            fingerprint=self.made_of,
+            fingerprint=self.original_image_fingerprint,
             status=str(self.outputs.get("status") or ""),
         )
         plan = observed_plan(live, expected)
@@ -153,7 +153,7 @@ class State:
             GENERATION: self.generation or live.generation,
         }
         if not self.has_volumes and self.options.storage_pool is None:
-            outputs["pool"] = live.root_pool
+            outputs["volume_storage_pool"] = live.root_pool
         if self.options.running is None:
             outputs.pop("running", None)
         inputs = {name: outputs[name] for name in INPUTS if name in outputs}
@@ -176,10 +176,10 @@ def outputs_after(
         **inputs,
         **outputs_of(live, set(desired.devices), desired.options.access_interface),
         "plan": desired.plan.to_dict(),
-        "left_out": list(desired.left_out),
-        "pool": desired.pool or live.root_pool,
-        "made_of": live.fingerprint,
-        "alias_fingerprint": live.fingerprint,
+        "skipped_mounts": list(desired.left_out),
+        "volume_storage_pool": desired.pool or live.root_pool,
+        "original_image_fingerprint": live.fingerprint,
+        "current_alias_fingerprint": live.fingerprint,
         GENERATION: live.generation,
         "schema_version": SCHEMA_VERSION,
     }

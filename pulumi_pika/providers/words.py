@@ -41,14 +41,14 @@ def on_delete(
     deleted = [
         name
         for name in volumes
-        if options.delete_volumes and name not in managed and name not in spared
+        if options.delete_data and name not in managed and name not in spared
     ]
     kept = [name for name in volumes if name not in deleted]
     keeps = f"; keeps {_named(kept)}" if kept else ""
     if deleted:
         return (
             f"deletes the instance, its root disk, AND {_named(deleted)} WITH ALL DATA "
-            f"(delete_volumes){keeps}"
+            f"(delete_data){keeps}"
         )
     return f"deletes the instance and its root disk{keeps}"
 
@@ -99,7 +99,7 @@ def warnings(
         if pool != wanted:
             said = root_moved(state.plan.incus.project, name, pool, wanted)
             yield f"{said}. Until then an update is refused"
-    turned_on = new.delete_volumes and not state.options.delete_volumes
+    turned_on = new.delete_data and not state.options.delete_data
     if (
         turned_on
         and not decision.replaces
@@ -112,14 +112,14 @@ def warnings(
         )
     ):
         yield coded(
-            "delete_volumes is on from this update on: to destroy or replace the resource then "
+            "delete_data is on from this update on: to destroy or replace the resource then "
             f"deletes {_named(volumes)} with all data",
             STOP_KEEPING_DATA,
         )
     if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
         yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
     if decision.recovers:
-        text = f"{name} is restarted, or started if it is stopped, since recover changed"
+        text = f"{name} is restarted, or started if it is stopped, since restart_triggers changed"
         yield coded(text, RESTART)
     if decision.restarts:
         allowed = state.options.allow_restart and new.allow_restart
@@ -141,8 +141,8 @@ def _left_behind(decision: Decision, state: State, new: Examined) -> Iterator[st
             f"{_named(left)}: no longer mounted by {state.plan.identity.instance_name}, and kept "
             "with all data"
             + (
-                "; delete_volumes does not delete it later: it deletes what is mounted then"
-                if new.options.delete_volumes
+                "; delete_data does not delete it later: it deletes what is mounted then"
+                if new.options.delete_data
                 else ""
             )
         )

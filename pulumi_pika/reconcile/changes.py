@@ -19,7 +19,7 @@ class Previous:
     description: str | None = None
     owner: str = ""
     generation: str = ""
-    recover: Any = None
+    restart_triggers: Any = None
     running: bool | None = None
 
 

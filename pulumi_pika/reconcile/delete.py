@@ -30,7 +30,7 @@ def delete_runtime(
 
     One that is gone already is done. One that the state does not own any more (another instance
     has the name, another stack or a later create of this resource took it over) is left alone with
-    its volumes, with a warning. Volumes stay, but for `delete_volumes`.
+    its volumes, with a warning. Volumes stay, but for `delete_data`.
 
     Args:
         client: a client in the plan's project.
@@ -59,7 +59,7 @@ def delete_runtime(
         if found.other.uuid == claim.identity:
             # Who took the instance over has its data too.
             return "left"
-    if options.delete_volumes:
+    if options.delete_data:
         remove_volumes(client, plan, options, pool, reporter)
     if live is not None:
         return "deleted"

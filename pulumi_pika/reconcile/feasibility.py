@@ -108,7 +108,7 @@ def find_obstacles(
     """Return everything for which a create of the runtime would be refused.
 
     What the predecessor frees counts as free: its name, its share of the project's limits, and with
-    `delete_volumes` its own volumes.
+    `delete_data` its own volumes.
 
     Args:
         facts: what the host has.
@@ -279,7 +279,7 @@ def _mount_obstacles(
     looked_at = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
     # The pools of mounts go by their place among them.
     pools = [options.pool_of(index) for index, _ in known]
-    options = options.model_copy(update={"mount_pools": pools})
+    options = options.model_copy(update={"mount_storage_pools": pools})
     try:
         pool, _ = resolve_pool(client, looked_at, options) if pool_known else ("", "")
     except PlacementError as error:
@@ -307,6 +307,6 @@ def _mount_obstacles(
 
 def _volumes_that_go(predecessor: Predecessor | None) -> Collection[str]:
     """Return the volumes that are deleted with the predecessor, and are free for a new one."""
-    if predecessor is None or not predecessor.options.delete_volumes:
+    if predecessor is None or not predecessor.options.delete_data:
         return ()
     return own_volumes(predecessor.plan)

@@ -16,7 +16,7 @@ from .desired import (
     Device,
     Devices,
     mount_device,
-    mount_pools,
+    mount_storage_pools,
 )
 from .options import USER_DATA_KEY, RuntimeOptions
 from .ownership import GENERATION_KEY, OWNER_KEY, RUNTIME_ID_KEY
@@ -320,7 +320,7 @@ def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str,
 
 def _observed_mounts(live: LiveInstance, expected: Expected) -> list[dict[str, Any]]:
     mounts, known = [], set()
-    pools = mount_pools(expected.plan, expected.options, expected.pool)
+    pools = mount_storage_pools(expected.plan, expected.options, expected.pool)
     for mount in expected.plan.mounts:
         known.add(mount.device_name)
         wanted = mount_device(mount, expected.options.instance_type, pools[mount.device_name])
@@ -393,7 +393,7 @@ def outputs_of(
     Args:
         live: the instance.
         devices: the names of its devices that are the resource's.
-        access_interface: the nic whose addresses are `ipv4` and `ipv6`, if one is named.
+        access_interface: the nic whose addresses are `ipv4_address` and `ipv6_address`, if one is named.
     """
     return {
         "instance_name": live.name,
@@ -401,11 +401,11 @@ def outputs_of(
         "image_fingerprint": live.fingerprint,
         "devices": live.owned_devices(devices),
         # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
-        "ipv4": live.address("inet", access_interface) or "",
-        "ipv6": live.address("inet6", access_interface) or "",
+        "ipv4_address": live.address("inet", access_interface) or "",
+        "ipv6_address": live.address("inet6", access_interface) or "",
         "addresses": live.addresses(),
         "location": live.location,
-        "root_pool": live.root_pool,
+        "root_storage_pool": live.root_pool,
         "uuid": live.uuid,
         "plan_digest": live.config.get(DIGEST_KEY, ""),
     }

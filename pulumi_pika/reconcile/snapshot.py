@@ -129,7 +129,7 @@ def make_snapshot(
         SnapshotExists: there is such a snapshot, and it is another's.
         IncusError: it could not be taken.
     """
-    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
     live = look_at_snapshot(client, pool, volume, name)
     if live is None:
         live = _take(client, options, reporter)
@@ -189,14 +189,14 @@ def pass_on(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -
     """
     if not options.owner or owner_of(client, live, options) in ("", options.owner):
         return
-    volume = look_at_volume(client, options.pool, options.volume_name)
+    volume = look_at_volume(client, options.storage_pool, options.volume_name)
     if volume is not None:
         generation = SnapshotRecord.of(volume.config, options.snapshot_name).generation
         _set_record(client, volume, options, generation)
 
 
 def _record_of(client: IncusClient, options: SnapshotOptions) -> SnapshotRecord:
-    volume = look_at_volume(client, options.pool, options.volume_name)
+    volume = look_at_volume(client, options.storage_pool, options.volume_name)
     return SnapshotRecord.of(volume.config if volume else {}, options.snapshot_name)
 
 
@@ -204,7 +204,7 @@ def _set_record(
     client: IncusClient, volume: LiveVolume, options: SnapshotOptions, generation: str
 ) -> None:
     record = SnapshotRecord(generation, options.backend, options.owner)
-    with volume_lock(options.pool, options.volume_name):
+    with volume_lock(options.storage_pool, options.volume_name):
         _set_keys(client, volume, {GENERATION_PREFIX + options.snapshot_name: record.text()})
 
 
@@ -236,7 +236,7 @@ def change_snapshot(
         SnapshotExists: another one has taken its place.
     """
     for last in (False, True):
-        live = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+        live = look_at_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
         if live is None:
             raise VolumeGone(f"there is no {options.where} at {client.host} any more; {_ANOTHER}")
         if created_at and live.created_at != created_at:
@@ -247,7 +247,7 @@ def change_snapshot(
         try:
             patch_snapshot(
                 client,
-                options.pool,
+                options.storage_pool,
                 options.volume_name,
                 options.snapshot_name,
                 description=(
@@ -259,7 +259,7 @@ def change_snapshot(
         except PreconditionFailed:
             if last:
                 raise
-    found = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+    found = look_at_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
     if found is None:
         raise VolumeGone(f"the {options.where} vanished while it was being changed; {_ANOTHER}")
     return found
@@ -300,7 +300,7 @@ def remove_snapshot(
     Raises:
         IncusError: it could not be removed.
     """
-    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
     live = look_at_snapshot(client, pool, volume, name)
     if live is None:
         return
@@ -351,7 +351,7 @@ def take_snapshot(
         AlreadyExists: somebody took one of that name first.
         IncusError: it could not be taken.
     """
-    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
     progress = Progress(reporter, f"taking the {options.where}")
     try:
         operation = create_snapshot(client, pool, volume, name, expires_at)
@@ -387,10 +387,10 @@ def take_snapshot(
 
 
 def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> LiveSnapshot:
-    volume = look_at_volume(client, options.pool, options.volume_name)
+    volume = look_at_volume(client, options.storage_pool, options.volume_name)
     if volume is None:
         raise VolumeGone(
-            f"there is no volume {options.volume_name} in pool {options.pool} (project "
+            f"there is no volume {options.volume_name} in pool {options.storage_pool} (project "
             f"{options.project}) at {client.host} to take a snapshot of; make it first"
         )
     _mark(client, volume, options)
@@ -398,7 +398,7 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
         expires = NEVER if options.expires_at == "never" else options.expires_at
         live = take_snapshot(client, options, expires, reporter)
     except AlreadyExists:
-        found = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+        found = look_at_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
         # With our mark it was taken after we set that: it is ours, whoever asked first.
         if found is None:
             raise
@@ -417,7 +417,7 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
 
 def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     if options.owner:
-        with volume_lock(options.pool, options.volume_name):
+        with volume_lock(options.storage_pool, options.volume_name):
             record = SnapshotRecord(new_generation(), options.backend)
             marks = {
                 SNAPSHOT_OWNER_PREFIX + options.snapshot_name: options.owner,
@@ -429,8 +429,8 @@ def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> 
 def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
     if not options.owner:
         return
-    with volume_lock(options.pool, options.volume_name):
-        volume = look_at_volume(client, options.pool, options.volume_name)
+    with volume_lock(options.storage_pool, options.volume_name):
+        volume = look_at_volume(client, options.storage_pool, options.volume_name)
         key = SNAPSHOT_OWNER_PREFIX + options.snapshot_name
         if volume is not None and volume.config.get(key) == options.owner:
             _set_keys(client, volume, {key: ""})
@@ -452,7 +452,7 @@ def _set_keys(client: IncusClient, volume: LiveVolume, keys: dict[str, str]) -> 
 
 def _await_operations(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> None:
     """Waits for what is going on at a snapshot: it is listed before its contents are complete."""
-    path = snapshot_url(options.pool, options.volume_name, options.snapshot_name)
+    path = snapshot_url(options.storage_pool, options.volume_name, options.snapshot_name)
     progress = Progress(reporter, f"taking the {options.where}")
     for operation in operations_at(client, path):
         with suppress(OperationLost):
@@ -470,6 +470,6 @@ def _another(client: IncusClient, options: SnapshotOptions, live: LiveSnapshot) 
     return SnapshotExists(
         f"the {options.where} exists at {client.host} (made {live.created_at}, {owner}); nothing "
         "of it was touched. Choose another snapshot_name, or remove it: `incus storage volume "
-        f"snapshot delete --project {options.project} {options.pool} {options.volume_name} "
+        f"snapshot delete --project {options.project} {options.storage_pool} {options.volume_name} "
         f"{options.snapshot_name}`" + (f". {hint}" if hint else "")
     )

@@ -37,8 +37,8 @@ _INSTANCE: Final[tuple[Path, ...]] = (
 _ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
     "runtime": _INSTANCE,
     "job": _INSTANCE,
-    "volume": (("volume_name",), ("project",), ("pool",), ("size",)),
-    "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("pool",)),
+    "volume": (("volume_name",), ("project",), ("storage_pool",), ("size",)),
+    "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("storage_pool",)),
     "host": (),
 }
 """What is shown whether it changes or not."""
@@ -53,7 +53,7 @@ _SURE: Final = {
     "allow_restart": True,
     "content_type": "filesystem",
     "delete_data": False,
-    "delete_volumes": False,
+    "delete_data": False,
     "run_as_root": True,
     "running": True,
     "snapshot_before_restore": True,
@@ -195,7 +195,7 @@ def _values(kind: Kind, step: Step, old: Side, new: Side) -> Iterator[Value]:
         if path == _POOL:
             # Without a pool of its own, an instance stays in the one that it is in.
             if one is None and before is not None:
-                one = shown[0] = old.output("pool")
+                one = shown[0] = old.output("volume_storage_pool")
             if other is None and before is not None and "storage_pool" not in step.replace_reasons:
                 other = shown[1] = one if after is not None else None
         changed = one != other and before is not None and after is not None
@@ -316,7 +316,7 @@ def _may_be_volume(mount: Tree) -> bool:
 
 
 _SAFE: Final = (
-    "labels", "metadata", "description", "on_delete", "delete_volumes", "wait_for", "timeouts",
+    "labels", "metadata", "description", "on_delete", "delete_data", "wait_for", "timeouts",
     "allow_restart", "replace_on_changes", "secret_inputs", "owner", "backend", "after_others",
     "managed_mounts", "retain_on_delete", "generation", "__provider",
 )  # fmt: skip

@@ -48,7 +48,7 @@ class MountArgs(TypedDict):
     source: "pulumi.Input[str] | PersistentVolume"
     mode: pulumi.Input[str]
     required: NotRequired[pulumi.Input[bool]]
-    pool: NotRequired[pulumi.Input[str]]
+    storage_pool: NotRequired[pulumi.Input[str]]
 
 
 class PathsArgs(TypedDict, total=False):

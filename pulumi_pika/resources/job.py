@@ -36,12 +36,12 @@ _OUTPUTS = (
     "duration_secs",
     "image_fingerprint",
     "attempts",
-    "outputs",
-    "left_out",
+    "collected_files",
+    "skipped_outputs",
     "log_tail",
-    "kept",
-    "kept_status",
-    "kept_uuid",
+    "retained_instance",
+    "retained_status",
+    "retained_uuid",
 )
 
 
@@ -70,18 +70,18 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     """What image the instance was made of."""
     attempts: pulumi.Output[int]
     """How often it ran."""
-    outputs: pulumi.Output[list[dict[str, Any]]]
+    collected_files: pulumi.Output[list[dict[str, Any]]]
     """The files that were brought home: `path` below `output_dir`, `kind` (log, events, status,
     result or artifact), `size` in bytes, `sha256`."""
-    left_out: pulumi.Output[list[dict[str, str]]]
+    skipped_outputs: pulumi.Output[list[dict[str, str]]]
     """What was not brought home: `path` in the guest, and the `reason`."""
     log_tail: pulumi.Output[str]
     """The last 50 lines of the command's output."""
-    kept: pulumi.Output[str]
+    retained_instance: pulumi.Output[str]
     """The instance that `policies.retention_policy` keeps; empty without one."""
-    kept_status: pulumi.Output[str]
+    retained_status: pulumi.Output[str]
     """What that instance does, when last looked at."""
-    kept_uuid: pulumi.Output[str]
+    retained_uuid: pulumi.Output[str]
     """That instance's own id."""
 
     def __init__(
@@ -107,7 +107,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         environment: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         triggers: pulumi.Input[Tree] | None = None,
         output_dir: pulumi.Input[str] | None = None,
-        max_artifact_mib: pulumi.Input[int] | None = None,
+        max_output_mib: pulumi.Input[int] | None = None,
         max_attempts: pulumi.Input[int] | None = None,
         allow_failure: pulumi.Input[bool] | None = None,
         instance_type: pulumi.Input[str] = "virtual-machine",
@@ -158,7 +158,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
             triggers: any value; when it changes, the job runs anew.
             output_dir: the directory that outputs are brought home to, on the machine that runs
                 Pulumi, from the program's directory. Without it only `log_tail` is.
-            max_artifact_mib: MiB that all outputs together may have (1024).
+            max_output_mib: MiB that all outputs together may have (1024).
             max_attempts: how often the job runs at most, where its restart policy is not `never`
                 (3).
             allow_failure: a job that fails is an outcome like another: `status` tells.
@@ -197,7 +197,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
                     environment=environment,
                     triggers=triggers,
                     output_dir=output_dir,
-                    max_artifact_mib=max_artifact_mib,
+                    max_output_mib=max_output_mib,
                     max_attempts=max_attempts,
                     allow_failure=allow_failure,
                     instance_type=instance_type,

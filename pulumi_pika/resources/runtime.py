@@ -32,17 +32,17 @@ _OUTPUTS = (
     "on_delete",
     "status",
     "image_fingerprint",
-    "alias_fingerprint",
+    "current_alias_fingerprint",
     "devices",
-    "left_out",
-    "ipv4",
-    "ipv6",
+    "skipped_mounts",
+    "ipv4_address",
+    "ipv6_address",
     "addresses",
     "location",
-    "pool",
-    "root_pool",
+    "volume_storage_pool",
+    "root_storage_pool",
     "uuid",
-    "made_of",
+    "original_image_fingerprint",
     "plan_digest",
     "server_fingerprint",
     "guest_status",
@@ -64,32 +64,32 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """Incus's word for what the instance does: Running, Ready, Stopped, Frozen, Error."""
     image_fingerprint: pulumi.Output[str]
     """What image the instance was made of. The alias may point at another one by now."""
-    alias_fingerprint: pulumi.Output[str]
+    current_alias_fingerprint: pulumi.Output[str]
     """What `incus.image_alias` pointed at when last looked at; where it was moved, that is no
     change, and the instance is still of `image_fingerprint`."""
     devices: pulumi.Output[dict[str, dict[str, str]]]
     """The instance's own devices that the program names, mounts included, by name."""
     on_delete: pulumi.Output[str]
     """In words, what a delete or a replacement does to the data."""
-    left_out: pulumi.Output[list[str]]
+    skipped_mounts: pulumi.Output[list[str]]
     """Devices of mounts that are not required and whose source was missing."""
-    ipv4: pulumi.Output[str]
+    ipv4_address: pulumi.Output[str]
     """The first global IPv4 address when the instance was last looked at, or empty: of the nic that
     `access_interface` names, or of Incus's own nics. Interfaces that the guest itself makes, such
     as docker0, do not count."""
-    ipv6: pulumi.Output[str]
+    ipv6_address: pulumi.Output[str]
     """The first global IPv6 address, likewise."""
     addresses: pulumi.Output[dict[str, dict[str, list[str]]]]
     """All global addresses by nic device, as `{"eth0": {"ipv4": [...], "ipv6": [...]}}`."""
     location: pulumi.Output[str]
     """The cluster member that it is on; `none` on a server that is no cluster."""
-    pool: pulumi.Output[str]
+    volume_storage_pool: pulumi.Output[str]
     """The storage pool of its custom volumes; without any, of its root disk."""
-    root_pool: pulumi.Output[str]
+    root_storage_pool: pulumi.Output[str]
     """The storage pool that its root disk is in."""
     uuid: pulumi.Output[str]
     """The instance's own id, which another instance of the same name would not share."""
-    made_of: pulumi.Output[str]
+    original_image_fingerprint: pulumi.Output[str]
     """The image that this resource made the instance of; after a rebuild outside, not the one that
     it is of now."""
     plan_digest: pulumi.Output[str]
@@ -129,8 +129,8 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         timeouts: "pulumi.Input[TimeoutsArgs | Timeouts] | None" = None,
         allow_restart: pulumi.Input[bool] = True,
         adopt: pulumi.Input[bool] | None = None,
-        delete_volumes: pulumi.Input[bool] | None = None,
-        recover: pulumi.Input[Tree] | None = None,
+        delete_data: pulumi.Input[bool] | None = None,
+        restart_triggers: pulumi.Input[Tree] | None = None,
         access_interface: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -172,12 +172,12 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
             adopt: take over an existing instance of that name that no other resource is marked to
                 own, if it can be brought to the plan in place; and volumes that hold another
                 runtime's data.
-            delete_volumes: delete the volumes that were made for the persistent mounts, WITH ALL
+            delete_data: delete the volumes that were made for the persistent mounts, WITH ALL
                 DATA, when the resource is deleted or replaced. By default they are kept, and
                 found again by the next runtime of the same id.
-            recover: any value; when it changes, a running instance is restarted and a stopped one
+            restart_triggers: any value; when it changes, a running instance is restarted and a stopped one
                 started.
-            access_interface: the nic whose addresses are the outputs `ipv4` and `ipv6`, and which
+            access_interface: the nic whose addresses are the outputs `ipv4_address` and `ipv6_address`, and which
                 `wait_for="ipv4"` waits for: the name of its device, or of its interface in the
                 guest. By default the first of Incus's own nics that has an address.
             opts: Pulumi's resource options.
@@ -211,8 +211,8 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
                     timeouts=timeouts,
                     allow_restart=allow_restart,
                     adopt=adopt,
-                    delete_volumes=delete_volumes,
-                    recover=recover,
+                    delete_data=delete_data,
+                    restart_triggers=restart_triggers,
                     access_interface=access_interface,
                 ),
             }

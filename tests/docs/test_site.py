@@ -44,7 +44,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
 
 def test_arguments_are_described(site: Path) -> None:
     page = (site / "reference" / "resources" / "index.html").read_text()
-    for argument in ("delete_volumes", "restore_from", "server_fingerprint", "timeout_secs"):
+    for argument in ("delete_data", "restore_from", "server_fingerprint", "timeout_secs"):
         assert f"<code>{argument}</code>" in page, argument
 
 

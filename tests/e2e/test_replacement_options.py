@@ -182,7 +182,7 @@ def test_under_another_name_the_new_one_comes_first(
 ) -> None:
     more: dict[str, Any] = {
         "running": True,
-        "delete_volumes": True,
+        "delete_data": True,
         "timeouts": {"stop": 5},
         "opts": {"delete_before_replace": False},
     }

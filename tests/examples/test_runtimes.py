@@ -31,7 +31,7 @@ def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path)
         cache=cache,
     )
     apply(stack)
-    assert stack.outputs()["left_out"] == [device_name("cache", cache, "/cache")]
+    assert stack.outputs()["skipped_mounts"] == [device_name("cache", cache, "/cache")]
     for command, status in (
         ("grep -q text /workspace/snapshot/source", 0),
         ("touch /workspace/snapshot/more 2> /dev/null", 1),
@@ -53,7 +53,7 @@ def test_ci_job(stack: Stack, client: IncusClient, name: str, tmp_path: Path) ->
     apply(stack)
 
     assert stack.outputs()["status"] == "completed"
-    assert stack.outputs()["outputs"] == ["output.log", "artifacts/reports/all.txt"]
+    assert stack.outputs()["collected_files"] == ["output.log", "artifacts/reports/all.txt"]
     configure(stack, revision="two")
     stack.up()
     report = stack.directory / "outputs" / "artifacts" / "reports" / "all.txt"

@@ -158,14 +158,14 @@ UPDATE_LIVE = Scenario(
 UPDATE_RECOVER = Scenario(
     "update: restart",
     "up",
-    lambda name: (runtime(name, running=True), runtime(name, running=True, recover="again")),
+    lambda name: (runtime(name, running=True), runtime(name, running=True, restart_triggers="again")),
     first="PUT instances/{name}/state",
 )
 DELETE = Scenario("delete", "destroy", lambda name: (runtime(name, "state", running=True),) * 2)
 DELETE_VOLUMES = Scenario(
     "delete with its volumes",
     "destroy",
-    lambda name: (runtime(name, "state", delete_volumes=True),) * 2,
+    lambda name: (runtime(name, "state", delete_data=True),) * 2,
     loses=("state",),
     first="GET default/volumes/{name}-data",
 )

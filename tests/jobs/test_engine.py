@@ -32,8 +32,8 @@ for name, arguments in json.loads(pathlib.Path("jobs.json").read_text()).items()
         environment = arguments.setdefault("environment", {})
         environment[key] = config.require_secret(key)
     job = IncusJob(name, **arguments)
-    for output in ("status", "exit_code", "message", "log_tail", "outputs", "kept", "kept_status",
-                   "attempts", "image_fingerprint", "duration_secs", "left_out"):
+    for output in ("status", "exit_code", "message", "log_tail", "collected_files", "retained_instance", "retained_status",
+                   "attempts", "image_fingerprint", "duration_secs", "skipped_outputs"):
         pulumi.export(f"{name}.{output}", getattr(job, output))
 """
 DEFAULTS = {"restart_policy": "never", "retention_policy": "destroy_on_completion"}
@@ -92,7 +92,7 @@ def test_life_of_a_job(stack: Stack, client: IncusClient, name: str, sandbox: Sa
     assert outputs["build.exit_code"] == 0
     assert outputs["build.log_tail"] == "hello from here"
     assert outputs["build.image_fingerprint"] == sandbox.image
-    assert [it["path"] for it in outputs["build.outputs"]] == ["output.log", "artifacts/made.txt"]
+    assert [it["path"] for it in outputs["build.collected_files"]] == ["output.log", "artifacts/made.txt"]
     assert (stack.directory / "home" / "artifacts" / "made.txt").read_text() == "made\n"
     assert look(client, name) is None
 
@@ -152,7 +152,7 @@ def test_kept_instance_goes_when_it_stopped_or_at_destroy(
     policies = {**DEFAULTS, "retention_policy": "keep_until_stopped"}
     declare(stack, build=job(name, "echo", policies=policies))
     stack.up()
-    assert stack.outputs()["build.kept"] == name
+    assert stack.outputs()["build.retained_instance"] == name
     assert look(client, name) is not None
     stack.up("--expect-no-changes")
 
@@ -162,7 +162,7 @@ def test_kept_instance_goes_when_it_stopped_or_at_destroy(
     stack.refresh()
     stack.up()
     outputs = stack.outputs()
-    assert (outputs["build.kept"], outputs["build.kept_status"]) == ("", "")
+    assert (outputs["build.retained_instance"], outputs["build.retained_status"]) == ("", "")
     assert look(client, name) is None
     stack.up("--expect-no-changes")
 

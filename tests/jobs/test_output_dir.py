@@ -276,7 +276,7 @@ def test_mount_within_takes_its_files(
     for _ in range(2):
         outcome = job(client, name, command, output_dir=str(home), spec={"policies": policies()})
 
-        assert outcome.left_out == ()
+        assert outcome.skipped_outputs == ()
         assert files(home) == ["artifacts/a", "artifacts/d/b", "manifest.json", "output.log"]
         assert (home / "artifacts/d/b").read_text() == "b\n"
 

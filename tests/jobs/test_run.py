@@ -111,7 +111,7 @@ def test_success(client: IncusClient, name: str, sandbox: Sandbox) -> None:
     assert outcome.log_tail.splitlines() == ["out", "err", "/root", "0"]
     assert bytes(watching.seen) == b"out\nerr\n/root\n0\n"
     assert 0 < outcome.duration_secs < 30
-    assert outcome.outputs == ()
+    assert outcome.collected_files == ()
     assert look(client, name) is None
     outcome.check(name)
 
@@ -181,8 +181,8 @@ def test_as_another_user_with_an_environment(client: IncusClient, name: str, hom
         name,
         command,
         run_as_root=False,
-        user=1234,
-        group=4321,
+        uid=1234,
+        gid=4321,
         environment=environment,
         output_dir=str(home),
         spec={"policies": policies()},
@@ -274,7 +274,7 @@ def test_200_mib_go_through_in_bounded_memory(client: IncusClient, name: str, ho
     assert outcome.completed, outcome
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 60, f"{grown:.0f} MiB for 200 MiB of output"
-    (log,) = outcome.outputs
+    (log,) = outcome.collected_files
     assert (log.path, log.size) == ("output.log", size)
     expected = hashlib.sha256()
     for _ in range(size // len(block)):
@@ -293,14 +293,14 @@ def test_output_beyond_the_bound_is_left_out_and_said_so(
         name,
         "head -c 3000000 /dev/zero; echo small > /run/pika-cloud/artifacts/small",
         output_dir=str(home),
-        max_artifact_mib=1,
+        max_output_mib=1,
         spec={"policies": policies()},
         watcher=watching,
     )
 
     assert outcome.completed
     assert (home / "output.log").stat().st_size == 2**20
-    assert outcome.left_out[0].path == "output.log"
+    assert outcome.skipped_outputs[0].path == "output.log"
     assert any("not brought home" in line for line in watching.warnings)
     assert len(watching.seen) == 3000000
 
@@ -335,10 +335,10 @@ def test_what_is_brought_home_when(
     found = sorted(str(p.relative_to(home)) for p in home.rglob("*") if p.is_file())
     if not expected:
         assert found == []
-        assert outcome.outputs == ()
+        assert outcome.collected_files == ()
         return
     assert found == ["artifacts/a.txt", "guest.log", "manifest.json", "output.log", "result.json"]
-    for collected in outcome.outputs:
+    for collected in outcome.collected_files:
         content = (home / collected.path).read_bytes()
         assert collected.size == len(content)
         assert collected.sha256 == hashlib.sha256(content).hexdigest()
@@ -468,11 +468,11 @@ def test_retention(client: IncusClient, name: str, policy: str, command: str, ke
 
     live = look(client, name)
     assert (live is not None) == kept
-    assert outcome.kept == (name if kept else "")
+    assert outcome.retained_instance == (name if kept else "")
     if live is None:
         return
-    assert outcome.uuid == live.uuid
-    assert f"incus delete --force --project default {name}" in outcome.hint
+    assert outcome.retained_uuid == live.uuid
+    assert f"incus delete --force --project default {name}" in outcome.retained_hint
     client.run("PUT", f"/1.0/instances/{name}/state", {"action": "stop", "force": True}, timeout=30)
     if policy == "keep_until_stopped":
         eventually(lambda: look(client, name) is None)
@@ -556,7 +556,7 @@ def test_full_disk_at_home_costs_the_file_and_not_the_job(
 
     assert outcome.completed
     assert outcome.log_tail.endswith("end")
-    assert outcome.outputs == ()
-    assert outcome.left_out[0].path == "output.log"
-    assert "File too large" in outcome.left_out[0].reason
+    assert outcome.collected_files == ()
+    assert outcome.skipped_outputs[0].path == "output.log"
+    assert "File too large" in outcome.skipped_outputs[0].reason
     assert not list(home.glob(".pika-*"))

@@ -91,7 +91,7 @@ def resources(name: str, stack: Stack) -> dict[str, tuple[str, dict[str, Any]]]:
             "IncusRuntime",
             runtime(
                 f"{name}-db",
-                delete_volumes=True,
+                delete_data=True,
                 labels={"a": secret, "of": {"$output": ["vol", "created_at"]}},
                 config={"environment.PW": secret},
             ),
@@ -202,12 +202,12 @@ def test_data_of_mounts_that_are_secret(stack: Stack, name: str) -> None:
     names = ["mount", "mounts", "source"]
     declare(stack, **declared(""))
     stack.up()
-    declare(stack, **declared("", delete_volumes=True))
+    declare(stack, **declared("", delete_data=True))
     made = reported(preview(stack), "stop-keeping-data", code=1)
     assert sorted(held(made)["stop-keeping-data"]) == names
     assert {c.stops_keeping_data_of[0] for c in made.changes} == {"[secret]"}
     stack.up()
-    declare(stack, **declared("-b", delete_volumes=True))
+    declare(stack, **declared("-b", delete_data=True))
     made = reported(preview(stack), "delete-data", code=1)
     assert sorted(held(made)["delete-data"]) == names
     declare(stack)

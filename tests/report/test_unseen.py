@@ -85,7 +85,7 @@ def test_no_data_is_lost_behind_a_cut(name: str, cut: Callable[[Any], Any]) -> N
     """Within a plan; an option that is not there is off."""
     tree = tree_of(name)
     for path in paths_of(tree):
-        if "plan" not in path or path[-1] in ("delete_volumes", "delete_data"):
+        if "plan" not in path or path[-1] in ("delete_data", "delete_data"):
             continue
         value: Any = tree
         for key in path:
@@ -132,7 +132,7 @@ def test_keeping_data_of_a_mount_that_is_not_visible_may_stop(
 ) -> None:
     tree = tree_of("update")
     new = step(tree, "web")["newState"]
-    new["inputs"] = {**with_mark(new["inputs"], path, mark), "delete_volumes": True}
+    new["inputs"] = {**with_mark(new["inputs"], path, mark), "delete_data": True}
     assert held(of_tree(tree))["stop-keeping-data"] == ["web"]
 
 
@@ -140,8 +140,8 @@ def test_keeping_data_of_a_mount_that_is_not_visible_may_stop(
 def test_an_option_that_was_not_visible_may_be_turned_on(mark: str) -> None:
     tree = tree_of("update")
     web = step(tree, "web")
-    web["oldState"]["outputs"]["delete_volumes"] = mark
-    web["newState"]["inputs"]["delete_volumes"] = True
+    web["oldState"]["outputs"]["delete_data"] = mark
+    web["newState"]["inputs"]["delete_data"] = True
     assert held(of_tree(tree))["stop-keeping-data"] == ["web"]
 
 
@@ -204,9 +204,9 @@ def test_texts_may_be_reworded(name: str) -> None:
 OLD_WORDS = (
     "x may have to restart for `security.nesting`",
     "x is replaced because of a typo: nothing is lost",
-    "delete_volumes is on from this update on: nothing is lost",
+    "delete_data is on from this update on: nothing is lost",
     "the volume x goes back to its snapshot y; stops z for it",
-    "x is restarted, or started if it is stopped, since recover changed",
+    "x is restarted, or started if it is stopped, since restart_triggers changed",
     "the host could not be looked at",
 )
 

@@ -97,20 +97,20 @@ def test_what_check_marks(secret: str) -> None:
 
 def test_outputs_that_tell_of_inputs() -> None:
     outputs: dict[str, Any] = {
-        "made_of": "f", "image_fingerprint": "f", "pool": "p", "devices": {"a": {}},
-        "left_out": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
+        "original_image_fingerprint": "f", "image_fingerprint": "f", "volume_storage_pool": "p", "devices": {"a": {}},
+        "skipped_mounts": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
         "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
         "uuid": "u",
         "instance_name": "n", "location": "none",
     }  # fmt: skip
     for secret, expected in {
-        "incus.image_alias": {"made_of", "image_fingerprint", "plan_digest"},
-        "incus.profile": {"pool", "devices", "plan_digest"},
-        "storage_pool": {"pool", "devices"},
+        "incus.image_alias": {"original_image_fingerprint", "image_fingerprint", "plan_digest"},
+        "incus.profile": {"volume_storage_pool", "devices", "plan_digest"},
+        "storage_pool": {"volume_storage_pool", "devices"},
         "paths.status_path": {"guest_status", "plan_digest"},
         "running": {"status"},
-        "delete_volumes": {"on_delete"},
-        "mounts[0]": {"devices", "left_out", "on_delete", "plan_digest"},
+        "delete_data": {"on_delete"},
+        "mounts[0]": {"devices", "skipped_mounts", "on_delete", "plan_digest"},
         "identity": {"instance_name", "plan_digest"},
         "labels.a": {"plan_digest"},
         "description": set(),

@@ -66,11 +66,11 @@ def pid(client: IncusClient, name: str) -> int:
 def test_recover_dropped_restarts_nothing(
     client: IncusClient, name: str, said: Callable[[], str]
 ) -> None:
-    managed = Managed(arguments(name, mounts=[], recover="1"))
+    managed = Managed(arguments(name, mounts=[], restart_triggers="1"))
     managed.up()
     before = pid(client, name)
     said()
-    managed.change(recover=None)
+    managed.change(restart_triggers=None)
     assert managed.planned() == "update"
     assert "restarted" not in said()
     managed.up()
@@ -79,9 +79,9 @@ def test_recover_dropped_restarts_nothing(
 
 
 def test_recover_dropped_with_running_false_stops(client: IncusClient, name: str) -> None:
-    managed = Managed(arguments(name, mounts=[], recover="1", timeouts={"stop": 5}))
+    managed = Managed(arguments(name, mounts=[], restart_triggers="1", timeouts={"stop": 5}))
     managed.up()
-    managed.change(recover=None, running=False)
+    managed.change(restart_triggers=None, running=False)
     managed.up()
     assert seen(client, name).status == "Stopped"
     assert managed["status"] == "Stopped"
@@ -163,8 +163,8 @@ def test_adopted_ephemeral_is_made_lasting(
 
 @pytest.mark.parametrize(
     "change",
-    [{"running": False}, {"recover": "1"}, {"config": {"security.nesting": "true"}}],
-    ids=["running", "recover", "restart"],
+    [{"running": False}, {"restart_triggers": "1"}, {"config": {"security.nesting": "true"}}],
+    ids=["running", "restart_triggers", "restart"],
 )
 def test_ephemeral_is_made_lasting_before_a_stop(
     client: IncusClient,
@@ -320,11 +320,11 @@ def test_a_wait_after_a_restart_that_failed_is_waited_for_again(
     given = arguments(name, mounts=[], timeouts={"stop": 5, "wait": 1})
     managed = Managed(given)
     managed.up()
-    managed.change(recover="1", wait_for="guest_status")
+    managed.change(restart_triggers="1", wait_for="guest_status")
     with pytest.raises(ProviderError, match="did not come to `guest_status`"):
         managed.up()
     managed.refresh()
-    managed.change(recover=None)
+    managed.change(restart_triggers=None)
     with pytest.raises(ProviderError, match="did not come to `guest_status`"):
         managed.up()
     _say_ready(client, name)
@@ -424,8 +424,8 @@ def test_moved_to_another_pool_is_no_drift_if_none_is_named(
     uuid = managed["uuid"]
     move(sandbox, name, other_pool)
     assert managed.refresh() == {}
-    assert managed["root_pool"] == other_pool
-    assert managed["pool"] == "default"
+    assert managed["root_storage_pool"] == other_pool
+    assert managed["volume_storage_pool"] == "default"
     tell("moved to another pool", "refresh", "follows")
     assert managed.planned() == "same"
     managed.change(labels={"a": "1"})
@@ -768,12 +768,12 @@ def test_the_address_is_not_that_of_a_bridge_of_the_guest(
         ):
             assert exec_status(client, name, line.split(), timeout=10) == 0, line
         managed.refresh()
-        assert managed["ipv4"] == "10.91.7.50"
+        assert managed["ipv4_address"] == "10.91.7.50"
         assert managed["addresses"] == {"lan": {"ipv4": ["10.91.7.50"], "ipv6": []}}
         tell("a bridge of the guest's own", "refresh", "ipv4 stays")
         managed.change(access_interface="docker0")
         assert managed.up() == "update"
-        assert managed["ipv4"] == "172.17.0.1"
+        assert managed["ipv4_address"] == "172.17.0.1"
         managed.destroy()
     finally:
         sweep(sandbox.daemon, name)

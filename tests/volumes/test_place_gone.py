@@ -16,7 +16,7 @@ def _host(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INCUS_SOCKET", str(sandbox.socket))
 
 
-@pytest.fixture(params=["project", "pool"])
+@pytest.fixture(params=["project", "storage_pool"])
 def place(request: pytest.FixtureRequest, name: str, sandbox: Sandbox) -> Any:
     """An argument that names a project or a pool of the test's own, and what removes it."""
     daemon = sandbox.daemon
@@ -52,7 +52,7 @@ def test_volume_and_snapshot_are_read_as_gone_and_can_be_destroyed(
     assert not volume.refresh()
     assert not snapshot.refresh()
     said = capsys.readouterr().err
-    assert f"is gone: there is no {'storage pool' if 'pool' in where else 'project'} {name}" in said
+    assert f"is gone: there is no {'storage pool' if 'storage_pool' in where else 'project'} {name}" in said
 
     volume.outputs, snapshot.outputs = before
     snapshot.destroy()
@@ -62,19 +62,19 @@ def test_volume_and_snapshot_are_read_as_gone_and_can_be_destroyed(
 
 def test_create_names_what_is_missing(name: str) -> None:
     with pytest.raises(ProviderError, match=f"there is no storage pool {name} at"):
-        Kept({"volume_name": name, "pool": name}).up()
+        Kept({"volume_name": name, "storage_pool": name}).up()
     with pytest.raises(ProviderError, match=f"there is no project {name} at"):
         Kept({"volume_name": name, "project": name}).up()
     with pytest.raises(ProviderError, match=f"there is no storage pool {name} at"):
-        Kept({"volume_name": name, "snapshot_name": "one", "pool": name}).up()
+        Kept({"volume_name": name, "snapshot_name": "one", "storage_pool": name}).up()
 
 
 def test_runtime_whose_volumes_pool_is_gone_can_be_destroyed(
     name: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox.daemon.request("POST", "/storage-pools", {"name": name, "driver": "dir"})
-    managed = Managed(arguments(name, mounts=[volume_mount(name)], mount_pools=[name]))
-    managed.change(delete_volumes=True)
+    managed = Managed(arguments(name, mounts=[volume_mount(name)], mount_storage_pools=[name]))
+    managed.change(delete_data=True)
     managed.up()
     assert managed.outputs is not None
     sandbox.daemon.request("PUT", f"/instances/{name}/state", {"action": "stop", "force": True})
