@@ -3,9 +3,11 @@
 All models are strict (no "4096" for 4096), refuse unknown fields, and are frozen.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ..choices import OutputMode, RestartPolicy, RetentionPolicy
 
 DEFAULT_LIFECYCLE_ROOT: Final = "/run/pika-cloud"
 
@@ -70,14 +72,10 @@ class LifecyclePaths(Part):
 class OutputCollection(Part):
     """What a finished job brings home, and when. Given at all, the mode is required."""
 
-    mode: Literal["none", "failure_only", "always"]
+    mode: OutputMode
     include_logs: bool = True
     include_result: bool = True
     artifact_globs: list[str] = Field(default_factory=list)
-
-
-RestartPolicy = Literal["never", "on_failure", "always"]
-RetentionPolicy = Literal["destroy_on_completion", "keep_until_stopped", "debug_keep"]
 
 
 class RuntimePolicies(Part):

@@ -4,7 +4,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 
-from .names import MountKind, device_name
+from ..choices import MountKind
+from .names import device_name
 from .parts import (
     IncusTarget,
     Labels,

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .names import MountKind, device_name
+from ..choices import MountKind, MountMode
+from .names import device_name
 from .parts import (
     DEFAULT_LIFECYCLE_ROOT,
     DEFAULT_POLICIES,
@@ -31,7 +32,7 @@ class RuntimeMount(Part):
     kind: MountKind
     guest_path: str
     source: str
-    mode: Literal["read_only", "read_write"]
+    mode: MountMode
     required: bool = False
 
 

@@ -9,10 +9,11 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from ..choices import PreflightMode
 from ..incus.client import IncusClient
-from ..incus.errors import BadHostSettings
+from ..incus.errors import BadHostSettings, IncusError
 from ..incus.hosts import HostSettings, connect, resolve
 from ..incus.trust import decode_token, enrol, is_trusted
 from ..reconcile.preflight import HostFacts
@@ -21,7 +22,7 @@ PREFIX: Final = "pika:"
 """Of the keys in the stack config, and of those that `IncusHost` hands over."""
 
 _SECONDS: Final = ("connect_timeout", "reply_timeout")
-_PREFLIGHT: Final = ("auto", "required", "off")
+_PREFLIGHT: Final[tuple[str, ...]] = get_args(PreflightMode)
 
 _VARIABLES: Final = (
     "INCUS_CONF",
@@ -146,6 +147,17 @@ def host() -> Host:
             enrolled = not settings.trust_token
             found = _hosts[key] = Host(settings, client, enrolled, HostFacts(client))
         return found
+
+
+def default_project() -> str:
+    """Return the Incus project of runtimes that name none, also if no host can be found."""
+    try:
+        project = host().settings.project
+    except IncusError:
+        with _lock:
+            project = str(_config.get("project") or "").strip()
+        project = project or os.environ.get("INCUS_PROJECT", "")
+    return project or "default"
 
 
 def client_for(project: str) -> IncusClient:

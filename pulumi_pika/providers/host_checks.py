@@ -15,7 +15,7 @@ from ..reconcile.feasibility import (
     refuse_holder,
 )
 from ..reconcile.preflight import Finding, HostFacts, find_problems
-from .clients import Host, host, requested_preflight
+from .clients import Host, default_project, host, requested_preflight
 from .examine import Examined, examine
 from .report import PulumiReporter
 from .secrets import is_secret
@@ -32,6 +32,7 @@ _NEW: Final[tuple[Path, ...]] = (
     ("storage_pool",),
 )
 """What makes another instance of it; then all that the host lacks counts anew."""
+_DEFAULT_PROFILE: Final = "default"
 AFTER_OTHERS: Final = "after_others"
 """An argument that `check` takes and drops: whether the resource waits for others."""
 
@@ -40,28 +41,24 @@ Ask = Callable[[HostFacts], list[Finding]]
 
 
 def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs with the host's project and storage pool, where the program names none.
+    """Return the inputs with the defaults of project, profile and storage pool.
 
-    They count when a runtime is made. Afterwards it stays where it is: another default must not
-    move, that is replace, what is there.
+    Those of project and storage pool are the host's, and are used at creation only: another
+    default must not move, that is replace, an existing instance.
 
     Args:
         olds: the inputs as they were, with the defaults of then.
         inputs: the inputs, which are left as they are.
     """
-    target = inputs.get("incus")
-    named = not isinstance(target, dict) or "project" in target
-    if named and "storage_pool" in inputs:
-        return inputs
-    try:
-        settings = host().settings
-    except IncusError:
-        return inputs  # It is said where the host is needed.
-    if not named and isinstance(target, dict):
-        project = find(olds, ("incus", "project")) or settings.project
-        if project:
-            inputs = {**inputs, "incus": {**target, "project": project}}
+    target = inputs.get("incus", {})
+    if isinstance(target, dict):
+        project = find(olds, ("incus", "project")) or default_project()
+        inputs = {**inputs, "incus": {"project": project, "profile": _DEFAULT_PROFILE, **target}}
     if "storage_pool" not in inputs:
+        try:
+            settings = host().settings
+        except IncusError:
+            return inputs  # Reported by the call that needs the host.
         pool = olds.get("storage_pool") if olds else settings.storage_pool
         if pool:
             inputs = {**inputs, "storage_pool": pool}

@@ -22,7 +22,7 @@ from ..reconcile.feasibility import Predecessor
 from ..reconcile.observe import RUNNING, LiveInstance
 from ..reconcile.options import JOB_KEY, RuntimeOptions
 from ..reconcile.power import find_renamed, look
-from .checks import answer, inputs_of
+from .checks import answer, inputs_of, with_argument_names
 from .clients import client_for
 from .errors import for_people, refuse, too_deep
 from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
@@ -99,9 +99,8 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         before, inputs = inputs_of(news, olds, INPUTS)
         job = _Job.of(inputs)
         examined = job.examined
-        failures = check_failures(
-            [*examined.failures, *job.given.failures], inputs, examined.plan_tree
-        )
+        found = with_argument_names([*examined.failures, *job.given.failures])
+        failures = check_failures(found, inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
     if failures:

@@ -29,7 +29,7 @@ from ..reconcile.moved import find_moved, moved
 from ..reconcile.observe import LiveInstance
 from ..reconcile.power import find_ours, not_ours
 from ..reconcile.update import update_runtime
-from .checks import answer, inputs_of
+from .checks import answer, inputs_of, with_argument_names
 from .clients import client_for, host
 from .decide import decide
 from .errors import for_people, refuse, too_deep
@@ -69,7 +69,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
             or replacement_failures(before, inputs)
             or root_failures(before, inputs, examined)
         )
-        failures = check_failures(found, inputs, examined.plan_tree)
+        failures = check_failures(with_argument_names(found), inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
     if failures:

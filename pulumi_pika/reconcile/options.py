@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field, JsonValue, field_validator
 
+from ..choices import InstanceType, WaitFor
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.parts import Part
 from ..planner.plan import IncusRuntimePlan
 from .ownership import MARK_PREFIX
 
-InstanceType = Literal["virtual-machine", "container"]
-WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
 
 JOB_KEY: Final = MARK_PREFIX + "job"

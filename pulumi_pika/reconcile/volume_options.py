@@ -3,17 +3,16 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field, JsonValue
 
+from ..choices import ContentType
 from ..incus.storage import NEVER
 from ..planner.parts import Part
 from .desired import LABEL_PREFIX
 from .options import OptionProblem, Seconds
 from .ownership import BACKEND_KEY, MARK_PREFIX, OWNER_KEY
-
-ContentType = Literal["filesystem", "block"]
 
 SIZE_KEY: Final = "size"
 _FIELD_OF: Final = {

@@ -1,9 +1,13 @@
 """`IncusHost`: an Incus server that runtimes go to."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import pulumi
+
+from ..choices import PreflightMode
+from .args import HostTimeoutsArgs
+from .errors import InvalidArguments
 
 _SECRET = ("key", "trust_token")
 _NAMING = ("socket", "url", "remote", "trust_token")
@@ -18,15 +22,6 @@ _CONNECTION = (
     "reply_timeout",
 )
 _OWN = ("project", "storage_pool", "target", "cluster_group", "preflight")
-
-PreflightName = Literal["auto", "required", "off"]
-
-
-class HostTimeouts(TypedDict, total=False):
-    """Seconds to wait for a connection (10), and for an answer to a request (60)."""
-
-    connect: pulumi.Input[float]
-    reply: pulumi.Input[float]
 
 
 class IncusHost(pulumi.ProviderResource):
@@ -59,8 +54,8 @@ class IncusHost(pulumi.ProviderResource):
         storage_pool: pulumi.Input[str] | None = None,
         target: pulumi.Input[str] | None = None,
         cluster_group: pulumi.Input[str] | None = None,
-        timeouts: HostTimeouts | None = None,
-        preflight: pulumi.Input[PreflightName] | None = None,
+        timeouts: HostTimeoutsArgs | None = None,
+        preflight: pulumi.Input[PreflightMode] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares a host. Nothing is sent to it by that.
@@ -98,7 +93,7 @@ class IncusHost(pulumi.ProviderResource):
             opts: Pulumi's resource options.
 
         Raises:
-            ValueError: `socket`, `url` and `remote` name a host each.
+            InvalidArguments: `socket`, `url` and `remote` name a host each.
         """
         if isinstance(url, Sequence) and not isinstance(url, str):
             url = pulumi.Output.all(*url).apply(",".join)
@@ -122,7 +117,7 @@ class IncusHost(pulumi.ProviderResource):
             "reply_timeout": (timeouts or {}).get("reply"),
         }
         if sum(given[name] is not None for name in ("socket", "url", "remote")) > 1:
-            raise ValueError(
+            raise InvalidArguments(
                 f"IncusHost {resource_name!r}: socket, url and remote name a host each; "
                 "give one of them"
             )

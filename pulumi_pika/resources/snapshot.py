@@ -1,12 +1,12 @@
 """`VolumeSnapshot`: what a custom volume held at one time."""
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.dynamic import Resource
 
 from ..providers.snapshot import VolumeSnapshotProvider
-from .args import Tree
+from .args import SnapshotTimeoutsArgs, Tree
 from .inputs import hidden, tree_of
 
 if TYPE_CHECKING:
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
 
 _TYPE = "pulumi-python:dynamic/pika:VolumeSnapshot"
 _OUTPUTS = ("volume_name", "snapshot_name", "created_at")
-
-
-class SnapshotTimeoutsArgs(TypedDict, total=False):
-    """Time limits in seconds; see `reconcile.volume_options.SnapshotTimeouts`."""
-
-    create: pulumi.Input[float]
-    delete: pulumi.Input[float]
 
 
 class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):

@@ -1,12 +1,14 @@
 """`PersistentVolume`: a custom volume of Incus with a life of its own."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.dynamic import Resource
 
+from ..choices import ContentType, MountKind, MountMode
 from ..providers.volume import PersistentVolumeProvider
+from .args import MountArgs, VolumeTimeoutsArgs
 from .inputs import hidden, tree_of
 
 if TYPE_CHECKING:
@@ -21,14 +23,6 @@ _OUTPUTS = (
     "restored_from",
     "safety_snapshot",
 )
-
-
-class VolumeTimeoutsArgs(TypedDict, total=False):
-    """Time limits in seconds; see `reconcile.volume_options.VolumeTimeouts`."""
-
-    restore: pulumi.Input[float]
-    stop: pulumi.Input[float]
-    delete: pulumi.Input[float]
 
 
 class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
@@ -63,7 +57,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         volume_name: pulumi.Input[str] | None = None,
         pool: pulumi.Input[str] = "default",
         project: pulumi.Input[str] = "default",
-        content_type: pulumi.Input[Literal["filesystem", "block"]] = "filesystem",
+        content_type: pulumi.Input[ContentType] = "filesystem",
         size: pulumi.Input[str] | None = None,
         config: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
@@ -144,3 +138,38 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
             **hidden(given, resource_name, _TYPE, opts),
         }
         super().__init__(PersistentVolumeProvider(), resource_name, props, opts)
+
+    def mount(
+        self,
+        guest_path: pulumi.Input[str],
+        *,
+        mode: pulumi.Input[MountMode] = "read_write",
+        kind: pulumi.Input[MountKind] = "persistent_volume",
+        directory: pulumi.Input[str] | None = None,
+        required: pulumi.Input[bool] | None = None,
+    ) -> MountArgs:
+        """Return a mount of this volume, for the argument `mounts` of a runtime or a job.
+
+        The mount has the volume's storage pool, and Pulumi creates the volume before the instance
+        and deletes it after the instance.
+
+        Args:
+            guest_path: The absolute path in the guest.
+            mode: `read_write` or `read_only`. Default: `read_write`.
+            kind: See `MountArgs.kind`. Default: `persistent_volume`.
+            directory: A directory of the volume, as `logs` or `logs/today`, which must exist.
+                Default: the whole volume.
+            required: See `MountArgs.required`. Default: False.
+        """
+        mount: MountArgs = {
+            "kind": kind,
+            "guest_path": guest_path,
+            "source": self,
+            "mode": mode,
+        }
+        if directory is not None:
+            mount["source"] = pulumi.Output.concat(self.volume_name, "/", directory)
+            mount["pool"] = self.pool
+        if required is not None:
+            mount["required"] = required
+        return mount

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pulumi_pika.choices import MountKind
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.planner.names import MountKind, device_name
+from pulumi_pika.planner.names import device_name
 from pulumi_pika.reconcile.ownership import MARK_PREFIX, OWNER_KEY
 from pulumi_pika.reconcile.power import look
 
