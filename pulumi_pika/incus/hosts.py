@@ -37,22 +37,40 @@ class HostSettings:
     """What was said of a host; empty is not said. See `IncusHost` for each."""
 
     socket: str = ""
+    """The path of the unix socket of a local server."""
     url: str = ""
+    """`https://HOST:PORT`, or several of one cluster, separated by commas."""
     remote: str = ""
+    """The name of a remote of the `incus` client."""
     certificate: str = ""
+    """The client certificate: PEM, or the path of a file."""
     key: str = field(default="", repr=False)
+    """The private key of the client certificate: PEM, or the path of a file."""
     server_certificate: str = ""
+    """The server's certificate: PEM, or the path of a file."""
     server_fingerprint: str = ""
+    """The SHA-256 fingerprint of the server's certificate."""
     trust_token: str = field(default="", repr=False)
+    """A token of `incus config trust add`."""
     verify: str = ""
+    """The CA that signed the server's certificate: PEM, or the path of a file."""
     insecure: bool = False
+    """Whether any server certificate is accepted. Default: False."""
     project: str = ""
+    """The Incus project of instances that name none."""
     storage_pool: str = ""
+    """The storage pool of instances that name none."""
     target: str = ""
+    """The cluster member that new instances and volumes are created on."""
     cluster_group: str = ""
+    """The group of cluster members that new instances and volumes are created on."""
     connect_timeout: float = CONNECT_TIMEOUT
+    """How long to wait for a connection, in seconds. Default: 10."""
     reply_timeout: float = REPLY_TIMEOUT
+    """How long to wait for the reply to a request, in seconds. Default: 60."""
     preflight: str = "auto"
+    """`auto`, `required` or `off`: whether the host is checked before anything is created. Default:
+    `auto`."""
 
     @property
     def placement(self) -> str:

@@ -46,10 +46,15 @@ class Timeouts(Part):
     """
 
     create: Seconds = 600.0
+    """How long Incus may take to create the instance, in seconds. Default: 600."""
     update: Seconds = 600.0
+    """How long Incus may take for one change, in seconds. Default: 600."""
     delete: Seconds = 300.0
+    """How long Incus may take to delete the instance, in seconds. Default: 300."""
     wait: Seconds = 300.0
+    """How long to wait for the state that `wait_for` names, in seconds. Default: 300."""
     stop: Seconds = 30.0
+    """How long the guest may take to shut down, in seconds. Default: 30."""
 
 
 class RuntimeOptions(Part):

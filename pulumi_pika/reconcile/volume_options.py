@@ -48,8 +48,13 @@ class VolumeTimeouts(Part):
     """
 
     restore: Seconds = 3600.0
+    """How long a restore, and the safety snapshot before it, may each take, in seconds. Default:
+    3600."""
     stop: Seconds = 60.0
+    """How long each instance that uses the volume may take to shut down, in seconds. Default:
+    60."""
     delete: Seconds = 600.0
+    """How long Incus may take to delete the volume, in seconds. Default: 600."""
 
 
 class VolumeOptions(Part):
@@ -98,7 +103,9 @@ class SnapshotTimeouts(Part):
     """Time limits in seconds, for the making and the removal of a snapshot."""
 
     create: Seconds = 3600.0
+    """How long Incus may take to create the snapshot, in seconds. Default: 3600."""
     delete: Seconds = 600.0
+    """How long Incus may take to delete the snapshot, in seconds. Default: 600."""
 
 
 class SnapshotOptions(Part):

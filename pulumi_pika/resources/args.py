@@ -166,7 +166,7 @@ class PoliciesArgs(TypedDict):
     (`destroy_on_completion`), it is retained for as long as it runs (`keep_until_stopped`), or it
     is retained if the job failed (`debug_keep`). A runtime ignores it. Change: in place; a job is
     run again."""
-    output_collection: "NotRequired[pulumi.Input[OutputCollectionArgs | parts.OutputCollection]]"
+    output_collection: NotRequired["pulumi.Input[OutputCollectionArgs | parts.OutputCollection]"]
     """Which outputs of a job are collected. Default: logs and result, always. Change: in place; a
     job is run again."""
 
