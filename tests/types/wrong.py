@@ -26,7 +26,7 @@ IncusRuntime("wait", image="i", wait_for="agnet")  # wrong: No overload variant
 IncusRuntime("size", image="i", memory_mib="64MiB")  # wrong: No overload variant
 IncusRuntime("incus", incus={"project": "p"})  # wrong: No overload variant
 IncusRuntime("resources", image="i", resources={"memory": 1})  # wrong: No overload variant
-IncusRuntime("mounts", image="i", mounts=[{"kind": "cache"}])  # wrong: No overload variant
+IncusRuntime("mounts", image="i", mounts=[{"kind": "cache"}])  # wrong: MountArgs
 IncusJob("no command", image="i")  # wrong: No overload variant
 IncusJob("not a job's", image="i", command="x", wait_for="agent")  # wrong: No overload variant
 
