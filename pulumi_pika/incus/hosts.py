@@ -52,7 +52,7 @@ class HostSettings:
     """The SHA-256 fingerprint of the server's certificate."""
     trust_token: str = field(default="", repr=False)
     """A token of `incus config trust add`."""
-    verify: str = ""
+    ca_certificate: str = ""
     """The CA that signed the server's certificate: PEM, or the path of a file."""
     insecure: bool = False
     """Whether any server certificate is accepted. Default: False."""
@@ -139,7 +139,7 @@ def _with_remote(settings: HostSettings, remote: Remote) -> HostSettings:
             url=remote.addresses[0],
             project=settings.project or remote.project,
         )
-    pinned = settings.server_certificate or settings.server_fingerprint or settings.verify
+    pinned = settings.server_certificate or settings.server_fingerprint or settings.ca_certificate
     return replace(
         settings,
         remote="",
@@ -147,7 +147,7 @@ def _with_remote(settings: HostSettings, remote: Remote) -> HostSettings:
         project=settings.project or remote.project,
         server_certificate=settings.server_certificate
         or ("" if pinned else str(remote.server_certificate or "")),
-        verify=settings.verify or ("" if pinned else str(remote.ca or "")),
+        ca_certificate=settings.ca_certificate or ("" if pinned else str(remote.ca or "")),
         certificate=settings.certificate or str(remote.client_certificate),
         key=settings.key or str(remote.client_key),
     )
@@ -158,17 +158,19 @@ def _https(
 ) -> HttpsTransport:
     token = decode_token(settings.trust_token) if settings.trust_token else None
     fingerprint = _pinned(settings)
-    if token and not fingerprint and not settings.verify and not settings.insecure:
+    if token and not fingerprint and not settings.ca_certificate and not settings.insecure:
         fingerprint = token.fingerprint
-    if settings.insecure and (fingerprint or settings.verify):
+    if settings.insecure and (fingerprint or settings.ca_certificate):
         raise BadHostSettings(
             "insecure takes any server for the right one; with server_certificate, "
-            "server_fingerprint or verify it makes no sense: leave one out"
+            "server_fingerprint or ca_certificate it makes no sense: leave one out"
         )
     trust = ServerTrust(
         fingerprint=fingerprint,
-        ca=read_pem(settings.verify, "verify") if settings.verify and not fingerprint else "",
-        system=not (fingerprint or settings.verify or settings.insecure),
+        ca=read_pem(settings.ca_certificate, "ca_certificate")
+        if settings.ca_certificate and not fingerprint
+        else "",
+        system=not (fingerprint or settings.ca_certificate or settings.insecure),
         insecure=settings.insecure,
     )
     identity: ClientIdentity | None

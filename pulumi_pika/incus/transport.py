@@ -378,7 +378,7 @@ class HttpsTransport(_HttpTransport):
             return IncusUnreachable(
                 f"{where}: the server's certificate is not one to trust ({cause.verify_message}); "
                 "give its own certificate (server_certificate) or fingerprint "
-                "(server_fingerprint), or the CA that signed it (verify)",
+                "(server_fingerprint), or the CA that signed it (ca_certificate)",
                 sent=False,
             )
         if isinstance(cause, ssl.SSLError):

@@ -112,13 +112,6 @@ def host_settings(config: Mapping[str, Any]) -> HostSettings:
         raise BadHostSettings(
             f"{PREFIX}preflight is {values['preflight']!r}; it is one of {', '.join(_PREFLIGHT)}"
         )
-    if values.get("verify", "").lower() in ("false", "no", "0"):
-        raise BadHostSettings(
-            f"{PREFIX}verify is false; what takes any server for the right one is called "
-            "insecure, and better is server_fingerprint"
-        )
-    if values.get("verify", "").lower() in ("true", "yes", "1"):
-        values["verify"] = ""
     return HostSettings(**values)
 
 

@@ -1,7 +1,7 @@
 """`IncusHost`: an Incus server that runtimes go to."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pulumi
 
@@ -16,7 +16,7 @@ _CONNECTION = (
     "key",
     "server_certificate",
     "server_fingerprint",
-    "verify",
+    "ca_certificate",
     "insecure",
     "connect_timeout",
     "reply_timeout",
@@ -48,7 +48,7 @@ class IncusHost(pulumi.ProviderResource):
         server_certificate: pulumi.Input[str] | None = None,
         server_fingerprint: pulumi.Input[str] | None = None,
         trust_token: pulumi.Input[str] | None = None,
-        verify: pulumi.Input[str] | Literal[True] | None = None,
+        ca_certificate: pulumi.Input[str] | None = None,
         insecure: pulumi.Input[bool] = False,
         project: pulumi.Input[str] | None = None,
         storage_pool: pulumi.Input[str] | None = None,
@@ -77,8 +77,9 @@ class IncusHost(pulumi.ProviderResource):
                 a certificate is made at the first `up`, kept in `~/.config/pulumi_pika` and added
                 to the server. It also names the server's addresses and fingerprint. It may stay in
                 the program once it is used up.
-            verify: the CA that has signed the server's certificate, PEM or path. Where nothing is
-                pinned, the system's CAs count, and the certificate has to name the host.
+            ca_certificate: the certificate of the CA that signed the server's certificate, PEM or
+                path. By default the CAs of the system are used. In both cases the server's
+                certificate has to name the host.
             insecure: takes any server for the right one.
             project: the Incus project of runtimes that name none when they are made.
             storage_pool: the storage pool of those that name none when they are made.
@@ -106,7 +107,7 @@ class IncusHost(pulumi.ProviderResource):
             "server_certificate": server_certificate,
             "server_fingerprint": server_fingerprint,
             "trust_token": trust_token,
-            "verify": None if verify is True else verify,
+            "ca_certificate": ca_certificate,
             "insecure": None if insecure is False else insecure,
             "project": project,
             "storage_pool": storage_pool,

@@ -108,11 +108,11 @@ def test_insecure_takes_any_server(server: Server, trusted: Certificate) -> None
 
 def test_ca_vouches_for_the_name(server: Server, trusted: Certificate, tmp_path: Path) -> None:
     # Incus names 127.0.0.1 in the certificate that it makes, which is its own CA.
-    by_ca = client_of(url=server.url, verify=str(server.certificate), **trusted.settings)
+    by_ca = client_of(url=server.url, ca_certificate=str(server.certificate), **trusted.settings)
     assert by_ca.server().version
 
     other = make_certificate(tmp_path, "ca", "-addext", "basicConstraints=critical,CA:TRUE")
-    by_other = client_of(url=server.url, verify=str(other.certificate), **trusted.settings)
+    by_other = client_of(url=server.url, ca_certificate=str(other.certificate), **trusted.settings)
     with pytest.raises(IncusUnreachable, match="not one to trust"):
         by_other.server()
 
