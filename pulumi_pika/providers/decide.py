@@ -31,7 +31,7 @@ class Decision:
     renamed: str = ""
     """The name that somebody gave the instance outside, where it has to get its own back."""
     recovers: bool = False
-    """Whether `recover` restarts it."""
+    """Whether `restart_triggers` restarts it."""
 
 
 def decide(
@@ -107,9 +107,9 @@ def decide(
 
 
 def _recovers(state: State, new: Examined) -> bool:
-    if any(path[0] == "recover" for path in new.unknown):
+    if any(path[0] == "restart_triggers" for path in new.unknown):
         return new.options.running is not False
-    return recovers(new.options, state.options.recover)
+    return recovers(new.options, state.options.restart_triggers)
 
 
 def _frozen_though_stopped(state: State, new: Examined) -> bool:

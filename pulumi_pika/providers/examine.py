@@ -31,7 +31,7 @@ _CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
     ),
 }
 _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
-    ("recover",): (("running",),),
+    ("restart_triggers",): (("running",),),
     ("config", USER_DATA_KEY): (("cloud_init_user_data",),),
     ("config", "boot.autostart"): (("policies", "restart_policy"),),
     ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),

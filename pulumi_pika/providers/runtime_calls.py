@@ -349,6 +349,6 @@ def _previous(state: State) -> Previous:
         profiles=desired_profiles(state.plan, state.options),
         description=state.options.description,
         owner=state.options.owner,
-        recover=state.options.recover,
+        restart_triggers=state.options.restart_triggers,
         running=state.options.running,
     )

@@ -91,7 +91,7 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
     if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
         yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
     if decision.recovers:
-        yield f"{name} is restarted, or started if it is stopped, since recover changed"
+        yield f"{name} is restarted, or started if it is stopped, since restart_triggers changed"
     if decision.restarts:
         allowed = state.options.allow_restart and new.allow_restart
         yield (

@@ -18,7 +18,7 @@ class Previous:
     profiles: list[str] = field(default_factory=list)
     description: str | None = None
     owner: str = ""
-    recover: Any = None
+    restart_triggers: Any = None
     running: bool | None = None
 
 

@@ -76,7 +76,7 @@ class RuntimeOptions(Part):
     allow_restart: bool = True
     adopt: bool = False
     delete_volumes: bool = False
-    recover: JsonValue = None
+    restart_triggers: JsonValue = None
     access_interface: str | None = None
     owner: str = ""
     """The URN of the resource."""
@@ -175,8 +175,11 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
 
 
 def _recover_problems(options: RuntimeOptions) -> Iterator[OptionProblem]:
-    if options.recover is not None and options.running is False:
-        yield ("recover",), "starts the instance, and `running` is false; drop one of the two"
+    if options.restart_triggers is not None and options.running is False:
+        yield (
+            ("restart_triggers",),
+            "starts the instance, and `running` is false; drop one of the two",
+        )
 
 
 def _limit_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:

@@ -287,12 +287,12 @@ def _bring_about(
         was_running = False
         live = _again(client, desired)
     restarted = _apply(client, live, desired, previous, reporter)
-    recover = not fresh and recovers(options, previous.recover)
-    if recover and was_running and not restarted:
-        reporter.info(f"restarting {desired.name}, since recover changed")
+    restart_triggers = not fresh and recovers(options, previous.restart_triggers)
+    if restart_triggers and was_running and not restarted:
+        reporter.info(f"restarting {desired.name}, since restart_triggers changed")
         _stop(client, desired, reporter)
         was_running = False
-    started = not was_running and (options.running is True or recover)
+    started = not was_running and (options.running is True or restart_triggers)
     if started:
         start(
             client,
@@ -322,15 +322,17 @@ def _wait(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> 
 
 
 def recovers(options: RuntimeOptions, before: Any) -> bool:
-    """Return whether `recover` restarts the instance.
+    """Return whether `restart_triggers` restarts the instance.
 
     Args:
         options: the new options. An argument that was dropped asks for nothing, and nothing starts
             an instance that `running` stops.
-        before: the value of `recover` that was applied last.
+        before: the value of `restart_triggers` that was applied last.
     """
     return (
-        options.running is not False and options.recover is not None and options.recover != before
+        options.running is not False
+        and options.restart_triggers is not None
+        and options.restart_triggers != before
     )
 
 

@@ -10,7 +10,9 @@ from .text import listed
 
 _RESTARTS: Final = (
     re.compile(r"may have to restart for (?P<why>.+?)(?:; allow_restart is off.*)?$", re.DOTALL),
-    re.compile(r"is restarted, or started if it is stopped, since (?P<why>recover) changed"),
+    re.compile(
+        r"is restarted, or started if it is stopped, since (?P<why>restart_triggers) changed"
+    ),
     re.compile(r"has to stop for a moment to (?P<why>get its name .* back)"),
 )
 _PREFIX: Final = re.compile(r"^(?:warning|error): ")

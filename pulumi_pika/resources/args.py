@@ -309,7 +309,7 @@ class IncusRuntimeArgs(InstanceArgs, total=False):
     """Whether the volumes that were created for the persistent mounts are deleted WITH ALL THEIR
     DATA when the resource is deleted or replaced. If False, they are kept, and the next runtime
     with the same `runtime_id` finds them again. Default: False. Change: in place."""
-    recover: pulumi.Input[Tree] | None
+    restart_triggers: pulumi.Input[Tree] | None
     """Any value; when it changes, a running instance is restarted and a stopped one is started.
     Default: none. Change: restarts the instance."""
     access_interface: pulumi.Input[str] | None

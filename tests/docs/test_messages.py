@@ -149,7 +149,7 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
             "config": {"limits.cpu": "1", "volatile.x": "1", "user.pika.owner": "me", "user.x": ""},
             "devices": {"pk-mine": {"type": "nic"}},
         },
-        {"recover": "now", "running": False},
+        {"restart_triggers": "now", "running": False},
         {"incus": {**there, "profile": "no-such"}},
         {"incus": {**there, "image_alias": "no/such"}},
         {"incus": {**there, "project": "no-such"}},

@@ -72,7 +72,7 @@ def _runtime_texts(at: Path, rng: random.Random) -> Any:
             )
         case ("labels",):
             return rng.choice(({}, {"a": "b"}, {"key é": "", "x.y": "1"}))
-        case ("recover",):
+        case ("restart_triggers",):
             return None
     return None
 
@@ -90,7 +90,7 @@ def _sort_out(tree: dict[str, Any], rng: random.Random) -> None:
         tree["lifecycle_root"], tree["paths"] = root, paths
         tree.get("bootstrap", {}).pop("guest_request_path", None)
     if tree.get("running") is False:
-        tree.pop("recover", None)
+        tree.pop("restart_triggers", None)
 
 
 def _volume_texts(at: Path, rng: random.Random) -> Any:

@@ -87,7 +87,7 @@ box = IncusRuntime(
     },
     cloud_init_user_data=S(p["cloud_init"]),
     description=S(p["description"]),
-    recover=S(p["recover"]),
+    restart_triggers=S(p["restart_triggers"]),
     instance_type="container",
     storage_pool="default",
 )
@@ -211,7 +211,7 @@ def life(stack: Stack, name: str, sandbox: Sandbox, tmp_path: Path) -> Iterator[
         "cloud_init": new("cloud_init", "#cloud-config\nruncmd:\n  - echo {}\n")
         + new("second line", "  - echo {}\n"),
         "description": new("description"),
-        "recover": new("recover"),
+        "restart_triggers": new("restart_triggers"),
         "late": new("late"),
         "secret_name": new("secret_name", f"{name}-{{}}"),
         "secret_alias": new("secret_alias", "tiny/{}"),

@@ -1,4 +1,4 @@
-"""`recover`, and what the guest says of itself."""
+"""`restart_triggers`, and what the guest says of itself."""
 
 import json
 from typing import Any
@@ -30,14 +30,14 @@ def test_recover_restarts_and_starts(client: IncusClient, name: str, sandbox: Sa
     managed = Managed(arguments(name, mounts=[]))
     managed.up()
     before = processes_since(client, name)
-    managed.change(recover="first")
+    managed.change(restart_triggers="first")
     assert managed.up() == "update"
     after = processes_since(client, name)
     assert after != before
     assert managed.planned() == "same"
 
     sandbox.daemon.request("PUT", f"/instances/{name}/state", {"action": "stop", "force": True})
-    managed.change(recover={"any": ["value", 2]})
+    managed.change(restart_triggers={"any": ["value", 2]})
     assert managed.up() == "update"
     live = look(client, name)
     assert live is not None
@@ -49,14 +49,16 @@ def test_recover_with_a_power_state_left_to_others(client: IncusClient, name: st
     del given["running"]
     managed = Managed(given)
     managed.up()
-    managed.change(recover=1)
+    managed.change(restart_triggers=1)
     managed.up()
     assert managed["status"] == "Running"
 
 
 def test_recover_of_what_is_to_be_stopped_is_refused(name: str) -> None:
-    with pytest.raises(Refused, match="recover: starts the instance, and `running` is false"):
-        Managed(arguments(name, running=False, recover=1)).up()
+    with pytest.raises(
+        Refused, match="restart_triggers: starts the instance, and `running` is false"
+    ):
+        Managed(arguments(name, running=False, restart_triggers=1)).up()
 
 
 def say(client: IncusClient, name: str, status: Any) -> None:

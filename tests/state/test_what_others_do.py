@@ -66,11 +66,11 @@ def pid(client: IncusClient, name: str) -> int:
 def test_recover_dropped_restarts_nothing(
     client: IncusClient, name: str, said: Callable[[], str]
 ) -> None:
-    managed = Managed(arguments(name, mounts=[], recover="1"))
+    managed = Managed(arguments(name, mounts=[], restart_triggers="1"))
     managed.up()
     before = pid(client, name)
     said()
-    managed.change(recover=None)
+    managed.change(restart_triggers=None)
     assert managed.planned() == "update"
     assert "restarted" not in said()
     managed.up()
@@ -79,9 +79,9 @@ def test_recover_dropped_restarts_nothing(
 
 
 def test_recover_dropped_with_running_false_stops(client: IncusClient, name: str) -> None:
-    managed = Managed(arguments(name, mounts=[], recover="1", timeouts={"stop": 5}))
+    managed = Managed(arguments(name, mounts=[], restart_triggers="1", timeouts={"stop": 5}))
     managed.up()
-    managed.change(recover=None, running=False)
+    managed.change(restart_triggers=None, running=False)
     managed.up()
     assert seen(client, name).status == "Stopped"
     assert managed["status"] == "Stopped"
@@ -163,8 +163,8 @@ def test_adopted_ephemeral_is_made_lasting(
 
 @pytest.mark.parametrize(
     "change",
-    [{"running": False}, {"recover": "1"}, {"config": {"security.nesting": "true"}}],
-    ids=["running", "recover", "restart"],
+    [{"running": False}, {"restart_triggers": "1"}, {"config": {"security.nesting": "true"}}],
+    ids=["running", "restart_triggers", "restart"],
 )
 def test_ephemeral_is_made_lasting_before_a_stop(
     client: IncusClient,
@@ -320,11 +320,11 @@ def test_a_wait_after_a_restart_that_failed_is_waited_for_again(
     given = arguments(name, mounts=[], timeouts={"stop": 5, "wait": 1})
     managed = Managed(given)
     managed.up()
-    managed.change(recover="1", wait_for="guest_status")
+    managed.change(restart_triggers="1", wait_for="guest_status")
     with pytest.raises(ProviderError, match="did not come to `guest_status`"):
         managed.up()
     managed.refresh()
-    managed.change(recover=None)
+    managed.change(restart_triggers=None)
     with pytest.raises(ProviderError, match="did not come to `guest_status`"):
         managed.up()
     _say_ready(client, name)
