@@ -63,7 +63,7 @@ def _with_volume(number: int, memory: int | None) -> dict[str, Any]:
         "mode": "read_write",
     }
     resources = {} if memory is None else {"resources": {"memory_mib": memory}}
-    return {"mounts": [mount], "delete_volumes": True, **resources}
+    return {"mounts": [mount], "delete_data": True, **resources}
 
 
 def _sent(proxy: Proxy, command: Callable[[], float]) -> list[str]:

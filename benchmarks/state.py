@@ -20,7 +20,7 @@ def state(box: Sandbox) -> Section:
         "guest_path": "/mnt/state",
         "mode": "read_write",
     }
-    stack.declare({"sized-0": {}, "sized-1": {"mounts": [mount], "delete_volumes": True}})
+    stack.declare({"sized-0": {}, "sized-1": {"mounts": [mount], "delete_data": True}})
     stack.up()
     resources = {it["urn"].rpartition("::")[2]: it for it in stack.resources()}
     stack.destroy()

@@ -180,7 +180,7 @@ ROWS = (
     ),
     Row("allow_restart", {}, {"allow_restart": False}),
     Row("adopt", {}, {"adopt": True}),
-    Row("delete_volumes", {}, {"delete_volumes": True}),
+    Row("delete_data", {}, {"delete_data": True}),
     Row("restart_triggers", {}, {"restart_triggers": "now"}),
     Row("access_interface", {}, {"access_interface": "eth0"}),
     Row("owner (another URN: the resource was renamed or moved)", {}, {"owner": "urn:other"}),

@@ -55,7 +55,7 @@ IncusRuntime(
     resources={"vcpu_count": 2, "memory_mib": 512},
     mounts=[volume("db-data", "/var/lib/db")],
     instance_type="container",
-    delete_volumes=True,
+    delete_data=True,
 )
 """
 # Rich's own, less the fonts that it gets from elsewhere.

@@ -79,7 +79,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         for warning in adoption_warnings(before, examined):
             report().warn(warning)
     # With a part of it unknown, the sentence is too.
-    known = not any(path[0] in ("mounts", "delete_volumes") for path in examined.unknown)
+    known = not any(path[0] in ("mounts", "delete_data") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options, inputs) if known else UNKNOWN
     return answer(news, before, inputs, examined)
 
@@ -240,8 +240,8 @@ replacement does."""
 def _after_delete(state: State) -> str:
     name, volumes = f" {state.plan.identity.instance_name}", own_volumes(state.plan)
     kept = f"; its volumes ({', '.join(volumes)}) are kept" if volumes else ""
-    if state.options.delete_volumes:
-        kept = "; what delete_volumes names is deleted too"
+    if state.options.delete_data:
+        kept = "; what delete_data names is deleted too"
     if any(path[0] in ("identity", "mounts") for path in secret_paths(state.outputs)):
         # The create that says this knows the new secrets only.
         name = kept = ""

@@ -36,7 +36,7 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("resources", "root_disk_gib"), ("devices",)),
     # A device's name is a hash of its source, and a key cannot be secret by itself.
     (("mounts",), ("devices", "left_out", "on_delete")),
-    (("delete_volumes",), ("on_delete",)),
+    (("delete_data",), ("on_delete",)),
     (("running",), ("status",)),
     # It names the file that it looked for.
     (("paths",), ("guest_status",)),

@@ -30,13 +30,13 @@ def on_delete(plan: IncusRuntimePlan, options: RuntimeOptions, inputs: Mapping[s
     if not volumes:
         return "deletes the instance and its root disk"
     managed = managed_volumes(plan, inputs)
-    deleted = [name for name in volumes if name not in managed] if options.delete_volumes else []
+    deleted = [name for name in volumes if name not in managed] if options.delete_data else []
     kept = [name for name in volumes if name not in deleted]
     keeps = f"; keeps {_named(kept)}" if kept else ""
     if deleted:
         return (
             f"deletes the instance, its root disk, AND {_named(deleted)} WITH ALL DATA "
-            f"(delete_volumes){keeps}"
+            f"(delete_data){keeps}"
         )
     return f"deletes the instance and its root disk{keeps}"
 
@@ -72,7 +72,7 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
             yield f"{said}. Until then an update is refused"
     if decision.renamed:
         yield f"{decision.renamed} has to stop for a moment to get its name {name} back"
-    turned_on = new.delete_volumes and not state.options.delete_volumes
+    turned_on = new.delete_data and not state.options.delete_data
     if (
         turned_on
         and not decision.replaces
@@ -85,7 +85,7 @@ def warnings(decision: Decision, state: State, examined: Examined) -> Iterator[s
         )
     ):
         yield (
-            "delete_volumes is on from this update on: to destroy or replace the resource then "
+            "delete_data is on from this update on: to destroy or replace the resource then "
             f"deletes {_named(volumes)} with all data"
         )
     if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
@@ -111,8 +111,8 @@ def _left_behind(decision: Decision, state: State, new: Examined) -> Iterator[st
             f"{_named(left)}: no longer mounted by {state.plan.identity.instance_name}, and kept "
             "with all data"
             + (
-                "; delete_volumes does not delete it later: it deletes what is mounted then"
-                if new.options.delete_volumes
+                "; delete_data does not delete it later: it deletes what is mounted then"
+                if new.options.delete_data
                 else ""
             )
         )

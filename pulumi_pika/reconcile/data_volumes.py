@@ -224,7 +224,7 @@ def remove_volumes(
                 reporter.warn(f"volume {name} in pool {where} is left: {why}")
                 continue
             _delete(client, where, name)
-            reporter.info(f"deleted volume {name} in pool {where} and its data (delete_volumes)")
+            reporter.info(f"deleted volume {name} in pool {where} and its data (delete_data)")
         except PlaceMissing as error:
             reporter.warn(f"volume {name} in pool {where} is gone already: {error}")
         except IncusError as error:

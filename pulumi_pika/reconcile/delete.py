@@ -25,7 +25,7 @@ def delete_runtime(
 
     One that is gone already is done. One that the state does not own any more (another instance
     has the name, another stack or a later create of this resource took it over) is left alone with
-    its volumes, with a warning. Volumes stay, but for `delete_volumes`.
+    its volumes, with a warning. Volumes stay, but for `delete_data`.
 
     Args:
         client: a client in the plan's project.
@@ -54,7 +54,7 @@ def delete_runtime(
         if found.other.uuid == claim.identity:
             # Who took the instance over has its data too.
             return True
-    if options.delete_volumes:
+    if options.delete_data:
         remove_volumes(client, plan, options, pool, reporter)
     return live is not None or found.other is not None
 

@@ -85,7 +85,7 @@ def find_obstacles(
     """Return everything for which a create of the runtime would be refused.
 
     What the predecessor frees counts as free: its name, its share of the project's limits, and with
-    `delete_volumes` its own volumes.
+    `delete_data` its own volumes.
 
     Args:
         facts: what the host has.
@@ -284,6 +284,6 @@ def _mount_obstacles(
 
 def _volumes_that_go(predecessor: Predecessor | None) -> Collection[str]:
     """Return the volumes that are deleted with the predecessor, and are free for a new one."""
-    if predecessor is None or not predecessor.options.delete_volumes:
+    if predecessor is None or not predecessor.options.delete_data:
         return ()
     return own_volumes(predecessor.plan)

@@ -75,7 +75,7 @@ class RuntimeOptions(Part):
     timeouts: Timeouts = Timeouts()
     allow_restart: bool = True
     adopt: bool = False
-    delete_volumes: bool = False
+    delete_data: bool = False
     restart_triggers: JsonValue = None
     access_interface: str | None = None
     owner: str = ""

@@ -20,7 +20,7 @@ Condition = Literal[
 ]  # fmt: skip
 
 
-LETS_DATA_GO: Final[dict[Kind, str]] = {"runtime": "delete_volumes", "volume": "delete_data"}
+LETS_DATA_GO: Final[dict[Kind, str]] = {"runtime": "delete_data", "volume": "delete_data"}
 """The option with which a resource's data goes when it is deleted or replaced."""
 
 

@@ -305,7 +305,7 @@ class IncusRuntimeArgs(InstanceArgs, total=False):
     """Whether an existing instance of this name is adopted if no other resource owns it and it can
     be updated in place; and volumes that hold the data of another runtime. Default: False.
     Change: in place."""
-    delete_volumes: pulumi.Input[bool] | None
+    delete_data: pulumi.Input[bool] | None
     """Whether the volumes that were created for the persistent mounts are deleted WITH ALL THEIR
     DATA when the resource is deleted or replaced. If False, they are kept, and the next runtime
     with the same `runtime_id` finds them again. Default: False. Change: in place."""

@@ -127,7 +127,7 @@ def hidden(
 def managed_mounts(given: Mapping[str, Any]) -> "pulumi.Output[list[int]]":
     """Return the indices of the mounts whose volume is a `PersistentVolume` of the program.
 
-    What becomes of such a volume is that resource's to say, not the runtime's `delete_volumes`.
+    What becomes of such a volume is that resource's to say, not the runtime's `delete_data`.
     """
 
     async def find() -> list[int]:

@@ -40,15 +40,15 @@ def test_letting_go_and_adopting(
 
 
 def test_previews_say_what_becomes_of_data(stack: Stack, client: IncusClient, name: str) -> None:
-    stack.declare(box=runtime(name, delete_volumes=True))
+    stack.declare(box=runtime(name, delete_data=True))
     assert f"AND volume {name}-state WITH ALL DATA" in stack.preview()
     stack.up()
-    declared = runtime(name, delete_volumes=True)
+    declared = runtime(name, delete_data=True)
     declared["identity"]["instance_name"] = f"{name}-new"
     stack.declare(box=declared)
     said = stack.preview()
     assert f"{name} is replaced because of identity.instance_name" in said
-    assert "WITH ALL DATA (delete_volumes); then it is made anew" in said
+    assert "WITH ALL DATA (delete_data); then it is made anew" in said
 
     shown = stack.run("destroy", "--preview-only", "--diff")
     assert "WITH ALL DATA" in shown

@@ -55,7 +55,7 @@ def test_renamed_without_aliases_and_adopted_as_the_error_says(
 def test_another_stack_that_adopted_it_owns_it(
     stack: Stack, other: Stack, client: IncusClient, name: str, sandbox: Sandbox
 ) -> None:
-    stack.declare(a=runtime(name, delete_volumes=True))
+    stack.declare(a=runtime(name, delete_data=True))
     stack.up()
     unset_owner(sandbox, name)
     other.declare(b=runtime(name, adopt=True))
@@ -63,7 +63,7 @@ def test_another_stack_that_adopted_it_owns_it(
     taken = look(client, name)
     assert taken is not None
 
-    changed = runtime(name, delete_volumes=True, labels={"x": "y"})
+    changed = runtime(name, delete_data=True, labels={"x": "y"})
     stack.declare(a=changed)
     assert "is owned by" in stack.up(fails=True)
     stack.destroy()
@@ -125,7 +125,7 @@ IncusRuntime(
         for source, path in ((volume.volume_name, "/v"), ("{name}-own", "/own"))
     ],
     instance_type="container",
-    delete_volumes=True,
+    delete_data=True,
     labels={{"role": config.get("role") or "a"}},
     description=config.get("description") or "d",
     timeouts={{"stop": 5}},
@@ -163,7 +163,7 @@ def test_only_the_runtimes_own_volumes_are_said_to_be_deleted(
     shown = stack.run("destroy", "--preview-only", "--diff")
     for text in (said, shown):
         if "[unknown]" not in text or f"AND volume {name}-own" in text:
-            assert f"AND volume {name}-own WITH ALL DATA (delete_volumes)" in text
+            assert f"AND volume {name}-own WITH ALL DATA (delete_data)" in text
             assert f"keeps volume {name}-v" in text
     stack.destroy()
     assert get_volume(client, "default", f"{name}-v") is not None

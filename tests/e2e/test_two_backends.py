@@ -36,7 +36,7 @@ IncusRuntime(
         for source, path in ((volume.volume_name, "/data"), ("{name}-own", "/own"))
     ],
     instance_type="container",
-    delete_volumes=True,
+    delete_data=True,
     adopt=adopt,
     timeouts={{"stop": 5}},
 )

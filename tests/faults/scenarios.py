@@ -168,7 +168,7 @@ DELETE = Scenario("delete", "destroy", lambda name: (runtime(name, "state", runn
 DELETE_VOLUMES = Scenario(
     "delete with its volumes",
     "destroy",
-    lambda name: (runtime(name, "state", delete_volumes=True),) * 2,
+    lambda name: (runtime(name, "state", delete_data=True),) * 2,
     loses=("state",),
     first="GET default/volumes/{name}-data",
 )

@@ -175,7 +175,7 @@ def test_two_updates_at_once(world: World, two: tuple[Provider, Provider], _roun
 
 
 def test_two_deletes_at_once(world: World, two: tuple[Provider, Provider]) -> None:
-    given_ = given(world, "state", running=True, delete_volumes=True)
+    given_ = given(world, "state", running=True, delete_data=True)
     first = Managed(given_)
     two[0].call(first, "up")
     second = Managed(given_, first.outputs, first.inputs, first.id)

@@ -84,7 +84,7 @@ def calls(
     more = {**given, "labels": {"a": "c"}, "mounts": given["mounts"][:1]}
     changed = wire(runtime_calls.check(more).inputs)
     state = wire(record("update", lambda: runtime_calls.update(state, changed)).outs)
-    record("delete", lambda: runtime_calls.delete({**state, "delete_volumes": True}))
+    record("delete", lambda: runtime_calls.delete({**state, "delete_data": True}))
     assert device_name("persistent_volume", f"{name}-v", "/mnt/state") in inputs["devices"]
 
     volume = wire({"volume_name": f"{name}-w", "size": "64MiB", "labels": {"a": "b"}})

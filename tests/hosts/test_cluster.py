@@ -139,7 +139,7 @@ def test_update_and_delete_are_at_the_instances_member(
     client.target = "one"  # What the host says now counts for new things only.
 
     after = plan_of(name, volumes=1)
-    options = OPTIONS.model_copy(update={"delete_volumes": True})
+    options = OPTIONS.model_copy(update={"delete_data": True})
     previous = Previous()
     _, changed = update_runtime(
         client,

@@ -99,7 +99,7 @@ def test_life_of_a_stack(
     first = look(client, name)
     assert first is not None
     declared["runtime"]["resources"]["memory_mib"] = 96
-    declared["runtime"]["delete_volumes"] = True
+    declared["runtime"]["delete_data"] = True
     declared["volume"]["delete_data"] = True
     declare(stack, **declared)
     preview = stack.run("preview", "--json")

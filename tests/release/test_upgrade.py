@@ -74,7 +74,7 @@ def test_what_an_older_version_made_is_taken_over(
 
     declared["runtime"]["incus"]["image_alias"] = OTHER_IMAGE
     # For the new instance: the old one goes as its own state says, and leaves its volumes.
-    declared["runtime"]["delete_volumes"] = True
+    declared["runtime"]["delete_data"] = True
     if "volume" in declared:
         declared["volume"]["delete_data"] = True
     declare(stack, **declared)

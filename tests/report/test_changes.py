@@ -165,7 +165,7 @@ def test_data_of_volumes_and_snapshots() -> None:
 @pytest.mark.parametrize("option", ["[secret]", "04da6b54-80e4-46f7-96ec-b56ff0331ba9"])
 def test_an_option_that_nobody_can_see_may_delete_data(option: str) -> None:
     tree = tree_of("delete")
-    step(tree, "db")["oldState"]["outputs"]["delete_volumes"] = option
+    step(tree, "db")["oldState"]["outputs"]["delete_data"] = option
     assert held(of_tree(tree))["delete-data"] == ["db"]
 
 
@@ -179,17 +179,17 @@ def test_data_that_is_no_longer_kept(option: Any) -> None:
     )
     assert "stop-keeping-data" not in held(of_tree(tree))
     changed = step(tree, name)
-    changed["newState"]["inputs"]["delete_volumes"] = option
+    changed["newState"]["inputs"]["delete_data"] = option
 
     made = of_tree(tree)
 
     assert held(made)["stop-keeping-data"] == [name]
     assert "delete-data" not in held(made)
     (said,) = [notice for notice in made.warnings if notice.kind == "stop_keeping_data"]
-    assert "delete_volumes is, or may be, turned on" in said.text
+    assert "delete_data is, or may be, turned on" in said.text
     assert change(made, name).stops_keeping_data_of
     # It is so already, whatever there was to lose: nothing new.
-    changed["oldState"]["outputs"]["delete_volumes"] = True
+    changed["oldState"]["outputs"]["delete_data"] = True
     assert "stop-keeping-data" not in held(of_tree(tree))
     for tree_of_old in (changed["oldState"]["outputs"], changed["oldState"]["inputs"]):
         tree_of_old["plan"] = {**tree_of_old["plan"], "mounts": []}

@@ -90,7 +90,7 @@ def resources(name: str, stack: Stack) -> dict[str, tuple[str, dict[str, Any]]]:
             "IncusRuntime",
             runtime(
                 f"{name}-db",
-                delete_volumes=True,
+                delete_data=True,
                 labels={"a": secret, "of": {"$output": ["vol", "created_at"]}},
                 config={"environment.PW": secret},
             ),

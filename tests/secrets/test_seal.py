@@ -108,7 +108,7 @@ def test_outputs_that_tell_of_inputs() -> None:
         "storage_pool": {"pool", "devices"},
         "paths.status_path": {"guest_status", "plan_digest"},
         "running": {"status"},
-        "delete_volumes": {"on_delete"},
+        "delete_data": {"on_delete"},
         "mounts[0]": {"devices", "left_out", "on_delete", "plan_digest"},
         "identity": {"instance_name", "plan_digest"},
         "labels.a": {"plan_digest"},

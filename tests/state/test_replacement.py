@@ -122,7 +122,7 @@ def test_a_missing_source(client: IncusClient, name: str) -> None:
 
 
 def test_own_volumes_that_are_deleted_first_are_free(client: IncusClient, name: str) -> None:
-    managed = Managed(arguments(name, delete_volumes=True))
+    managed = Managed(arguments(name, delete_data=True))
     managed.up()
     managed.change(identity={"runtime_id": "another", "instance_name": f"{name}-2"})
     assert managed.up() == "replace"

@@ -39,7 +39,7 @@ def test_delete_volumes_says_so_and_does_so(client: IncusClient, name: str) -> N
     assert kept.checked()["on_delete"] == (
         f"deletes the instance and its root disk; keeps volume {name}-k-state"
     )
-    managed = Managed(arguments(name, delete_volumes=True))
+    managed = Managed(arguments(name, delete_data=True))
     assert "AND volume" in managed.checked()["on_delete"]
     assert "WITH ALL DATA" in managed.checked()["on_delete"]
     managed.up()
@@ -53,7 +53,7 @@ def test_delete_volumes_spares_what_is_not_its_own(
     body = {"name": f"{name}-users", "type": "custom", "content_type": "filesystem"}
     sandbox.daemon.request("POST", "/storage-pools/default/volumes/custom", body)
     mounts = [volume_mount(f"{name}-users", "/users"), volume_mount(f"{name}-shared", "/shared")]
-    managed = Managed(arguments(name, mounts=mounts, delete_volumes=True))
+    managed = Managed(arguments(name, mounts=mounts, delete_data=True))
     managed.up()
     reader = volume_mount(f"{name}-shared", "/r", mode="read_only")
     other = Managed(arguments(f"{name}-2", mounts=[reader]))

@@ -15,11 +15,11 @@ from ..volumes.helpers import options
 from .engine import Managed, arguments, volume_mount
 
 
-@pytest.mark.parametrize("delete_volumes", [True, False])
+@pytest.mark.parametrize("delete_data", [True, False])
 def test_a_mount_that_is_dropped_leaves_its_volume_and_says_so(
-    client: IncusClient, name: str, delete_volumes: bool, capsys: pytest.CaptureFixture[str]
+    client: IncusClient, name: str, delete_data: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    managed = Managed(arguments(name, running=False, delete_volumes=delete_volumes))
+    managed = Managed(arguments(name, running=False, delete_data=delete_data))
     managed.up()
     capsys.readouterr()
     managed.change(mounts=[volume_mount(f"{name}-next")])
@@ -28,7 +28,7 @@ def test_a_mount_that_is_dropped_leaves_its_volume_and_says_so(
 
     said = capsys.readouterr().err
     assert f"volume {name}-state: no longer mounted by {name}, and kept" in said
-    assert ("delete_volumes does not delete it later" in said) is delete_volumes
+    assert ("delete_data does not delete it later" in said) is delete_data
     managed.up()
     managed.destroy()
     assert get_volume(client, "default", f"{name}-state")

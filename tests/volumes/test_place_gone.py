@@ -74,7 +74,7 @@ def test_runtime_whose_volumes_pool_is_gone_can_be_destroyed(
 ) -> None:
     sandbox.daemon.request("POST", "/storage-pools", {"name": name, "driver": "dir"})
     managed = Managed(arguments(name, mounts=[volume_mount(name)], mount_pools=[name]))
-    managed.change(delete_volumes=True)
+    managed.change(delete_data=True)
     managed.up()
     assert managed.outputs is not None
     sandbox.daemon.request("PUT", f"/instances/{name}/state", {"action": "stop", "force": True})
