@@ -172,7 +172,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             )
             outputs["running"] = inputs["running"] = True
         outputs["guest_status"] = _guest(client, live, state.plan)
-        outputs["alias_fingerprint"] = _alias_target(state)
+        outputs["current_alias_fingerprint"] = _alias_target(state)
         outputs["server_fingerprint"] = client.server().fingerprint
     secret = _secret_seen(state, outputs)
     return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
@@ -206,7 +206,9 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
         if examined.plan.incus.image_alias == state.plan.incus.image_alias:
-            outputs["alias_fingerprint"] = state.outputs.get("alias_fingerprint", "")
+            outputs["current_alias_fingerprint"] = state.outputs.get(
+                "current_alias_fingerprint", ""
+            )
         outputs["server_fingerprint"] = client.server().fingerprint
     return UpdateResult(seal(outputs, secret_paths(inputs)))
 
@@ -315,7 +317,12 @@ def _is_same_image(state: State, new: Examined) -> bool:
     kind = new.options.instance_type
     open_ = any(path[0] in ("incus", "instance_type") for path in new.unknown)
     stays = before.project == after.project and state.options.instance_type == kind
-    if open_ or not stays or before.image_alias == after.image_alias or not state.made_of:
+    if (
+        open_
+        or not stays
+        or before.image_alias == after.image_alias
+        or not state.original_image_fingerprint
+    ):
         return False
     try:
         here = host()
@@ -326,7 +333,7 @@ def _is_same_image(state: State, new: Examined) -> bool:
         found = here.facts.aliases(after.project).get(after.image_alias, {})
     except IncusError:
         return False
-    return found.get(kind) == state.made_of
+    return found.get(kind) == state.original_image_fingerprint
 
 
 def _alias_target(state: State) -> str:
@@ -335,7 +342,7 @@ def _alias_target(state: State) -> str:
     try:
         return host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")
     except IncusError:
-        return str(state.outputs.get("alias_fingerprint") or "")
+        return str(state.outputs.get("current_alias_fingerprint") or "")
 
 
 def _guest(client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:

@@ -27,7 +27,10 @@ _LONGEST: Final = 4000
 
 _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("identity", "instance_name"), ("instance_name",)),
-    (("incus", "image_alias"), ("image_fingerprint", "alias_fingerprint", "made_of")),
+    (
+        ("incus", "image_alias"),
+        ("image_fingerprint", "current_alias_fingerprint", "original_image_fingerprint"),
+    ),
     (("incus", "profile"), ("pool", "devices")),
     (("extra_profiles",), ("pool", "devices")),
     (("storage_pool",), ("pool", "devices")),

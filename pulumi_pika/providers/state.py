@@ -61,7 +61,7 @@ class State:
     uuid: str
     generation: str
     """The generation of the instance that this state manages; see `reconcile.ownership`."""
-    made_of: str
+    original_image_fingerprint: str
     """The fingerprint of the image that the instance was made of."""
     plan_digest: str
     secret_inputs: list[str]
@@ -96,7 +96,7 @@ class State:
             root_pool=tree.get("root_pool") or pool,
             uuid=str(tree.get("uuid") or ""),
             generation=str(tree.get(GENERATION) or ""),
-            made_of=str(tree.get("made_of") or ""),
+            original_image_fingerprint=str(tree.get("original_image_fingerprint") or ""),
             plan_digest=str(tree.get("plan_digest") or ""),
             secret_inputs=[str(text) for text in tree.get(SECRET_INPUTS) or []],
         )
@@ -130,7 +130,7 @@ class State:
             devices=self.devices,
             left_out=self.left_out,
             pool=self.pool,
-            fingerprint=self.made_of,
+            fingerprint=self.original_image_fingerprint,
             status=str(self.outputs.get("status") or ""),
         )
         plan = observed_plan(live, expected)
@@ -171,8 +171,8 @@ def outputs_after(
         "plan": desired.plan.to_dict(),
         "left_out": list(desired.left_out),
         "pool": desired.pool or live.root_pool,
-        "made_of": live.fingerprint,
-        "alias_fingerprint": live.fingerprint,
+        "original_image_fingerprint": live.fingerprint,
+        "current_alias_fingerprint": live.fingerprint,
         GENERATION: live.generation,
         "schema_version": SCHEMA_VERSION,
     }

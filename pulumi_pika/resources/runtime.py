@@ -22,7 +22,7 @@ _OUTPUTS = (
     "on_delete",
     "status",
     "image_fingerprint",
-    "alias_fingerprint",
+    "current_alias_fingerprint",
     "devices",
     "left_out",
     "ipv4",
@@ -32,7 +32,7 @@ _OUTPUTS = (
     "pool",
     "root_pool",
     "uuid",
-    "made_of",
+    "original_image_fingerprint",
     "plan_digest",
     "server_fingerprint",
     "guest_status",
@@ -54,7 +54,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """Incus's word for what the instance does: Running, Ready, Stopped, Frozen, Error."""
     image_fingerprint: pulumi.Output[str]
     """What image the instance was made of. The alias may point at another one by now."""
-    alias_fingerprint: pulumi.Output[str]
+    current_alias_fingerprint: pulumi.Output[str]
     """What `incus.image_alias` pointed at when last looked at; where it was moved, that is no
     change, and the instance is still of `image_fingerprint`."""
     devices: pulumi.Output[dict[str, dict[str, str]]]
@@ -79,7 +79,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """The storage pool that its root disk is in."""
     uuid: pulumi.Output[str]
     """The instance's own id, which another instance of the same name would not share."""
-    made_of: pulumi.Output[str]
+    original_image_fingerprint: pulumi.Output[str]
     """The image that this resource made the instance of; after a rebuild outside, not the one that
     it is of now."""
     plan_digest: pulumi.Output[str]

@@ -140,7 +140,13 @@ SUBJECTS = (
         _runtime_texts,
         lambda news: IncusRuntimeProvider().check({}, news),
         lambda olds, news: IncusRuntimeProvider().diff("id", olds, news),
-        {"pool": "default", "uuid": "1", "status": "Running", "made_of": "f", "left_out": []},
+        {
+            "pool": "default",
+            "uuid": "1",
+            "status": "Running",
+            "original_image_fingerprint": "f",
+            "left_out": [],
+        },
     ),
     Subject(
         "IncusJob",

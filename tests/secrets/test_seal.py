@@ -96,14 +96,14 @@ def test_what_check_marks(secret: str) -> None:
 
 def test_outputs_that_tell_of_inputs() -> None:
     outputs: dict[str, Any] = {
-        "made_of": "f", "image_fingerprint": "f", "pool": "p", "devices": {"a": {}},
+        "original_image_fingerprint": "f", "image_fingerprint": "f", "pool": "p", "devices": {"a": {}},
         "left_out": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
         "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
         "uuid": "u",
         "instance_name": "n", "location": "none",
     }  # fmt: skip
     for secret, expected in {
-        "incus.image_alias": {"made_of", "image_fingerprint", "plan_digest"},
+        "incus.image_alias": {"original_image_fingerprint", "image_fingerprint", "plan_digest"},
         "incus.profile": {"pool", "devices", "plan_digest"},
         "storage_pool": {"pool", "devices"},
         "paths.status_path": {"guest_status", "plan_digest"},

@@ -314,7 +314,7 @@ def test_alias_moved_is_no_change(
     assert managed.refresh() == {}
     assert managed.planned() == "same"
     assert managed["image_fingerprint"] == sandbox.image
-    assert managed["alias_fingerprint"] == sandbox.other_image
+    assert managed["current_alias_fingerprint"] == sandbox.other_image
 
 
 def test_stopped_and_changed_is_changed_first(

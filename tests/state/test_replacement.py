@@ -272,7 +272,7 @@ def test_another_alias_of_the_same_image(
     managed.change(incus={**managed.arguments["incus"], "image_alias": name})
     assert managed.up() == "update"
     assert uuid_of(client, name) == before
-    assert managed["alias_fingerprint"] == sandbox.image
+    assert managed["current_alias_fingerprint"] == sandbox.image
     assert managed.refresh() == {}
     assert managed.planned() == "same"
 
