@@ -103,7 +103,7 @@ agents = {
 pulumi.export(
     "agents",
     {
-        name: {"instance": agent.instance_name, "status": agent.status, "ipv4": agent.ipv4}
+        name: {"instance": agent.instance_name, "status": agent.status, "ipv4": agent.ipv4_address}
         for name, agent in agents.items()
     },
 )

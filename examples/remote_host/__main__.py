@@ -42,5 +42,5 @@ box = IncusRuntime(
 
 pulumi.export("instance_name", box.instance_name)
 pulumi.export("status", box.status)
-pulumi.export("ipv4", box.ipv4)
+pulumi.export("ipv4_address", box.ipv4_address)
 pulumi.export("server_fingerprint", box.server_fingerprint)

@@ -55,7 +55,11 @@ pulumi.export("where", where)
 pulumi.export(
     "workers",
     {
-        name: {"instance": worker.instance_name, "status": worker.status, "ipv4": worker.ipv4}
+        name: {
+            "instance": worker.instance_name,
+            "status": worker.status,
+            "ipv4": worker.ipv4_address,
+        }
         for name, worker in workers.items()
     },
 )

@@ -393,7 +393,7 @@ def outputs_of(
     Args:
         live: the instance.
         devices: the names of its devices that are the resource's.
-        access_interface: the nic whose addresses are `ipv4` and `ipv6`, if one is named.
+        access_interface: the nic whose addresses are `ipv4_address` and `ipv6_address`, if one is named.
     """
     return {
         "instance_name": live.name,
@@ -401,8 +401,8 @@ def outputs_of(
         "image_fingerprint": live.fingerprint,
         "devices": live.owned_devices(devices),
         # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
-        "ipv4": live.address("inet", access_interface) or "",
-        "ipv6": live.address("inet6", access_interface) or "",
+        "ipv4_address": live.address("inet", access_interface) or "",
+        "ipv6_address": live.address("inet6", access_interface) or "",
         "addresses": live.addresses(),
         "location": live.location,
         "root_pool": live.root_pool,

@@ -25,8 +25,8 @@ _OUTPUTS = (
     "current_alias_fingerprint",
     "devices",
     "left_out",
-    "ipv4",
-    "ipv6",
+    "ipv4_address",
+    "ipv6_address",
     "addresses",
     "location",
     "pool",
@@ -63,11 +63,11 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """In words, what a delete or a replacement does to the data."""
     left_out: pulumi.Output[list[str]]
     """Devices of mounts that are not required and whose source was missing."""
-    ipv4: pulumi.Output[str]
+    ipv4_address: pulumi.Output[str]
     """The first global IPv4 address when the instance was last looked at, or empty: of the nic that
     `access_interface` names, or of Incus's own nics. Interfaces that the guest itself makes, such
     as docker0, do not count."""
-    ipv6: pulumi.Output[str]
+    ipv6_address: pulumi.Output[str]
     """The first global IPv6 address, likewise."""
     addresses: pulumi.Output[dict[str, dict[str, list[str]]]]
     """All global addresses by nic device, as `{"eth0": {"ipv4": [...], "ipv6": [...]}}`."""

@@ -272,7 +272,7 @@ def test_outputs_are_what_the_instance_shows(client: IncusClient, name: str) -> 
     assert outputs["image_fingerprint"] == made.live.fingerprint
     assert outputs["devices"] == made.live.devices
     assert outputs["uuid"] == made.live.uuid != ""
-    assert (outputs["ipv4"], outputs["ipv6"]) == ("", "")
+    assert (outputs["ipv4_address"], outputs["ipv6_address"]) == ("", "")
 
 
 # What no daemon here can show: a virtual machine's answer

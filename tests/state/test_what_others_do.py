@@ -768,12 +768,12 @@ def test_the_address_is_not_that_of_a_bridge_of_the_guest(
         ):
             assert exec_status(client, name, line.split(), timeout=10) == 0, line
         managed.refresh()
-        assert managed["ipv4"] == "10.91.7.50"
+        assert managed["ipv4_address"] == "10.91.7.50"
         assert managed["addresses"] == {"lan": {"ipv4": ["10.91.7.50"], "ipv6": []}}
         tell("a bridge of the guest's own", "refresh", "ipv4 stays")
         managed.change(access_interface="docker0")
         assert managed.up() == "update"
-        assert managed["ipv4"] == "172.17.0.1"
+        assert managed["ipv4_address"] == "172.17.0.1"
         managed.destroy()
     finally:
         sweep(sandbox.daemon, name)
