@@ -42,7 +42,7 @@ _FLAGS: Final = {
     "group": "--user",
     "environment": "--env",
     "output_dir": "--output-dir",
-    "max_artifact_mib": "--max-artifact-mib",
+    "max_output_mib": "--max-output-mib",
     "max_attempts": "--max-attempts",
     "instance_type": "--type",
     "storage_pool": "--storage-pool",
@@ -162,7 +162,7 @@ def _work(arguments: argparse.Namespace) -> dict[str, Any]:
         user=user,
         group=group,
         output_dir=arguments.output_dir,
-        max_artifact_mib=arguments.max_artifact_mib,
+        max_output_mib=arguments.max_output_mib,
         max_attempts=arguments.max_attempts,
     )
 

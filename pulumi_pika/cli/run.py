@@ -102,7 +102,7 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
         "--output-dir", metavar="DIR", help="bring outputs home to this directory (none are)"
     )
     group.add_argument(
-        "--max-artifact-mib",
+        "--max-output-mib",
         type=int,
         metavar="N",
         help="MiB that all outputs together may have (1024)",

@@ -31,7 +31,7 @@ def run_job(
     group: int = 1000,
     environment: Mapping[str, str] | None = None,
     output_dir: str | None = None,
-    max_artifact_mib: int = 1024,
+    max_output_mib: int = 1024,
     max_attempts: int = 3,
     instance_type: str = "virtual-machine",
     storage_pool: str | None = None,
@@ -59,7 +59,7 @@ def run_job(
         group: the group's number.
         environment: further variables of the command.
         output_dir: where outputs are put.
-        max_artifact_mib: MiB that all outputs together may have.
+        max_output_mib: MiB that all outputs together may have.
         max_attempts: how often it runs at most, where the spec's restart policy is not `never`.
         instance_type: `virtual-machine` or `container`.
         storage_pool: where volumes and a root disk of its own are.
@@ -99,7 +99,7 @@ def run_job(
             "group": group,
             "environment": dict(environment or {}),
             "output_dir": output_dir,
-            "max_artifact_mib": max_artifact_mib,
+            "max_output_mib": max_output_mib,
             "max_attempts": max_attempts,
         },
     )

@@ -37,7 +37,7 @@ class Capture:
             return
         room = self._max_bytes - self._pending.size
         if len(data) > room:
-            self._lost = f"all beyond its first {size(self._max_bytes)} (max_artifact_mib)"
+            self._lost = f"all beyond its first {size(self._max_bytes)} (max_output_mib)"
         try:
             self._pending.write(data[:room])
         except FolderError as error:

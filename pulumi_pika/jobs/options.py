@@ -35,7 +35,7 @@ class JobOptions(Part):
         group: the group's number.
         environment: further variables of the command.
         output_dir: where outputs are put, on the machine that runs the job; None keeps none.
-        max_artifact_mib: MiB that all outputs together may have.
+        max_output_mib: MiB that all outputs together may have.
         max_attempts: how often it runs at most, where `policies.restart_policy` lets it run again.
         allow_failure: whether a failed job is an outcome like another, rather than an error.
         triggers: any value; when it changes, the job runs anew.
@@ -49,7 +49,7 @@ class JobOptions(Part):
     group: Identity = 1000
     environment: dict[str, str] = Field(default_factory=dict)
     output_dir: str | None = None
-    max_artifact_mib: Mebibytes = 1024
+    max_output_mib: Mebibytes = 1024
     max_attempts: Count = 3
     allow_failure: bool = False
     triggers: JsonValue = None

@@ -197,7 +197,7 @@ def _attempt(
         collected = plan.policies.output_collection
         # It waits for the verdict, on which it depends whether it is brought home.
         wanted = collected.mode != "none" and collected.include_logs
-        capture = Capture(folder if wanted else None, options.max_artifact_mib * 2**20)
+        capture = Capture(folder if wanted else None, options.max_output_mib * 2**20)
         ended = _work(made, plan, runtime, options, capture, watcher)
         # What there is to bring home is not given up for a daemon that restarts just now. One that
         # a lost job's follower has waited for is not waited for again.
@@ -292,7 +292,7 @@ def _bring_home(
     files, left_out = capture.keep()
     if ended.cut:
         left_out.append(LeftOut(OUTPUT_FILE, ended.cut))
-    bound = options.max_artifact_mib * 2**20 - sum(file.size for file in files)
+    bound = options.max_output_mib * 2**20 - sum(file.size for file in files)
     if ended.how == "lost" and _seen(made) is None:
         # Another that has its name by now is not looked into.
         found = Collection((), (LeftOut(plan.lifecycle_root, "the instance is gone"),))

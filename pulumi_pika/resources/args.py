@@ -346,7 +346,7 @@ class IncusJobArgs(InstanceArgs, total=False):
     """The directory to which outputs are downloaded, on the machine that runs Pulumi; a relative
     path is below the program's directory. Default: none; only `log_tail` is collected. Change: in
     place."""
-    max_artifact_mib: pulumi.Input[int] | None
+    max_output_mib: pulumi.Input[int] | None
     """The size limit for all outputs together, in MiB, 1 to 1048576. Default: 1024. Change: in
     place."""
     max_attempts: pulumi.Input[int] | None

@@ -443,7 +443,7 @@ def test_output_that_seems_to_be_endless(
         name,
         "echo begun; dd if=/dev/null bs=1M seek=1000000 2>/dev/null; echo end",
         output_dir=str(tmp_path),
-        max_artifact_mib=4,
+        max_output_mib=4,
     )
 
     assert outcome.completed

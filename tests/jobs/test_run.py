@@ -293,7 +293,7 @@ def test_output_beyond_the_bound_is_left_out_and_said_so(
         name,
         "head -c 3000000 /dev/zero; echo small > /run/pika-cloud/artifacts/small",
         output_dir=str(home),
-        max_artifact_mib=1,
+        max_output_mib=1,
         spec={"policies": policies()},
         watcher=watching,
     )
