@@ -49,7 +49,6 @@ _SURE: Final = {
     "allow_restart": True,
     "content_type": "filesystem",
     "delete_data": False,
-    "delete_data": False,
     "run_as_root": True,
     "running": True,
     "snapshot_before_restore": True,

@@ -313,9 +313,9 @@ class IncusRuntimeArgs(InstanceArgs, total=False):
     """Any value; when it changes, a running instance is restarted and a stopped one is started.
     Default: none. Change: restarts the instance."""
     access_interface: pulumi.Input[str] | None
-    """The network interface whose addresses are the outputs `ipv4_address` and `ipv6_address`, and for which
-    `wait_for="ipv4"` waits: the name of its device, or of the interface in the guest. Default: the
-    first nic of Incus's own that has an address. Change: in place."""
+    """The network interface whose addresses are the outputs `ipv4_address` and `ipv6_address`, and
+    for which `wait_for="ipv4"` waits: the name of its device, or of the interface in the guest.
+    Default: the first nic of Incus's own that has an address. Change: in place."""
 
 
 class IncusJobArgs(InstanceArgs, total=False):
