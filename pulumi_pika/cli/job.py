@@ -38,8 +38,8 @@ CLOSED: Final = 141
 _FLAGS: Final = {
     "command": "COMMAND",
     "timeout_secs": "--timeout",
-    "user": "--user",
-    "group": "--user",
+    "uid": "--user",
+    "gid": "--user",
     "environment": "--env",
     "output_dir": "--output-dir",
     "max_output_mib": "--max-output-mib",
@@ -155,12 +155,12 @@ def _instance(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _work(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of the work that were given."""
-    user, group = arguments.user or (None, None)
+    uid, gid = arguments.user or (None, None)
     return _given(
         timeout_secs=arguments.timeout,
-        run_as_root=None if user is None else False,
-        user=user,
-        group=group,
+        run_as_root=None if uid is None else False,
+        uid=uid,
+        gid=gid,
         output_dir=arguments.output_dir,
         max_output_mib=arguments.max_output_mib,
         max_attempts=arguments.max_attempts,

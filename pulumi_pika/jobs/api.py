@@ -27,8 +27,8 @@ def run_job(
     *,
     timeout_secs: int = 3600,
     run_as_root: bool = True,
-    user: int = 1000,
-    group: int = 1000,
+    uid: int = 1000,
+    gid: int = 1000,
     environment: Mapping[str, str] | None = None,
     output_dir: str | None = None,
     max_output_mib: int = 1024,
@@ -54,9 +54,9 @@ def run_job(
         spec: the spec, or its JSON.
         command: a text for the guest's shell, or a list of arguments.
         timeout_secs: seconds that it may take.
-        run_as_root: as root, or as `user` and `group`.
-        user: the user's number in the guest.
-        group: the group's number.
+        run_as_root: as root, or as `uid` and `gid`.
+        uid: the user's number in the guest.
+        gid: the group's number.
         environment: further variables of the command.
         output_dir: where outputs are put.
         max_output_mib: MiB that all outputs together may have.
@@ -95,8 +95,8 @@ def run_job(
         job={
             "timeout_secs": timeout_secs,
             "run_as_root": run_as_root,
-            "user": user,
-            "group": group,
+            "uid": uid,
+            "gid": gid,
             "environment": dict(environment or {}),
             "output_dir": output_dir,
             "max_output_mib": max_output_mib,

@@ -30,9 +30,9 @@ class JobOptions(Part):
     Attributes:
         command: for the guest's shell.
         timeout_secs: seconds; then the work is ended.
-        run_as_root: as root, or as `user` and `group`.
-        user: the user's number in the guest.
-        group: the group's number.
+        run_as_root: as root, or as `uid` and `gid`.
+        uid: the user's number in the guest.
+        gid: the group's number.
         environment: further variables of the command.
         output_dir: where outputs are put, on the machine that runs the job; None keeps none.
         max_output_mib: MiB that all outputs together may have.
@@ -45,8 +45,8 @@ class JobOptions(Part):
     command: str
     timeout_secs: WholeSeconds = 3600
     run_as_root: bool = True
-    user: Identity = 1000
-    group: Identity = 1000
+    uid: Identity = 1000
+    gid: Identity = 1000
     environment: dict[str, str] = Field(default_factory=dict)
     output_dir: str | None = None
     max_output_mib: Mebibytes = 1024

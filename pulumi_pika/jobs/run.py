@@ -251,8 +251,8 @@ def _work(
         made.client,
         name,
         script,
-        user=options.user,
-        group=options.group,
+        user=options.uid,
+        group=options.gid,
         within=runtime.timeouts.wait,
         reporter=watcher,
     )

@@ -67,7 +67,7 @@ def script_of(plan: IncusRuntimePlan, options: JobOptions) -> Script:
     entry = plan.bootstrap.entry_command
     as_root = options.run_as_root or entry is not None
     limit = options.timeout_secs + (0 if entry is None else ENTRY_GRACE)
-    owner = "0:0" if as_root else f"{options.user}:{options.group}"
+    owner = "0:0" if as_root else f"{options.uid}:{options.gid}"
     paths = plan.paths
     folders = {
         paths.state_dir,

@@ -46,7 +46,7 @@ _REPLACING_OPTIONS: Final = (
 )
 """Options of the instance; with others of them the job might come out otherwise."""
 _INSTANCE_OPTIONS: Final = (*_REPLACING_OPTIONS, "description", "timeouts", "owner", "backend")
-_REPLACING_WORK: Final = ("command", "run_as_root", "user", "group", "environment", "triggers")
+_REPLACING_WORK: Final = ("command", "run_as_root", "uid", "gid", "environment", "triggers")
 _JOB_FIELDS: Final = tuple(JobOptions.model_fields)
 INPUTS: Final = (
     *dict.fromkeys((*SPEC_FIELDS, *_INSTANCE_OPTIONS, *_JOB_FIELDS, SECRET_INPUTS, REPLACE_ON)),

@@ -328,12 +328,12 @@ class IncusJobArgs(InstanceArgs, total=False):
     """How long the command may take, in seconds, 1 to 604800. Then it is ended; if the guest does
     not end it, the instance is stopped. Default: 3600. Change: in place."""
     run_as_root: pulumi.Input[bool] | None
-    """Whether the command runs as root. If False, it runs as `user` and `group`. Default: True.
+    """Whether the command runs as root. If False, it runs as `uid` and `gid`. Default: True.
     Change: the job is run again."""
-    user: pulumi.Input[int] | None
+    uid: pulumi.Input[int] | None
     """The numeric user id in the guest, used if `run_as_root` is False. Default: 1000. Change: the
     job is run again."""
-    group: pulumi.Input[int] | None
+    gid: pulumi.Input[int] | None
     """The numeric group id in the guest, used if `run_as_root` is False. Default: 1000. Change:
     the job is run again."""
     environment: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None
