@@ -53,4 +53,4 @@ runner = IncusRuntime(
 
 pulumi.export("instance_name", runner.instance_name)
 pulumi.export("plan", runner.plan)
-pulumi.export("left_out", runner.left_out)
+pulumi.export("skipped_mounts", runner.skipped_mounts)

@@ -52,7 +52,7 @@ class JobOutcome:
         image_fingerprint: the image that its instance was made of.
         attempts: how often it ran.
         outputs: the files that were brought home, below `output_dir`.
-        left_out: what was not, and why.
+        skipped_outputs: what was not, and why.
         log_tail: the last lines of the command's output.
         kept: the instance that is still there; empty without one.
         uuid: that instance's own id.
@@ -66,7 +66,7 @@ class JobOutcome:
     image_fingerprint: str
     attempts: int
     outputs: tuple[Collected, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    skipped_outputs: tuple[LeftOut, ...] = ()
     log_tail: str = ""
     kept: str = ""
     uuid: str = ""
@@ -212,7 +212,7 @@ def _attempt(
             image_fingerprint=fingerprint,
             attempts=1,
             outputs=collection.files,
-            left_out=collection.left_out,
+            skipped_outputs=collection.left_out,
             log_tail=capture.tail(),
         )
         outcome = _retain(there, plan, outcome, watcher)

@@ -210,7 +210,7 @@ _OUTCOME: Final = (
     "image_fingerprint",
     "attempts",
     "outputs",
-    "left_out",
+    "skipped_outputs",
     "log_tail",
 )
 """The outputs that a run leaves, and nothing but a run changes."""
@@ -228,9 +228,9 @@ def _outputs_of(outcome: JobOutcome, redact: Redactor) -> dict[str, Any]:
         "outputs": [
             {**collected.to_dict(), "path": redact(collected.path)} for collected in outcome.outputs
         ],
-        "left_out": [
+        "skipped_outputs": [
             {key: printable(redact(text)) for key, text in left.to_dict().items()}
-            for left in outcome.left_out
+            for left in outcome.skipped_outputs
         ],
         "log_tail": printable(redact(outcome.log_tail)),
         "kept": outcome.kept,

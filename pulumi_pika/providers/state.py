@@ -82,7 +82,7 @@ class State:
             if not name.startswith(DEVICE_NAME_PREFIX) and not (own_root and is_root(device))
         }
         examined = examine({**tree, "devices": theirs})
-        left_out = tree.get("left_out")
+        left_out = tree.get("skipped_mounts")
         pool = tree.get("pool") or None
         return cls(
             outputs=tree,
@@ -169,7 +169,7 @@ def outputs_after(
         **inputs,
         **outputs_of(live, set(desired.devices), desired.options.access_interface),
         "plan": desired.plan.to_dict(),
-        "left_out": list(desired.left_out),
+        "skipped_mounts": list(desired.left_out),
         "pool": desired.pool or live.root_pool,
         "original_image_fingerprint": live.fingerprint,
         "current_alias_fingerprint": live.fingerprint,

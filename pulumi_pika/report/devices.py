@@ -58,7 +58,7 @@ def devices_of(old: Sides, new: Sides, *, replaces: bool) -> list[Device]:
         replaces: whether the instance is made anew.
     """
     before, after = _Devices(old.inputs), _Devices(new.inputs)
-    left_out = old.outputs.get("left_out")
+    left_out = old.outputs.get("skipped_mounts")
     names = set(map(str, left_out)) if isinstance(left_out, list) and not replaces else set()
     if not new.inputs:
         return [_device(device, "same", None, names) for device in before.all]

@@ -29,7 +29,7 @@ _OUTPUTS = (
     "image_fingerprint",
     "attempts",
     "outputs",
-    "left_out",
+    "skipped_outputs",
     "log_tail",
     "kept",
     "kept_status",
@@ -65,7 +65,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     outputs: pulumi.Output[list[dict[str, Any]]]
     """The files that were brought home: `path` below `output_dir`, `kind` (log, events, status,
     result or artifact), `size` in bytes, `sha256`."""
-    left_out: pulumi.Output[list[dict[str, str]]]
+    skipped_outputs: pulumi.Output[list[dict[str, str]]]
     """What was not brought home: `path` in the guest, and the `reason`."""
     log_tail: pulumi.Output[str]
     """The last 50 lines of the command's output."""

@@ -24,7 +24,7 @@ _OUTPUTS = (
     "image_fingerprint",
     "current_alias_fingerprint",
     "devices",
-    "left_out",
+    "skipped_mounts",
     "ipv4_address",
     "ipv6_address",
     "addresses",
@@ -61,7 +61,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """The instance's own devices that the program names, mounts included, by name."""
     on_delete: pulumi.Output[str]
     """In words, what a delete or a replacement does to the data."""
-    left_out: pulumi.Output[list[str]]
+    skipped_mounts: pulumi.Output[list[str]]
     """Devices of mounts that are not required and whose source was missing."""
     ipv4_address: pulumi.Output[str]
     """The first global IPv4 address when the instance was last looked at, or empty: of the nic that

@@ -145,7 +145,7 @@ SUBJECTS = (
             "uuid": "1",
             "status": "Running",
             "original_image_fingerprint": "f",
-            "left_out": [],
+            "skipped_mounts": [],
         },
     ),
     Subject(

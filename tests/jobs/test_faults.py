@@ -56,7 +56,7 @@ def job(client: IncusClient, name: str, command: str, **more: Any) -> JobOutcome
 
 def ran_once(place: Place, outcome: JobOutcome) -> None:
     assert outcome.completed, outcome
-    assert outcome.left_out == ()
+    assert outcome.skipped_outputs == ()
     place.check(outcome)
     assert place.runs == 1
     assert look(place.client, place.name) is None
@@ -200,8 +200,8 @@ def test_fault_at_each_step(places: list[Place], fault: str, record_property: Re
         else:
             assert outcome.completed, f"{fault} at {step}: {outcome}"
             assert place.runs == 1
-            word = "part" if outcome.left_out else "ok"
-            if not outcome.left_out:
+            word = "part" if outcome.skipped_outputs else "ok"
+            if not outcome.skipped_outputs:
                 place.check(outcome)
         assert rule.applied, f"{step} was never sent"
         assert look(place.client, place.name) is None, f"{fault} at {step} left the instance"
@@ -239,7 +239,7 @@ def test_host_that_is_away_from_a_step_on(
             word = "ok" if outcome.completed else outcome.status
             if outcome.completed:
                 assert place.runs == 1
-                assert not outcome.left_out
+                assert not outcome.skipped_outputs
                 place.check(outcome)
         assert rule.applied
         assert place.runs <= 1
@@ -448,7 +448,7 @@ def test_output_that_seems_to_be_endless(
 
     assert outcome.completed
     assert (tmp_path / "output.log").stat().st_size == 4 * 2**20
-    assert any("could not be read within 2 s" in left.reason for left in outcome.left_out)
+    assert any("could not be read within 2 s" in left.reason for left in outcome.skipped_outputs)
     assert look(client, name) is None
 
 

@@ -152,7 +152,7 @@ def test_daemon_killed_at_each_step(
             word = "ok" if outcome.completed else outcome.status
             if outcome.completed:
                 assert place.runs == 1, f"{place.runs} runs, killed at {step}"
-                assert not outcome.left_out
+                assert not outcome.skipped_outputs
                 place.check(outcome)
         back.join(60)
         assert rule.applied, f"{step} was never sent"

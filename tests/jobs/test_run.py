@@ -300,7 +300,7 @@ def test_output_beyond_the_bound_is_left_out_and_said_so(
 
     assert outcome.completed
     assert (home / "output.log").stat().st_size == 2**20
-    assert outcome.left_out[0].path == "output.log"
+    assert outcome.skipped_outputs[0].path == "output.log"
     assert any("not brought home" in line for line in watching.warnings)
     assert len(watching.seen) == 3000000
 
@@ -557,6 +557,6 @@ def test_full_disk_at_home_costs_the_file_and_not_the_job(
     assert outcome.completed
     assert outcome.log_tail.endswith("end")
     assert outcome.outputs == ()
-    assert outcome.left_out[0].path == "output.log"
-    assert "File too large" in outcome.left_out[0].reason
+    assert outcome.skipped_outputs[0].path == "output.log"
+    assert "File too large" in outcome.skipped_outputs[0].reason
     assert not list(home.glob(".pika-*"))

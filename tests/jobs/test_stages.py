@@ -226,7 +226,7 @@ def _outcome(place: Place) -> str:
     if not outcome.completed:
         assert outcome.status == "lost", outcome
         return "lost"
-    if outcome.left_out:
+    if outcome.skipped_outputs:
         return "part"
     place.check(outcome)
     return "ok"

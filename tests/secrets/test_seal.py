@@ -98,7 +98,7 @@ def test_outputs_that_tell_of_inputs() -> None:
     outputs: dict[str, Any] = {
         "original_image_fingerprint": "f", "image_fingerprint": "f", "pool": "p",
         "devices": {"a": {}},
-        "left_out": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
+        "skipped_mounts": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
         "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
         "uuid": "u",
         "instance_name": "n", "location": "none",
@@ -110,7 +110,7 @@ def test_outputs_that_tell_of_inputs() -> None:
         "paths.status_path": {"guest_status", "plan_digest"},
         "running": {"status"},
         "delete_data": {"on_delete"},
-        "mounts[0]": {"devices", "left_out", "on_delete", "plan_digest"},
+        "mounts[0]": {"devices", "skipped_mounts", "on_delete", "plan_digest"},
         "identity": {"instance_name", "plan_digest"},
         "labels.a": {"plan_digest"},
         "description": set(),
