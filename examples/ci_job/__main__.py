@@ -47,4 +47,6 @@ build = IncusJob(
 
 pulumi.export("status", build.status)
 pulumi.export("duration_secs", build.duration_secs)
-pulumi.export("outputs", build.outputs.apply(lambda files: [file["path"] for file in files]))
+pulumi.export(
+    "collected_files", build.collected_files.apply(lambda files: [file["path"] for file in files])
+)

@@ -107,7 +107,7 @@ class Display:
             self._files(outcome, output_dir)
 
     def _files(self, outcome: JobOutcome, output_dir: str) -> None:
-        files, left_out = outcome.outputs, len(outcome.skipped_outputs)
+        files, left_out = outcome.collected_files, len(outcome.skipped_outputs)
         total = size(sum(file.size for file in files))
         counted = f"{len(files):,} file{'' if len(files) == 1 else 's'}, {total}"
         lines = [

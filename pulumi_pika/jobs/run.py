@@ -51,7 +51,7 @@ class JobOutcome:
         duration_secs: seconds that the command took, in the last attempt.
         image_fingerprint: the image that its instance was made of.
         attempts: how often it ran.
-        outputs: the files that were brought home, below `output_dir`.
+        collected_files: the files that were brought home, below `output_dir`.
         skipped_outputs: what was not, and why.
         log_tail: the last lines of the command's output.
         kept: the instance that is still there; empty without one.
@@ -65,7 +65,7 @@ class JobOutcome:
     duration_secs: float
     image_fingerprint: str
     attempts: int
-    outputs: tuple[Collected, ...] = ()
+    collected_files: tuple[Collected, ...] = ()
     skipped_outputs: tuple[LeftOut, ...] = ()
     log_tail: str = ""
     kept: str = ""
@@ -211,7 +211,7 @@ def _attempt(
             duration_secs=round(ended.seconds, 3),
             image_fingerprint=fingerprint,
             attempts=1,
-            outputs=collection.files,
+            collected_files=collection.files,
             skipped_outputs=collection.left_out,
             log_tail=capture.tail(),
         )

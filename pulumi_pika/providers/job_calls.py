@@ -209,7 +209,7 @@ _OUTCOME: Final = (
     "duration_secs",
     "image_fingerprint",
     "attempts",
-    "outputs",
+    "collected_files",
     "skipped_outputs",
     "log_tail",
 )
@@ -225,8 +225,9 @@ def _outputs_of(outcome: JobOutcome, redact: Redactor) -> dict[str, Any]:
         "duration_secs": outcome.duration_secs,
         "image_fingerprint": outcome.image_fingerprint,
         "attempts": outcome.attempts,
-        "outputs": [
-            {**collected.to_dict(), "path": redact(collected.path)} for collected in outcome.outputs
+        "collected_files": [
+            {**collected.to_dict(), "path": redact(collected.path)}
+            for collected in outcome.collected_files
         ],
         "skipped_outputs": [
             {key: printable(redact(text)) for key, text in left.to_dict().items()}

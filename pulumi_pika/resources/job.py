@@ -28,7 +28,7 @@ _OUTPUTS = (
     "duration_secs",
     "image_fingerprint",
     "attempts",
-    "outputs",
+    "collected_files",
     "skipped_outputs",
     "log_tail",
     "kept",
@@ -62,7 +62,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     """What image the instance was made of."""
     attempts: pulumi.Output[int]
     """How often it ran."""
-    outputs: pulumi.Output[list[dict[str, Any]]]
+    collected_files: pulumi.Output[list[dict[str, Any]]]
     """The files that were brought home: `path` below `output_dir`, `kind` (log, events, status,
     result or artifact), `size` in bytes, `sha256`."""
     skipped_outputs: pulumi.Output[list[dict[str, str]]]

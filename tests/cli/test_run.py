@@ -98,8 +98,8 @@ def test_json(runner: Runner) -> None:
     assert found["status"] == "completed"
     assert found["exit_code"] == 0
     assert found["attempts"] == 1
-    assert found["outputs"][0]["path"] == "output.log"
-    assert found["outputs"][0]["size"] == 14
+    assert found["collected_files"][0]["path"] == "output.log"
+    assert found["collected_files"][0]["size"] == 14
     # The output is shown, and cannot command a terminal.
     said = done.stderr.decode()
     assert "\N{REPLACEMENT CHARACTER}[31mred\nend\N{REPLACEMENT CHARACTER}\n" in said

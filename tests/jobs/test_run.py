@@ -111,7 +111,7 @@ def test_success(client: IncusClient, name: str, sandbox: Sandbox) -> None:
     assert outcome.log_tail.splitlines() == ["out", "err", "/root", "0"]
     assert bytes(watching.seen) == b"out\nerr\n/root\n0\n"
     assert 0 < outcome.duration_secs < 30
-    assert outcome.outputs == ()
+    assert outcome.collected_files == ()
     assert look(client, name) is None
     outcome.check(name)
 
@@ -274,7 +274,7 @@ def test_200_mib_go_through_in_bounded_memory(client: IncusClient, name: str, ho
     assert outcome.completed, outcome
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 60, f"{grown:.0f} MiB for 200 MiB of output"
-    (log,) = outcome.outputs
+    (log,) = outcome.collected_files
     assert (log.path, log.size) == ("output.log", size)
     expected = hashlib.sha256()
     for _ in range(size // len(block)):
@@ -335,10 +335,10 @@ def test_what_is_brought_home_when(
     found = sorted(str(p.relative_to(home)) for p in home.rglob("*") if p.is_file())
     if not expected:
         assert found == []
-        assert outcome.outputs == ()
+        assert outcome.collected_files == ()
         return
     assert found == ["artifacts/a.txt", "guest.log", "manifest.json", "output.log", "result.json"]
-    for collected in outcome.outputs:
+    for collected in outcome.collected_files:
         content = (home / collected.path).read_bytes()
         assert collected.size == len(content)
         assert collected.sha256 == hashlib.sha256(content).hexdigest()
@@ -556,7 +556,7 @@ def test_full_disk_at_home_costs_the_file_and_not_the_job(
 
     assert outcome.completed
     assert outcome.log_tail.endswith("end")
-    assert outcome.outputs == ()
+    assert outcome.collected_files == ()
     assert outcome.skipped_outputs[0].path == "output.log"
     assert "File too large" in outcome.skipped_outputs[0].reason
     assert not list(home.glob(".pika-*"))
