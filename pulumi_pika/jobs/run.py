@@ -54,9 +54,9 @@ class JobOutcome:
         collected_files: the files that were brought home, below `output_dir`.
         skipped_outputs: what was not, and why.
         log_tail: the last lines of the command's output.
-        kept: the instance that is still there; empty without one.
-        uuid: that instance's own id.
-        hint: how to get into it, and how to remove it.
+        retained_instance: the instance that is still there; empty without one.
+        retained_uuid: that instance's own id.
+        retained_hint: how to get into it, and how to remove it.
     """
 
     status: Status
@@ -68,9 +68,9 @@ class JobOutcome:
     collected_files: tuple[Collected, ...] = ()
     skipped_outputs: tuple[LeftOut, ...] = ()
     log_tail: str = ""
-    kept: str = ""
-    uuid: str = ""
-    hint: str = ""
+    retained_instance: str = ""
+    retained_uuid: str = ""
+    retained_hint: str = ""
 
     @property
     def completed(self) -> bool:
@@ -89,7 +89,11 @@ class JobOutcome:
         raise JobFailed(
             f"the job {name} {_WORDS[self.status]}: {self.message}"
             + (f" (after {self.attempts} attempts)" if self.attempts > 1 else "")
-            + (f". {self.hint[:1].upper()}{self.hint[1:]}" if self.hint else "")
+            + (
+                f". {self.retained_hint[:1].upper()}{self.retained_hint[1:]}"
+                if self.retained_hint
+                else ""
+            )
             + (f"\nThe last lines of its output:\n  {tail}" if tail else "\nIt wrote no output.")
         )
 
@@ -334,7 +338,7 @@ def _retain(
         return outcome if _remove(made, live, watcher) else _still_there(outcome, live)
     hint = _how_to_use(made, live, policy)
     watcher.info(hint)
-    return replace(_still_there(outcome, live), hint=hint)
+    return replace(_still_there(outcome, live), retained_hint=hint)
 
 
 def _seen(made: Made) -> LiveInstance | None:
@@ -347,7 +351,7 @@ def _seen(made: Made) -> LiveInstance | None:
 
 
 def _still_there(outcome: JobOutcome, live: LiveInstance) -> JobOutcome:
-    return replace(outcome, kept=live.name, uuid=live.uuid)
+    return replace(outcome, retained_instance=live.name, retained_uuid=live.uuid)
 
 
 def _keep_broken(made: Made, watcher: Watcher) -> None:
@@ -382,8 +386,8 @@ def _remove(made: Made, live: LiveInstance | None, watcher: Watcher) -> bool:
 
 def _discard_kept(client: IncusClient, outcome: JobOutcome, watcher: Watcher) -> None:
     """Makes room for the next attempt."""
-    if not outcome.kept:
+    if not outcome.retained_instance:
         return
-    live = look(client, outcome.kept, inside=False)
-    if live is not None and live.uuid == outcome.uuid:
+    live = look(client, outcome.retained_instance, inside=False)
+    if live is not None and live.uuid == outcome.retained_uuid:
         discard(client.beside(live.location), live, watcher)

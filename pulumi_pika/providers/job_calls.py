@@ -121,9 +121,9 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         if not replaces and _is_over(state, old):
             report().info(
                 f"{state['kept']}, the instance that was kept of the job, is "
-                f"{state.get('kept_status') or 'gone'}: what is left of it is removed"
+                f"{state.get('retained_status') or 'gone'}: what is left of it is removed"
             )
-            changes.append("kept")
+            changes.append("retained_instance")
         if replaces:
             report().info(f"the job {old.name} runs anew because of {', '.join(replaces)}")
             before_replacement(new.examined, news, _kept_of(state, old), report, _refuse_holder)
@@ -165,9 +165,9 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
     """Looks at the instance, where one was kept; all else is as it was."""
     with for_people(props):
         outputs = without_provider(props)
-        if outputs.get("kept"):
+        if outputs.get("retained_instance"):
             live = _kept(outputs)
-            outputs["kept_status"] = live.status if live else ""
+            outputs["retained_status"] = live.status if live else ""
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     secret = secret_paths(outputs)
     return ReadResult(id_, seal(outputs, secret), seal(inputs, secret))
@@ -181,13 +181,13 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         outputs: dict[str, Any] = {name: state[name] for name in _OUTCOME if name in state}
         outputs.update(inputs)
         old = _Job.of(state)
-        live = _kept(state) if state.get("kept") else None
+        live = _kept(state) if state.get("retained_instance") else None
         if live is not None and not live.running and _until_stopped(old):
             discard(_client(state, live), live, report())
             live = None
-        outputs["kept"] = live.name if live else ""
-        outputs["kept_status"] = live.status if live else ""
-        outputs["kept_uuid"] = live.uuid if live else ""
+        outputs["retained_instance"] = live.name if live else ""
+        outputs["retained_status"] = live.status if live else ""
+        outputs["retained_uuid"] = live.uuid if live else ""
         outputs["schema_version"] = SCHEMA_VERSION
     return UpdateResult(seal(outputs, secret_paths(inputs)))
 
@@ -196,7 +196,7 @@ def delete(props: dict[str, Any]) -> None:
     """Removes the instance, where one was kept. What was brought home stays."""
     with for_people(props) as report:
         state = without_provider(props)
-        live = _kept(state) if state.get("kept") else None
+        live = _kept(state) if state.get("retained_instance") else None
         if live is not None:
             discard(_client(state, live), live, report())
         warn_of_unfinished(str(state.get("owner") or ""), report())
@@ -234,9 +234,9 @@ def _outputs_of(outcome: JobOutcome, redact: Redactor) -> dict[str, Any]:
             for left in outcome.skipped_outputs
         ],
         "log_tail": printable(redact(outcome.log_tail)),
-        "kept": outcome.kept,
-        "kept_status": "Running" if outcome.kept else "",
-        "kept_uuid": outcome.uuid,
+        "retained_instance": outcome.retained_instance,
+        "retained_status": "Running" if outcome.retained_instance else "",
+        "retained_uuid": outcome.retained_uuid,
     }
 
 
@@ -291,17 +291,17 @@ def _until_stopped(job: _Job) -> bool:
 
 def _is_over(state: dict[str, Any], job: _Job) -> bool:
     """Whether a kept instance is to go, or has gone, as a refresh saw it."""
-    if not state.get("kept"):
+    if not state.get("retained_instance"):
         return False
-    status = state.get("kept_status") or ""
+    status = state.get("retained_status") or ""
     return not status or (_until_stopped(job) and status not in RUNNING)
 
 
 def _kept(state: dict[str, Any]) -> LiveInstance | None:
     """The instance that was kept; None where it is gone, whatever has its name now."""
     client = _client(state, None)
-    live = look(client, str(state["kept"]), inside=False)
-    uuid = str(state.get("kept_uuid") or "")
+    live = look(client, str(state["retained_instance"]), inside=False)
+    uuid = str(state.get("retained_uuid") or "")
     if live is None or live.uuid != uuid:
         live = find_renamed(client, uuid)
     return live if live is not None and JOB_KEY in live.config else None
@@ -309,9 +309,9 @@ def _kept(state: dict[str, Any]) -> LiveInstance | None:
 
 def _kept_of(state: dict[str, Any], job: _Job) -> Predecessor | None:
     """The instance that is deleted before the job runs once more, if one was kept."""
-    if not state.get("kept"):
+    if not state.get("retained_instance"):
         return None
-    uuid = str(state.get("kept_uuid") or "")
+    uuid = str(state.get("retained_uuid") or "")
     return Predecessor(job.examined.plan, job.examined.options, uuid)
 
 

@@ -31,9 +31,9 @@ _OUTPUTS = (
     "collected_files",
     "skipped_outputs",
     "log_tail",
-    "kept",
-    "kept_status",
-    "kept_uuid",
+    "retained_instance",
+    "retained_status",
+    "retained_uuid",
 )
 
 
@@ -69,11 +69,11 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     """What was not brought home: `path` in the guest, and the `reason`."""
     log_tail: pulumi.Output[str]
     """The last 50 lines of the command's output."""
-    kept: pulumi.Output[str]
+    retained_instance: pulumi.Output[str]
     """The instance that `policies.retention_policy` keeps; empty without one."""
-    kept_status: pulumi.Output[str]
+    retained_status: pulumi.Output[str]
     """What that instance does, when last looked at."""
-    kept_uuid: pulumi.Output[str]
+    retained_uuid: pulumi.Output[str]
     """That instance's own id."""
 
     @overload

@@ -32,7 +32,7 @@ for name, arguments in json.loads(pathlib.Path("jobs.json").read_text()).items()
         environment = arguments.setdefault("environment", {})
         environment[key] = config.require_secret(key)
     job = IncusJob(name, **arguments)
-    for output in ("status", "exit_code", "message", "log_tail", "collected_files", "kept", "kept_status",
+    for output in ("status", "exit_code", "message", "log_tail", "collected_files", "retained_instance", "retained_status",
                    "attempts", "image_fingerprint", "duration_secs", "skipped_outputs"):
         pulumi.export(f"{name}.{output}", getattr(job, output))
 """
@@ -155,7 +155,7 @@ def test_kept_instance_goes_when_it_stopped_or_at_destroy(
     policies = {**DEFAULTS, "retention_policy": "keep_until_stopped"}
     declare(stack, build=job(name, "echo", policies=policies))
     stack.up()
-    assert stack.outputs()["build.kept"] == name
+    assert stack.outputs()["build.retained_instance"] == name
     assert look(client, name) is not None
     stack.up("--expect-no-changes")
 
@@ -165,7 +165,7 @@ def test_kept_instance_goes_when_it_stopped_or_at_destroy(
     stack.refresh()
     stack.up()
     outputs = stack.outputs()
-    assert (outputs["build.kept"], outputs["build.kept_status"]) == ("", "")
+    assert (outputs["build.retained_instance"], outputs["build.retained_status"]) == ("", "")
     assert look(client, name) is None
     stack.up("--expect-no-changes")
 

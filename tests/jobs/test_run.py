@@ -468,11 +468,11 @@ def test_retention(client: IncusClient, name: str, policy: str, command: str, ke
 
     live = look(client, name)
     assert (live is not None) == kept
-    assert outcome.kept == (name if kept else "")
+    assert outcome.retained_instance == (name if kept else "")
     if live is None:
         return
-    assert outcome.uuid == live.uuid
-    assert f"incus delete --force --project default {name}" in outcome.hint
+    assert outcome.retained_uuid == live.uuid
+    assert f"incus delete --force --project default {name}" in outcome.retained_hint
     client.run("PUT", f"/1.0/instances/{name}/state", {"action": "stop", "force": True}, timeout=30)
     if policy == "keep_until_stopped":
         eventually(lambda: look(client, name) is None)
