@@ -38,7 +38,7 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("instance_type",), ("devices",)),
     (("resources", "root_disk_gib"), ("devices",)),
     # A device's name is a hash of its source, and a key cannot be secret by itself.
-    (("mounts",), ("devices", "skipped_mounts", "on_delete")),
+    (("mounts",), ("devices", "skipped_mounts", "skipped_outputs", "on_delete")),
     (("delete_data",), ("on_delete",)),
     (("running",), ("status",)),
     # It names the file that it looked for.

@@ -32,8 +32,9 @@ for name, arguments in json.loads(pathlib.Path("jobs.json").read_text()).items()
         environment = arguments.setdefault("environment", {})
         environment[key] = config.require_secret(key)
     job = IncusJob(name, **arguments)
-    for output in ("status", "exit_code", "message", "log_tail", "collected_files", "retained_instance", "retained_status",
-                   "attempts", "image_fingerprint", "duration_secs", "skipped_outputs"):
+    for output in ("status", "exit_code", "message", "log_tail", "collected_files",
+                   "retained_instance", "retained_status", "attempts", "image_fingerprint",
+                   "duration_secs", "skipped_outputs"):
         pulumi.export(f"{name}.{output}", getattr(job, output))
 """
 DEFAULTS = {"restart_policy": "never", "retention_policy": "destroy_on_completion"}
