@@ -127,9 +127,9 @@ def existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], An
         "devices": declared_devices(examined.plan, examined.options),
         "plan_digest": plan_digest(examined.plan),
         "status": "Running",
-        "pool": "default",
+        "volume_storage_pool": "default",
         "uuid": "c6b8d770-982c-4c46-8213-5b40031513d6",
-        "left_out": [],
+        "skipped_mounts": [],
         "schema_version": 1.0,
     }
     return inputs, outputs, runtime_calls

@@ -92,9 +92,9 @@ ROWS = (
     Row("mounts[].guest_path", _mounts(), _mounts(guest_path="/w")),
     Row("mounts[].mode", _mounts(), _mounts(mode="read_only")),
     Row(
-        "mounts[].pool (`mount_pools` in the state)",
+        "mounts[].storage_pool (`mount_storage_pools` in the state)",
         _mounts(),
-        {**_mounts(), "mount_pools": ["other"]},
+        {**_mounts(), "mount_storage_pools": ["other"]},
         note="the volume in that pool is mounted, or created empty; the present one stays",
     ),
     Row("mounts[].required", _mounts(), _mounts(required=True)),
@@ -218,7 +218,7 @@ def decided(row: Row, instance_type: str) -> str:
             **before,
             "plan": old.plan_tree,
             "devices": declared_devices(old.plan, old.options, "default"),
-            "pool": "default",
+            "volume_storage_pool": "default",
             "plan_digest": plan_digest(old.plan),
         }
     )

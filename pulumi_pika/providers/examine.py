@@ -218,9 +218,9 @@ def _show_unknown_devices(
         elif path in (("resources",), ("resources", "root_disk_gib")):
             root = {"type": "disk", "path": "/"}
             tree[ROOT_DEVICE] = {**tree.get(ROOT_DEVICE, root), "size": UNKNOWN}
-        elif path[0] == "mount_pools":
+        elif path[0] == "mount_storage_pools":
             for index, name in enumerate(device_names):
-                if path in (("mount_pools",), ("mount_pools", index)):
+                if path in (("mount_storage_pools",), ("mount_storage_pools", index)):
                     put(tree, (name, "pool"), UNKNOWN)
         elif path == ("storage_pool",):
             for device in tree.values():

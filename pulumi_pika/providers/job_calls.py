@@ -38,7 +38,7 @@ from .values import Path, find, without_provider
 _REPLACING_OPTIONS: Final = (
     "instance_type",
     "storage_pool",
-    "mount_pools",
+    "mount_storage_pools",
     "config",
     "devices",
     "extra_profiles",

@@ -44,7 +44,7 @@ from .values import Path, without_provider
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON)
-_PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "pool", "project")
+_PLACE: Final[tuple[str, ...]] = ("volume_name", "snapshot_name", "storage_pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 
 
@@ -110,7 +110,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         client = client_for(options.project)
         try:
             live = look_at_snapshot(
-                client, options.pool, options.volume_name, options.snapshot_name
+                client, options.storage_pool, options.volume_name, options.snapshot_name
             )
         except PlaceMissing as error:
             report().warn(f"the {options.where} is gone: {error}")
@@ -172,7 +172,9 @@ def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
     """Return why the snapshot cannot be taken: what has its name is not this resource's."""
 
     def look(client: IncusClient) -> LiveSnapshot | None:
-        return look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+        return look_at_snapshot(
+            client, options.storage_pool, options.volume_name, options.snapshot_name
+        )
 
     def refuse_existing(client: IncusClient) -> None:
         if (found := look(client)) is not None:
@@ -214,7 +216,7 @@ def _outputs(inputs: dict[str, Any], live: LiveSnapshot, generation: str) -> dic
 
 def _id_of(options: SnapshotOptions, inputs: dict[str, Any]) -> str:
     """The resource's id, which the state has in plain text."""
-    names = ("project", "pool", "volume_name", "snapshot_name")
+    names = ("project", "storage_pool", "volume_name", "snapshot_name")
     return "/".join(
         "-" if is_secret((name,), inputs) else str(getattr(options, name)) for name in names
     )

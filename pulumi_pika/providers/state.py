@@ -83,7 +83,7 @@ class State:
         }
         examined = examine({**tree, "devices": theirs})
         left_out = tree.get("skipped_mounts")
-        pool = tree.get("pool") or None
+        pool = tree.get("volume_storage_pool") or None
         return cls(
             outputs=tree,
             plan=examined.plan,
@@ -93,7 +93,7 @@ class State:
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
             pool=pool,
             # A state of before it was kept.
-            root_pool=tree.get("root_pool") or pool,
+            root_pool=tree.get("root_storage_pool") or pool,
             uuid=str(tree.get("uuid") or ""),
             generation=str(tree.get(GENERATION) or ""),
             original_image_fingerprint=str(tree.get("original_image_fingerprint") or ""),
@@ -146,7 +146,7 @@ class State:
             GENERATION: live.generation or self.generation,
         }
         if not self.has_volumes and self.options.storage_pool is None:
-            outputs["pool"] = live.root_pool
+            outputs["volume_storage_pool"] = live.root_pool
         if self.options.running is None:
             outputs.pop("running", None)
         inputs = {name: outputs[name] for name in INPUTS if name in outputs}
@@ -170,7 +170,7 @@ def outputs_after(
         **outputs_of(live, set(desired.devices), desired.options.access_interface),
         "plan": desired.plan.to_dict(),
         "skipped_mounts": list(desired.left_out),
-        "pool": desired.pool or live.root_pool,
+        "volume_storage_pool": desired.pool or live.root_pool,
         "original_image_fingerprint": live.fingerprint,
         "current_alias_fingerprint": live.fingerprint,
         GENERATION: live.generation,

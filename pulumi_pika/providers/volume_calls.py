@@ -57,7 +57,7 @@ RENAMED_TO: Final = "renamed_to"
 """In the state of a volume that a refresh found under another name: that name."""
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, "on_delete")
-_PLACE: Final[tuple[str, ...]] = ("volume_name", "pool", "project")
+_PLACE: Final[tuple[str, ...]] = ("volume_name", "storage_pool", "project")
 _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "content_type")
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "delete_data": ("on_delete",),
@@ -116,7 +116,7 @@ def create(props: dict[str, Any]) -> CreateResult:
     with for_people(inputs) as report:
         options = _options(inputs)
         client = _new_place(client_for(options.project))
-        found = look_at_volume(client, options.pool, options.volume_name)
+        found = look_at_volume(client, options.storage_pool, options.volume_name)
         if found is not None:
             # What cannot be is refused before anything of an existing volume is touched.
             refuse_to_take(client, found, options)
@@ -285,7 +285,7 @@ def _differ(name: str, old: VolumeOptions, new: Given[VolumeOptions]) -> bool:
 
 def _change_problems(old: VolumeOptions, given: Given[VolumeOptions]) -> Iterable[tuple[Path, str]]:
     # With one of these unknown, it may be another volume.
-    if any((name,) in given.unknown for name in ("volume_name", "pool", "project")):
+    if any((name,) in given.unknown for name in ("volume_name", "storage_pool", "project")):
         return ()
     return find_volume_change_problems(old, given.options)
 
@@ -317,7 +317,7 @@ def _warnings(
 def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter) -> None:
     try:
         client = state.client()
-        live = look_at_volume(client, options.pool, options.volume_name)
+        live = look_at_volume(client, options.storage_pool, options.volume_name)
         plan = plan_restore(client, live, options) if live is not None else None
     except (IncusError, ReconcileError) as error:
         reporter.warn(f"restore_from: as things are now, this would fail: {error}")
@@ -351,12 +351,12 @@ def _taken(options: VolumeOptions, unknown: Iterable[Path]) -> list[Failure]:
     """Return why the volume cannot be created: what has its name is not to be this resource's."""
 
     def refuse_existing(client: IncusClient) -> None:
-        found = look_at_volume(_new_place(client), options.pool, options.volume_name)
+        found = look_at_volume(_new_place(client), options.storage_pool, options.volume_name)
         if found is not None:
             refuse_to_take(client, found, options)
 
     def holder(client: IncusClient) -> str:
-        found = look_at_volume(_new_place(client), options.pool, options.volume_name)
+        found = look_at_volume(_new_place(client), options.storage_pool, options.volume_name)
         return found.owner if found else ""
 
     needed = (*_PLACE, "owner", "backend", "adopt", "content_type", "size")
@@ -392,7 +392,7 @@ def _outputs(inputs: dict[str, Any], live: LiveVolume) -> dict[str, Any]:
 
 def _id_of(options: VolumeOptions, inputs: dict[str, Any]) -> str:
     """The resource's id, which the state has in plain text."""
-    parts = {name: getattr(options, name) for name in ("project", "pool", "volume_name")}
+    parts = {name: getattr(options, name) for name in ("project", "storage_pool", "volume_name")}
     return "/".join("-" if is_secret((name,), inputs) else value for name, value in parts.items())
 
 

@@ -15,7 +15,7 @@ from ..incus.errors import (
 )
 from ..incus.storage import create_volume, delete_volume, get_volume, patch_volume
 from ..planner.plan import IncusMountPlan, IncusRuntimePlan
-from .desired import DesiredInstance, is_host_path, mount_pools, volume_name
+from .desired import DesiredInstance, is_host_path, mount_storage_pools, volume_name
 from .errors import ForeignVolume, RuntimeFailed
 from .options import RuntimeOptions
 from .ownership import (
@@ -45,7 +45,7 @@ def own_volumes(plan: IncusRuntimePlan) -> list[str]:
 def _own_volumes_by_pool(
     plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None
 ) -> list[VolumeRef]:
-    pools = mount_pools(plan, options, pool)
+    pools = mount_storage_pools(plan, options, pool)
     refs = [
         (pools[mount.device_name] or "", volume_name(mount.source))
         for mount in plan.mounts

@@ -34,14 +34,14 @@ def volume_name(source: str) -> str:
     return source.partition("/")[0]
 
 
-def mount_pools(
+def mount_storage_pools(
     plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None
 ) -> dict[str, str | None]:
     """Return the storage pool of each mount's custom volume, by the name of the mount's device.
 
     Args:
         plan: the plan.
-        options: the options; `mount_pools` names pools of single mounts.
+        options: the options; `mount_storage_pools` names pools of single mounts.
         pool: the pool of all others, by default `storage_pool`; None before a server has been
             asked.
     """
@@ -79,7 +79,7 @@ def declared_devices(
         root_pool: the storage pool that the root disk is in, which counts if `storage_pool` names
             none; by default that of the volumes.
     """
-    pools = mount_pools(plan, options, pool)
+    pools = mount_storage_pools(plan, options, pool)
     root_pool = options.storage_pool or root_pool or pool
     devices = {
         mount.device_name: mount_device(mount, options.instance_type, pools[mount.device_name])
@@ -160,7 +160,7 @@ class DesiredInstance:
     @property
     def pools(self) -> dict[str, str | None]:
         """The pool of each mount's custom volume, by the name of the mount's device."""
-        return mount_pools(self.plan, self.options, self.pool)
+        return mount_storage_pools(self.plan, self.options, self.pool)
 
     @property
     def name(self) -> str:

@@ -256,7 +256,7 @@ def _mount_obstacles(
     looked_at = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
     # The pools of mounts go by their place among them.
     pools = [options.pool_of(index) for index, _ in known]
-    options = options.model_copy(update={"mount_pools": pools})
+    options = options.model_copy(update={"mount_storage_pools": pools})
     try:
         pool, _ = resolve_pool(client, looked_at, options) if pool_known else ("", "")
     except PlacementError as error:

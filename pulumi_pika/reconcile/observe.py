@@ -16,7 +16,7 @@ from .desired import (
     Device,
     Devices,
     mount_device,
-    mount_pools,
+    mount_storage_pools,
 )
 from .options import USER_DATA_KEY, RuntimeOptions
 from .ownership import GENERATION_KEY, OWNER_KEY, RUNTIME_ID_KEY
@@ -320,7 +320,7 @@ def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str,
 
 def _observed_mounts(live: LiveInstance, expected: Expected) -> list[dict[str, Any]]:
     mounts, known = [], set()
-    pools = mount_pools(expected.plan, expected.options, expected.pool)
+    pools = mount_storage_pools(expected.plan, expected.options, expected.pool)
     for mount in expected.plan.mounts:
         known.add(mount.device_name)
         wanted = mount_device(mount, expected.options.instance_type, pools[mount.device_name])
@@ -406,7 +406,7 @@ def outputs_of(
         "ipv6_address": live.address("inet6", access_interface) or "",
         "addresses": live.addresses(),
         "location": live.location,
-        "root_pool": live.root_pool,
+        "root_storage_pool": live.root_pool,
         "uuid": live.uuid,
         "plan_digest": live.config.get(DIGEST_KEY, ""),
     }

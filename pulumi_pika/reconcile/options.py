@@ -62,7 +62,7 @@ class RuntimeOptions(Part):
 
     instance_type: InstanceType = "virtual-machine"
     storage_pool: str | None = None
-    mount_pools: list[str] = Field(default_factory=list)
+    mount_storage_pools: list[str] = Field(default_factory=list)
     """The storage pool of each mount's custom volume, in the order of the mounts. Where it is empty
     or missing, it is `storage_pool`, or the pool of the profile's root disk."""
     running: bool | None = True
@@ -83,7 +83,7 @@ class RuntimeOptions(Part):
     backend: str = ""
     """The digest of the Pulumi backend that the resource's stack is in."""
 
-    @field_validator("mount_pools", mode="after")
+    @field_validator("mount_storage_pools", mode="after")
     @classmethod
     def _without_empty_end(cls, pools: list[str]) -> list[str]:
         # Mounts without a pool are the same whether the list ends before them or not.
@@ -93,7 +93,7 @@ class RuntimeOptions(Part):
 
     def pool_of(self, index: int) -> str:
         """Return the pool that the mount of an index names, or an empty string."""
-        return self.mount_pools[index] if index < len(self.mount_pools) else ""
+        return self.mount_storage_pools[index] if index < len(self.mount_storage_pools) else ""
 
 
 OptionProblem = tuple[tuple[str | int, ...], str]
@@ -129,7 +129,11 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         (("storage_pool",), options.storage_pool),
     ]
     names += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
-    names += [(("mount_pools", i), name) for i, name in enumerate(options.mount_pools) if name]
+    names += [
+        (("mount_storage_pools", i), name)
+        for i, name in enumerate(options.mount_storage_pools)
+        if name
+    ]
     for where, value in names:
         if value is None:
             continue

@@ -20,7 +20,7 @@ from .desired import (
     assemble,
     desired_profiles,
     is_host_path,
-    mount_pools,
+    mount_storage_pools,
     volume_name,
 )
 from .errors import (
@@ -218,7 +218,7 @@ def survey_mounts(
     own, earlier = [options.owner], [options.owner, known_owner]
     backends = [options.backend, known_backend]
     volumes: dict[VolumeRef, dict[str, Any] | None] = {}
-    pools = mount_pools(plan, options, pool)
+    pools = mount_storage_pools(plan, options, pool)
     for index, mount in enumerate(plan.mounts):
         source = mount.source
         if is_host_path(source):
@@ -354,9 +354,9 @@ def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> str:
     return (
         f"there is no custom volume {ref[1]} in pool {ref[0]}, and there is one in pool {listed}; "
         "a second, empty one would be created and mounted in its place. Add "
-        f'`"pool": "{elsewhere[0]}"` to the mount to use the one that is there (or set its '
-        f'`source` to the PersistentVolume itself), or `"pool": "{ref[0]}"` to create another, '
-        f"empty one in pool {ref[0]}"
+        f'`"storage_pool": "{elsewhere[0]}"` to the mount to use the one that is there (or set its '
+        f'`source` to the PersistentVolume itself), or `"storage_pool": "{ref[0]}"` to create '
+        f"another, empty one in pool {ref[0]}"
     )
 
 

@@ -369,7 +369,7 @@ def _volume_problems(
                 f"PersistentVolume {there[1]} of this stack has one in project {there[0]}. An "
                 "instance mounts volumes of its own project only; a second, empty one would be "
                 "created. Give both resources the same project, or name another source. To create "
-                f'an empty one on purpose, add `"pool": "{pool}"` to the mount',
+                f'an empty one on purpose, add `"storage_pool": "{pool}"` to the mount',
             )
 
 

@@ -209,7 +209,7 @@ def restore(
         )
     _forget(client, options)
     reporter.info(f"restored the {options.where} from {plan.snapshot}{taken}")
-    after = look_at_volume(client, options.pool, options.volume_name)
+    after = look_at_volume(client, options.storage_pool, options.volume_name)
     if after is None:
         raise VolumeGone(f"the {options.where} vanished after it was restored")
     return after
@@ -277,12 +277,12 @@ def _refuse_lossy(
     newer = names[names.index(snapshot) + 1 :]
     if not newer and not options.snapshot_before_restore:
         return
-    driver = pool_driver(client, options.pool)
+    driver = pool_driver(client, options.storage_pool)
     if driver not in _ONLY_NEWEST:
         return
     raise RestoreRefused(
-        f"pool {options.pool} is on {driver}, which can go back to a volume's newest snapshot "
-        f"only, and would refuse {snapshot} or delete those after it"
+        f"pool {options.storage_pool} is on {driver}, which can go back to a volume's newest "
+        f"snapshot only, and would refuse {snapshot} or delete those after it"
         + (f" ({', '.join(newer)}): remove them yourself first" if newer else "")
         + (
             "; and the snapshot that is to be taken first would be one of them: copy the volume if "
@@ -300,7 +300,7 @@ def _take_safety(
     wanted = SnapshotOptions(
         volume_name=options.volume_name,
         snapshot_name=name,
-        pool=options.pool,
+        storage_pool=options.storage_pool,
         project=options.project,
         timeouts=SnapshotTimeouts(create=options.timeouts.restore),
     )
@@ -311,7 +311,7 @@ def _take_safety(
 def _put_back(
     client: IncusClient, options: VolumeOptions, plan: RestorePlan, reporter: Reporter
 ) -> None:
-    live = look_at_volume(client, options.pool, options.volume_name)
+    live = look_at_volume(client, options.storage_pool, options.volume_name)
     if live is None:
         raise VolumeGone(f"the {options.where} vanished before it was restored")
     timeout = options.timeouts.restore
@@ -357,7 +357,7 @@ def _comes_about(
         gone = False
         try:
             gone = _server_process(client) != process
-            live = look_at_volume(client, options.pool, options.volume_name)
+            live = look_at_volume(client, options.storage_pool, options.volume_name)
             if live is not None and live.restored == plan.snapshot:
                 return True
         except IncusUnreachable:
@@ -432,7 +432,7 @@ def _write_down(client: IncusClient, live: LiveVolume, plan: RestorePlan) -> Non
 
 
 def _forget(client: IncusClient, options: VolumeOptions) -> None:
-    live = look_at_volume(client, options.pool, options.volume_name)
+    live = look_at_volume(client, options.storage_pool, options.volume_name)
     if live is not None and RESTORING_KEY in live.config:
         _set_mark(client, live, "")
 

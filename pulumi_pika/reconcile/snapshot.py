@@ -106,7 +106,7 @@ def make_snapshot(
         SnapshotExists: there is such a snapshot, and it is another's.
         IncusError: it could not be taken.
     """
-    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
     live = look_at_snapshot(client, pool, volume, name)
     if live is None:
         live = _take(client, options, reporter)
@@ -138,14 +138,14 @@ def refuse_to_keep(client: IncusClient, live: LiveSnapshot, options: SnapshotOpt
 
 def generation_of(client: IncusClient, options: SnapshotOptions) -> str:
     """Return the generation that a snapshot's volume has for it; empty without one."""
-    volume = look_at_volume(client, options.pool, options.volume_name)
+    volume = look_at_volume(client, options.storage_pool, options.volume_name)
     text = volume.config.get(GENERATION_PREFIX + options.snapshot_name, "") if volume else ""
     return text.partition(" ")[0]
 
 
 def _set_generation(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     text = f"{new_generation()} {options.backend}".rstrip()
-    with volume_lock(options.pool, options.volume_name):
+    with volume_lock(options.storage_pool, options.volume_name):
         _set_keys(client, volume, {GENERATION_PREFIX + options.snapshot_name: text})
 
 
@@ -177,7 +177,9 @@ def change_snapshot(
         SnapshotExists: another one has taken its place.
     """
     for last in (False, True):
-        live = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+        live = look_at_snapshot(
+            client, options.storage_pool, options.volume_name, options.snapshot_name
+        )
         if live is None:
             raise VolumeGone(f"there is no {options.where} at {client.host} any more; {_ANOTHER}")
         if created_at and live.created_at != created_at:
@@ -188,7 +190,7 @@ def change_snapshot(
         try:
             patch_snapshot(
                 client,
-                options.pool,
+                options.storage_pool,
                 options.volume_name,
                 options.snapshot_name,
                 description=(
@@ -200,7 +202,9 @@ def change_snapshot(
         except PreconditionFailed:
             if last:
                 raise
-    found = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+    found = look_at_snapshot(
+        client, options.storage_pool, options.volume_name, options.snapshot_name
+    )
     if found is None:
         raise VolumeGone(f"the {options.where} vanished while it was being changed; {_ANOTHER}")
     return found
@@ -241,7 +245,7 @@ def remove_snapshot(
     Raises:
         IncusError: it could not be removed.
     """
-    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
     live = look_at_snapshot(client, pool, volume, name)
     if live is None:
         return
@@ -292,7 +296,7 @@ def take_snapshot(
         AlreadyExists: somebody took one of that name first.
         IncusError: it could not be taken.
     """
-    pool, volume, name = options.pool, options.volume_name, options.snapshot_name
+    pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
     progress = Progress(reporter, f"taking the {options.where}")
     try:
         operation = create_snapshot(client, pool, volume, name, expires_at)
@@ -328,10 +332,10 @@ def take_snapshot(
 
 
 def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> LiveSnapshot:
-    volume = look_at_volume(client, options.pool, options.volume_name)
+    volume = look_at_volume(client, options.storage_pool, options.volume_name)
     if volume is None:
         raise VolumeGone(
-            f"there is no volume {options.volume_name} in pool {options.pool} (project "
+            f"there is no volume {options.volume_name} in pool {options.storage_pool} (project "
             f"{options.project}) at {client.host} to take a snapshot of; make it first"
         )
     _mark(client, volume, options)
@@ -339,7 +343,9 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
         expires = NEVER if options.expires_at == "never" else options.expires_at
         live = take_snapshot(client, options, expires, reporter)
     except AlreadyExists:
-        found = look_at_snapshot(client, options.pool, options.volume_name, options.snapshot_name)
+        found = look_at_snapshot(
+            client, options.storage_pool, options.volume_name, options.snapshot_name
+        )
         # With our mark it was taken after we set that: it is ours, whoever asked first.
         if found is None:
             raise
@@ -358,7 +364,7 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
 
 def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     if options.owner:
-        with volume_lock(options.pool, options.volume_name):
+        with volume_lock(options.storage_pool, options.volume_name):
             text = f"{new_generation()} {options.backend}".rstrip()
             marks = {
                 SNAPSHOT_OWNER_PREFIX + options.snapshot_name: options.owner,
@@ -370,8 +376,8 @@ def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> 
 def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
     if not options.owner:
         return
-    with volume_lock(options.pool, options.volume_name):
-        volume = look_at_volume(client, options.pool, options.volume_name)
+    with volume_lock(options.storage_pool, options.volume_name):
+        volume = look_at_volume(client, options.storage_pool, options.volume_name)
         key = SNAPSHOT_OWNER_PREFIX + options.snapshot_name
         if volume is not None and volume.config.get(key) == options.owner:
             _set_keys(client, volume, {key: ""})
@@ -393,7 +399,7 @@ def _set_keys(client: IncusClient, volume: LiveVolume, keys: dict[str, str]) -> 
 
 def _await_operations(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> None:
     """Waits for what is going on at a snapshot: it is listed before its contents are complete."""
-    path = snapshot_url(options.pool, options.volume_name, options.snapshot_name)
+    path = snapshot_url(options.storage_pool, options.volume_name, options.snapshot_name)
     progress = Progress(reporter, f"taking the {options.where}")
     for operation in operations_at(client, path):
         with suppress(OperationLost):
@@ -410,6 +416,6 @@ def _another(client: IncusClient, options: SnapshotOptions, live: LiveSnapshot) 
     return SnapshotExists(
         f"the {options.where} exists at {client.host} (made {live.created_at}, {owner}); nothing "
         "of it was touched. Choose another snapshot_name, or remove it: `incus storage volume "
-        f"snapshot delete --project {options.project} {options.pool} {options.volume_name} "
+        f"snapshot delete --project {options.project} {options.storage_pool} {options.volume_name} "
         f"{options.snapshot_name}`"
     )

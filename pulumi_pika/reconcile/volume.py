@@ -182,7 +182,7 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
         SnapshotMissing: `restore_from` is given, and there is no volume yet.
         IncusError: it could not be made.
     """
-    live = look_at_volume(client, options.pool, options.volume_name)
+    live = look_at_volume(client, options.storage_pool, options.volume_name)
     if live is not None:
         return _take_up(client, live, options, reporter)
     if options.restore_from is not None:
@@ -194,25 +194,25 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
             + (
                 f"The volume {renamed.name} is marked as this resource's: if it was renamed, give "
                 f"it its name back first: `incus storage volume rename --project {options.project} "
-                f"{options.pool} {renamed.name} {options.volume_name}`"
+                f"{options.storage_pool} {renamed.name} {options.volume_name}`"
                 if renamed
                 else "If there was one before, look for it first: `incus storage volume list "
-                f"--project {options.project} {options.pool}`"
+                f"--project {options.project} {options.storage_pool}`"
             )
         )
-    client = for_new_volume(client, options.pool, options.volume_name)
+    client = for_new_volume(client, options.storage_pool, options.volume_name)
     attempt = new_generation()
     try:
         create_volume(
             client,
-            options.pool,
+            options.storage_pool,
             options.volume_name,
             description=options.description or "",
             config={**options.desired_config(), GENERATION_KEY: attempt},
             content_type=options.content_type,
         )
     except AlreadyExists:
-        live = look_at_volume(client, options.pool, options.volume_name)
+        live = look_at_volume(client, options.storage_pool, options.volume_name)
         if live is None:
             raise
         if _is_marked_ours(live, options):
@@ -222,7 +222,7 @@ def make_volume(client: IncusClient, options: VolumeOptions, reporter: Reporter)
         # The answer is lost, not the volume: look whether ours is there.
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
-        live = look_at_volume(client, options.pool, options.volume_name)
+        live = look_at_volume(client, options.storage_pool, options.volume_name)
         if live is None or live.config.get(GENERATION_KEY) != attempt:
             raise
     return _there(client, options)
@@ -310,7 +310,7 @@ def find_renamed_volume(
         options: what the volume was, with the name that it had.
         claim: what the state knows of it.
     """
-    for data in list_pool_volumes(client, options.pool):
+    for data in list_pool_volumes(client, options.storage_pool):
         name = str(data.get("name") or "")
         config, created_at = data.get("config") or {}, str(data.get("created_at") or "")
         if name == options.volume_name or not config.get(OWNER_KEY):
@@ -318,7 +318,7 @@ def find_renamed_volume(
         moved = bool(claim.identity) and created_at != claim.identity
         if moved or not claim.holds(config, created_at):
             continue
-        return look_at_volume(client, options.pool, name)
+        return look_at_volume(client, options.storage_pool, name)
     return None
 
 
@@ -365,8 +365,8 @@ def look_at_ours(
         if found.live is None:
             raise error
         raise ForeignVolume(
-            f"{error}. The volume of this resource is {found.live.name} in pool {options.pool}: it "
-            "was renamed outside Pulumi. Rename the other volume, and run `pulumi up` again"
+            f"{error}. The volume of this resource is {found.live.name} in pool "
+            f"{options.storage_pool}: it was renamed outside Pulumi. Rename the other volume, and run `pulumi up` again"
         )
     if found.live is None:
         raise VolumeGone(
@@ -389,7 +389,7 @@ class FoundVolume:
 def find_ours(client: IncusClient, options: VolumeOptions, claim: Claim) -> FoundVolume:
     """Find the volume that a state manages: by its name, and by its marks in the pool if another
     volume, or none, has the name."""
-    named = look_at_volume(client, options.pool, options.volume_name)
+    named = look_at_volume(client, options.storage_pool, options.volume_name)
     if named is not None and is_ours(named, claim):
         return FoundVolume(named)
     return FoundVolume(find_renamed_volume(client, options, claim), named)
@@ -474,7 +474,7 @@ def remove_volume(
         reporter.warn(
             f"the {options.where} is kept with its data, since delete_data is off. It is taken up "
             f"again by the same resource{owner}. To delete it and its data: `incus storage volume "
-            f"delete --project {options.project} {options.pool} {options.volume_name}`"
+            f"delete --project {options.project} {options.storage_pool} {options.volume_name}`"
         )
         return
     if live.used_by:
@@ -484,14 +484,14 @@ def remove_volume(
     except NotFound:
         return
     except BadRequest as error:
-        live = look_at_volume(client, options.pool, options.volume_name)
+        live = look_at_volume(client, options.storage_pool, options.volume_name)
         if live is None:
             return
         if live.used_by or "in use" in error.reason.lower():
             raise _in_use(options, live) from error
         raise
     except (IncusUnreachable, UnexpectedResponse):
-        if look_at_volume(client, options.pool, options.volume_name) is not None:
+        if look_at_volume(client, options.storage_pool, options.volume_name) is not None:
             raise
     reporter.info(f"deleted the {options.where} with its data (delete_data)")
 
@@ -618,7 +618,7 @@ def _settle(
 
 
 def _there(client: IncusClient, options: VolumeOptions) -> LiveVolume:
-    live = look_at_volume(client, options.pool, options.volume_name)
+    live = look_at_volume(client, options.storage_pool, options.volume_name)
     if live is None:
         raise VolumeGone(
             f"the {options.where} was there, and is gone again: somebody removed it; run `pulumi "

@@ -61,7 +61,7 @@ class VolumeOptions(Part):
     """The arguments of a `PersistentVolume`."""
 
     volume_name: str
-    pool: str = "default"
+    storage_pool: str = "default"
     project: str = "default"
     content_type: ContentType = "filesystem"
     size: str | None = None
@@ -82,7 +82,7 @@ class VolumeOptions(Part):
     @property
     def where(self) -> str:
         """The volume, for messages."""
-        return f"volume {self.volume_name} in pool {self.pool} (project {self.project})"
+        return f"volume {self.volume_name} in pool {self.storage_pool} (project {self.project})"
 
     def desired_config(self) -> dict[str, str]:
         """All config keys that the options set. Incus keeps no empty values."""
@@ -113,7 +113,7 @@ class SnapshotOptions(Part):
 
     volume_name: str
     snapshot_name: str
-    pool: str = "default"
+    storage_pool: str = "default"
     project: str = "default"
     description: str | None = None
     expires_at: str | None = None
@@ -126,8 +126,8 @@ class SnapshotOptions(Part):
     def where(self) -> str:
         """The snapshot, for messages."""
         return (
-            f"snapshot {self.snapshot_name} of volume {self.volume_name} in pool {self.pool} "
-            f"(project {self.project})"
+            f"snapshot {self.snapshot_name} of volume {self.volume_name} in pool "
+            f"{self.storage_pool} (project {self.project})"
         )
 
 
@@ -184,7 +184,7 @@ def instant(text: str) -> datetime | None:
 def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
     """All that Incus would not let through, or that would be another thing than was meant, found
     without asking a server."""
-    yield from _place_problems(options.volume_name, options.pool, options.project)
+    yield from _place_problems(options.volume_name, options.storage_pool, options.project)
     if options.size is not None:
         yield from _size_problems(options.size)
     for key, value in options.config.items():
@@ -221,7 +221,11 @@ def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
 
 def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Iterator[OptionProblem]:
     """What an existing volume cannot become."""
-    if (old.volume_name, old.pool, old.project) != (new.volume_name, new.pool, new.project):
+    if (old.volume_name, old.storage_pool, old.project) != (
+        new.volume_name,
+        new.storage_pool,
+        new.project,
+    ):
         return  # another volume
     if old.content_type != new.content_type:
         if not old.delete_data:
@@ -245,7 +249,7 @@ def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Itera
 
 def find_snapshot_problems(options: SnapshotOptions) -> Iterator[OptionProblem]:
     """All that is wrong with a snapshot, found without asking a server."""
-    yield from _place_problems(options.volume_name, options.pool, options.project)
+    yield from _place_problems(options.volume_name, options.storage_pool, options.project)
     yield from name_problems(("snapshot_name",), options.snapshot_name)
     if options.expires_at is not None and instant(options.expires_at) is None:
         yield (
@@ -293,7 +297,7 @@ def name_problems(where: tuple[str | int, ...], name: str) -> Iterator[OptionPro
 
 def _place_problems(volume: str, pool: str, project: str) -> Iterator[OptionProblem]:
     yield from name_problems(("volume_name",), volume)
-    for field, value in (("pool", pool), ("project", project)):
+    for field, value in (("storage_pool", pool), ("project", project)):
         if not value.strip():
             yield (field,), "must be non-empty"
         elif value in (".", "..") or "/" in value or not value.isprintable():

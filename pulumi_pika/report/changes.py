@@ -33,8 +33,8 @@ _INSTANCE: Final[tuple[Path, ...]] = (
 _ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
     "runtime": _INSTANCE,
     "job": _INSTANCE,
-    "volume": (("volume_name",), ("project",), ("pool",), ("size",)),
-    "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("pool",)),
+    "volume": (("volume_name",), ("project",), ("storage_pool",), ("size",)),
+    "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("storage_pool",)),
     "host": (),
 }
 """What is shown whether it changes or not."""
@@ -181,7 +181,7 @@ def _values(kind: Kind, step: Step, old: Side, new: Side) -> Iterator[Value]:
         if path == _POOL:
             # Without a pool of its own, an instance stays in the one that it is in.
             if one is None and before is not None:
-                one = shown[0] = old.output("pool")
+                one = shown[0] = old.output("volume_storage_pool")
             if other is None and before is not None and "storage_pool" not in step.replace_reasons:
                 other = shown[1] = one if after is not None else None
         changed = one != other and before is not None and after is not None

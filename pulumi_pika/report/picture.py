@@ -58,7 +58,7 @@ class _Drawing:
         host = self._host(step)
         if kind == "volume":
             name = str(inputs.get("volume_name") or UNKNOWN)
-            key = (host, _text(inputs.get("project")), _text(inputs.get("pool")), name)
+            key = (host, _text(inputs.get("project")), _text(inputs.get("storage_pool")), name)
             node = self._node("volume", _label(step.urn.name, name), step, host)
             # One that is not known yet is like no other.
             self._volumes[(node,) if name in _UNREADABLE else key] = node

@@ -98,7 +98,7 @@ class MountArgs(TypedDict):
     """Whether a missing source is an error. If False, the mount is skipped with a warning.
     A missing `persistent_volume` is created, and a missing `read_only_snapshot` is always an
     error. Default: False. Change: in place."""
-    pool: NotRequired[pulumi.Input[str]]
+    storage_pool: NotRequired[pulumi.Input[str]]
     """The storage pool of the volume. Default: the argument `storage_pool`, else the pool of the
     root disk in the profiles. Change: in place; the volume in that pool is mounted, or created
     empty, and the present one stays."""

@@ -29,7 +29,7 @@ def tree_of(value: Any) -> Any:
 
 
 def with_mount_pools(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the storage pools out of the mounts, into the argument `mount_pools`.
+    """Take the storage pools out of the mounts, into the argument `mount_storage_pools`.
 
     A mount of the plan has no pool: the shape of plans is that of other tools too. A source that is
     a `PersistentVolume` becomes the volume's name, and its pool the mount's.
@@ -38,17 +38,17 @@ def with_mount_pools(given: dict[str, Any]) -> dict[str, Any]:
         given: the arguments, as trees; left as they are.
 
     Returns:
-        the arguments with `mount_pools`, a pool or an empty string for each mount, if any mount has
-        a pool; as they were otherwise.
+        the arguments with `mount_storage_pools`, a pool or an empty string for each mount,
+        if any mount has a pool; as they were otherwise.
     """
     mounts = given.get("mounts")
     if isinstance(mounts, pulumi.Output):
         split = mounts.apply(_split_mounts)
-        return {**given, "mounts": split.apply(_first), "mount_pools": split.apply(_second)}
+        return {**given, "mounts": split.apply(_first), "mount_storage_pools": split.apply(_second)}
     plain, pools = _split_mounts(mounts)
     if not any(pools):
         return {**given, "mounts": plain} if "mounts" in given else given
-    return {**given, "mounts": plain, "mount_pools": pools}
+    return {**given, "mounts": plain, "mount_storage_pools": pools}
 
 
 def _split_mounts(mounts: Any) -> tuple[Any, list[Any]]:
@@ -65,13 +65,14 @@ def _split_mount(mount: Any) -> tuple[Any, Any]:
         return split.apply(_first), split.apply(_second)
     if not isinstance(mount, dict):
         return mount, ""
-    source, pool = mount.get("source"), mount.get("pool", "")
+    source, pool = mount.get("source"), mount.get("storage_pool", "")
     if isinstance(source, pulumi.Resource):
-        pool = pool or getattr(source, "pool", "")
+        pool = pool or getattr(source, "storage_pool", "")
         source = getattr(source, "volume_name", source)
-    if source is mount.get("source") and "pool" not in mount:
+    if source is mount.get("source") and "storage_pool" not in mount:
         return mount, ""
-    return {key: value for key, value in mount.items() if key != "pool"} | {"source": source}, pool
+    plain = {key: value for key, value in mount.items() if key != "storage_pool"}
+    return {**plain, "source": source}, pool
 
 
 def _first(pair: Any) -> Any:

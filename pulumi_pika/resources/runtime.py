@@ -29,8 +29,8 @@ _OUTPUTS = (
     "ipv6_address",
     "addresses",
     "location",
-    "pool",
-    "root_pool",
+    "volume_storage_pool",
+    "root_storage_pool",
     "uuid",
     "original_image_fingerprint",
     "plan_digest",
@@ -73,9 +73,9 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """All global addresses by nic device, as `{"eth0": {"ipv4": [...], "ipv6": [...]}}`."""
     location: pulumi.Output[str]
     """The cluster member that it is on; `none` on a server that is no cluster."""
-    pool: pulumi.Output[str]
+    volume_storage_pool: pulumi.Output[str]
     """The storage pool of its custom volumes; without any, of its root disk."""
-    root_pool: pulumi.Output[str]
+    root_storage_pool: pulumi.Output[str]
     """The storage pool that its root disk is in."""
     uuid: pulumi.Output[str]
     """The instance's own id, which another instance of the same name would not share."""

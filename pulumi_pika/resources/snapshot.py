@@ -26,7 +26,7 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
     """The volume that it was taken of."""
     snapshot_name: pulumi.Output[str]
     """Its name in Incus, which `restore_from` takes."""
-    pool: pulumi.Output[str]
+    storage_pool: pulumi.Output[str]
     """The storage pool of the volume."""
     project: pulumi.Output[str]
     """The Incus project of the volume."""
@@ -39,7 +39,7 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
         *,
         volume_name: pulumi.Input[str],
         snapshot_name: pulumi.Input[str] | None = None,
-        pool: pulumi.Input[str] = "default",
+        storage_pool: pulumi.Input[str] = "default",
         project: pulumi.Input[str] = "default",
         description: pulumi.Input[str] | None = None,
         expires_at: pulumi.Input[str] | None = None,
@@ -57,7 +57,7 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
             volume_name: the volume; the `volume_name` of a `PersistentVolume` makes it come first.
             snapshot_name: its name in Incus, by default the resource's: 64 characters at most, no
                 blanks and no slash, a letter or digit at both ends (Incus's rule for API names).
-            pool: the volume's storage pool.
+            storage_pool: the volume's storage pool.
             project: the volume's Incus project.
             description: by default what Incus takes, the volume's own. Changes in place.
             expires_at: when Incus removes it: RFC 3339 with an offset, as `2030-01-31T00:00:00Z`,
@@ -71,7 +71,7 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
             {
                 "volume_name": volume_name,
                 "snapshot_name": resource_name if snapshot_name is None else snapshot_name,
-                "pool": pool,
+                "storage_pool": storage_pool,
                 "project": project,
                 "description": description,
                 "expires_at": expires_at,

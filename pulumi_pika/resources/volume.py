@@ -34,7 +34,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
 
     volume_name: pulumi.Output[str]
     """The volume's name in Incus."""
-    pool: pulumi.Output[str]
+    storage_pool: pulumi.Output[str]
     """The storage pool that it is in."""
     project: pulumi.Output[str]
     """The Incus project that it is in."""
@@ -55,7 +55,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         resource_name: str,
         *,
         volume_name: pulumi.Input[str] | None = None,
-        pool: pulumi.Input[str] = "default",
+        storage_pool: pulumi.Input[str] = "default",
         project: pulumi.Input[str] = "default",
         content_type: pulumi.Input[ContentType] = "filesystem",
         size: pulumi.Input[str] | None = None,
@@ -82,7 +82,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
                 blanks and no slash, a letter or digit at both ends (Incus's rule for API names).
                 Another name, pool or project is another volume: it is made empty, and what becomes
                 of the present one is what `delete_data` says.
-            pool: the storage pool.
+            storage_pool: the storage pool.
             project: the Incus project.
             content_type: `filesystem`, or `block` for a disk of one virtual machine. It cannot
                 change without `delete_data`, since another volume would take this one's place.
@@ -115,7 +115,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         given = tree_of(
             {
                 "volume_name": resource_name if volume_name is None else volume_name,
-                "pool": pool,
+                "storage_pool": storage_pool,
                 "project": project,
                 "content_type": content_type,
                 "size": size,
@@ -169,7 +169,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         }
         if directory is not None:
             mount["source"] = pulumi.Output.concat(self.volume_name, "/", directory)
-            mount["pool"] = self.pool
+            mount["storage_pool"] = self.storage_pool
         if required is not None:
             mount["required"] = required
         return mount

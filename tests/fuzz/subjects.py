@@ -141,7 +141,7 @@ SUBJECTS = (
         lambda news: IncusRuntimeProvider().check({}, news),
         lambda olds, news: IncusRuntimeProvider().diff("id", olds, news),
         {
-            "pool": "default",
+            "volume_storage_pool": "default",
             "uuid": "1",
             "status": "Running",
             "original_image_fingerprint": "f",

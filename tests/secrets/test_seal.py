@@ -96,7 +96,7 @@ def test_what_check_marks(secret: str) -> None:
 
 def test_outputs_that_tell_of_inputs() -> None:
     outputs: dict[str, Any] = {
-        "original_image_fingerprint": "f", "image_fingerprint": "f", "pool": "p",
+        "original_image_fingerprint": "f", "image_fingerprint": "f", "volume_storage_pool": "p",
         "devices": {"a": {}},
         "skipped_mounts": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
         "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
@@ -105,8 +105,8 @@ def test_outputs_that_tell_of_inputs() -> None:
     }  # fmt: skip
     for secret, expected in {
         "incus.image_alias": {"original_image_fingerprint", "image_fingerprint", "plan_digest"},
-        "incus.profile": {"pool", "devices", "plan_digest"},
-        "storage_pool": {"pool", "devices"},
+        "incus.profile": {"volume_storage_pool", "devices", "plan_digest"},
+        "storage_pool": {"volume_storage_pool", "devices"},
         "paths.status_path": {"guest_status", "plan_digest"},
         "running": {"status"},
         "delete_data": {"on_delete"},

@@ -424,8 +424,8 @@ def test_moved_to_another_pool_is_no_drift_if_none_is_named(
     uuid = managed["uuid"]
     move(sandbox, name, other_pool)
     assert managed.refresh() == {}
-    assert managed["root_pool"] == other_pool
-    assert managed["pool"] == "default"
+    assert managed["root_storage_pool"] == other_pool
+    assert managed["volume_storage_pool"] == "default"
     tell("moved to another pool", "refresh", "follows")
     assert managed.planned() == "same"
     managed.change(labels={"a": "1"})

@@ -15,7 +15,7 @@ PROGRAM = """
 from pulumi_pika import IncusRuntime, PersistentVolume
 
 near = PersistentVolume("near", volume_name="{name}-near")
-fast = PersistentVolume("fast", volume_name="{name}-fast", pool="{name}")
+fast = PersistentVolume("fast", volume_name="{name}-fast", storage_pool="{name}")
 IncusRuntime(
     "box",
     identity={{"runtime_id": "id", "instance_name": "{name}"}},

@@ -62,18 +62,18 @@ def test_volume_and_snapshot_are_read_as_gone_and_can_be_destroyed(
 
 def test_create_names_what_is_missing(name: str) -> None:
     with pytest.raises(ProviderError, match=f"there is no storage pool {name} at"):
-        Kept({"volume_name": name, "pool": name}).up()
+        Kept({"volume_name": name, "storage_pool": name}).up()
     with pytest.raises(ProviderError, match=f"there is no project {name} at"):
         Kept({"volume_name": name, "project": name}).up()
     with pytest.raises(ProviderError, match=f"there is no storage pool {name} at"):
-        Kept({"volume_name": name, "snapshot_name": "one", "pool": name}).up()
+        Kept({"volume_name": name, "snapshot_name": "one", "storage_pool": name}).up()
 
 
 def test_runtime_whose_volumes_pool_is_gone_can_be_destroyed(
     name: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox.daemon.request("POST", "/storage-pools", {"name": name, "driver": "dir"})
-    managed = Managed(arguments(name, mounts=[volume_mount(name)], mount_pools=[name]))
+    managed = Managed(arguments(name, mounts=[volume_mount(name)], mount_storage_pools=[name]))
     managed.change(delete_data=True)
     managed.up()
     assert managed.outputs is not None

@@ -57,7 +57,7 @@ def test_all_problems_at_once() -> None:
     found = failures(
         {},
         volume_name="a b",
-        pool="x/y",
+        storage_pool="x/y",
         project=" ",
         content_type="iso",
         size="10",
@@ -76,7 +76,7 @@ def test_all_problems_at_once() -> None:
         delete_data="yes",
     )
     assert found["volume_name"].startswith("`a b` is no name that Incus allows")
-    assert "no slash" in found["pool"]
+    assert "no slash" in found["storage_pool"]
     assert found["project"] == "must be non-empty"
     assert found["content_type"] == "must be one of 'filesystem', 'block'"
     assert "has no unit" in found["size"]
@@ -165,8 +165,8 @@ class TestChangesOfAnExistingVolume:
     def test_another_volume_may_be_smaller(self) -> None:
         old = checked(size="2GiB")
         assert failures(old, size="1GiB", volume_name="other") == {}
-        assert failures(old, size="1GiB", pool="other") == {}
-        assert failures(old, size="1GiB", pool=UNKNOWN) == {}
+        assert failures(old, size="1GiB", storage_pool="other") == {}
+        assert failures(old, size="1GiB", storage_pool=UNKNOWN) == {}
 
     def test_content_type(self) -> None:
         assert "delete_data=True" in failures(checked(), content_type="block")["content_type"]
@@ -212,7 +212,7 @@ class TestDiff:
         assert result.changes is True
         assert result.replaces == []
 
-    @pytest.mark.parametrize("field", ["volume_name", "pool", "project"])
+    @pytest.mark.parametrize("field", ["volume_name", "storage_pool", "project"])
     @pytest.mark.parametrize("value", ["other", UNKNOWN])
     def test_another_place_is_another_volume_made_first(self, field: str, value: str) -> None:
         result = self.diff(state(), **{field: value})
@@ -274,12 +274,12 @@ def test_snapshot_problems_at_once() -> None:
             "volume_name": "..",
             "snapshot_name": "x" * 65,
             "expires_at": "2030-01-01",
-            "pool": "",
+            "storage_pool": "",
             "owner": OWNER,
         }
     )
     found = {failure.property: failure.reason for failure in result.failures}
-    assert set(found) == {"volume_name", "snapshot_name", "expires_at", "pool"}
+    assert set(found) == {"volume_name", "snapshot_name", "expires_at", "storage_pool"}
     assert "RFC 3339" in found["expires_at"]
 
 

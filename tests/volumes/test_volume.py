@@ -178,7 +178,7 @@ def test_gone(client: IncusClient, name: str, reporter: Recorder) -> None:
 
 def test_missing_pool_is_said_to_be_so(client: IncusClient, name: str, reporter: Recorder) -> None:
     with pytest.raises(IncusError, match="Storage pool not found"):
-        make_volume(client, options(name, pool="no-such-pool"), reporter)
+        make_volume(client, options(name, storage_pool="no-such-pool"), reporter)
 
 
 def test_restore_from_on_a_new_volume_makes_nothing(

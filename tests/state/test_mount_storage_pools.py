@@ -48,12 +48,12 @@ def test_no_empty_volume_is_made_beside_one_in_another_pool(
     with pytest.raises(
         Refused,
         match=rf"mounts\[0\].source: there is no custom volume {name}-state"
-        rf" in pool default, and there is one in pool {FAST};.*`\"pool\": \"{FAST}\"",
+        rf" in pool default, and there is one in pool {FAST};.*`\"storage_pool\": \"{FAST}\"",
     ):
         managed.up()
 
     assert get_volume(client, "default", f"{name}-state") is None
-    managed.change(mount_pools=[FAST])
+    managed.change(mount_storage_pools=[FAST])
     managed.up()
     assert mount_device(client, name)["pool"] == FAST
     assert get_volume(client, "default", f"{name}-state") is None
@@ -84,7 +84,9 @@ def test_two_pools_in_one_runtime_and_each_volume_is_deleted_in_its_own(
     client: IncusClient, name: str, sandbox: Sandbox
 ) -> None:
     mounts = [volume_mount(f"{name}-state"), volume_mount(f"{name}-state", "/mnt/fast")]
-    managed = Managed(arguments(name, mounts=mounts, mount_pools=["", FAST], delete_data=True))
+    managed = Managed(
+        arguments(name, mounts=mounts, mount_storage_pools=["", FAST], delete_data=True)
+    )
     managed.up()
     here = {ref for ref in list_volumes(client) if ref[1] == f"{name}-state"}
     assert here == {("default", f"{name}-state"), (FAST, f"{name}-state")}
@@ -111,12 +113,12 @@ def test_pools_are_taken_out_of_the_mounts() -> None:
 
     plain: dict[str, Any] = {"mounts": [volume_mount("a")]}
     assert with_mount_pools(plain) == plain
-    given = {"mounts": [volume_mount("a"), volume_mount("b", "/b", pool=FAST)]}
+    given = {"mounts": [volume_mount("a"), volume_mount("b", "/b", storage_pool=FAST)]}
     assert with_mount_pools(given) == {
         "mounts": [volume_mount("a"), volume_mount("b", "/b")],
-        "mount_pools": ["", FAST],
+        "mount_storage_pools": ["", FAST],
     }
-    assert given["mounts"][1]["pool"] == FAST
+    assert given["mounts"][1]["storage_pool"] == FAST
 
 
 def test_no_empty_volume_is_made_beside_one_of_the_stack_in_another_project(
@@ -137,7 +139,7 @@ def test_no_empty_volume_is_made_beside_one_of_the_stack_in_another_project(
         with pytest.raises(Refused, match=f"PersistentVolume data .* has one in project {name}"):
             managed.up()
         assert get_volume(client, "default", f"{name}-state") is None
-        managed.change(mount_pools=["default"])
+        managed.change(mount_storage_pools=["default"])
         managed.up()
         managed.destroy()
     finally:
