@@ -46,35 +46,35 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     """
 
     plan: pulumi.Output[dict[str, Any]]
-    """The plan, in the shape of `IncusRuntimePlan.to_dict()`."""
+    """The plan, in the form of `IncusRuntimePlan.to_dict()`."""
     instance_name: pulumi.Output[str]
-    """The name in Incus that the instance has, or had."""
+    """The name of the job's instance in Incus."""
     status: pulumi.Output[str]
-    """`completed`; with `allow_failure` also `failed`, `timed_out`, or `lost` where nobody can tell
-    how the command ended."""
+    """`completed`; with `allow_failure` also `failed`, `timed_out`, or `lost` if the result is
+    unknown."""
     exit_code: pulumi.Output[int | None]
-    """The command's exit code; None where it is not known."""
+    """The exit code of the command; None if it is unknown."""
     message: pulumi.Output[str]
-    """In a sentence or two, how it ended and what the guest's result file says."""
+    """How the command ended, and what the guest's result file reports, in one or two sentences."""
     duration_secs: pulumi.Output[float]
-    """Seconds that the command took, in its last attempt."""
+    """How long the command took in its last attempt, in seconds."""
     image_fingerprint: pulumi.Output[str]
-    """What image the instance was made of."""
+    """The fingerprint of the image that the instance was created from."""
     attempts: pulumi.Output[int]
-    """How often it ran."""
+    """How often the command was run."""
     collected_files: pulumi.Output[list[dict[str, Any]]]
-    """The files that were brought home: `path` below `output_dir`, `kind` (log, events, status,
+    """The files that were downloaded: `path` below `output_dir`, `kind` (log, events, status,
     result or artifact), `size` in bytes, `sha256`."""
     skipped_outputs: pulumi.Output[list[dict[str, str]]]
-    """What was not brought home: `path` in the guest, and the `reason`."""
+    """The outputs that were not downloaded: `path` in the guest, and the `reason`."""
     log_tail: pulumi.Output[str]
     """The last 50 lines of the command's output."""
     retained_instance: pulumi.Output[str]
-    """The instance that `policies.retention_policy` keeps; empty without one."""
+    """The name of the instance that `policies.retention_policy` retains; empty if there is none."""
     retained_status: pulumi.Output[str]
-    """What that instance does, when last looked at."""
+    """The status of the retained instance at the last refresh."""
     retained_uuid: pulumi.Output[str]
-    """That instance's own id."""
+    """The retained instance's own id (`volatile.uuid`)."""
 
     @overload
     def __init__(

@@ -47,48 +47,56 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """
 
     plan: pulumi.Output[dict[str, Any]]
-    """The plan, in the shape of `IncusRuntimePlan.to_dict()`; as seen, after a refresh."""
+    """The plan that was applied, in the form of `IncusRuntimePlan.to_dict()`; after a refresh, as
+    the live instance shows it."""
     instance_name: pulumi.Output[str]
-    """The instance's name in Incus."""
+    """The name of the instance in Incus."""
     status: pulumi.Output[str]
-    """Incus's word for what the instance does: Running, Ready, Stopped, Frozen, Error."""
+    """The status that Incus reports: `Running`, `Ready`, `Stopped`, `Frozen` or `Error`."""
     image_fingerprint: pulumi.Output[str]
-    """What image the instance was made of. The alias may point at another one by now."""
+    """The fingerprint of the image that the instance has now. The alias may point to another image
+    in the meantime."""
     current_alias_fingerprint: pulumi.Output[str]
-    """What `incus.image_alias` pointed at when last looked at; where it was moved, that is no
-    change, and the instance is still of `image_fingerprint`."""
+    """The fingerprint that `incus.image_alias` pointed to at the last create, update or refresh. If
+    it differs from `image_fingerprint`, the alias was moved; that is not a change."""
     devices: pulumi.Output[dict[str, dict[str, str]]]
     """The instance's own devices that the program names, mounts included, by name."""
     on_delete: pulumi.Output[str]
-    """In words, what a delete or a replacement does to the data."""
+    """What a delete or a replacement does to the data, as a sentence."""
     skipped_mounts: pulumi.Output[list[str]]
-    """Devices of mounts that are not required and whose source was missing."""
+    """The device names of mounts that were skipped because their source is missing on the host and
+    the mount is not required."""
     ipv4_address: pulumi.Output[str]
-    """The first global IPv4 address when the instance was last looked at, or empty: of the nic that
-    `access_interface` names, or of Incus's own nics. Interfaces that the guest itself makes, such
-    as docker0, do not count."""
+    """The first global IPv4 address at the last create, update or refresh, or an empty string. Only
+    the nic that `access_interface` names counts, or else Incus's own nics; interfaces that the
+    guest creates, such as docker0, do not count."""
     ipv6_address: pulumi.Output[str]
-    """The first global IPv6 address, likewise."""
+    """The first global IPv6 address, by the same rule as `ipv4_address`."""
     addresses: pulumi.Output[dict[str, dict[str, list[str]]]]
     """All global addresses by nic device, as `{"eth0": {"ipv4": [...], "ipv6": [...]}}`."""
     location: pulumi.Output[str]
-    """The cluster member that it is on; `none` on a server that is no cluster."""
+    """The cluster member that the instance is on; `none` on a server that is not clustered."""
     volume_storage_pool: pulumi.Output[str]
-    """The storage pool of its custom volumes; without any, of its root disk."""
+    """The storage pool of the custom volumes whose mounts name none; without such volumes, that of
+    the root disk."""
     root_storage_pool: pulumi.Output[str]
-    """The storage pool that its root disk is in."""
+    """The storage pool of the root disk."""
     uuid: pulumi.Output[str]
-    """The instance's own id, which another instance of the same name would not share."""
+    """The instance's own id (`volatile.uuid`), which another instance of the same name does not
+    have."""
     original_image_fingerprint: pulumi.Output[str]
-    """The image that this resource made the instance of; after a rebuild outside, not the one that
-    it is of now."""
+    """The fingerprint of the image that this resource created the instance from. It differs from
+    `image_fingerprint` after a rebuild outside Pulumi."""
     plan_digest: pulumi.Output[str]
-    """Of the plan that was applied last; marks the instance as `user.pika.plan_digest`."""
+    """A digest of the plan that was applied last; the instance has it as
+    `user.pika.plan_digest`."""
     server_fingerprint: pulumi.Output[str]
-    """Of the certificate of the server, or cluster, that it was last seen at."""
+    """The SHA-256 fingerprint of the certificate of the server, or cluster, that the instance is
+    on."""
     guest_status: pulumi.Output[dict[str, Any]]
-    """What the guest's status file said when last looked at: `state`, `message`, `updated_at`,
-    `details`; or the state `unknown` with the `reason` why the file is not believed."""
+    """The content of the guest's status file at the last create, update or refresh: `state`,
+    `message`, `updated_at`, `details`; or the state `unknown` with the `reason` why the file is not
+    used."""
 
     @overload
     def __init__(

@@ -33,22 +33,22 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
     """
 
     volume_name: pulumi.Output[str]
-    """The volume's name in Incus."""
+    """The name of the volume in Incus."""
     storage_pool: pulumi.Output[str]
-    """The storage pool that it is in."""
+    """The storage pool of the volume."""
     project: pulumi.Output[str]
-    """The Incus project that it is in."""
+    """The Incus project of the volume."""
     on_delete: pulumi.Output[str]
-    """In words, what a delete or a replacement does to the data."""
+    """What a delete or a replacement does to the data, as a sentence."""
     location: pulumi.Output[str]
-    """The cluster member that it is on; `none` on a server that is no cluster."""
+    """The cluster member that the volume is on; `none` on a server that is not clustered."""
     created_at: pulumi.Output[str]
-    """When it was made, as RFC 3339."""
+    """When the volume was created, in RFC 3339 format."""
     restored_from: pulumi.Output[str]
-    """The snapshot that `restore_from` restored last; empty without one."""
+    """The snapshot that `restore_from` restored last; empty if there is none."""
     safety_snapshot: pulumi.Output[str]
-    """The snapshot that was taken before that restore, to which `restore_from` can go back; empty
-    without one."""
+    """The snapshot that was created before that restore, for `restore_from` to go back to; empty if
+    there is none."""
 
     def __init__(
         self,
@@ -77,39 +77,44 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         Every argument, and every value within one, may be an `Output`.
 
         Args:
-            resource_name: its name in the stack.
-            volume_name: its name in Incus, by default the resource's: 64 characters at most, no
-                blanks and no slash, a letter or digit at both ends (Incus's rule for API names).
-                Another name, pool or project is another volume: it is made empty, and what becomes
-                of the present one is what `delete_data` says.
-            storage_pool: the storage pool.
-            project: the Incus project.
-            content_type: `filesystem`, or `block` for a disk of one virtual machine. It cannot
-                change without `delete_data`, since another volume would take this one's place.
-            size: as Incus writes it, `10GiB` or `500MB` (Incus doc/reference/units.md); a unit is
-                required. Left out, it is not looked after: a pool's own default counts. Grows in
-                place; a smaller one is refused, since what lies beyond its end would be lost.
-            config: further volume config (Incus doc/reference/storage_drivers.md), as
-                `security.shifted`. Keys that have an argument here are refused. Keys that others
-                set are left alone.
-            labels: shown as `user.pika.label.<key>` of the volume.
-            description: shown by `incus storage volume list`; left out, it is left to others.
-            snapshots_schedule: when Incus takes snapshots: `@hourly`, `@daily`, `@weekly`, ...,
-                or five cron fields.
-            snapshots_expiry: after how long snapshots are removed, as `2w` or `1m 12H`.
-            snapshots_pattern: how they are named, by default `snap%d`.
-            restore_from: the name of a snapshot of this volume. When this changes to another name,
-                the instances that use the volume are stopped, the snapshot is restored, and those
-                that ran are started again, also where the restore fails. Left out, nothing is
-                done; given again after that, it is restored again.
-            snapshot_before_restore: whether a snapshot `pika-before-<name>-<time>` is taken before
-                a restore, so that it can be undone. It never expires by itself.
-            adopt: take over an existing volume of that name, with its data, that no resource and
-                no runtime is marked to own.
-            delete_data: delete the volume WITH ALL ITS DATA AND SNAPSHOTS when the resource is
-                deleted or replaced. By default it is kept.
-            timeouts: seconds, for `restore` (3600), `stop` (60, for each instance that a restore
-                stops) and `delete` (600).
+            resource_name: The name of the resource in the Pulumi stack.
+            volume_name: The name of the volume in Incus: at most 64 characters, no blanks and no
+                slash, a letter or digit at both ends (Incus's rule for API names). Default: the
+                name of the resource. Change of name, storage pool or project: another volume is
+                created, and `delete_data` decides about the present one.
+            storage_pool: The storage pool. Default: `default`. Change: as `volume_name`.
+            project: The Incus project. Default: `default`. Change: as `volume_name`.
+            content_type: `filesystem`, or `block` for a disk of one virtual machine. Default:
+                `filesystem`. Change: replaces the volume, and is refused without `delete_data`.
+            size: The size with its unit, as `10GiB` or `500MB` (Incus doc/reference/units.md).
+                Default: that of the storage pool, which is then not managed. Change: grows in
+                place; a smaller size is refused, since data beyond the new end would be lost.
+            config: Further volume options (Incus doc/reference/storage_drivers.md), as
+                `security.shifted`. Keys that have an argument of their own are refused; other keys
+                of the volume are left as they are. Default: an empty mapping. Change: in place.
+            labels: Labels of the volume, which Incus shows as `user.pika.label.KEY`. Default: an
+                empty mapping. Change: in place.
+            description: The description that `incus storage volume list` shows. Default: left as
+                it is on the host. Change: in place.
+            snapshots_schedule: When Incus creates snapshots: `@hourly`, `@daily`, `@weekly`, ...,
+                or five cron fields. Default: never. Change: in place.
+            snapshots_expiry: After how long Incus deletes snapshots, as `2w` or `1m 12H`. Default:
+                never. Change: in place.
+            snapshots_pattern: How Incus names them. Default: `snap%d`. Change: in place.
+            restore_from: The name of a snapshot of this volume. Change to another name: the
+                instances that use the volume are stopped, the snapshot is restored, and the
+                instances that ran are started again, also if the restore fails. Default: nothing
+                is restored. After it was left out, the same name is restored again.
+            snapshot_before_restore: Whether a snapshot `pika-before-NAME-TIME` is created before a
+                restore, so that it can be undone. It never expires. Default: True. Change: in
+                place.
+            adopt: Whether an existing volume of that name is adopted with its data, if no resource
+                and no runtime owns it. Default: False. Change: in place.
+            delete_data: Whether the volume is deleted WITH ALL ITS DATA AND SNAPSHOTS when the
+                resource is deleted or replaced. If False, it is kept. Default: False. Change: in
+                place.
+            timeouts: Time limits in seconds; see `VolumeTimeoutsArgs` for the defaults. Change: in
+                place.
             opts: Pulumi's resource options.
         """
         given = tree_of(

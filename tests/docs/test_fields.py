@@ -94,6 +94,18 @@ def test_arguments_of_constructors_are_described(name: str) -> None:
     assert set(listed) == inspect.signature(constructor).parameters.keys() - {"self"}
 
 
+@pytest.mark.parametrize("name", ["PersistentVolume", "VolumeSnapshot"])
+def test_arguments_of_volumes_say_their_default_and_what_a_change_does(name: str) -> None:
+    constructor = PUBLIC[name].__init__
+    listed = section(constructor.__doc__ or "", "Args")
+    parameters = inspect.signature(constructor).parameters
+    for argument in listed.keys() - {"resource_name", "opts"}:
+        assert "Change" in listed[argument], argument
+        if parameters[argument].default is not inspect.Parameter.empty:
+            said = listed[argument]
+            assert "Default:" in said or "for the defaults" in said, argument
+
+
 def test_every_field_of_the_schema_has_a_description() -> None:
     schema = json.loads(schema_text())
     for part in (schema, *schema["$defs"].values()):
