@@ -120,7 +120,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
             changes.append(SECRET_INPUTS)
         if not replaces and _is_over(state, old):
             report().info(
-                f"{state['kept']}, the instance that was kept of the job, is "
+                f"{state['retained_instance']}, the instance that was kept of the job, is "
                 f"{state.get('retained_status') or 'gone'}: what is left of it is removed"
             )
             changes.append("retained_instance")

@@ -16,7 +16,7 @@ def _host(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INCUS_SOCKET", str(sandbox.socket))
 
 
-@pytest.fixture(params=["project", "pool"])
+@pytest.fixture(params=["project", "storage_pool"])
 def place(request: pytest.FixtureRequest, name: str, sandbox: Sandbox) -> Any:
     """An argument that names a project or a pool of the test's own, and what removes it."""
     daemon = sandbox.daemon
@@ -52,7 +52,7 @@ def test_volume_and_snapshot_are_read_as_gone_and_can_be_destroyed(
     assert not volume.refresh()
     assert not snapshot.refresh()
     said = capsys.readouterr().err
-    assert f"is gone: there is no {'storage pool' if 'pool' in where else 'project'} {name}" in said
+    assert f"is gone: there is no {'storage pool' if 'storage_pool' in where else 'project'} {name}" in said
 
     volume.outputs, snapshot.outputs = before
     snapshot.destroy()
