@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 import pulumi_pika
 from dev.field_docs import field_docs, section
+from pulumi_pika.report.document import schema as report_schema
 from pulumi_pika.schema import schema_text
 
 PUBLIC: dict[str, Any] = {
@@ -106,8 +107,10 @@ def test_arguments_of_volumes_say_their_default_and_what_a_change_does(name: str
             assert "Default:" in said or "for the defaults" in said, argument
 
 
-def test_every_field_of_the_schema_has_a_description() -> None:
-    schema = json.loads(schema_text())
+@pytest.mark.parametrize(
+    "schema", [json.loads(schema_text()), report_schema()], ids=["spec", "report"]
+)
+def test_every_field_of_the_schemas_has_a_description(schema: dict[str, Any]) -> None:
     for part in (schema, *schema["$defs"].values()):
         assert part.get("description") or "properties" not in part
         for name, field in part.get("properties", {}).items():
