@@ -53,7 +53,7 @@ def test_ci_job(stack: Stack, client: IncusClient, name: str, tmp_path: Path) ->
     apply(stack)
 
     assert stack.outputs()["status"] == "completed"
-    assert stack.outputs()["outputs"] == ["output.log", "artifacts/reports/all.txt"]
+    assert stack.outputs()["collected_files"] == ["output.log", "artifacts/reports/all.txt"]
     configure(stack, revision="two")
     stack.up()
     report = stack.directory / "outputs" / "artifacts" / "reports" / "all.txt"
