@@ -92,8 +92,7 @@ def _name(number: int) -> str:
 
 def _declared(count: int) -> dict[str, dict[str, Any]]:
     return {
-        name: {"mounts": [_mount(name)], "delete_data": True}
-        for name in map(_name, range(count))
+        name: {"mounts": [_mount(name)], "delete_data": True} for name in map(_name, range(count))
     }
 
 

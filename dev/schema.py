@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from typing import Any
 
+from dev.field_docs import field_docs
 from dev.paths import ROOT
 
 TARGET = ROOT / "pulumi_pika" / "schema" / "runtime-spec.schema.json"
@@ -18,18 +18,23 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def text() -> str:
     """The schema as the file is to have it."""
-    from pulumi_pika.planner.spec import RuntimeSpec
-    from pulumi_pika.resources.runtime import IncusRuntime
+    from pulumi_pika.planner import parts
+    from pulumi_pika.planner.spec import RuntimeMount, RuntimeSpec
 
     schema = {"$schema": _DIALECT, **RuntimeSpec.model_json_schema()}
     _tidy(schema)
-    # What a field is for is said where users meet it first.
-    said = _arguments(IncusRuntime.__init__.__doc__ or "")
-    for name, field in schema["properties"].items():
-        if name in said:
-            field["description"] = said[name]
-    schema["properties"]["provider"]["description"] = "The only one that there is."
+    _describe(schema, RuntimeSpec)
+    for name, definition in schema["$defs"].items():
+        if "properties" in definition:
+            _describe(definition, RuntimeMount if name == "RuntimeMount" else getattr(parts, name))
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _describe(schema: dict[str, Any], model: Any) -> None:
+    """Give each property the docstring of its field, which editors show."""
+    for name, said in field_docs(model).items():
+        if name in schema["properties"]:
+            schema["properties"][name]["description"] = said
 
 
 def _tidy(schema: Any) -> None:
@@ -45,19 +50,6 @@ def _tidy(schema: Any) -> None:
         schema["description"] = "\n\n".join(kept)
     for item in schema.values():
         _tidy(item)
-
-
-def _arguments(docstring: str) -> dict[str, str]:
-    """What the `Args:` of a docstring say of each argument."""
-    _, _, rest = inspect.cleandoc(docstring).partition("Args:\n")
-    listed, _, _ = rest.partition("\n\n")
-    found = re.findall(r"^    (\w+): ((?:.|\n {8})*)", listed, re.MULTILINE)
-    return {name: _sentence(said) for name, said in found}
-
-
-def _sentence(said: str) -> str:
-    said = " ".join(said.split())
-    return said[:1].upper() + said[1:]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,21 @@
 """Incus instances from Pulumi: one exact plan, shown in preview, applied as shown."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .choices import (
+        ContentType,
+        InstanceType,
+        MountKind,
+        MountMode,
+        OutputMode,
+        PreflightMode,
+        RestartPolicy,
+        RetentionPolicy,
+        WaitFor,
+    )
     from .jobs.api import run_job
     from .jobs.errors import JobFailed
     from .jobs.run import JobOutcome
@@ -28,6 +39,25 @@ if TYPE_CHECKING:
         RuntimeSpecError,
     )
     from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
+    from .reconcile.options import Timeouts
+    from .reconcile.volume_options import SnapshotTimeouts, VolumeTimeouts
+    from .resources.args import (
+        BootstrapArgs,
+        HostTimeoutsArgs,
+        IdentityArgs,
+        IncusArgs,
+        IncusJobArgs,
+        IncusRuntimeArgs,
+        MountArgs,
+        OutputCollectionArgs,
+        PathsArgs,
+        PoliciesArgs,
+        ResourcesArgs,
+        SnapshotTimeoutsArgs,
+        TimeoutsArgs,
+        VolumeTimeoutsArgs,
+    )
+    from .resources.errors import InvalidArguments
     from .resources.host import IncusHost
     from .resources.job import IncusJob
     from .resources.runtime import IncusRuntime
@@ -35,6 +65,17 @@ if TYPE_CHECKING:
     from .resources.volume import PersistentVolume
 
 _HOMES = {
+    "choices": (
+        "ContentType",
+        "InstanceType",
+        "MountKind",
+        "MountMode",
+        "OutputMode",
+        "PreflightMode",
+        "RestartPolicy",
+        "RetentionPolicy",
+        "WaitFor",
+    ),
     "planner.parts": (
         "IncusTarget",
         "LifecyclePaths",
@@ -58,6 +99,25 @@ _HOMES = {
     "jobs.api": ("run_job",),
     "jobs.errors": ("JobFailed",),
     "jobs.run": ("JobOutcome",),
+    "reconcile.options": ("Timeouts",),
+    "reconcile.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
+    "resources.args": (
+        "BootstrapArgs",
+        "HostTimeoutsArgs",
+        "IdentityArgs",
+        "IncusArgs",
+        "IncusJobArgs",
+        "IncusRuntimeArgs",
+        "MountArgs",
+        "OutputCollectionArgs",
+        "PathsArgs",
+        "PoliciesArgs",
+        "ResourcesArgs",
+        "SnapshotTimeoutsArgs",
+        "TimeoutsArgs",
+        "VolumeTimeoutsArgs",
+    ),
+    "resources.errors": ("InvalidArguments",),
     "resources.host": ("IncusHost",),
     "resources.job": ("IncusJob",),
     "resources.runtime": ("IncusRuntime",),
@@ -68,23 +128,43 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "INCUS_READ_ONLY_DISK_IO_BUS",
+    "BootstrapArgs",
+    "ContentType",
     "DeviceNameCollision",
     "DuplicateMountGuestPath",
     "EmptyField",
+    "HostTimeoutsArgs",
+    "IdentityArgs",
+    "IncusArgs",
     "IncusHost",
     "IncusJob",
+    "IncusJobArgs",
     "IncusMountPlan",
     "IncusRuntime",
+    "IncusRuntimeArgs",
     "IncusRuntimePlan",
     "IncusTarget",
+    "InstanceType",
+    "InvalidArguments",
     "InvalidPath",
     "JobFailed",
     "JobOutcome",
     "LifecyclePaths",
     "MismatchedGuestRequestPath",
     "MismatchedStateRoot",
+    "MountArgs",
+    "MountKind",
+    "MountMode",
     "OutputCollection",
+    "OutputCollectionArgs",
+    "OutputMode",
+    "PathsArgs",
     "PersistentVolume",
+    "PoliciesArgs",
+    "PreflightMode",
+    "ResourcesArgs",
+    "RestartPolicy",
+    "RetentionPolicy",
     "RuntimeBootstrap",
     "RuntimeIdentity",
     "RuntimeMount",
@@ -92,23 +172,31 @@ __all__ = [
     "RuntimeResources",
     "RuntimeSpec",
     "RuntimeSpecError",
+    "SnapshotTimeouts",
+    "SnapshotTimeoutsArgs",
+    "Timeouts",
+    "TimeoutsArgs",
     "VolumeSnapshot",
+    "VolumeTimeouts",
+    "VolumeTimeoutsArgs",
+    "WaitFor",
     "__version__",
     "plan_mounts",
     "run_job",
 ]
 
+if not TYPE_CHECKING:
+    # A type checker that saw this function would accept every name, also a misspelt one.
+    def __getattr__(name):
+        # A program that declares resources needs no planner, and one that plans needs no Pulumi.
+        module = _HOME_OF.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-def __getattr__(name: str) -> Any:
-    # A program that declares resources needs no planner, and one that only plans needs no Pulumi.
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
+        value = getattr(import_module(f".{module}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

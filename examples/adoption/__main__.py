@@ -12,9 +12,11 @@ Nothing restarts it: a change that would need that is an error. For many instanc
 mounts and devices, `python -m pulumi_pika import` writes the program.
 """
 
+from typing import cast
+
 import pulumi
 
-from pulumi_pika import IncusRuntime
+from pulumi_pika import IncusRuntime, InstanceType
 
 config = pulumi.Config()
 name = config.require("instance_name")
@@ -29,7 +31,7 @@ adopted = IncusRuntime(
         "image_alias": config.require("image"),
     },
     labels={"managed": "yes"},
-    instance_type=config.require("instance_type"),
+    instance_type=cast(InstanceType, config.require("instance_type")),
     adopt=True,
     # Whether it runs is left to others.
     running=None,

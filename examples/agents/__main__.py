@@ -14,7 +14,7 @@ which stays when the agent is taken off the list, and is found again when it com
 mistakes makes nothing, and all of them are said at once.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from pulumi_pika import (
     IncusRuntime,
     IncusTarget,
+    InstanceType,
     RuntimeIdentity,
     RuntimeMount,
     RuntimePolicies,
@@ -95,8 +96,9 @@ def read(entries: list[Any]) -> dict[str, RuntimeSpec]:
     return specs
 
 
+instance_type = cast(InstanceType, config.require("instance_type"))
 agents = {
-    name: IncusRuntime(name, spec=spec, instance_type=config.require("instance_type"))
+    name: IncusRuntime(name, spec=spec, instance_type=instance_type)
     for name, spec in read(config.require_object("agents")).items()
 }
 

@@ -3,21 +3,22 @@
 `pulumi up` runs it when the revision changes, and fails with the build.
 """
 
+from typing import cast
+
 import pulumi
 
-from pulumi_pika import IncusJob
+from pulumi_pika import IncusJob, InstanceType
 
 config = pulumi.Config()
 name = config.get("instance_name") or "pika-build"
 
 build = IncusJob(
     "build",
-    identity={"runtime_id": "build", "instance_name": name},
-    incus={
-        "project": config.get("project") or "default",
-        "profile": config.get("profile") or "default",
-        "image_alias": config.get("image") or "pika-agent/dev",
-    },
+    runtime_id="build",
+    instance_name=name,
+    project=config.get("project") or "default",
+    profile=config.get("profile") or "default",
+    image=config.get("image") or "pika-agent/dev",
     mounts=[
         {
             "kind": "read_only_snapshot",
@@ -42,9 +43,11 @@ build = IncusJob(
     timeout_secs=1800,
     output_dir="outputs",
     triggers=[config.get("revision") or "main"],
-    instance_type=config.get("instance_type") or "virtual-machine",
+    instance_type=cast(InstanceType, config.get("instance_type") or "virtual-machine"),
 )
 
 pulumi.export("status", build.status)
 pulumi.export("duration_secs", build.duration_secs)
-pulumi.export("collected_files", build.collected_files.apply(lambda files: [file["path"] for file in files]))
+pulumi.export(
+    "collected_files", build.collected_files.apply(lambda files: [file["path"] for file in files])
+)

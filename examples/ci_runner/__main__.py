@@ -3,9 +3,11 @@
 The spec is plain JSON here, as another program may have written it.
 """
 
+from typing import cast
+
 import pulumi
 
-from pulumi_pika import IncusRuntime
+from pulumi_pika import IncusRuntime, InstanceType
 
 config = pulumi.Config()
 name = config.get("instance_name") or "pika-ci-1"
@@ -47,7 +49,7 @@ spec = {
 runner = IncusRuntime(
     "runner",
     spec=spec,
-    instance_type=config.get("instance_type") or "virtual-machine",
+    instance_type=cast(InstanceType, config.get("instance_type") or "virtual-machine"),
     timeouts={"create": 300, "wait": 120},
 )
 

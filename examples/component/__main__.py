@@ -7,10 +7,12 @@ Another name of the pool is no loss, with the old one as an alias:
 `opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(name="builders")])`.
 """
 
+from typing import cast
+
 import pulumi
 from agent_pool import AgentPool, PoolArgs
 
-from pulumi_pika import IncusHost, IncusTarget
+from pulumi_pika import IncusHost, IncusTarget, InstanceType
 
 config = pulumi.Config()
 
@@ -27,7 +29,7 @@ pool = AgentPool(
             image_alias=config.require("image"),
         ),
         memory_mib=config.require_int("memory_mib"),
-        instance_type=config.require("instance_type"),
+        instance_type=cast(InstanceType, config.require("instance_type")),
     ),
     opts=pulumi.ResourceOptions(providers=[host]),
 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from pulumi_pika import IncusRuntime, IncusTarget, PersistentVolume
+from pulumi_pika import IncusRuntime, IncusTarget, InstanceType, PersistentVolume
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class PoolArgs:
     count: int
     incus: IncusTarget
     memory_mib: int
-    instance_type: str
+    instance_type: InstanceType
 
 
 class AgentPool(pulumi.ComponentResource):
@@ -45,21 +45,12 @@ class AgentPool(pulumi.ComponentResource):
         members = [
             IncusRuntime(
                 f"{name}-{number}",
-                identity={
-                    "runtime_id": f"{args.prefix}-{number}",
-                    "instance_name": f"{args.prefix}-{number}",
-                },
+                runtime_id=f"{args.prefix}-{number}",
+                instance_name=f"{args.prefix}-{number}",
                 incus=args.incus,
-                resources={"vcpu_count": 1, "memory_mib": args.memory_mib},
-                mounts=[
-                    {
-                        "kind": "persistent_volume",
-                        "source": cache.volume_name,
-                        "guest_path": "/cache",
-                        "mode": "read_write",
-                        "required": True,
-                    }
-                ],
+                vcpu_count=1,
+                memory_mib=args.memory_mib,
+                mounts=[cache.mount("/cache", required=True)],
                 labels={"pool": name},
                 instance_type=args.instance_type,
                 opts=child,

@@ -1,21 +1,23 @@
 """A managed agent: a long-lived instance whose data is on a volume of its own."""
 
+from typing import cast
+
 import pulumi
 
-from pulumi_pika import IncusRuntime
+from pulumi_pika import IncusRuntime, InstanceType
 
 config = pulumi.Config()
 name = config.get("instance_name") or "pika-agent"
 
 agent = IncusRuntime(
     "agent",
-    identity={"runtime_id": "agent-1", "instance_name": name},
-    incus={
-        "project": config.get("project") or "default",
-        "profile": config.get("profile") or "default",
-        "image_alias": config.get("image") or "pika-agent/dev",
-    },
-    resources={"vcpu_count": 1, "memory_mib": config.get_int("memory_mib") or 256},
+    runtime_id="agent-1",
+    instance_name=name,
+    project=config.get("project") or "default",
+    profile=config.get("profile") or "default",
+    image=config.get("image") or "pika-agent/dev",
+    vcpu_count=1,
+    memory_mib=config.get_int("memory_mib") or 256,
     mounts=[
         {
             "kind": "persistent_volume",
@@ -28,7 +30,7 @@ agent = IncusRuntime(
     policies={"restart_policy": "never", "retention_policy": "keep_until_stopped"},
     labels={"role": "agent"},
     # A machine without KVM runs containers only: `pulumi config set instance_type container`.
-    instance_type=config.get("instance_type") or "virtual-machine",
+    instance_type=cast(InstanceType, config.get("instance_type") or "virtual-machine"),
     description="Managed agent",
 )
 

@@ -10,9 +10,11 @@ The certificate and its key are given by path: their content is in no state. The
 its fingerprint, so that no other can take its place.
 """
 
+from typing import cast
+
 import pulumi
 
-from pulumi_pika import IncusHost, IncusRuntime
+from pulumi_pika import IncusHost, IncusRuntime, InstanceType
 
 config = pulumi.Config()
 name = config.require("instance_name")
@@ -29,14 +31,14 @@ host = IncusHost(
 
 box = IncusRuntime(
     "box",
-    identity={"runtime_id": name, "instance_name": name},
-    incus={
-        "project": config.require("project"),
-        "profile": config.require("profile"),
-        "image_alias": config.require("image"),
-    },
-    resources={"vcpu_count": 1, "memory_mib": 512},
-    instance_type=config.require("instance_type"),
+    runtime_id=name,
+    instance_name=name,
+    project=config.require("project"),
+    profile=config.require("profile"),
+    image=config.require("image"),
+    vcpu_count=1,
+    memory_mib=512,
+    instance_type=cast(InstanceType, config.require("instance_type")),
     opts=pulumi.ResourceOptions(provider=host),
 )
 

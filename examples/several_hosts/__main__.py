@@ -13,10 +13,11 @@ moves is made at its new host and deleted at the old one: these keep no data.
 """
 
 from hashlib import sha256
+from typing import cast
 
 import pulumi
 
-from pulumi_pika import IncusHost, IncusRuntime
+from pulumi_pika import IncusHost, IncusRuntime, InstanceType
 
 config = pulumi.Config()
 
@@ -39,15 +40,15 @@ for number in range(1, config.require_int("workers") + 1):
     workers[worker] = IncusRuntime(
         # No instance moves between servers: at another host it is another resource.
         f"{worker}-{where[worker]}",
-        identity={"runtime_id": instance, "instance_name": instance},
-        incus={
-            "project": config.require("project"),
-            "profile": config.require("profile"),
-            "image_alias": config.require("image"),
-        },
-        resources={"vcpu_count": 1, "memory_mib": 512},
+        runtime_id=instance,
+        instance_name=instance,
+        project=config.require("project"),
+        profile=config.require("profile"),
+        image=config.require("image"),
+        vcpu_count=1,
+        memory_mib=512,
         labels={"host": where[worker]},
-        instance_type=config.require("instance_type"),
+        instance_type=cast(InstanceType, config.require("instance_type")),
         opts=pulumi.ResourceOptions(provider=hosts[where[worker]]),
     )
 
@@ -55,7 +56,11 @@ pulumi.export("where", where)
 pulumi.export(
     "workers",
     {
-        name: {"instance": worker.instance_name, "status": worker.status, "ipv4": worker.ipv4_address}
+        name: {
+            "instance": worker.instance_name,
+            "status": worker.status,
+            "ipv4": worker.ipv4_address,
+        }
         for name, worker in workers.items()
     },
 )

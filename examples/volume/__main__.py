@@ -11,9 +11,11 @@ On ZFS, LINSTOR and TrueNAS only the newest snapshot can be restored: take out t
 and set `snapshot_before_restore=False`.
 """
 
+from typing import cast
+
 import pulumi
 
-from pulumi_pika import IncusRuntime, PersistentVolume, VolumeSnapshot
+from pulumi_pika import IncusRuntime, InstanceType, PersistentVolume, VolumeSnapshot
 
 config = pulumi.Config()
 name = config.require("name")
@@ -40,23 +42,15 @@ for snapshot in config.require_object("snapshots"):
 
 box = IncusRuntime(
     "box",
-    identity={"runtime_id": f"{name}-box", "instance_name": f"{name}-box"},
-    incus={
-        "project": project,
-        "profile": config.require("profile"),
-        "image_alias": config.require("image"),
-    },
-    resources={"vcpu_count": 1, "memory_mib": 512},
-    mounts=[
-        {
-            "kind": "persistent_volume",
-            "source": data.volume_name,
-            "guest_path": "/data",
-            "mode": "read_write",
-            "required": True,
-        }
-    ],
-    instance_type=config.require("instance_type"),
+    runtime_id=f"{name}-box",
+    instance_name=f"{name}-box",
+    project=project,
+    profile=config.require("profile"),
+    image=config.require("image"),
+    vcpu_count=1,
+    memory_mib=512,
+    mounts=[data.mount("/data", required=True)],
+    instance_type=cast(InstanceType, config.require("instance_type")),
 )
 
 pulumi.export("instance_name", box.instance_name)

@@ -31,7 +31,7 @@ conditions of --fail-on, separated by commas:
   delete             something is deleted
   delete-data        a volume, or a snapshot, is deleted with its data
   stop-keeping-data  a volume that was kept goes with a later delete or replacement (delete_data
-                     or delete_data is turned on)
+                     is turned on)
   restart            an instance may restart, or is stopped for a restore
   warnings           the report has warnings
   any-change         something changes

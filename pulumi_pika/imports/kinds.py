@@ -2,7 +2,8 @@
 
 from typing import Final, get_args
 
-from ..planner.names import MountKind, device_name
+from ..choices import MountKind
+from ..planner.names import device_name
 
 _KINDS: Final[dict[str, MountKind]] = {
     device_name(kind, "", "").rpartition("-")[0]: kind for kind in get_args(MountKind)

@@ -55,22 +55,40 @@ class HostSettings:
     """
 
     socket: str | None = None
+    """The path of the unix socket of a local server."""
     url: str | None = None
+    """`https://HOST:PORT`, or several of one cluster, separated by commas."""
     remote: str | None = None
+    """The name of a remote of the `incus` client."""
     certificate: str = ""
+    """The client certificate: PEM, or the path of a file."""
     key: str = field(default="", repr=False)
+    """The private key of the client certificate: PEM, or the path of a file."""
     server_certificate: str = ""
+    """The server's certificate: PEM, or the path of a file."""
     server_fingerprint: str = ""
+    """The SHA-256 fingerprint of the server's certificate."""
     trust_token: str | None = field(default=None, repr=False)
+    """A token of `incus config trust add`."""
     ca_certificate: str = ""
+    """The CA that signed the server's certificate: PEM, or the path of a file."""
     insecure: bool = False
+    """Whether any server certificate is accepted. Default: False."""
     project: str = ""
+    """The Incus project of instances that name none."""
     storage_pool: str = ""
+    """The storage pool of instances that name none."""
     target: str = ""
+    """The cluster member that new instances and volumes are created on."""
     cluster_group: str = ""
+    """The group of cluster members that new instances and volumes are created on."""
     connect_timeout: float = CONNECT_TIMEOUT
+    """How long to wait for a connection, in seconds. Default: 10."""
     reply_timeout: float = REPLY_TIMEOUT
+    """How long to wait for the reply to a request, in seconds. Default: 60."""
     preflight: str = "auto"
+    """`auto`, `required` or `off`: whether the host is checked before anything is created. Default:
+    `auto`."""
 
     @property
     def placement(self) -> str:
@@ -223,7 +241,9 @@ def _https(
         fingerprint = token.fingerprint
     trust = ServerTrust(
         fingerprint=fingerprint,
-        ca=read_pem(settings.ca_certificate, "ca_certificate") if settings.ca_certificate and not fingerprint else "",
+        ca=read_pem(settings.ca_certificate, "ca_certificate")
+        if settings.ca_certificate and not fingerprint
+        else "",
         system=not (fingerprint or settings.ca_certificate or settings.insecure),
         insecure=settings.insecure,
     )

@@ -130,7 +130,9 @@ def client_context(trust: ServerTrust, identity: ClientIdentity | None) -> ssl.S
         try:
             context.load_verify_locations(cadata=trust.ca)
         except (ssl.SSLError, ValueError) as error:
-            raise BadHostSettings(f"ca_certificate: no CA certificates in PEM form ({error})") from None
+            raise BadHostSettings(
+                f"ca_certificate: no CA certificates in PEM form ({error})"
+            ) from None
     elif trust.system:
         context.load_default_certs()
     else:

@@ -97,7 +97,11 @@ class JobOutcome:
         raise JobFailed(
             f"the job {name} {_WORDS[self.status]}: {self.message}"
             + (f" (after {self.attempts} attempts)" if self.attempts > 1 else "")
-            + (f". {self.retained_hint[:1].upper()}{self.retained_hint[1:]}" if self.retained_hint else "")
+            + (
+                f". {self.retained_hint[:1].upper()}{self.retained_hint[1:]}"
+                if self.retained_hint
+                else ""
+            )
             + (f"\nThe last lines of its output:\n  {tail}" if tail else "\nIt wrote no output.")
         )
 

@@ -4,9 +4,9 @@ A name is derived from what a mount is (kind, source, guest path) and from nothi
 is the same on every machine, whatever the order of the mounts.
 """
 
-from typing import Final, Literal
+from typing import Final
 
-MountKind = Literal["persistent_volume", "read_only_snapshot", "artifact_output", "cache"]
+from ..choices import MountKind
 
 DEVICE_NAME_PREFIX: Final = "pk-"
 """Every device that a plan names begins with this; no other device may."""

@@ -4,7 +4,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 
-from .names import MountKind, device_name
+from ..choices import MountKind
+from .names import device_name
 from .parts import (
     IncusTarget,
     Labels,
@@ -26,27 +27,44 @@ class IncusMountPlan(Part):
     """One mount, as one Incus disk device."""
 
     kind: MountKind
+    """What the mount is for, as in the spec."""
     source: str
+    """The host path or the volume, as in the spec."""
     guest_path: str
+    """The absolute path in the guest."""
     device_name: str
+    """The name of the Incus device: `pk-KIND-HASH`, derived from kind, source and guest path."""
     read_only: bool
+    """Whether the guest can only read."""
     io_bus: Literal["virtiofs"] | None = None
+    """`virtiofs` for a read-only mount, else None."""
     required: bool
+    """Whether a missing source is an error."""
 
 
 class IncusRuntimePlan(Part):
     """Everything that is to be made of a runtime. `RuntimeSpec.build_incus_plan` makes it."""
 
     identity: RuntimeIdentity
+    """The name of the instance, and the id that its data is labelled with."""
     incus: IncusTarget
+    """Project, profile and image alias."""
     resources: RuntimeResources
+    """CPU, memory and disk limits."""
     mounts: list[IncusMountPlan]
+    """The mounts, each with the name of its Incus device, in the order of the spec."""
     lifecycle_root: str
+    """The directory in the guest through which host and guest exchange information."""
     paths: LifecyclePaths
+    """Files and directories below `lifecycle_root`."""
     policies: RuntimePolicies
+    """What happens when the work of the instance ends."""
     bootstrap: RuntimeBootstrap
+    """How the guest starts its work."""
     labels: Labels = Field(default_factory=dict)
+    """Labels of the instance. Default: an empty mapping."""
     metadata: Metadata = Field(default_factory=dict)
+    """Any JSON object. Default: an empty mapping."""
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as its wire JSON: optional values that are absent have no key."""

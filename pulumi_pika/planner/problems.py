@@ -13,7 +13,9 @@ class EmptyField:
     """A required text is empty or blank."""
 
     field: str
+    """The name of the field, for the message."""
     location: str = ""
+    """The property path of the field."""
 
     def __str__(self) -> str:
         return f"runtime spec field `{self.field}` must be non-empty"
@@ -24,9 +26,13 @@ class InvalidPath:
     """A path is relative, climbs, lies outside the lifecycle root, or is spelled ambiguously."""
 
     field: str
+    """The name of the field, for the message."""
     path: str
+    """The path as given."""
     reason: str
+    """Why it is not valid."""
     location: str = ""
+    """The property path of the field."""
 
     def __str__(self) -> str:
         return f"runtime spec path `{self.field}` = `{self.path}` is invalid: {self.reason}"
@@ -37,8 +43,11 @@ class MismatchedStateRoot:
     """`lifecycle_root` and `paths.state_dir` are not the same directory."""
 
     lifecycle_root: str
+    """The root as given."""
     state_dir: str
+    """The state directory as given."""
     location: str = "lifecycle_root"
+    """The property path: `lifecycle_root`."""
 
     def __str__(self) -> str:
         return (
@@ -52,8 +61,11 @@ class MismatchedGuestRequestPath:
     """The bootstrap and the paths name different request files."""
 
     bootstrap_path: str
+    """The path in `bootstrap`."""
     runtime_path: str
+    """The path in `paths`."""
     location: str = "bootstrap.guest_request_path"
+    """The property path: `bootstrap.guest_request_path`."""
 
     def __str__(self) -> str:
         return (
@@ -67,7 +79,9 @@ class DuplicateMountGuestPath:
     """Two mounts want one directory of the guest."""
 
     guest_path: str
+    """The path that two mounts have."""
     location: str = ""
+    """The property path of the second mount's `guest_path`."""
 
     def __str__(self) -> str:
         return f"runtime spec mount guest_path `{self.guest_path}` must be unique"
@@ -78,9 +92,13 @@ class DeviceNameCollision:
     """Two mounts get one device name, since names ignore all but ASCII letters and digits."""
 
     device_name: str
+    """The device name that both mounts get."""
     first: str
+    """The first mount, as `SOURCE -> GUEST_PATH`."""
     second: str
+    """The second mount, likewise."""
     location: str = ""
+    """The property path of the second mount."""
 
     def __str__(self) -> str:
         return (

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .names import MountKind, device_name
+from ..choices import MountKind, MountMode
+from .names import device_name
 from .parts import (
     DEFAULT_LIFECYCLE_ROOT,
     DEFAULT_POLICIES,
@@ -29,10 +30,16 @@ class RuntimeMount(Part):
     """
 
     kind: MountKind
+    """`persistent_volume`, `read_only_snapshot`, `artifact_output` or `cache`."""
     guest_path: str
+    """The absolute path in the guest; each mount needs another one."""
     source: str
-    mode: Literal["read_only", "read_write"]
+    """An absolute path on the host, or the name of a custom volume: `VOLUME` or `VOLUME/DIRECTORY`.
+    Not empty."""
+    mode: MountMode
+    """`read_only` or `read_write`."""
     required: bool = False
+    """Whether a missing source is an error; if False, the mount is skipped. Default: False."""
 
 
 class RuntimeSpec(Part):
@@ -42,16 +49,29 @@ class RuntimeSpec(Part):
     """
 
     identity: RuntimeIdentity
+    """The name of the instance, and the id that its data is labelled with."""
     provider: Literal["incus"]
+    """The provider of the instance. `incus` is the only one."""
     incus: IncusTarget
+    """What the instance is created from, and in which Incus project."""
     resources: RuntimeResources = RuntimeResources()
+    """CPU, memory and disk limits. Default: no limits by the plan."""
     mounts: list[RuntimeMount] = Field(default_factory=list)
+    """Volumes and directories that the guest sees. Default: an empty list."""
     lifecycle_root: str = DEFAULT_LIFECYCLE_ROOT
+    """The absolute path of the directory in the guest through which host and guest exchange
+    information; the same as `paths.state_dir`. Default: `/run/pika-cloud`."""
     paths: LifecyclePaths = LifecyclePaths()
+    """Files and directories below `lifecycle_root`. Default: the defaults of `LifecyclePaths`."""
     policies: RuntimePolicies = DEFAULT_POLICIES
+    """What happens when the work of the instance ends. Default: `never`, `destroy_on_completion`,
+    and outputs are always collected."""
     bootstrap: RuntimeBootstrap = RuntimeBootstrap()
+    """How the guest starts its work. Default: empty."""
     labels: Labels = Field(default_factory=dict)
+    """Labels of the instance, as strings. Default: an empty mapping."""
     metadata: Metadata = Field(default_factory=dict)
+    """Any JSON object; part of the plan, not shown to the guest. Default: an empty mapping."""
 
     def build_incus_plan(self) -> IncusRuntimePlan:
         """The plan of this spec, with a deterministic device name for each mount.

@@ -1,7 +1,7 @@
 """How the `check` of a resource that is an instance begins and ends."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from pulumi.dynamic import CheckResult
 from pulumi.runtime.rpc import UNKNOWN
@@ -13,7 +13,13 @@ from .examine import Examined
 from .hidden import HOST, PREVIEWING
 from .host_checks import AFTER_OTHERS, check_host, with_defaults
 from .secrets import check_failures, seal, secret_paths
-from .values import find, plain
+from .shape import Failure
+from .values import Path, find, plain
+
+_ARGUMENTS: Final[dict[Path, str]] = {
+    ("incus", "image_alias"): " (argument `image`, or `incus.image_alias`)",
+    ("identity", "instance_name"): " (argument `instance_name`; by default the resource's name)",
+}
 
 
 def inputs_of(
@@ -36,6 +42,14 @@ def inputs_of(
     if HOST in names and (digest := host_digest() or before.get(HOST)):
         given = {**given, HOST: digest}
     return before, given
+
+
+def with_argument_names(failures: list[Failure]) -> list[Failure]:
+    """Return the failures, with the argument to set where a default or a flat argument is meant."""
+    return [
+        Failure(failure.path, failure.reason + _ARGUMENTS.get(failure.path, ""))
+        for failure in failures
+    ]
 
 
 def answer(

@@ -10,8 +10,9 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from ..choices import PreflightMode
 from ..incus.client import IncusClient
 from ..incus.errors import BadHostSettings, CredentialsMissing, IncusError
 from ..incus.hosts import HostSettings, connect, empty_setting, resolve
@@ -23,7 +24,7 @@ PREFIX: Final = "pika:"
 """Of the keys in the stack config, and of those that `IncusHost` hands over."""
 
 _SECONDS: Final = ("connect_timeout", "reply_timeout")
-_PREFLIGHT: Final = ("auto", "required", "off")
+_PREFLIGHT: Final[tuple[str, ...]] = get_args(PreflightMode)
 
 _VARIABLES: Final = (
     "INCUS_CONF",
@@ -115,13 +116,6 @@ def host_settings(config: Mapping[str, Any]) -> HostSettings:
         raise BadHostSettings(
             f"{PREFIX}preflight is {values['preflight']!r}; it is one of {', '.join(_PREFLIGHT)}"
         )
-    if values.get("ca_certificate", "").lower() in ("false", "no", "0"):
-        raise BadHostSettings(
-            f"{PREFIX}verify is false; what takes any server for the right one is called "
-            "insecure, and better is server_fingerprint"
-        )
-    if values.get("ca_certificate", "").lower() in ("true", "yes", "1"):
-        values["ca_certificate"] = ""
     return HostSettings(**values)
 
 
@@ -171,7 +165,9 @@ def settings_problem() -> str:
 
 
 def default_place() -> tuple[str, str]:
-    """Return the project and the storage pool of new instances that name none; empty for none.
+    """Return the project and the storage pool of new instances that name none.
+
+    The pool is empty if the host names none; the project is `default` then.
 
     They are known even if the host cannot be reached from here.
 
@@ -183,8 +179,9 @@ def default_place() -> tuple[str, str]:
     except IncusError:
         with _lock:
             settings = host_settings(_config)
-        return settings.project or os.environ.get("INCUS_PROJECT", ""), settings.storage_pool
-    return settings.project, settings.storage_pool
+        project = settings.project or os.environ.get("INCUS_PROJECT", "")
+        return project or "default", settings.storage_pool
+    return settings.project or "default", settings.storage_pool
 
 
 def host_digest() -> str:
@@ -198,7 +195,12 @@ def host_digest() -> str:
     except IncusError:
         return ""
     said = here.settings
-    trust = (said.server_certificate, said.server_fingerprint, said.verify, str(said.insecure))
+    trust = (
+        said.server_certificate,
+        said.server_fingerprint,
+        said.ca_certificate,
+        str(said.insecure),
+    )
     reached = (said.socket, said.url, *trust, here.client.transport.client_fingerprint)
     return hashlib.sha256(repr((*reached, said.placement)).encode()).hexdigest()[:16]
 

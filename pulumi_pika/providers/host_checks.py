@@ -48,6 +48,7 @@ _OF_HOST: Final[tuple[Path, ...]] = (
     ("storage_pool",),
 )
 """What an instance needs of its host for as long as it is there; an image, for one, may go."""
+_DEFAULT_PROFILE: Final = "default"
 AFTER_OTHERS: Final = "after_others"
 """An argument that `check` takes and drops: whether the resource waits for others."""
 
@@ -56,24 +57,20 @@ Ask = Callable[[HostFacts], list[Finding]]
 
 
 def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs with the host's project and storage pool, where the program names none.
+    """Return the inputs with the defaults of project, profile and storage pool.
 
-    They count when a runtime is made. Afterwards it stays where it is: another default must not
-    move, that is replace, what is there.
+    Those of project and storage pool are the host's, and are used at creation only: another
+    default must not move, that is replace, an existing instance.
 
     Args:
         olds: the inputs as they were, with the defaults of then.
         inputs: the inputs, which are left as they are.
     """
-    target = inputs.get("incus")
-    named = not isinstance(target, dict) or "project" in target
-    if named and "storage_pool" in inputs:
-        return inputs
+    target = inputs.get("incus", {})
     default_project, default_pool = default_place()
-    if not named and isinstance(target, dict):
+    if isinstance(target, dict):
         project = find(olds, ("incus", "project")) or default_project
-        if project:
-            inputs = {**inputs, "incus": {**target, "project": project}}
+        inputs = {**inputs, "incus": {"project": project, "profile": _DEFAULT_PROFILE, **target}}
     if "storage_pool" not in inputs:
         pool = olds.get("storage_pool") if olds else default_pool
         if pool:

@@ -23,7 +23,7 @@ from ..reconcile.observe import RUNNING, LiveInstance
 from ..reconcile.options import JOB_KEY, RuntimeOptions
 from ..reconcile.power import find_renamed, look
 from ..redaction import redact
-from .checks import answer, inputs_of
+from .checks import answer, inputs_of, with_argument_names
 from .clients import client_for
 from .codes import REPLACE, coded
 from .errors import for_people, refuse, too_deep
@@ -100,9 +100,8 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         before, inputs = inputs_of(news, olds, INPUTS)
         job = _Job.of(inputs)
         examined = job.examined
-        failures = check_failures(
-            [*examined.failures, *job.given.failures], inputs, examined.plan_tree
-        )
+        found = with_argument_names([*examined.failures, *job.given.failures])
+        failures = check_failures(found, inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
     if failures:
@@ -232,10 +231,12 @@ def _outputs_of(outcome: JobOutcome) -> dict[str, Any]:
         "image_fingerprint": outcome.image_fingerprint,
         "attempts": outcome.attempts,
         "collected_files": [
-            {**collected.to_dict(), "path": redact(collected.path)} for collected in outcome.collected_files
+            {**collected.to_dict(), "path": redact(collected.path)}
+            for collected in outcome.collected_files
         ],
         "skipped_outputs": [
-            {key: redact(text) for key, text in left.to_dict().items()} for left in outcome.skipped_outputs
+            {key: redact(text) for key, text in left.to_dict().items()}
+            for left in outcome.skipped_outputs
         ],
         "log_tail": redact(outcome.log_tail),
         "retained_instance": outcome.retained_instance,

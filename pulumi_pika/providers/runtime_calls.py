@@ -30,7 +30,7 @@ from ..reconcile.observe import LiveInstance
 from ..reconcile.ownership import OWNER_KEY, relation
 from ..reconcile.power import find_ours, not_ours
 from ..reconcile.update import update_runtime
-from .checks import answer, inputs_of
+from .checks import answer, inputs_of, with_argument_names
 from .clients import client_for, host, with_host_digest
 from .decide import decide
 from .errors import for_people, refuse, too_deep
@@ -72,7 +72,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
             or replacement_failures(before, inputs)
             or root_failures(before, inputs, examined)
         )
-        failures = check_failures(found, inputs, examined.plan_tree)
+        failures = check_failures(with_argument_names(found), inputs, examined.plan_tree)
     except RecursionError:
         return too_deep()
     if failures:
@@ -222,7 +222,9 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         outputs = outputs_after(inputs, desired, live)
         outputs["guest_status"] = _guest(client, live, desired.plan)
         if examined.plan.incus.image_alias == state.plan.incus.image_alias:
-            outputs["current_alias_fingerprint"] = state.outputs.get("current_alias_fingerprint", "")
+            outputs["current_alias_fingerprint"] = state.outputs.get(
+                "current_alias_fingerprint", ""
+            )
         outputs["server_fingerprint"] = client.server().fingerprint
     return UpdateResult(seal(outputs, secret_paths(inputs), inputs))
 
@@ -357,7 +359,12 @@ def _is_same_image(state: State, new: Examined) -> bool:
     kind = new.options.instance_type
     open_ = any(path[0] in ("incus", "instance_type") for path in new.unknown)
     stays = before.project == after.project and state.options.instance_type == kind
-    if open_ or not stays or before.image_alias == after.image_alias or not state.original_image_fingerprint:
+    if (
+        open_
+        or not stays
+        or before.image_alias == after.image_alias
+        or not state.original_image_fingerprint
+    ):
         return False
     try:
         here = host()

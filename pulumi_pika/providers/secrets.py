@@ -28,7 +28,10 @@ _LONGEST: Final = 4000
 
 _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("identity", "instance_name"), ("instance_name",)),
-    (("incus", "image_alias"), ("image_fingerprint", "current_alias_fingerprint", "original_image_fingerprint")),
+    (
+        ("incus", "image_alias"),
+        ("image_fingerprint", "current_alias_fingerprint", "original_image_fingerprint"),
+    ),
     (("incus", "profile"), ("volume_storage_pool", "devices")),
     (("extra_profiles",), ("volume_storage_pool", "devices")),
     (("storage_pool",), ("volume_storage_pool", "devices")),
@@ -36,7 +39,7 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("instance_type",), ("devices",)),
     (("resources", "root_disk_gib"), ("devices",)),
     # A device's name is a hash of its source, and a key cannot be secret by itself.
-    (("mounts",), ("devices", "skipped_mounts", "on_delete")),
+    (("mounts",), ("devices", "skipped_mounts", "skipped_outputs", "on_delete")),
     (("delete_data",), ("on_delete",)),
     (("running",), ("status",)),
     # It names the file that it looked for.

@@ -192,7 +192,9 @@ def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
     """Return why the snapshot cannot be taken: what has its name is not this resource's."""
 
     def look(client: IncusClient) -> LiveSnapshot | None:
-        return look_at_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
+        return look_at_snapshot(
+            client, options.storage_pool, options.volume_name, options.snapshot_name
+        )
 
     def refuse_existing(client: IncusClient) -> None:
         if (found := look(client)) is not None:

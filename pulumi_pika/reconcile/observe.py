@@ -393,7 +393,8 @@ def outputs_of(
     Args:
         live: the instance.
         devices: the names of its devices that are the resource's.
-        access_interface: the nic whose addresses are `ipv4_address` and `ipv6_address`, if one is named.
+        access_interface: the nic whose addresses are `ipv4_address` and `ipv6_address`, if one
+            is named.
     """
     return {
         "instance_name": live.name,

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field, JsonValue, field_validator
 
+from ..choices import InstanceType, WaitFor
 from ..planner.names import DEVICE_NAME_PREFIX
 from ..planner.parts import Part
 from ..planner.plan import IncusRuntimePlan
 from .ownership import MARK_PREFIX
 
-InstanceType = Literal["virtual-machine", "container"]
-WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
 
 JOB_KEY: Final = MARK_PREFIX + "job"
@@ -47,10 +46,15 @@ class Timeouts(Part):
     """
 
     create: Seconds = 600.0
+    """How long Incus may take to create the instance, in seconds. Default: 600."""
     update: Seconds = 600.0
+    """How long Incus may take for one change, in seconds. Default: 600."""
     delete: Seconds = 300.0
+    """How long Incus may take to delete the instance, in seconds. Default: 300."""
     wait: Seconds = 300.0
+    """How long to wait for the state that `wait_for` names, in seconds. Default: 300."""
     stop: Seconds = 30.0
+    """How long the guest may take to shut down, in seconds. Default: 30."""
 
 
 class RuntimeOptions(Part):
@@ -125,7 +129,11 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         (("storage_pool",), options.storage_pool),
     ]
     names += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
-    names += [(("mount_storage_pools", i), name) for i, name in enumerate(options.mount_storage_pools) if name]
+    names += [
+        (("mount_storage_pools", i), name)
+        for i, name in enumerate(options.mount_storage_pools)
+        if name
+    ]
     for where, value in names:
         if value is None:
             continue
@@ -172,7 +180,10 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
 
 def _recover_problems(options: RuntimeOptions) -> Iterator[OptionProblem]:
     if options.restart_triggers is not None and options.running is False:
-        yield ("restart_triggers",), "starts the instance, and `running` is false; drop one of the two"
+        yield (
+            ("restart_triggers",),
+            "starts the instance, and `running` is false; drop one of the two",
+        )
 
 
 def _limit_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:

@@ -355,8 +355,8 @@ def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> str:
         f"there is no custom volume {ref[1]} in pool {ref[0]}, and there is one in pool {listed}; "
         "a second, empty one would be created and mounted in its place. Add "
         f'`"storage_pool": "{elsewhere[0]}"` to the mount to use the one that is there (or set its '
-        f'`source` to the PersistentVolume itself), or `"storage_pool": "{ref[0]}"` to create another, '
-        f"empty one in pool {ref[0]}"
+        f'`source` to the PersistentVolume itself), or `"storage_pool": "{ref[0]}"` to create '
+        f"another, empty one in pool {ref[0]}"
     )
 
 

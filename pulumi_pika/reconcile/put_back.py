@@ -67,8 +67,8 @@ def put_back(
             )
         return (
             f"The {named} of the running {before.name} may be gone, though its config has them, "
-            f"and could not be put back ({failure}): restart it (change `restart_triggers`, or `incus "
-            f"restart --project {client.project} {before.name}`)"
+            f"and could not be put back ({failure}): restart it (change `restart_triggers`, or "
+            f"`incus restart --project {client.project} {before.name}`)"
         )
     return f"The old {named} of the running {before.name} is plugged in again"
 

@@ -281,8 +281,8 @@ def _refuse_lossy(
     if driver not in _ONLY_NEWEST:
         return
     raise RestoreRefused(
-        f"pool {options.storage_pool} is on {driver}, which can go back to a volume's newest snapshot "
-        f"only, and would refuse {snapshot} or delete those after it"
+        f"pool {options.storage_pool} is on {driver}, which can go back to a volume's newest "
+        f"snapshot only, and would refuse {snapshot} or delete those after it"
         + (f" ({', '.join(newer)}): remove them yourself first" if newer else "")
         + (
             "; and the snapshot that is to be taken first would be one of them: copy the volume if "
@@ -300,7 +300,7 @@ def _take_safety(
     wanted = SnapshotOptions(
         volume_name=options.volume_name,
         snapshot_name=name,
-        pool=options.storage_pool,
+        storage_pool=options.storage_pool,
         project=options.project,
         timeouts=SnapshotTimeouts(create=options.timeouts.restore),
     )

@@ -236,7 +236,9 @@ def change_snapshot(
         SnapshotExists: another one has taken its place.
     """
     for last in (False, True):
-        live = look_at_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
+        live = look_at_snapshot(
+            client, options.storage_pool, options.volume_name, options.snapshot_name
+        )
         if live is None:
             raise VolumeGone(f"there is no {options.where} at {client.host} any more; {_ANOTHER}")
         if created_at and live.created_at != created_at:
@@ -259,7 +261,9 @@ def change_snapshot(
         except PreconditionFailed:
             if last:
                 raise
-    found = look_at_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
+    found = look_at_snapshot(
+        client, options.storage_pool, options.volume_name, options.snapshot_name
+    )
     if found is None:
         raise VolumeGone(f"the {options.where} vanished while it was being changed; {_ANOTHER}")
     return found
@@ -398,7 +402,9 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
         expires = NEVER if options.expires_at == "never" else options.expires_at
         live = take_snapshot(client, options, expires, reporter)
     except AlreadyExists:
-        found = look_at_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
+        found = look_at_snapshot(
+            client, options.storage_pool, options.volume_name, options.snapshot_name
+        )
         # With our mark it was taken after we set that: it is ours, whoever asked first.
         if found is None:
             raise

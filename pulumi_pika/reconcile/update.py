@@ -287,12 +287,12 @@ def _bring_about(
         was_running = False
         live = _again(client, desired)
     restarted = _apply(client, live, desired, previous, reporter)
-    restart_triggers = not fresh and recovers(options, previous.restart_triggers)
-    if restart_triggers and was_running and not restarted:
+    triggered = not fresh and recovers(options, previous.restart_triggers)
+    if triggered and was_running and not restarted:
         reporter.info(f"restarting {desired.name}, since restart_triggers changed")
         _stop(client, desired, reporter)
         was_running = False
-    started = not was_running and (options.running is True or restart_triggers)
+    started = not was_running and (options.running is True or triggered)
     if started:
         start(
             client,
@@ -330,7 +330,9 @@ def recovers(options: RuntimeOptions, before: Any) -> bool:
         before: the value of `restart_triggers` that was applied last.
     """
     return (
-        options.running is not False and options.restart_triggers is not None and options.restart_triggers != before
+        options.running is not False
+        and options.restart_triggers is not None
+        and options.restart_triggers != before
     )
 
 

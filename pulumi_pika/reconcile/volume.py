@@ -366,8 +366,9 @@ def look_at_ours(
         if found.live is None:
             raise error
         raise ForeignVolume(
-            f"{error}. The volume of this resource is {found.live.name} in pool {options.storage_pool}: it "
-            "was renamed outside Pulumi. Rename the other volume, and run `pulumi up` again"
+            f"{error}. The volume of this resource is {found.live.name} in pool "
+            f"{options.storage_pool}: it was renamed outside Pulumi. Rename the other volume, and "
+            "run `pulumi up` again"
         )
     if found.live is None:
         raise VolumeGone(

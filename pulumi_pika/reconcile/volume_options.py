@@ -3,17 +3,16 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field, JsonValue
 
+from ..choices import ContentType
 from ..incus.storage import NEVER
 from ..planner.parts import Part
 from .desired import LABEL_PREFIX
 from .options import OptionProblem, Seconds
 from .ownership import BACKEND_KEY, MARK_PREFIX, OWNER_KEY
-
-ContentType = Literal["filesystem", "block"]
 
 SIZE_KEY: Final = "size"
 _FIELD_OF: Final = {
@@ -49,8 +48,13 @@ class VolumeTimeouts(Part):
     """
 
     restore: Seconds = 3600.0
+    """How long a restore, and the safety snapshot before it, may each take, in seconds. Default:
+    3600."""
     stop: Seconds = 60.0
+    """How long each instance that uses the volume may take to shut down, in seconds. Default:
+    60."""
     delete: Seconds = 600.0
+    """How long Incus may take to delete the volume, in seconds. Default: 600."""
 
 
 class VolumeOptions(Part):
@@ -99,7 +103,9 @@ class SnapshotTimeouts(Part):
     """Time limits in seconds, for the making and the removal of a snapshot."""
 
     create: Seconds = 3600.0
+    """How long Incus may take to create the snapshot, in seconds. Default: 3600."""
     delete: Seconds = 600.0
+    """How long Incus may take to delete the snapshot, in seconds. Default: 600."""
 
 
 class SnapshotOptions(Part):
@@ -120,8 +126,8 @@ class SnapshotOptions(Part):
     def where(self) -> str:
         """The snapshot, for messages."""
         return (
-            f"snapshot {self.snapshot_name} of volume {self.volume_name} in pool {self.storage_pool} "
-            f"(project {self.project})"
+            f"snapshot {self.snapshot_name} of volume {self.volume_name} in pool "
+            f"{self.storage_pool} (project {self.project})"
         )
 
 
@@ -215,7 +221,11 @@ def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
 
 def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Iterator[OptionProblem]:
     """What an existing volume cannot become."""
-    if (old.volume_name, old.storage_pool, old.project) != (new.volume_name, new.storage_pool, new.project):
+    if (old.volume_name, old.storage_pool, old.project) != (
+        new.volume_name,
+        new.storage_pool,
+        new.project,
+    ):
         return  # another volume
     if old.content_type != new.content_type:
         if not old.delete_data:

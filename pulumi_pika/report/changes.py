@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, get_args
 
-from ..planner.names import MountKind
+from ..choices import MountKind
 from ..providers.codes import RESTART
 from ..providers.hidden import MANAGED_MOUNTS
 from .devices import devices_of
@@ -52,7 +52,6 @@ _SURE: Final = {
     "adopt": False,
     "allow_restart": True,
     "content_type": "filesystem",
-    "delete_data": False,
     "delete_data": False,
     "run_as_root": True,
     "running": True,

@@ -31,7 +31,6 @@ _LABELS: Final = {
     "resources.root_disk_gib": "root disk",
     "volume_name": "volume",
     "snapshot_name": "snapshot",
-    "storage_pool": "storage pool",
     "pika:url": "url",
     "pika:socket": "socket",
     "pika:remote": "remote",

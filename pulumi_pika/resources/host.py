@@ -1,9 +1,13 @@
 """`IncusHost`: an Incus server that runtimes go to."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 import pulumi
+
+from ..choices import PreflightMode
+from .args import HostTimeoutsArgs
+from .errors import InvalidArguments
 
 _SECRET = ("key", "trust_token")
 _NAMING = ("socket", "url", "remote", "trust_token")
@@ -18,15 +22,6 @@ _CONNECTION = (
     "reply_timeout",
 )
 _OWN = ("project", "storage_pool", "target", "cluster_group", "preflight")
-
-PreflightName = Literal["auto", "required", "off"]
-
-
-class HostTimeouts(TypedDict, total=False):
-    """Seconds to wait for a connection (10), and for an answer to a request (60)."""
-
-    connect: pulumi.Input[float]
-    reply: pulumi.Input[float]
 
 
 class IncusHost(pulumi.ProviderResource):
@@ -53,52 +48,56 @@ class IncusHost(pulumi.ProviderResource):
         server_certificate: pulumi.Input[str] | None = None,
         server_fingerprint: pulumi.Input[str] | None = None,
         trust_token: pulumi.Input[str] | None = None,
-        ca_certificate: pulumi.Input[str] | Literal[True] | None = None,
+        ca_certificate: pulumi.Input[str] | None = None,
         insecure: pulumi.Input[bool] = False,
         project: pulumi.Input[str] | None = None,
         storage_pool: pulumi.Input[str] | None = None,
         target: pulumi.Input[str] | None = None,
         cluster_group: pulumi.Input[str] | None = None,
-        timeouts: HostTimeouts | None = None,
-        preflight: pulumi.Input[PreflightName] | None = None,
+        timeouts: HostTimeoutsArgs | None = None,
+        preflight: pulumi.Input[PreflightMode] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declares a host. Nothing is sent to it by that.
 
         Args:
-            resource_name: its name in the stack.
-            socket: the unix socket of a daemon on this machine.
-            url: `https://host:port` (8443 where no port is named), or several of the same cluster,
-                of which one that answers is used.
-            remote: a remote of your own `incus` client (`incus remote list`), with its addresses,
-                its project, the server's certificate and your client certificate.
-            certificate: the client certificate, as PEM or as the path of a file. A path keeps it
-                out of the stack's state.
-            key: its private key, likewise; a secret. With a path as `certificate`, by default the
-                file beside it that ends in `.key`.
-            server_certificate: the server's own certificate, PEM or path: that one and no other.
-            server_fingerprint: the same by its SHA-256 (`certificate_fingerprint` in `incus info`).
-            trust_token: what `incus config trust add NAME` on the server shows; a secret. With it
-                a certificate is made at the first `up`, kept in `~/.config/pulumi_pika` and added
-                to the server. It also names the server's addresses and fingerprint. It may stay in
-                the program once it is used up.
-            ca_certificate: the CA that has signed the server's certificate, PEM or path. Where nothing is
-                pinned, the system's CAs count, and the certificate has to name the host.
-            insecure: takes any server for the right one.
-            project: the Incus project of runtimes that name none when they are made.
-            storage_pool: the storage pool of those that name none when they are made.
-            target: the cluster member that new instances and volumes go to. One that is moved
-                afterwards stays where it is.
-            cluster_group: in place of `target`, the group of members.
-            timeouts: `connect` and `reply`, in seconds. Those of the work itself are the
-                runtimes' own.
-            preflight: `auto` looks at the host before anything is made, and in a preview where it
-                can be reached; `required` wants it reached, and everything there, in a preview
-                too; `off` looks at nothing.
+            resource_name: The name of the resource in the Pulumi stack.
+            socket: The path of the unix socket of a server on this machine.
+            url: `https://HOST:PORT` (default port: 8443), or several of the same cluster, of which
+                one that answers is used.
+            remote: The name of a remote of your own `incus` client (`incus remote list`), with its
+                addresses, its project, the server's certificate and your client certificate.
+            certificate: The client certificate: PEM, or the path of a file. A path keeps it out of
+                the stack's state.
+            key: The private key of `certificate`, PEM or path; a secret. Default: if `certificate`
+                is a path, the file beside it that ends in `.key`.
+            server_certificate: The server's own certificate, PEM or path. No other is accepted.
+            server_fingerprint: The SHA-256 fingerprint of the server's certificate
+                (`certificate_fingerprint` in `incus info`). No other is accepted.
+            trust_token: The token that `incus config trust add NAME` prints; a secret. At the first
+                `up` a certificate is created, stored in `~/.config/pulumi_pika` and added to the
+                server. The token also has the server's addresses and fingerprint. It may stay in
+                the program after it is used.
+            ca_certificate: The certificate of the CA that signed the server's certificate, PEM or
+                path; the server's certificate has to name the host. Default: the CAs of the
+                system, if no certificate or fingerprint of the server is given.
+            insecure: Whether any server certificate is accepted. Default: False.
+            project: The Incus project of runtimes and jobs that name none. Used at creation only.
+                Default: `default`.
+            storage_pool: The storage pool of runtimes and jobs that name none. Used at creation
+                only. Default: the pool of the root disk in the profiles.
+            target: The cluster member on which instances and volumes are created. One that is
+                moved later stays where it is. Default: Incus chooses.
+            cluster_group: In place of `target`, the group of members. Default: Incus chooses.
+            timeouts: Time limits for requests in seconds; see `HostTimeoutsArgs`. The time limits
+                of the work itself are arguments of the other resources.
+            preflight: `auto` checks the host before anything is created, and in a preview if it can
+                be reached; `required` makes it an error in a preview if the host cannot be reached
+                or something is missing there; `off` checks nothing. Default: `auto`.
             opts: Pulumi's resource options.
 
         Raises:
-            ValueError: `socket`, `url` and `remote` name a host each.
+            InvalidArguments: `socket`, `url` and `remote` name a host each.
         """
         if isinstance(url, Sequence) and not isinstance(url, str):
             url = pulumi.Output.all(*url).apply(",".join)
@@ -111,7 +110,7 @@ class IncusHost(pulumi.ProviderResource):
             "server_certificate": server_certificate,
             "server_fingerprint": server_fingerprint,
             "trust_token": trust_token,
-            "ca_certificate": None if verify is True else verify,
+            "ca_certificate": ca_certificate,
             "insecure": None if insecure is False else insecure,
             "project": project,
             "storage_pool": storage_pool,
@@ -122,7 +121,7 @@ class IncusHost(pulumi.ProviderResource):
             "reply_timeout": (timeouts or {}).get("reply"),
         }
         if sum(given[name] is not None for name in ("socket", "url", "remote")) > 1:
-            raise ValueError(
+            raise InvalidArguments(
                 f"IncusHost {resource_name!r}: socket, url and remote name a host each; "
                 "give one of them"
             )

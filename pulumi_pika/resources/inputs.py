@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import pulumi
@@ -37,8 +38,8 @@ def with_mount_pools(given: dict[str, Any]) -> dict[str, Any]:
         given: the arguments, as trees; left as they are.
 
     Returns:
-        the arguments with `mount_storage_pools`, a pool or an empty string for each mount, if any mount has
-        a pool; as they were otherwise.
+        the arguments with `mount_storage_pools`, a pool or an empty string for each mount,
+        if any mount has a pool; as they were otherwise.
     """
     mounts = given.get("mounts")
     if isinstance(mounts, pulumi.Output):
@@ -70,7 +71,8 @@ def _split_mount(mount: Any) -> tuple[Any, Any]:
         source = getattr(source, "volume_name", source)
     if source is mount.get("source") and "storage_pool" not in mount:
         return mount, ""
-    return {key: value for key, value in mount.items() if key != "storage_pool"} | {"source": source}, pool
+    plain = {key: value for key, value in mount.items() if key != "storage_pool"}
+    return {**plain, "source": source}, pool
 
 
 def _first(pair: Any) -> Any:
@@ -81,27 +83,23 @@ def _second(pair: Any) -> Any:
     return pair[1]
 
 
-def present(**arguments: Any) -> dict[str, Any]:
-    """The arguments that were given."""
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
-def fields_of(spec: Any, made_by: str) -> dict[str, Any]:
-    """The fields of a whole spec, as arguments.
+def unknown_arguments(resource: str, arguments: Mapping[str, Any], known: Any) -> None:
+    """Refuse arguments of a resource that do not exist, as Python itself does.
 
     Args:
-        spec: a `RuntimeSpec`, its JSON, or None.
-        made_by: what the resource says of who makes it, for messages.
+        resource: The name of the resource's class.
+        arguments: The keyword arguments.
+        known: The typed dict that has all of them.
 
     Raises:
-        ValueError: it names another provider than `incus`.
+        TypeError: One of them is not in the typed dict.
     """
-    fields = tree_of(spec) if spec is not None else {}
-    # There is but one provider of instances here; a spec has to name it, a resource does not.
-    provider = fields.pop("provider", "incus")
-    if provider != "incus":
-        raise ValueError(f"spec.provider is {provider!r}; {made_by} `incus`")
-    return dict(fields)
+    names = sorted(known.__optional_keys__ | known.__required_keys__)
+    for name in arguments:
+        if name not in names:
+            close = get_close_matches(name, [*names, "image", "incus", "spec"], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"{resource}() has no argument {name!r}{hint}")
 
 
 def hidden(

@@ -2,29 +2,21 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import pulumi
 from pulumi.dynamic import Resource
 
 from ..providers.job import IncusJobProvider
-from .args import (
-    BootstrapArgs,
-    IdentityArgs,
-    IncusArgs,
-    MountArgs,
-    PathsArgs,
-    PoliciesArgs,
-    ResourcesArgs,
-    TimeoutsArgs,
-    Tree,
-)
-from .inputs import deleted_first, fields_of, hidden, present, tree_of, with_mount_pools
+from .args import IncusArgs, IncusJobArgs, Tree
+from .inputs import deleted_first, hidden, tree_of, unknown_arguments
+from .spec_parts import instance_inputs
 
 if TYPE_CHECKING:
     from ..planner import parts
-    from ..planner.spec import RuntimeMount, RuntimeSpec
-    from ..reconcile.options import Timeouts
+    from ..planner.spec import RuntimeSpec
+
+Command = pulumi.Input[str | Sequence[str]] | Sequence[pulumi.Input[str]]
 
 _TYPE = "pulumi-python:dynamic/pika:IncusJob"
 _OUTPUTS = (
@@ -54,164 +46,112 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
     """
 
     plan: pulumi.Output[dict[str, Any]]
-    """The plan, in the shape of `IncusRuntimePlan.to_dict()`."""
+    """The plan, in the form of `IncusRuntimePlan.to_dict()`."""
     instance_name: pulumi.Output[str]
-    """The name in Incus that the instance has, or had."""
+    """The name of the job's instance in Incus."""
     status: pulumi.Output[str]
-    """`completed`; with `allow_failure` also `failed`, `timed_out`, or `lost` where nobody can tell
-    how the command ended."""
+    """`completed`; with `allow_failure` also `failed`, `timed_out`, or `lost` if the result is
+    unknown."""
     exit_code: pulumi.Output[int | None]
-    """The command's exit code; None where it is not known."""
+    """The exit code of the command; None if it is unknown."""
     message: pulumi.Output[str]
-    """In a sentence or two, how it ended and what the guest's result file says."""
+    """How the command ended, and what the guest's result file reports, in one or two sentences."""
     duration_secs: pulumi.Output[float]
-    """Seconds that the command took, in its last attempt."""
+    """How long the command took in its last attempt, in seconds."""
     image_fingerprint: pulumi.Output[str]
-    """What image the instance was made of."""
+    """The fingerprint of the image that the instance was created from."""
     attempts: pulumi.Output[int]
-    """How often it ran."""
+    """How often the command was run."""
     collected_files: pulumi.Output[list[dict[str, Any]]]
-    """The files that were brought home: `path` below `output_dir`, `kind` (log, events, status,
+    """The files that were downloaded: `path` below `output_dir`, `kind` (log, events, status,
     result or artifact), `size` in bytes, `sha256`."""
     skipped_outputs: pulumi.Output[list[dict[str, str]]]
-    """What was not brought home: `path` in the guest, and the `reason`."""
+    """The outputs that were not downloaded: `path` in the guest, and the `reason`."""
     log_tail: pulumi.Output[str]
     """The last 50 lines of the command's output."""
     retained_instance: pulumi.Output[str]
-    """The instance that `policies.retention_policy` keeps; empty without one."""
+    """The name of the instance that `policies.retention_policy` retains; empty if there is none."""
     retained_status: pulumi.Output[str]
-    """What that instance does, when last looked at."""
+    """The status of the retained instance at the last refresh."""
     retained_uuid: pulumi.Output[str]
-    """That instance's own id."""
+    """The retained instance's own id (`volatile.uuid`)."""
+
+    @overload
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        command: Command,
+        image: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+        **arguments: Unpack[IncusJobArgs],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        command: Command,
+        incus: "pulumi.Input[IncusArgs | parts.IncusTarget]",
+        opts: pulumi.ResourceOptions | None = None,
+        **arguments: Unpack[IncusJobArgs],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        command: Command,
+        spec: "RuntimeSpec | Mapping[str, Tree]",
+        incus: "pulumi.Input[IncusArgs | parts.IncusTarget] | None" = None,
+        opts: pulumi.ResourceOptions | None = None,
+        **arguments: Unpack[IncusJobArgs],
+    ) -> None: ...
 
     def __init__(
         self,
         resource_name: str,
         *,
-        command: "pulumi.Input[str | Sequence[str]] | Sequence[pulumi.Input[str]]",
-        spec: "RuntimeSpec | Mapping[str, Tree] | None" = None,
-        identity: "pulumi.Input[IdentityArgs | parts.RuntimeIdentity] | None" = None,
+        command: Command,
+        image: pulumi.Input[str] | None = None,
         incus: "pulumi.Input[IncusArgs | parts.IncusTarget] | None" = None,
-        resources: "pulumi.Input[ResourcesArgs | parts.RuntimeResources] | None" = None,
-        mounts: "pulumi.Input[Sequence[pulumi.Input[MountArgs | RuntimeMount]]] | None" = None,
-        lifecycle_root: pulumi.Input[str] | None = None,
-        paths: "pulumi.Input[PathsArgs | parts.LifecyclePaths] | None" = None,
-        policies: "pulumi.Input[PoliciesArgs | parts.RuntimePolicies] | None" = None,
-        bootstrap: "pulumi.Input[BootstrapArgs | parts.RuntimeBootstrap] | None" = None,
-        labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
-        metadata: pulumi.Input[Mapping[str, Tree]] | None = None,
-        timeout_secs: pulumi.Input[int] = 3600,
-        run_as_root: pulumi.Input[bool] = True,
-        user: pulumi.Input[int] | None = None,
-        group: pulumi.Input[int] | None = None,
-        environment: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
-        triggers: pulumi.Input[Tree] | None = None,
-        output_dir: pulumi.Input[str] | None = None,
-        max_output_mib: pulumi.Input[int] | None = None,
-        max_attempts: pulumi.Input[int] | None = None,
-        allow_failure: pulumi.Input[bool] | None = None,
-        instance_type: pulumi.Input[str] = "virtual-machine",
-        storage_pool: pulumi.Input[str] | None = None,
-        config: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
-        devices: (
-            pulumi.Input[Mapping[str, pulumi.Input[Mapping[str, pulumi.Input[str]]]]] | None
-        ) = None,
-        extra_profiles: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
-        cloud_init_user_data: pulumi.Input[str] | None = None,
-        description: pulumi.Input[str] | None = None,
-        timeouts: "pulumi.Input[TimeoutsArgs | Timeouts] | None" = None,
+        spec: "RuntimeSpec | Mapping[str, Tree] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
+        **arguments: Unpack[IncusJobArgs],
     ) -> None:
-        """Declares a job.
+        """Declare a job. `command` is required, and one of `image`, `incus` and `spec`.
 
-        Every argument, and every value within one, may be an `Output`. What makes the instance is
-        as with `IncusRuntime`; the rest is the job's own.
+        Every argument, and every value within one, may be an `Output`. A value that is given in
+        two ways, as `memory_mib` and as `resources.memory_mib`, is an error.
 
         Args:
-            resource_name: its name in the stack.
-            command: what to run: a text for the guest's shell, or a list of arguments. Another
-                command runs the job anew.
-            spec: a whole `RuntimeSpec`, or its JSON, in place of the ten arguments that follow;
-                those given beside it have the last word. Another spec runs the job anew.
-            identity: `runtime_id` and the `instance_name` in Incus.
-            incus: `project`, `profile` and `image_alias`. An alias that moves runs nothing.
-            resources: `vcpu_count` (2 where it is not given), `memory_mib` (4096), `root_disk_gib`.
-            mounts: what the guest sees where. Persistent volumes are made if missing, and stay.
-            lifecycle_root: the directory in the guest where host and guest meet.
-            paths: the files and directories below it.
-            policies: `restart_policy`: whether a job that failed (`on_failure`), or failed or got
-                lost (`always`), runs again, each time in a new instance. `retention_policy`:
-                whether the instance goes in any case (`destroy_on_completion`), stays as long as it
-                runs (`keep_until_stopped`), or stays if the job failed (`debug_keep`).
-                `output_collection`: what is brought home, and when.
-            bootstrap: `entry_command`: what the guest is to run, as root, in place of the command;
-                it finds the command in the request file, and writes the result file, which then is
-                what counts.
-            labels: shown as `user.pika.label.<key>` of the instance.
-            metadata: any JSON; part of the plan, not shown to the guest.
-            timeout_secs: seconds that the command may take; then it is ended, and if the guest does
-                not do that, the instance is stopped.
-            run_as_root: run the command as root, or as `user`.
-            user: the number of the user in the guest, where `run_as_root` is off (1000).
-            group: the number of the group (1000).
-            environment: further variables of the command.
-            triggers: any value; when it changes, the job runs anew.
-            output_dir: the directory that outputs are brought home to, on the machine that runs
-                Pulumi, from the program's directory. Without it only `log_tail` is.
-            max_output_mib: MiB that all outputs together may have (1024).
-            max_attempts: how often the job runs at most, where its restart policy is not `never`
-                (3).
-            allow_failure: a job that fails is an outcome like another: `status` tells.
-            instance_type: `virtual-machine` or `container`.
-            storage_pool: where volumes and a root disk of its own are.
-            config: further instance config.
-            devices: further Incus devices by name.
-            extra_profiles: profiles applied before the plan's own.
-            cloud_init_user_data: cloud-init's user-data.
-            description: shown by `incus list`.
-            timeouts: seconds, for `create`, and for `wait`: until commands can be run (120).
-            opts: Pulumi's resource options.
+            resource_name: The name of the resource in the Pulumi stack; by default also the name
+                of the instance in Incus.
+            command: What to run: a string for the guest's shell, or a list of arguments. Change:
+                the job is run again.
+            image: Short for `incus.image_alias`: an alias of an image that the Incus server has.
+                Change: the job is run again; if the alias is moved to another image, it is not.
+            incus: What the instance is created from, and in which project; see `IncusArgs`.
+            spec: A whole `RuntimeSpec`, or its JSON, in place of the parts of a spec among the
+                arguments. A part that is given as well takes precedence over that of the spec.
+            opts: Pulumi's resource options. `delete_before_replace` is on by default.
+            arguments: All other arguments are optional; see `IncusJobArgs`.
 
         Raises:
-            ValueError: `spec` names another provider than `incus`.
+            InvalidArguments: A value is given in two ways, or `spec` names another provider than
+                `incus`.
+            TypeError: There is no argument of this name.
         """
-        given = tree_of(
-            {
-                **fields_of(spec, "an IncusJob is run by"),
-                **present(
-                    command=_one_text(command),
-                    identity=identity,
-                    incus=incus,
-                    resources=resources,
-                    mounts=mounts,
-                    lifecycle_root=lifecycle_root,
-                    paths=paths,
-                    policies=policies,
-                    bootstrap=bootstrap,
-                    labels=labels,
-                    metadata=metadata,
-                    timeout_secs=timeout_secs,
-                    run_as_root=run_as_root,
-                    user=user,
-                    group=group,
-                    environment=environment,
-                    triggers=triggers,
-                    output_dir=output_dir,
-                    max_output_mib=max_output_mib,
-                    max_attempts=max_attempts,
-                    allow_failure=allow_failure,
-                    instance_type=instance_type,
-                    storage_pool=storage_pool,
-                    config=config,
-                    devices=devices,
-                    extra_profiles=extra_profiles,
-                    cloud_init_user_data=cloud_init_user_data,
-                    description=description,
-                    timeouts=timeouts,
-                ),
-            }
-        )
-        given = with_mount_pools(given)
+        unknown_arguments(type(self).__name__, arguments, IncusJobArgs)
+        arguments.setdefault("timeout_secs", 3600)
+        arguments.setdefault("run_as_root", True)
+        arguments.setdefault("instance_type", "virtual-machine")
+        given = {
+            "command": tree_of(_one_text(command)),
+            **instance_inputs(resource_name, type(self).__name__, spec, image, incus, arguments),
+        }
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,

@@ -1,12 +1,12 @@
 """`VolumeSnapshot`: what a custom volume held at one time."""
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.dynamic import Resource
 
 from ..providers.snapshot import VolumeSnapshotProvider
-from .args import Tree
+from .args import SnapshotTimeoutsArgs, Tree
 from .inputs import hidden, tree_of
 
 if TYPE_CHECKING:
@@ -16,13 +16,6 @@ _TYPE = "pulumi-python:dynamic/pika:VolumeSnapshot"
 _OUTPUTS = ("volume_name", "snapshot_name", "created_at")
 
 
-class SnapshotTimeoutsArgs(TypedDict, total=False):
-    """Time limits in seconds; see `reconcile.volume_options.SnapshotTimeouts`."""
-
-    create: pulumi.Input[float]
-    delete: pulumi.Input[float]
-
-
 class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
     """A snapshot of a custom volume, as `restore_from` of a `PersistentVolume` takes it.
 
@@ -30,15 +23,15 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
     """
 
     volume_name: pulumi.Output[str]
-    """The volume that it was taken of."""
+    """The name of the volume."""
     snapshot_name: pulumi.Output[str]
-    """Its name in Incus, which `restore_from` takes."""
+    """The name of the snapshot in Incus, for `restore_from`."""
     storage_pool: pulumi.Output[str]
     """The storage pool of the volume."""
     project: pulumi.Output[str]
     """The Incus project of the volume."""
     created_at: pulumi.Output[str]
-    """When it was taken, as RFC 3339."""
+    """When the snapshot was created, in RFC 3339 format."""
 
     def __init__(
         self,
@@ -60,18 +53,24 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
         written is not in it. Every argument may be an `Output`.
 
         Args:
-            resource_name: its name in the stack.
-            volume_name: the volume; the `volume_name` of a `PersistentVolume` makes it come first.
-            snapshot_name: its name in Incus, by default the resource's: 64 characters at most, no
-                blanks and no slash, a letter or digit at both ends (Incus's rule for API names).
-            storage_pool: the volume's storage pool.
-            project: the volume's Incus project.
-            description: by default what Incus takes, the volume's own. Changes in place.
-            expires_at: when Incus removes it: RFC 3339 with an offset, as `2030-01-31T00:00:00Z`,
-                or `never`. By default what the volume's `snapshots_expiry` says. Changes in place.
-            triggers: any value; when it changes, the snapshot is removed and taken anew. So it is
-                where volume, name, pool or project change, the new one being taken first.
-            timeouts: seconds, for `create` (3600) and `delete` (600).
+            resource_name: The name of the resource in the Pulumi stack.
+            volume_name: The name of the volume. With the output `volume_name` of a
+                `PersistentVolume`, the volume is created first. Change of volume, name, storage
+                pool or project: another snapshot is created, and then this one is deleted.
+            snapshot_name: The name of the snapshot in Incus: at most 64 characters, no blanks and
+                no slash, a letter or digit at both ends (Incus's rule for API names). Default: the
+                name of the resource. Change: as `volume_name`.
+            storage_pool: The storage pool of the volume. Default: `default`. Change: as
+                `volume_name`.
+            project: The Incus project of the volume. Default: `default`. Change: as `volume_name`.
+            description: The description of the snapshot. Default: the description of the volume.
+                Change: in place.
+            expires_at: When Incus deletes the snapshot: RFC 3339 with an offset, as
+                `2030-01-31T00:00:00Z`, or `never`. Default: after the volume's `snapshots_expiry`.
+                Change: in place.
+            triggers: Any value. Default: none. Change: the snapshot is deleted and created again.
+            timeouts: Time limits in seconds; see `SnapshotTimeoutsArgs` for the defaults. Change:
+                in place.
             opts: Pulumi's resource options.
         """
         given = tree_of(

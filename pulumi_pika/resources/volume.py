@@ -1,12 +1,14 @@
 """`PersistentVolume`: a custom volume of Incus with a life of its own."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.dynamic import Resource
 
+from ..choices import ContentType, MountKind, MountMode
 from ..providers.volume import PersistentVolumeProvider
+from .args import MountArgs, VolumeTimeoutsArgs
 from .inputs import hidden, tree_of
 
 if TYPE_CHECKING:
@@ -23,14 +25,6 @@ _OUTPUTS = (
 )
 
 
-class VolumeTimeoutsArgs(TypedDict, total=False):
-    """Time limits in seconds; see `reconcile.volume_options.VolumeTimeouts`."""
-
-    restore: pulumi.Input[float]
-    stop: pulumi.Input[float]
-    delete: pulumi.Input[float]
-
-
 class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
     """A custom storage volume that outlives the instances that use it.
 
@@ -39,22 +33,22 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
     """
 
     volume_name: pulumi.Output[str]
-    """The volume's name in Incus."""
+    """The name of the volume in Incus."""
     storage_pool: pulumi.Output[str]
-    """The storage pool that it is in."""
+    """The storage pool of the volume."""
     project: pulumi.Output[str]
-    """The Incus project that it is in."""
+    """The Incus project of the volume."""
     on_delete: pulumi.Output[str]
-    """In words, what a delete or a replacement does to the data."""
+    """What a delete or a replacement does to the data, as a sentence."""
     location: pulumi.Output[str]
-    """The cluster member that it is on; `none` on a server that is no cluster."""
+    """The cluster member that the volume is on; `none` on a server that is not clustered."""
     created_at: pulumi.Output[str]
-    """When it was made, as RFC 3339."""
+    """When the volume was created, in RFC 3339 format."""
     restored_from: pulumi.Output[str]
-    """The snapshot that `restore_from` restored last; empty without one."""
+    """The snapshot that `restore_from` restored last; empty if there is none."""
     safety_snapshot: pulumi.Output[str]
-    """The snapshot that was taken before that restore, to which `restore_from` can go back; empty
-    without one."""
+    """The snapshot that was created before that restore, for `restore_from` to go back to; empty if
+    there is none."""
 
     def __init__(
         self,
@@ -63,7 +57,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         volume_name: pulumi.Input[str] | None = None,
         storage_pool: pulumi.Input[str] = "default",
         project: pulumi.Input[str] = "default",
-        content_type: pulumi.Input[Literal["filesystem", "block"]] = "filesystem",
+        content_type: pulumi.Input[ContentType] = "filesystem",
         size: pulumi.Input[str] | None = None,
         config: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
@@ -83,39 +77,44 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         Every argument, and every value within one, may be an `Output`.
 
         Args:
-            resource_name: its name in the stack.
-            volume_name: its name in Incus, by default the resource's: 64 characters at most, no
-                blanks and no slash, a letter or digit at both ends (Incus's rule for API names).
-                Another name, pool or project is another volume: it is made empty, and what becomes
-                of the present one is what `delete_data` says.
-            storage_pool: the storage pool.
-            project: the Incus project.
-            content_type: `filesystem`, or `block` for a disk of one virtual machine. It cannot
-                change without `delete_data`, since another volume would take this one's place.
-            size: as Incus writes it, `10GiB` or `500MB` (Incus doc/reference/units.md); a unit is
-                required. Left out, it is not looked after: a pool's own default counts. Grows in
-                place; a smaller one is refused, since what lies beyond its end would be lost.
-            config: further volume config (Incus doc/reference/storage_drivers.md), as
-                `security.shifted`. Keys that have an argument here are refused. Keys that others
-                set are left alone.
-            labels: shown as `user.pika.label.<key>` of the volume.
-            description: shown by `incus storage volume list`; left out, it is left to others.
-            snapshots_schedule: when Incus takes snapshots: `@hourly`, `@daily`, `@weekly`, ...,
-                or five cron fields.
-            snapshots_expiry: after how long snapshots are removed, as `2w` or `1m 12H`.
-            snapshots_pattern: how they are named, by default `snap%d`.
-            restore_from: the name of a snapshot of this volume. When this changes to another name,
-                the instances that use the volume are stopped, the snapshot is restored, and those
-                that ran are started again, also where the restore fails. Left out, nothing is
-                done; given again after that, it is restored again.
-            snapshot_before_restore: whether a snapshot `pika-before-<name>-<time>` is taken before
-                a restore, so that it can be undone. It never expires by itself.
-            adopt: take over an existing volume of that name, with its data, that no resource and
-                no runtime is marked to own.
-            delete_data: delete the volume WITH ALL ITS DATA AND SNAPSHOTS when the resource is
-                deleted or replaced. By default it is kept.
-            timeouts: seconds, for `restore` (3600), `stop` (60, for each instance that a restore
-                stops) and `delete` (600).
+            resource_name: The name of the resource in the Pulumi stack.
+            volume_name: The name of the volume in Incus: at most 64 characters, no blanks and no
+                slash, a letter or digit at both ends (Incus's rule for API names). Default: the
+                name of the resource. Change of name, storage pool or project: another volume is
+                created, and `delete_data` decides about the present one.
+            storage_pool: The storage pool. Default: `default`. Change: as `volume_name`.
+            project: The Incus project. Default: `default`. Change: as `volume_name`.
+            content_type: `filesystem`, or `block` for a disk of one virtual machine. Default:
+                `filesystem`. Change: replaces the volume, and is refused without `delete_data`.
+            size: The size with its unit, as `10GiB` or `500MB` (Incus doc/reference/units.md).
+                Default: that of the storage pool, which is then not managed. Change: grows in
+                place; a smaller size is refused, since data beyond the new end would be lost.
+            config: Further volume options (Incus doc/reference/storage_drivers.md), as
+                `security.shifted`. Keys that have an argument of their own are refused; other keys
+                of the volume are left as they are. Default: an empty mapping. Change: in place.
+            labels: Labels of the volume, which Incus shows as `user.pika.label.KEY`. Default: an
+                empty mapping. Change: in place.
+            description: The description that `incus storage volume list` shows. Default: left as
+                it is on the host. Change: in place.
+            snapshots_schedule: When Incus creates snapshots: `@hourly`, `@daily`, `@weekly`, ...,
+                or five cron fields. Default: never. Change: in place.
+            snapshots_expiry: After how long Incus deletes snapshots, as `2w` or `1m 12H`. Default:
+                never. Change: in place.
+            snapshots_pattern: How Incus names them. Default: `snap%d`. Change: in place.
+            restore_from: The name of a snapshot of this volume. Change to another name: the
+                instances that use the volume are stopped, the snapshot is restored, and the
+                instances that ran are started again, also if the restore fails. Default: nothing
+                is restored. After it was left out, the same name is restored again.
+            snapshot_before_restore: Whether a snapshot `pika-before-NAME-TIME` is created before a
+                restore, so that it can be undone. It never expires. Default: True. Change: in
+                place.
+            adopt: Whether an existing volume of that name is adopted with its data, if no resource
+                and no runtime owns it. Default: False. Change: in place.
+            delete_data: Whether the volume is deleted WITH ALL ITS DATA AND SNAPSHOTS when the
+                resource is deleted or replaced. If False, it is kept. Default: False. Change: in
+                place.
+            timeouts: Time limits in seconds; see `VolumeTimeoutsArgs` for the defaults. Change: in
+                place.
             opts: Pulumi's resource options.
         """
         given = tree_of(
@@ -144,3 +143,38 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
             **hidden(given, resource_name, _TYPE, opts),
         }
         super().__init__(PersistentVolumeProvider(), resource_name, props, opts)
+
+    def mount(
+        self,
+        guest_path: pulumi.Input[str],
+        *,
+        mode: pulumi.Input[MountMode] = "read_write",
+        kind: pulumi.Input[MountKind] = "persistent_volume",
+        directory: pulumi.Input[str] | None = None,
+        required: pulumi.Input[bool] | None = None,
+    ) -> MountArgs:
+        """Return a mount of this volume, for the argument `mounts` of a runtime or a job.
+
+        The mount has the volume's storage pool, and Pulumi creates the volume before the instance
+        and deletes it after the instance.
+
+        Args:
+            guest_path: The absolute path in the guest.
+            mode: `read_write` or `read_only`. Default: `read_write`.
+            kind: See `MountArgs.kind`. Default: `persistent_volume`.
+            directory: A directory of the volume, as `logs` or `logs/today`, which must exist.
+                Default: the whole volume.
+            required: See `MountArgs.required`. Default: False.
+        """
+        mount: MountArgs = {
+            "kind": kind,
+            "guest_path": guest_path,
+            "source": self,
+            "mode": mode,
+        }
+        if directory is not None:
+            mount["source"] = pulumi.Output.concat(self.volume_name, "/", directory)
+            mount["storage_pool"] = self.storage_pool
+        if required is not None:
+            mount["required"] = required
+        return mount

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pulumi_pika
+from dev.field_docs import field_docs, section
 from dev.paths import ROOT
 
 
@@ -42,9 +43,25 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     assert set(pulumi_pika.__all__) - {"__version__"} <= anchors
 
 
+def test_every_field_of_a_public_class_is_in_the_reference(site: Path) -> None:
+    pages = "".join(path.read_text() for path in (site / "reference").rglob("*.html"))
+    anchors = set(re.findall(r'id="pulumi_pika\.(\w+\.\w+)"', pages))
+    fields = {
+        f"{name}.{field}"
+        for name in pulumi_pika.__all__
+        if isinstance(found := getattr(pulumi_pika, name), type)
+        # Of a section `Attributes:` the site makes a list, without anchors.
+        and not section(found.__doc__ or "", "Attributes")
+        for field in field_docs(found)
+    }
+
+    assert len(fields) > 200
+    assert fields - anchors == set()
+
+
 def test_arguments_are_described(site: Path) -> None:
     page = (site / "reference" / "resources" / "index.html").read_text()
-    for argument in ("delete_data", "restore_from", "server_fingerprint", "timeout_secs"):
+    for argument in ("restore_from", "server_fingerprint", "image", "spec"):
         assert f"<code>{argument}</code>" in page, argument
 
 

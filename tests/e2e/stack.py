@@ -30,7 +30,8 @@ from pulumi_pika import IncusRuntime
 for name, arguments in json.loads(pathlib.Path("runtimes.json").read_text()).items():
     options = pulumi.ResourceOptions(**arguments.pop("opts", {}))
     runtime = IncusRuntime(name, **arguments, opts=options)
-    for output in ("instance_name", "status", "devices", "plan", "skipped_mounts", "image_fingerprint"):
+    for output in ("instance_name", "status", "devices", "plan", "skipped_mounts",
+                   "image_fingerprint"):
         pulumi.export(f"{name}.{output}", getattr(runtime, output))
 """
 """Declares what `runtimes.json` beside it says."""

@@ -158,7 +158,10 @@ UPDATE_LIVE = Scenario(
 UPDATE_RECOVER = Scenario(
     "update: restart",
     "up",
-    lambda name: (runtime(name, running=True), runtime(name, running=True, restart_triggers="again")),
+    lambda name: (
+        runtime(name, running=True),
+        runtime(name, running=True, restart_triggers="again"),
+    ),
     first="PUT instances/{name}/state",
 )
 DELETE = Scenario("delete", "destroy", lambda name: (runtime(name, "state", running=True),) * 2)

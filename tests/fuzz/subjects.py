@@ -140,7 +140,13 @@ SUBJECTS = (
         _runtime_texts,
         lambda news: IncusRuntimeProvider().check({}, news),
         lambda olds, news: IncusRuntimeProvider().diff("id", olds, news),
-        {"pool": "default", "uuid": "1", "status": "Running", "original_image_fingerprint": "f", "skipped_mounts": []},
+        {
+            "volume_storage_pool": "default",
+            "uuid": "1",
+            "status": "Running",
+            "original_image_fingerprint": "f",
+            "skipped_mounts": [],
+        },
     ),
     Subject(
         "IncusJob",

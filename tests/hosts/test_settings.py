@@ -30,7 +30,7 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_texts_of_a_config_become_settings() -> None:
-    said = {"url": " https://h ", "insecure": "true", "connect_timeout": "2.5", "ca_certificate": "true"}
+    said = {"url": " https://h ", "insecure": "true", "connect_timeout": "2.5"}
 
     assert host_settings(said) == HostSettings(url="https://h", insecure=True, connect_timeout=2.5)
 
@@ -42,7 +42,6 @@ def test_texts_of_a_config_become_settings() -> None:
         ("connect_timeout", "soon", "number of seconds"),
         ("reply_timeout", -1, "number of seconds"),
         ("preflight", "never", "auto, required, off"),
-        ("ca_certificate", "false", "called insecure"),
         ("url", 5, "is to be text"),
     ],
 )

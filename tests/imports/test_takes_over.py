@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from pulumi_pika.choices import MountKind
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.planner.names import MountKind, device_name
+from pulumi_pika.planner.names import device_name
 from pulumi_pika.reconcile.ownership import MARK_PREFIX, OWNER_KEY
 from pulumi_pika.reconcile.power import look
 

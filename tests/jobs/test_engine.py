@@ -32,8 +32,9 @@ for name, arguments in json.loads(pathlib.Path("jobs.json").read_text()).items()
         environment = arguments.setdefault("environment", {})
         environment[key] = config.require_secret(key)
     job = IncusJob(name, **arguments)
-    for output in ("status", "exit_code", "message", "log_tail", "collected_files", "retained_instance", "retained_status",
-                   "attempts", "image_fingerprint", "duration_secs", "skipped_outputs"):
+    for output in ("status", "exit_code", "message", "log_tail", "collected_files",
+                   "retained_instance", "retained_status", "attempts", "image_fingerprint",
+                   "duration_secs", "skipped_outputs"):
         pulumi.export(f"{name}.{output}", getattr(job, output))
 """
 DEFAULTS = {"restart_policy": "never", "retention_policy": "destroy_on_completion"}
@@ -92,7 +93,10 @@ def test_life_of_a_job(stack: Stack, client: IncusClient, name: str, sandbox: Sa
     assert outputs["build.exit_code"] == 0
     assert outputs["build.log_tail"] == "hello from here"
     assert outputs["build.image_fingerprint"] == sandbox.image
-    assert [it["path"] for it in outputs["build.collected_files"]] == ["output.log", "artifacts/made.txt"]
+    assert [it["path"] for it in outputs["build.collected_files"]] == [
+        "output.log",
+        "artifacts/made.txt",
+    ]
     assert (stack.directory / "home" / "artifacts" / "made.txt").read_text() == "made\n"
     assert look(client, name) is None
 

@@ -94,7 +94,7 @@ def test_second_job_is_refused_and_disturbs_nothing(
 
     let_go(client, name)
     thread.join()
-    assert outcomes[0].left_out == ()
+    assert outcomes[0].skipped_outputs == ()
     assert files(home) == ["artifacts/a", "manifest.json", "output.log"]
     assert look(client, f"{name}-2") is None
 
@@ -298,8 +298,8 @@ def test_folder_that_goes_while_it_runs_costs_the_outputs_and_not_the_job(
     thread.join()
 
     assert outcomes[0].completed
-    assert outcomes[0].outputs == ()
-    assert outcomes[0].left_out[0].path == "output.log"
+    assert outcomes[0].collected_files == ()
+    assert outcomes[0].skipped_outputs[0].path == "output.log"
 
 
 # What else fails is not the folder's

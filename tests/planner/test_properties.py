@@ -9,7 +9,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pulumi_pika.planner.names import DEVICE_NAME_PREFIX, MountKind, device_name
+from pulumi_pika.choices import MountKind
+from pulumi_pika.planner.names import DEVICE_NAME_PREFIX, device_name
 from pulumi_pika.planner.plan import INCUS_READ_ONLY_DISK_IO_BUS, IncusRuntimePlan
 from pulumi_pika.planner.problems import RuntimeSpecError
 from pulumi_pika.planner.spec import RuntimeMount, RuntimeSpec, plan_mounts

@@ -97,7 +97,8 @@ def test_what_check_marks(secret: str) -> None:
 
 def test_outputs_that_tell_of_inputs() -> None:
     outputs: dict[str, Any] = {
-        "original_image_fingerprint": "f", "image_fingerprint": "f", "volume_storage_pool": "p", "devices": {"a": {}},
+        "original_image_fingerprint": "f", "image_fingerprint": "f", "volume_storage_pool": "p",
+        "devices": {"a": {}},
         "skipped_mounts": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
         "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
         "uuid": "u",

@@ -52,7 +52,10 @@ def test_volume_and_snapshot_are_read_as_gone_and_can_be_destroyed(
     assert not volume.refresh()
     assert not snapshot.refresh()
     said = capsys.readouterr().err
-    assert f"is gone: there is no {'storage pool' if 'storage_pool' in where else 'project'} {name}" in said
+    assert (
+        f"is gone: there is no {'storage pool' if 'storage_pool' in where else 'project'} {name}"
+        in said
+    )
 
     volume.outputs, snapshot.outputs = before
     snapshot.destroy()

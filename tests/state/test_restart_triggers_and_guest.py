@@ -55,7 +55,9 @@ def test_recover_with_a_power_state_left_to_others(client: IncusClient, name: st
 
 
 def test_recover_of_what_is_to_be_stopped_is_refused(name: str) -> None:
-    with pytest.raises(Refused, match="restart_triggers: starts the instance, and `running` is false"):
+    with pytest.raises(
+        Refused, match="restart_triggers: starts the instance, and `running` is false"
+    ):
         Managed(arguments(name, running=False, restart_triggers=1)).up()
 
 

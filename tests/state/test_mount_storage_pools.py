@@ -84,7 +84,9 @@ def test_two_pools_in_one_runtime_and_each_volume_is_deleted_in_its_own(
     client: IncusClient, name: str, sandbox: Sandbox
 ) -> None:
     mounts = [volume_mount(f"{name}-state"), volume_mount(f"{name}-state", "/mnt/fast")]
-    managed = Managed(arguments(name, mounts=mounts, mount_storage_pools=["", FAST], delete_data=True))
+    managed = Managed(
+        arguments(name, mounts=mounts, mount_storage_pools=["", FAST], delete_data=True)
+    )
     managed.up()
     here = {ref for ref in list_volumes(client) if ref[1] == f"{name}-state"}
     assert here == {("default", f"{name}-state"), (FAST, f"{name}-state")}

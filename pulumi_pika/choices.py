@@ -1,0 +1,34 @@
+"""The allowed values of every argument that is a choice; models, arguments and docs read them here.
+
+Pure: it needs neither pydantic nor Pulumi.
+"""
+
+from typing import Literal
+
+MountKind = Literal["persistent_volume", "read_only_snapshot", "artifact_output", "cache"]
+"""What a mount is for: data of the runtime (`persistent_volume`), data that is only read
+(`read_only_snapshot`), results (`artifact_output`), or data that can be created again (`cache`)."""
+
+MountMode = Literal["read_only", "read_write"]
+"""Whether the guest can write to a mount."""
+
+RestartPolicy = Literal["never", "on_failure", "always"]
+"""Whether Incus restarts an instance that stopped by itself, and whether a job runs again."""
+
+RetentionPolicy = Literal["destroy_on_completion", "keep_until_stopped", "debug_keep"]
+"""What happens to the instance of a job after the job has ended."""
+
+OutputMode = Literal["none", "failure_only", "always"]
+"""When the outputs of a job are collected."""
+
+InstanceType = Literal["virtual-machine", "container"]
+"""What kind of instance Incus creates."""
+
+WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
+"""The state that a create, or a start, waits for."""
+
+ContentType = Literal["filesystem", "block"]
+"""What a volume holds: files, or one disk of a virtual machine."""
+
+PreflightMode = Literal["auto", "required", "off"]
+"""Whether the host is checked before anything is created."""
