@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _daemon(arguments: argparse.Namespace) -> None:
     """What the other commands have root do, for a user who is not."""
-    daemon = Daemon(arguments.directory)
+    daemon = Daemon(arguments.directory, tree=arguments.tree)
     match arguments.action:
         case "start":
             daemon.start(arguments.timeout, group=arguments.group)
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     daemon.add_argument("directory")
     daemon.add_argument("timeout", nargs="?", type=float, default=60.0)
     daemon.add_argument("group", nargs="?")
+    daemon.add_argument("--tree", type=Path)
     return parser
 
 
