@@ -91,7 +91,7 @@ def _make() -> None:
         '--aptopt=APT::Install-Recommends "false"',
         f"--include={','.join(_PACKAGES)}",
         # What an interrupted run has fetched already.
-        f"--setup-hook=mkdir -p {kept} && cp -r {kept}/. \"$1/var/cache/apt/archives/\"",
+        f'--setup-hook=mkdir -p {kept} && cp -r {kept}/. "$1/var/cache/apt/archives/"',
         "--skip=download/empty",
         _SUITE,
         str(partial),

@@ -76,7 +76,8 @@ class Daemon:
         core: the only one that it is to run on, by number, with all that it starts. Its threads and
             its database take turns, so that it gains nothing from two; and in a virtual machine,
             where waking another core is dear, it needs twice the time on them.
-        tree: a folder with the programs to start it with, of `incus_tree`; the machine's own if None.
+        tree: a folder with the programs to start it with, of `incus_tree`; the machine's own if
+            None.
         driver: that of the pool `default` that `init` makes.
     """
 

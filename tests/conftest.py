@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import image
+from dev import image, lanes
 from dev.console import Failure
 from dev.packages import busybox, has_btrfs
 from dev.rest import ApiError
@@ -82,6 +82,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["dir", "btrfs"],
         help="the driver of the pool `default` (dir)",
     )
+
+    group.addoption("--outcomes", type=Path, metavar="FILE", help="where to write what came out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -214,15 +216,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints what became of each fault, where faults were tried; by whichever worker."""
+def _outcomes(reporter: pytest.TerminalReporter) -> list[lanes.Outcome]:
+    """What came out, by folder of tests, with the server and the pool of this run."""
+    counts: dict[str, list[int]] = {}
+    for place, names in enumerate((("passed",), ("failed", "error"), ("skipped",))):
+        for report in (it for name in names for it in reporter.stats.get(name, ())):
+            _, _, folder = report.nodeid.partition("/")
+            counts.setdefault(folder.partition("/")[0], [0, 0, 0])[place] += 1
+    version = _chosen.release.version if _chosen.release else "?"
+    found = {folder: (of[0], of[1], of[2]) for folder, of in counts.items()}
+    return lanes.outcomes(found, version, _chosen.driver)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Prints what became of each fault, where faults were tried; by whichever worker.
+
+    And what came out with this run's server and pool.
+    """
     from .faults.table import lines, others_lines, sections
 
+    found = _outcomes(terminalreporter)
+    if file := config.getoption("--outcomes"):
+        lanes.write(file, found)
     reports = [report for some in terminalreporter.stats.values() for report in some]
     for title, table in (
         ("faults", lines(reports)),
         ("what others do", others_lines(reports)),
         *sections(reports).items(),
+        ("servers", lanes.table(found) if found else []),
     ):
         if table:
             terminalreporter.section(title)
@@ -233,7 +256,9 @@ def pytest_report_header() -> list[str]:
     if _chosen.release is None:
         incus = "not found"
     else:
-        incus = f"{_chosen.release.version} ({_chosen.release.tree or 'the own one of this machine'})"
+        incus = (
+            f"{_chosen.release.version} ({_chosen.release.tree or 'the own one of this machine'})"
+        )
         others = [it.version for it in releases() if it is not _chosen.release]
         incus += f"; also here: {', '.join(others)}" if others else "; no other is here"
     return [f"incus: {incus}", f"pool: {_chosen.driver}", f"python: {sys.executable}"]
