@@ -29,6 +29,8 @@ agent = IncusRuntime(
     labels={"role": "agent"},
     # A machine without KVM runs containers only: `pulumi config set instance_type container`.
     instance_type=config.get("instance_type") or "virtual-machine",
+    # With a network, `pulumi config set wait_for ipv4`: then the first `up` shows the address.
+    wait_for=config.get("wait_for") or "running",
     description="Managed agent",
 )
 
