@@ -21,9 +21,11 @@ def find_refused_yaml(options: RuntimeOptions) -> Iterator[tuple[tuple[str, ...]
 
     YAML that no server accepts is not among them: Incus itself says what is wrong with it.
     """
-    given = {("config", key): options.config.get(key) for key in (*_KEYS, _NETWORK_KEY)}
-    given["cloud_init_user_data",] = options.cloud_init_user_data
-    for path, value in given.items():
+    given: list[tuple[tuple[str, ...], str | None]] = [
+        (("config", key), options.config.get(key)) for key in (*_KEYS, _NETWORK_KEY)
+    ]
+    given.append((("cloud_init_user_data",), options.cloud_init_user_data))
+    for path, value in given:
         if not value:
             continue
         if path[-1] == _NETWORK_KEY:

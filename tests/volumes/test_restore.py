@@ -1,6 +1,7 @@
 """Restoring at the real daemon, with containers that write."""
 
 import re
+import subprocess
 import time
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -173,11 +174,18 @@ def test_block_volume_is_restored(
 ) -> None:
     make_volume(client, options(name, content_type="block", size="1MiB"), reporter)
     disk = sandbox.daemon.directory / f"storage-pools/default/custom/default_{name}/root.img"
-    disk.write_bytes(b"one".ljust(2**20, b"\0"))
+
+    def write(text: str) -> None:
+        script = 'printf %s "$1" | dd of="$2" conv=notrunc'
+        argv = sandbox.daemon.as_daemon(["sh", "-c", script, "sh", text, str(disk)])
+        subprocess.run(argv, check=True, capture_output=True)
+
+    write("one")
     snapshot(client, name, "one")
-    disk.write_bytes(b"two".ljust(2**20, b"\0"))
+    write("two")
     put_back(client, options(name, restore_from="one"), reporter)
-    assert disk.read_bytes()[:3] == b"one"
+    argv = sandbox.daemon.as_daemon(["head", "-c", "3", str(disk)])
+    assert subprocess.run(argv, check=True, capture_output=True).stdout == b"one"
 
 
 class TestRefused:
