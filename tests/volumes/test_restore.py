@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -249,6 +250,23 @@ class TestRefused:
             return
         with pytest.raises(RestoreRefused, match=said):
             plan_restore(client, there(client, name), options(name, **wanted))
+
+    def test_qcow2_volume_of_a_shared_lvm_pool(
+        self,
+        client: IncusClient,
+        name: str,
+        reporter: Recorder,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        # No shared LVM here: only what the pool's and the volume's answers say differs.
+        monkeypatch.setattr(module, "pool_driver", lambda *_: "lvmcluster")
+        make_volume(client, options(name), reporter)
+        snapshot(client, name, "one")
+        live = there(client, name)
+        assert plan_restore(client, live, options(name, restore_from="one"))
+        qcow2 = replace(live, config={**live.config, "block.type": "qcow2"})
+        with pytest.raises(RestoreRefused, match="newest snapshot only"):
+            plan_restore(client, qcow2, options(name, restore_from="one"))
 
 
 def test_two_restores_within_a_second_take_a_snapshot_each(
