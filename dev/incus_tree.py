@@ -25,6 +25,7 @@ _PACKAGES = (
     "attr",
     "btrfs-progs",
     "dnsmasq-base",
+    "e2fsprogs",
     "iproute2",
     "kmod",
     "nftables",
