@@ -632,7 +632,7 @@ GOLDEN_VM: dict[str, Any] = {
         "boot.autorestart": "true",
         "boot.autostart": "true",
         "security.secureboot": "false",
-        "cloud-init.user-data": "#cloud-config\n",
+        "cloud-init.user-data": "#cloud-config\n{}\n",
         "user.pika.lifecycle_root": "/run/pika-cloud",
         "user.pika.label.team": "a",
     },
