@@ -35,7 +35,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "tools":
-            tools.ensure(supported=True)
+            tools.ensure(servers=True, supported=True)
         case "up":
             stack.up()
         case "env":
@@ -43,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "down":
             stack.down()
         case "test":
-            return checks.test(arguments.arguments)
+            return checks.test(arguments.arguments, every=arguments.all)
         case "docs":
             checks.docs()
         case "picture":
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _daemon(arguments: argparse.Namespace) -> None:
     """What the other commands have root do, for a user who is not."""
-    daemon = Daemon(arguments.directory)
+    daemon = Daemon(arguments.directory, tree=arguments.tree)
     match arguments.action:
         case "start":
             daemon.start(arguments.timeout, group=arguments.group)
@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("env", help='use the sandbox in a shell: eval "$(python3 dev env)"')
     commands.add_parser("down", help="take the sandbox down, leaving nothing behind")
     test = commands.add_parser("test", help="set everything up and run the tests")
+    test.add_argument(
+        "--all", action="store_true", help="with each server and pool, instead of two pairs of them"
+    )
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     commands.add_parser("lint", help="check format, style and types")
     commands.add_parser("docs", help="write the pages that are made from code")
@@ -90,14 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "tools",
-        help="only get what is needed: .venv, Incus, busybox, Pulumi, and the oldest and newest "
-        "Python and Pulumi that are supported",
+        help="only get what is needed: .venv, Incus, busybox, Pulumi, a newer Incus, and the "
+        "oldest and newest Python and Pulumi that are supported",
     )
     daemon = commands.add_parser("daemon")
     daemon.add_argument("action", choices=["start", "restart", "kill", "stop", "destroy"])
     daemon.add_argument("directory")
     daemon.add_argument("timeout", nargs="?", type=float, default=60.0)
     daemon.add_argument("group", nargs="?")
+    daemon.add_argument("--tree", type=Path)
     return parser
 
 

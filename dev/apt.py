@@ -135,6 +135,13 @@ def with_backports() -> Iterator[Archive]:
         yield archive
 
 
+def source_of(suite: str) -> str:
+    """A source of any suite of Debian's, like the machine's own one."""
+    if release().get("ID") != "debian":
+        raise Failure("packages of another release of Debian are looked for on Debian only")
+    return _source_like(release().get("VERSION_CODENAME", ""), suite, "deb")
+
+
 @contextlib.contextmanager
 def with_source_packages(suite: str) -> Iterator[Archive]:
     """Debian's source packages of any suite, for as long as the context lasts."""

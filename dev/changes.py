@@ -163,7 +163,7 @@ ROWS = (
     Row(
         "cloud_init_user_data",
         {},
-        {"cloud_init_user_data": "#cloud-config\n"},
+        {"cloud_init_user_data": "#cloud-config\n{}\n"},
         note="the guest reads it at its first boot only",
     ),
     Row("description", {}, {"description": "text"}),

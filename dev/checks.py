@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+from pathlib import Path
 
-from dev import tools
+from dev import lanes, tools
 from dev.console import elapsed, follow, say
 from dev.paths import ROOT
 from dev.python_env import python
@@ -67,16 +69,35 @@ def site(*, serve: bool = False) -> int:
     )
 
 
-def test(arguments: list[str]) -> int:
-    """Run the tests with the tools first on PATH; pytest's exit code."""
+def test(arguments: list[str], *, every: bool) -> int:
+    """Run the tests with the tools first on PATH; pytest's exit code.
+
+    Without arguments, all tests run, in the lanes of `lanes`; `every` is for all of those.
+    """
     # A part of the tests is not to wait for builds that only those of the release need.
-    tools.ensure(supported=not arguments or any(_has_release_tests(text) for text in arguments))
+    supported = not arguments or any(_has_release_tests(text) for text in arguments)
+    tools.ensure(servers=True, supported=supported)
     if not any((ROOT / "tests").rglob("test_*.py")):
         say("==> tests: there are none yet")
         return 0
+    if arguments and not every:
+        return _pytest(arguments)
+    codes, found = [], []
+    for lane in lanes.lanes(every=every):
+        say(f"==> tests with {lane.title}")
+        with tempfile.TemporaryDirectory(prefix="pika-outcomes-") as scratch:
+            file = Path(scratch, "outcomes.json")
+            codes.append(_pytest([*_WHOLE, *lane.arguments, "--outcomes", str(file), *arguments]))
+            found += lanes.read(file)
+    say("\n".join(["==> what came out:", *lanes.table(found)]))
+    if every:
+        lanes.write_page(found)
+    return max(codes)
+
+
+def _pytest(arguments: list[str]) -> int:
     # Whatever Incus or Pulumi the user works with must not be what the tests work on.
     environment = _OF_TESTS | tools.neutral_environment() | {"PATH": tools.path()}
-    arguments = arguments or _WHOLE
     say(f"==> tests: pytest {' '.join(arguments)}")
     begun = time.monotonic()
     # Interactive for the sake of --pdb.

@@ -60,7 +60,7 @@ def processes(directory: Path) -> Processes:
             if _is_daemon_program(entry, argv, directory):
                 options = len(argv) > 1 and argv[1].startswith(b"--")
                 (found.daemons if options else found.others).append(pid)
-            elif _lives_in(entry, rootfs) or _is_helper(argv, directory):
+            elif _lives_in(entry, directory, rootfs) or _is_helper(argv, directory):
                 found.others.append(pid)
     return found
 
@@ -164,14 +164,29 @@ def _is_helper(argv: list[bytes], directory: Path) -> bool:
     return any(bytes(directory) + b"/" in argument for argument in argv[1:])
 
 
-def _lives_in(entry: Path, rootfs: str) -> bool:
-    """Whether the process's root directory is a mount of something below the sandbox."""
+def _lives_in(entry: Path, directory: Path, rootfs: str) -> bool:
+    """Whether the process's root directory is a mount of something below the sandbox.
+
+    That is: of a folder, or of a file system in a file there, as pools other than `dir` are.
+    """
     with (entry / "mountinfo").open() as mounts:
         for line in mounts:
             fields = line.split(" ", 5)
             if fields[4] == "/":
-                return fields[3].startswith(rootfs + "/")
+                source = line.partition(" - ")[2].split(" ")[1]
+                return fields[3].startswith(rootfs + "/") or _is_in_file(source, directory)
     return False
+
+
+def _is_in_file(device: str, directory: Path) -> bool:
+    """Whether a block device is a loop over a file below the sandbox."""
+    if not device.startswith("/dev/loop"):
+        return False
+    file = Path("/sys/class/block", device.removeprefix("/dev/"), "loop", "backing_file")
+    try:
+        return Path(file.read_text().strip()).is_relative_to(directory)
+    except OSError:
+        return False
 
 
 def _within_file_system(directory: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dev import apt, sandbox
 from dev.apt import Archive
-from dev.console import Failure, run, say, step
+from dev.console import Failure, StepFailed, run, say, step
 from dev.paths import cache
 from dev.root import as_root
 
@@ -46,6 +46,32 @@ def ensure_incus() -> None:
             say(f"    this release has no Incus of its own; looking into {apt.backports_suite()}")
             with apt.with_backports() as archive:
                 _install_incus(archive)
+
+
+def ensure_btrfs() -> None:
+    """Install what pools of the driver `btrfs` need; say so where it can't be had, and go on."""
+    if has_btrfs():
+        say("==> btrfs: mkfs.btrfs is there")
+        return
+    todo = "Install the package btrfs-progs, and run this again."
+    try:
+        with step("btrfs: installing the package btrfs-progs", todo):
+            if not apt.available():
+                raise Failure("there is no mkfs.btrfs, and no apt-get to get it with")
+            archive = Archive()
+            if not archive.candidate("btrfs-progs"):
+                archive.update()
+            archive.install("btrfs-progs")
+    except StepFailed as failure:
+        say(f"    there is none: {failure.why.splitlines()[0]}")
+
+
+def has_btrfs() -> bool:
+    """Whether this machine can make pools of the driver `btrfs`."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    modules = Path("/lib/modules", os.uname().release, "kernel", "fs", "btrfs")
+    known = "btrfs" in Path("/proc/filesystems").read_text().split() or modules.is_dir()
+    return known and shutil.which("mkfs.btrfs", path=path) is not None
 
 
 def client() -> Path | None:

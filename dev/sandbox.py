@@ -19,19 +19,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from dev import leftovers, rest
 from dev.console import CommandFailed, Failure, run, say
+from dev.namespace import Namespace
 from dev.paths import ROOT
 from dev.root import as_root, is_root
 
 # What `struct sockaddr_un` has room for, less the closing zero byte.
 _SOCKET_LIMIT = 107
 _USUAL_PLACES = ("/usr/libexec/incus/incusd", "/opt/incus/bin/incusd", "/usr/lib/incus/incusd")
+
+
+# Of the file that a pool of another driver than `dir` is in; it has holes, and takes what is used.
+_POOL_SIZE = "8GiB"
 
 
 class DaemonError(Failure):
@@ -71,11 +76,23 @@ class Daemon:
         core: the only one that it is to run on, by number, with all that it starts. Its threads and
             its database take turns, so that it gains nothing from two; and in a virtual machine,
             where waking another core is dear, it needs twice the time on them.
+        tree: a folder with the programs to start it with, of `incus_tree`; the machine's own if
+            None.
+        driver: that of the pool `default` that `init` makes.
     """
 
-    def __init__(self, directory: Path | str, *, core: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        core: int | None = None,
+        tree: Path | None = None,
+        driver: str = "dir",
+    ) -> None:
         self.directory = Path(directory).absolute()
         self.core = core
+        self.tree = tree
+        self.driver = driver
         self.socket = self.directory / "unix.socket"
         self.log = self.directory / "daemon.log"
         if len(bytes(self.socket)) > _SOCKET_LIMIT:
@@ -96,6 +113,14 @@ class Daemon:
         except (OSError, Failure):
             return False
         return True
+
+    def as_daemon(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs `argv` as root, where files and mounts are as the daemon sees them.
+
+        That is in its mount namespace, where it has one: its storage pools are mounted there.
+        """
+        namespace = self._namespace()
+        return as_root(namespace.command(argv) if namespace else argv)
 
     # Life
 
@@ -146,7 +171,9 @@ class Daemon:
         """Make the storage pool `default` and a root disk in the default profile."""
         pools = self.request("GET", "/storage-pools") or []
         if "/1.0/storage-pools/default" not in pools:
-            self.request("POST", "/storage-pools", {"name": "default", "driver": "dir"})
+            config = {} if self.driver == "dir" else {"size": _POOL_SIZE}
+            pool = {"name": "default", "driver": self.driver, "config": config}
+            self.request("POST", "/storage-pools", pool)
         profile = self.request("GET", "/profiles/default")
         if "root" not in profile["devices"]:
             root = {"type": "disk", "path": "/", "pool": "default"}
@@ -190,8 +217,11 @@ class Daemon:
 
     # Inside
 
+    def _namespace(self) -> Namespace | None:
+        return Namespace(self.directory, self.tree) if self.tree else None
+
     def _launch(self, group: str, timeout: float) -> None:
-        program = incusd()
+        program = Path(_USUAL_PLACES[0]) if self.tree else incusd()
         if program is None:
             raise DaemonError("incusd is not installed; `python3 dev tools` gets it")
         leftovers.claim(self.directory)
@@ -201,6 +231,9 @@ class Daemon:
         Path("/var/log/incus").mkdir(parents=True, exist_ok=True)
         position = self.log.stat().st_size if self.log.exists() else 0
         argv = [str(program), "--group", group, "--logfile", str(self.log)]
+        if namespace := self._namespace():
+            namespace.ensure()
+            argv = namespace.command(argv)
         with (self.directory / "daemon.out").open("ab") as output:
             # Forked, so that it is no child of this process, which may end long before it.
             subprocess.run(
@@ -259,6 +292,8 @@ class Daemon:
     def _delegate(self, action: str, *arguments: object) -> None:
         command = [sys.executable, str(ROOT / "dev"), "daemon", action, str(self.directory)]
         command += map(str, arguments)
+        if self.tree:
+            command += ["--tree", str(self.tree)]
         try:
             run(as_root(command))
         except CommandFailed as error:

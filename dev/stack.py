@@ -30,11 +30,13 @@ _AGAIN = "Look at what is printed above. `python3 dev down` removes everything f
 def up() -> None:
     """Set everything up, and run a real preview and update of the example stack in it."""
     tools.ensure()
-    _ensure_sandbox()
+    has_network = _ensure_sandbox()
     with step(f"Stack: {STACK}, its state in {_state()}", _AGAIN):
         _pulumi("stack", "select", "--create", STACK)
         for name, value in _CONFIGURATION.items():
             _pulumi("config", "set", name, value)
+        # So that the first `up` shows the address; without a network there is none to wait for.
+        _pulumi("config", "set", "wait_for", "ipv4" if has_network else "running")
     _show("preview", "--diff")
     _show("up", "--yes", "--skip-preview")
     _show("stack", "output", "--json")
@@ -79,7 +81,11 @@ def down() -> None:
         config.unlink(missing_ok=True)
 
 
-def _ensure_sandbox() -> None:
+def _ensure_sandbox() -> bool:
+    """Start the daemon with the image, and with a network where the machine allows it.
+
+    Returns whether it has the network.
+    """
     directory = sandbox()
     daemon = _daemon()
     with step(f"Sandbox: a private Incus daemon in {directory}", _AGAIN):
@@ -96,11 +102,15 @@ def _ensure_sandbox() -> None:
         archive = directory / "image.tar"
         image.build(archive, busybox())
         daemon.import_image(archive, IMAGE_ALIAS)
+    # Bridges of several sandboxes must not share a name, which has 15 characters at most.
+    bridge = f"pika{directory.name[-8:]}"
     try:
-        # Bridges of several sandboxes must not share a name, which has 15 characters at most.
-        daemon.add_network(f"pika{directory.name[-8:]}")
-    except Failure as error:
+        daemon.add_network(bridge)
+    except (Failure, OSError) as error:
         say(f"==> Network: none, as this machine does not allow it ({error})")
+        return False
+    say(f"==> Network: {bridge}, with DHCP")
+    return True
 
 
 def _check_owner() -> None:

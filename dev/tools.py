@@ -8,17 +8,19 @@ import os
 from collections.abc import Iterator
 
 from dev.console import say
-from dev.packages import ensure_busybox, ensure_incus
+from dev.incus_tree import ensure_tree
+from dev.packages import ensure_btrfs, ensure_busybox, ensure_incus
 from dev.paths import VENV, cache
 from dev.pulumi_cli import ASKS_NOBODY, ensure_pulumi, folder
 from dev.python_env import ensure_programs, ensure_venv
 from dev.supported import ensure_supported
 
 
-def ensure(*, only_python: bool = False, supported: bool = False) -> None:
+def ensure(*, only_python: bool = False, servers: bool = False, supported: bool = False) -> None:
     """Get the tools, or only those that are Python packages.
 
-    `supported` gets, besides, the interpreters and engines that a release is tested with, which
+    `servers` gets, besides, the newer Incus and the storage driver that tests run with. `supported`
+    gets the interpreters and engines that a release is tested with, which
     takes long where they have to be built.
     """
     with _alone():
@@ -28,6 +30,9 @@ def ensure(*, only_python: bool = False, supported: bool = False) -> None:
         ensure_programs()
         ensure_incus()
         ensure_busybox()
+        if servers:
+            ensure_btrfs()
+            ensure_tree()
         ensure_pulumi()
         if supported:
             ensure_supported()

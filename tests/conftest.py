@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from dev import image
+from dev import image, lanes
 from dev.console import Failure
-from dev.packages import busybox
+from dev.packages import busybox, has_btrfs
 from dev.rest import ApiError
-from dev.sandbox import Daemon, clear_abandoned, incusd
+from dev.sandbox import Daemon, clear_abandoned
+from dev.servers import Release, release_named, releases
 from pulumi_pika.incus.client import IncusClient
 
 PREFIX = "/var/tmp/pika-test-"
@@ -56,6 +57,46 @@ _LONG = (
 )
 
 
+@dataclass
+class _Chosen:
+    """What the daemons of this run are, by its options."""
+
+    release: Release | None = None
+    driver: str = "dir"
+
+
+_chosen = _Chosen()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("incus", "the Incus daemons of the tests")
+    group.addoption(
+        "--incus",
+        default=os.environ.get("PIKA_TEST_INCUS", "newest"),
+        metavar="VERSION",
+        help="the server: `6.0`, `7.0`, `oldest` or `newest` of those that are here (newest)",
+    )
+    group.addoption(
+        "--pool",
+        default=os.environ.get("PIKA_TEST_POOL", "dir"),
+        choices=["dir", "btrfs"],
+        help="the driver of the pool `default` (dir)",
+    )
+
+    group.addoption("--outcomes", type=Path, metavar="FILE", help="where to write what came out")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    _chosen.driver = config.getoption("--pool")
+    if releases():
+        try:
+            _chosen.release = release_named(config.getoption("--incus"))
+        except Failure as failure:
+            raise pytest.UsageError(str(failure)) from None
+    if _chosen.driver == "btrfs" and not has_btrfs():
+        raise pytest.UsageError("this machine can make no btrfs pool; see `python3 dev tools`")
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """A daemon with two images: the same content but for /etc/marker, and the fingerprints."""
@@ -79,7 +120,8 @@ def one_more_daemon(number: str) -> Daemon:
     cores = sorted(os.sched_getaffinity(0))
     worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     core = cores[int(worker) % len(cores)] if worker else None
-    return Daemon(daemon_directory(number), core=core)
+    tree = _chosen.release.tree if _chosen.release else None
+    return Daemon(daemon_directory(number), core=core, tree=tree, driver=_chosen.driver)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +130,7 @@ def sandbox() -> Iterator[Sandbox]:
         program = busybox()
     except Failure:
         program = None
-    if incusd() is None or program is None:
+    if _chosen.release is None or program is None:
         pytest.exit(
             "Incus or busybox is not installed, and nothing stands in for them: "
             "run `python3 dev tools`, or all at once `python3 dev test`",
@@ -174,15 +216,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints what became of each fault, where faults were tried; by whichever worker."""
+def _outcomes(reporter: pytest.TerminalReporter) -> list[lanes.Outcome]:
+    """What came out, by folder of tests, with the server and the pool of this run."""
+    counts: dict[str, list[int]] = {}
+    for place, names in enumerate((("passed",), ("failed", "error"), ("skipped",))):
+        for report in (it for name in names for it in reporter.stats.get(name, ())):
+            _, _, folder = report.nodeid.partition("/")
+            counts.setdefault(folder.partition("/")[0], [0, 0, 0])[place] += 1
+    version = _chosen.release.version if _chosen.release else "?"
+    found = {folder: (of[0], of[1], of[2]) for folder, of in counts.items()}
+    return lanes.outcomes(found, version, _chosen.driver)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Prints what became of each fault, where faults were tried; by whichever worker.
+
+    And what came out with this run's server and pool.
+    """
     from .faults.table import lines, others_lines, sections
 
+    found = _outcomes(terminalreporter)
+    if file := config.getoption("--outcomes"):
+        lanes.write(file, found)
     reports = [report for some in terminalreporter.stats.values() for report in some]
     for title, table in (
         ("faults", lines(reports)),
         ("what others do", others_lines(reports)),
         *sections(reports).items(),
+        ("servers", lanes.table(found) if found else []),
     ):
         if table:
             terminalreporter.section(title)
@@ -190,4 +253,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    return [f"incusd: {incusd() or 'not found'}", f"python: {sys.executable}"]
+    if _chosen.release is None:
+        incus = "not found"
+    else:
+        incus = (
+            f"{_chosen.release.version} ({_chosen.release.tree or 'the own one of this machine'})"
+        )
+        others = [it.version for it in releases() if it is not _chosen.release]
+        incus += f"; also here: {', '.join(others)}" if others else "; no other is here"
+    return [f"incus: {incus}", f"pool: {_chosen.driver}", f"python: {sys.executable}"]

@@ -4,7 +4,7 @@ from typing import cast
 
 import pulumi
 
-from pulumi_pika import IncusRuntime, InstanceType
+from pulumi_pika import IncusRuntime, InstanceType, WaitFor
 
 config = pulumi.Config()
 name = config.get("instance_name") or "pika-agent"
@@ -31,6 +31,8 @@ agent = IncusRuntime(
     labels={"role": "agent"},
     # A machine without KVM runs containers only: `pulumi config set instance_type container`.
     instance_type=cast(InstanceType, config.get("instance_type") or "virtual-machine"),
+    # With a network, `pulumi config set wait_for ipv4`: then the first `up` shows the address.
+    wait_for=cast(WaitFor, config.get("wait_for") or "running"),
     description="Managed agent",
 )
 

@@ -18,6 +18,7 @@ from ..incus.cluster import Member, list_groups, list_members
 from ..incus.errors import BadRequest, NotFound, Unauthorised
 from ..incus.storage import get_volume, list_all_volumes, list_volumes
 from ..planner.plan import IncusRuntimePlan
+from .cloud_init import STRICT_EXTENSION, find_refused_yaml
 from .data_volumes import VolumeRef
 from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path, volume_name
 from .location import not_clustered
@@ -25,9 +26,11 @@ from .observe import LiveInstance
 from .options import RuntimeOptions
 from .ownership import OWNER_KEY, split_urn
 from .placement import find_elsewhere, in_another_pool, is_root
-from .volume_options import size_bytes
+from .volume_options import name_problems, size_bytes
 
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
+NAMES_EXTENSION: Final = "container_disk_tmpfs"
+"""The first API extension after the rule for names of new volumes, which has none of its own."""
 _FINGERPRINT: Final = re.compile(r"[0-9a-fA-F]{12,64}")
 _REMOTE_IMAGE: Final = re.compile(r"[a-zA-Z0-9_.-]+:[^:]+")
 _KEPT_FOR: Final = 30.0
@@ -265,6 +268,9 @@ def _server_problems(
             f"{where} is too old for {policy} (API extension {AUTORESTART_EXTENSION}); upgrade "
             "it, or use `never`",
         )
+    if server.has(STRICT_EXTENSION):
+        for path, reason in find_refused_yaml(options):
+            yield Finding(path, f"{reason}; {where} refuses such YAML")
     if options.instance_type == "virtual-machine" and not server.has(IO_BUS_EXTENSION):
         for index, mount in enumerate(plan.mounts):
             if mount.io_bus:
@@ -371,6 +377,14 @@ def _volume_problems(
                 "created. Give both resources the same project, or name another source. To create "
                 f'an empty one on purpose, add `"storage_pool": "{pool}"` to the mount',
             )
+        elif facts.server().has(NAMES_EXTENSION):
+            for _, problem in name_problems(where, ref[1]):
+                yield Finding(
+                    where,
+                    f"there is no custom volume {ref[1]} in pool {pool}, and {facts.client.host} "
+                    f"cannot create it: {problem}",
+                    may_come=True,
+                )
 
 
 def _in_other_project(

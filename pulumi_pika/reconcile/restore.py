@@ -108,7 +108,7 @@ def plan_restore(
         # A new one, even where a restore that was cut off has taken one: who knows what was
         # written since.
         safety = safety_name(snapshot, datetime.now(UTC), names)
-    _refuse_lossy(client, options, snapshot, names)
+    _refuse_lossy(client, live, options, snapshot, names)
     problems, running = [], []
     for ref, instance in find_users(client, live):
         if instance.status != "Stopped" and instance.config.get(JOB_KEY, JOB_KEPT) != JOB_KEPT:
@@ -272,13 +272,14 @@ def _core(snapshot: str) -> str:
 
 
 def _refuse_lossy(
-    client: IncusClient, options: VolumeOptions, snapshot: str, names: list[str]
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, snapshot: str, names: list[str]
 ) -> None:
     newer = names[names.index(snapshot) + 1 :]
     if not newer and not options.snapshot_before_restore:
         return
     driver = pool_driver(client, options.storage_pool)
-    if driver not in _ONLY_NEWEST:
+    # Block volumes of lvmcluster pools may be qcow2 files, which have a chain of snapshots as well.
+    if driver not in _ONLY_NEWEST and live.config.get("block.type") != "qcow2":
         return
     raise RestoreRefused(
         f"pool {options.storage_pool} is on {driver}, which can go back to a volume's newest "

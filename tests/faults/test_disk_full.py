@@ -24,13 +24,14 @@ DIRECTORY = daemon_directory("small")
 
 def _fill(scene: Scene) -> Action:
     filler = DIRECTORY / "disk" / "filler"
+    as_daemon = scene.daemon.as_daemon
 
     def fill(request: Request) -> None:
-        argv = as_root(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"])
+        argv = as_daemon(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"])
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert "No space left" in done.stderr, done.stderr
 
-    scene.after.append(lambda: subprocess.run(as_root(["rm", "-f", str(filler)]), check=True))
+    scene.after.append(lambda: subprocess.run(as_daemon(["rm", "-f", str(filler)]), check=True))
     return call(fill)
 
 
@@ -73,11 +74,10 @@ SCENARIOS = (
 def small_place(sandbox: Sandbox, places: list[Place]) -> Iterator[Place]:
     """A pool on a file system of 8 MiB: an instance of the test's image takes 2."""
     # A directory as sandboxes have it, so that it is cleared away like one of theirs.
-    script = (
-        'mkdir -p "$1/disk" && touch "$1/.pika-sandbox" && '
-        'mount -t tmpfs -o size=8m tmpfs "$1/disk"'
-    )
+    script = 'mkdir -p "$1/disk" && touch "$1/.pika-sandbox"'
     subprocess.run(as_root(["sh", "-c", script, "sh", str(DIRECTORY)]), check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(DIRECTORY / "disk")]
+    subprocess.run(sandbox.daemon.as_daemon(mount), check=True)
     try:
         pool = {"name": POOL, "driver": "dir", "config": {"source": str(DIRECTORY / "disk")}}
         sandbox.daemon.request("POST", "/storage-pools", pool)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dev.root import as_root
 from dev.sandbox import Daemon
 
 from ..conftest import custom_volumes, sweep
@@ -31,7 +30,7 @@ class World:
         body = {"name": self.data, "config": {}}
         self.daemon.request("POST", f"/storage-pools/{self.pool}/volumes/custom", body)
         script = 'printf %s "$1" > "$2"'
-        argv = as_root(["sh", "-c", script, "sh", _TEXT, str(self._file)])
+        argv = self.daemon.as_daemon(["sh", "-c", script, "sh", _TEXT, str(self._file)])
         subprocess.run(argv, check=True)
 
     @property
@@ -40,11 +39,11 @@ class World:
 
     @property
     def _file(self) -> Path:
-        source = self.daemon.request("GET", f"/storage-pools/{self.pool}")["config"]["source"]
-        return Path(source) / "custom" / f"default_{self.data}" / "file"
+        pool = self.daemon.directory / "storage-pools" / self.pool
+        return pool / "custom" / f"default_{self.data}" / "file"
 
     def data_intact(self) -> bool:
-        argv = as_root(["cat", str(self._file)])
+        argv = self.daemon.as_daemon(["cat", str(self._file)])
         found = subprocess.run(argv, capture_output=True, text=True, check=False)
         return found.stdout == _TEXT
 

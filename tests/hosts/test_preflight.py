@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dev.rest import ApiError
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.transport import Reply, UnixTransport
 from pulumi_pika.planner.plan import IncusRuntimePlan
@@ -71,6 +72,69 @@ def test_all_that_is_missing_at_once(facts: HostFacts) -> None:
     assert "no storage pool fast" in found["storage_pool"]
     assert "runs no virtual-machine" in found["instance_type"]
     assert "it runs: container" in found["instance_type"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "refused"),
+    [
+        ("cloud-init.user-data", "#cloud-config\n", "no content but comments"),
+        ("cloud-init.user-data", "#cloud-config\n# nothing yet\n", "no content but comments"),
+        ("cloud-init.user-data", "#cloud-config\nruncmd: []\nruncmd: []\n", "a key twice (line 2"),
+        ("cloud-init.user-data", "#cloud-config\n{}\n", ""),
+        ("cloud-init.user-data", "#cloud-config", ""),
+        ("cloud-init.user-data", "#!/bin/sh\n# nothing yet\n", ""),
+        ("cloud-init.vendor-data", "#cloud-config\n", "no content but comments"),
+        ("cloud-init.network-config", "# nothing yet", "no content but comments"),
+        ("cloud-init.network-config", "version: 2\n", ""),
+    ],
+)
+def test_cloud_init_that_the_server_refuses_is_found_by_field(
+    facts: HostFacts, sandbox: Sandbox, name: str, key: str, text: str, refused: str
+) -> None:
+    if key == "cloud-init.user-data":
+        options, field = container(cloud_init_user_data=text), "cloud_init_user_data"
+    else:
+        options, field = container(config={key: text}), f"config.{key}"
+    instance = {
+        "name": name,
+        "type": "container",
+        "source": {"type": "none"},
+        "config": {key: text},
+    }
+
+    found = by_path(find_problems(facts, plan_of(), options))
+
+    try:
+        sandbox.daemon.request("POST", "/instances", instance)
+    except ApiError as error:
+        assert refused in found[field], error  # noqa: PT017
+        assert refused
+    else:
+        assert found == {}
+
+
+def test_name_of_a_new_volume_that_the_server_refuses_is_found(
+    facts: HostFacts, sandbox: Sandbox, name: str
+) -> None:
+    mount = {
+        "kind": "persistent_volume",
+        "source": f"{name} b",
+        "guest_path": "/x",
+        "mode": "read_write",
+    }
+
+    found = by_path(find_problems(facts, plan_of(mounts=[mount]), container()))
+
+    try:
+        sandbox.daemon.request(
+            "POST", "/storage-pools/default/volumes/custom", {"name": f"{name} b"}
+        )
+    except ApiError:
+        assert "no name that Incus allows" in found["mounts.0.source"]
+    else:
+        # One that is there already is taken, whatever its name.
+        assert found == {}
+        sandbox.daemon.request("DELETE", f"/storage-pools/default/volumes/custom/{name}%20b")
 
 
 def test_missing_project(facts: HostFacts) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pulumi_pika.reconcile.preflight import NAMES_EXTENSION
+
 from ..conftest import IMAGE, Sandbox
 
 
@@ -13,3 +15,9 @@ def make(sandbox: Sandbox, name: str, image: str = IMAGE, **more: Any) -> None:
         **more,
     }
     sandbox.daemon.request("POST", "/instances", body)
+
+
+def odd_device(sandbox: Sandbox) -> str:
+    """A device's name that the server takes, and no program can give."""
+    newer = NAMES_EXTENSION in sandbox.daemon.request("GET", "")["api_extensions"]
+    return "odd@1" if newer else "odd_"

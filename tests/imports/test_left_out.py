@@ -13,7 +13,7 @@ from pulumi_pika.reconcile.ownership import MARK_PREFIX, OWNER_KEY
 
 from ..cli.helpers import call, environment
 from ..conftest import OTHER_IMAGE, Sandbox
-from .make import make
+from .make import make, odd_device
 
 
 def run(
@@ -134,7 +134,7 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
 
 
 def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path) -> None:
-    root = f"{MARK_PREFIX}lifecycle_root"
+    root, odd = f"{MARK_PREFIX}lifecycle_root", odd_device(sandbox)
     make(sandbox, name, config={f"{MARK_PREFIX}other": "x", root: "relative"})
     text, said = run(sandbox, tmp_path, name, code=1)
     assert "lifecycle_root: runtime spec path" in reasons(text, said, name)
@@ -146,7 +146,7 @@ def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path)
         f"{name}-e",
         ephemeral=True,
         start=True,
-        devices={"odd_": {"type": "none"}},
+        devices={odd: {"type": "none"}},
         config={"user.data": "x", "limits.cpu": "1-1,0", f"{MARK_PREFIX}label. x": "y"},
     )
     sandbox.daemon.request("PUT", f"/instances/{name}-e/state", {"action": "freeze"})
@@ -156,13 +156,13 @@ def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path)
         f"{name}-e: it is ephemeral: Incus removes it when it stops",
         f"{name}-e: it is frozen",
         f"{name}-e: limits.cpu is 1-1,0, and no number of CPUs: it stays as it is",
-        f"{name}-e: device odd_ cannot be declared ('odd_' is no device name",
+        f"{name}-e: device {odd} cannot be declared ('{odd}' is no device name",
         f"{name}-e: the label ' x' cannot be declared",
     ):
         assert note in said
         assert f"# {note.partition(': ')[2]}" in text
     assert "    running=None,\n" in text
-    assert "odd_" not in text.partition("IncusRuntime(")[2].partition("\n)")[0]
+    assert odd not in text.partition("IncusRuntime(")[2].partition("\n)")[0]
     again, _ = run(sandbox, tmp_path, f"{name}-e", name, name, code=0)
     assert again == text
 

@@ -16,7 +16,7 @@ from pulumi_pika.reconcile.power import look
 from ..cli.helpers import call, environment
 from ..conftest import Sandbox
 from ..e2e.stack import make_stack
-from .make import make
+from .make import make, odd_device
 
 ODD = 'two "lines",\n\'quotes\' \\ {braces} \u202e é 日本 # """ '
 
@@ -104,7 +104,7 @@ def test_taken_over_without_a_change(
             "devices": {
                 "eth9": {"type": "none"},
                 # No name that a program can give: it stays.
-                "odd_": {"type": "none"},
+                odd_device(sandbox): {"type": "none"},
                 "null": {"type": "unix-char", "source": "/dev/null", "path": "/dev/nil"},
                 "host": {"type": "disk", "source": str(cache), "path": "/host", "readonly": "true"},
                 "web": {
@@ -142,7 +142,8 @@ def test_taken_over_without_a_change(
                 f'{MARK_PREFIX}label.team\'s "key"': ODD,
                 f"{MARK_PREFIX}label.a.b": "1",
                 "user.comment": ODD,
-                "cloud-init.user-data": "#cloud-config\n" + "packages: [a, 'b', \"c\"]\n" * 5,
+                "cloud-init.user-data": "#cloud-config\n"
+                + "".join(f"x{n}: [a, 'b', \"c\"]\n" for n in range(5)),
             },
         },
     }

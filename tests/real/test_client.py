@@ -261,23 +261,32 @@ def test_every_call_names_the_project(
 @pytest.mark.parametrize(
     "odd", ["a b", "a?b", "a#b", "a%20b", "a&b=c", "a+b", "a;b", "a:b", "ü", "😀"]
 )
-def test_odd_characters_in_names_are_quoted(client: IncusClient, name: str, odd: str) -> None:
+def test_odd_characters_in_names_are_quoted(
+    proxy: Proxy, proxied: IncusClient, name: str, odd: str
+) -> None:
     volume = f"{name}-{odd}"
+    refused = False
+    try:
+        create_volume(proxied, "default", volume, description="odd", config={})
+    except BadRequest as error:
+        # Newer servers have a rule for names of new volumes; older ones' volumes live on.
+        refused = "Invalid storage volume name: Name" in str(error)
+        assert refused, error  # noqa: PT017
 
-    create_volume(client, "default", volume, description="odd", config={})
-
-    found = get_volume(client, "default", volume)
-    assert found is not None
-    assert found.data["name"] == volume
-    assert get_volume(client, "default", f"{name}-a") is None
+    found = get_volume(proxied, "default", volume)
+    assert unquote(proxy.requests[-1].path).endswith(f"/custom/{volume}")
+    assert (found is None) == refused
+    assert found is None or found.data["name"] == volume
+    assert get_volume(proxied, "default", f"{name}-a") is None
 
 
 @pytest.mark.parametrize("dots", [".", ".."])
 def test_dots_are_not_folded_into_another_path(
     proxy: Proxy, proxied: IncusClient, dots: str
 ) -> None:
-    # Folded, these would be the list of profiles and the server itself.
-    with pytest.raises((NotFound, BadRequest)):
+    # Folded, these would be the list of profiles and the server itself. Incus 7 answers with a
+    # redirect to those, which is not followed.
+    with pytest.raises((NotFound, BadRequest, UnexpectedResponse)):
         proxied.get(url("profiles", dots))
 
     (request,) = proxy.requests

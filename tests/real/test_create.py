@@ -55,6 +55,7 @@ def volume_config(client: IncusClient, name: str) -> dict[str, str]:
 # What comes to be
 
 
+@pytest.mark.usefixtures("held_limits")
 def test_limits_reach_the_kernel(client: IncusClient, name: str) -> None:
     make(client, plan_of(name, resources={"vcpu_count": 1, "memory_mib": 64}))
 
@@ -631,7 +632,7 @@ GOLDEN_VM: dict[str, Any] = {
         "boot.autorestart": "true",
         "boot.autostart": "true",
         "security.secureboot": "false",
-        "cloud-init.user-data": "#cloud-config\n",
+        "cloud-init.user-data": "#cloud-config\n{}\n",
         "user.pika.lifecycle_root": "/run/pika-cloud",
         "user.pika.label.team": "a",
     },
@@ -653,7 +654,7 @@ def vm(name: str, base: str) -> tuple[Any, Any]:
         instance_type="virtual-machine",
         description="an agent",
         config={"security.secureboot": "false"},
-        cloud_init_user_data="#cloud-config\n",
+        cloud_init_user_data="#cloud-config\n{}\n",
     )
     return plan, options
 

@@ -80,6 +80,7 @@ def test_unchanged_plan_sends_nothing(
     assert (reporter.infos, reporter.warnings) == ([], [])
 
 
+@pytest.mark.usefixtures("held_limits")
 def test_changed_limits_are_sent_alone_and_reach_the_kernel_live(
     proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
 ) -> None:
@@ -419,6 +420,7 @@ def use_memory(client: IncusClient, name: str) -> None:
     assert shell(client, name, script) == 0
 
 
+@pytest.mark.usefixtures("held_limits")
 def test_change_that_the_server_refuses_live_restarts(
     client: IncusClient, name: str, reporter: Recorder
 ) -> None:
@@ -434,6 +436,7 @@ def test_change_that_the_server_refuses_live_restarts(
     assert any(line.startswith(f"restarting {name}: ") for line in reporter.infos)
 
 
+@pytest.mark.usefixtures("held_limits")
 def test_change_that_the_server_refuses_live_is_refused_without_allow_restart(
     client: IncusClient, name: str, reporter: Recorder
 ) -> None:
@@ -614,6 +617,7 @@ def test_instance_runs_again_when_a_change_fails_while_it_is_stopped(
 # Power
 
 
+@pytest.mark.usefixtures("held_limits")
 def test_stopped_instance_is_changed_and_then_started(
     proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
 ) -> None:

@@ -283,7 +283,8 @@ def test_mount_that_cannot_be_changed_is_put_back(client: IncusClient, name: str
     managed = Managed(arguments(name))
     managed.up()
     exec_status(client, name, ["touch", "/mnt/state/there"], timeout=10)
-    managed.change(mounts=[volume_mount(f"{name}-state/nope")])
+    # No directory: newer servers make one that is missing.
+    managed.change(mounts=[volume_mount(f"{name}-state/there/nope")])
     with pytest.raises(ProviderError, match="plugged in again"):
         managed.up()
     assert exec_status(client, name, ["ls", "/mnt/state/there"], timeout=10) == 0
@@ -718,7 +719,8 @@ def test_a_device_that_cannot_be_put_back_is_said_and_repaired(
         real(*args, **more)
 
     monkeypatch.setattr(put_back, "replace_instance", fails_the_second_time)
-    managed.change(mounts=[volume_mount(f"{name}-state/nope")])
+    assert exec_status(client, name, ["touch", "/mnt/state/there"], timeout=10) == 0
+    managed.change(mounts=[volume_mount(f"{name}-state/there/nope")])
     with pytest.raises(ProviderError, match=r"could not be plugged in again.*up --refresh"):
         managed.up()
     managed.change(mounts=[volume_mount(f"{name}-state")])

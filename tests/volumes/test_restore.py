@@ -1,7 +1,9 @@
 """Restoring at the real daemon, with containers that write."""
 
 import re
+import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -173,11 +175,18 @@ def test_block_volume_is_restored(
 ) -> None:
     make_volume(client, options(name, content_type="block", size="1MiB"), reporter)
     disk = sandbox.daemon.directory / f"storage-pools/default/custom/default_{name}/root.img"
-    disk.write_bytes(b"one".ljust(2**20, b"\0"))
+
+    def write(text: str) -> None:
+        script = 'printf %s "$1" | dd of="$2" conv=notrunc'
+        argv = sandbox.daemon.as_daemon(["sh", "-c", script, "sh", text, str(disk)])
+        subprocess.run(argv, check=True, capture_output=True)
+
+    write("one")
     snapshot(client, name, "one")
-    disk.write_bytes(b"two".ljust(2**20, b"\0"))
+    write("two")
     put_back(client, options(name, restore_from="one"), reporter)
-    assert disk.read_bytes()[:3] == b"one"
+    argv = sandbox.daemon.as_daemon(["head", "-c", "3", str(disk)])
+    assert subprocess.run(argv, check=True, capture_output=True).stdout == b"one"
 
 
 class TestRefused:
@@ -241,6 +250,23 @@ class TestRefused:
             return
         with pytest.raises(RestoreRefused, match=said):
             plan_restore(client, there(client, name), options(name, **wanted))
+
+    def test_qcow2_volume_of_a_shared_lvm_pool(
+        self,
+        client: IncusClient,
+        name: str,
+        reporter: Recorder,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        # No shared LVM here: only what the pool's and the volume's answers say differs.
+        monkeypatch.setattr(module, "pool_driver", lambda *_: "lvmcluster")
+        make_volume(client, options(name), reporter)
+        snapshot(client, name, "one")
+        live = there(client, name)
+        assert plan_restore(client, live, options(name, restore_from="one"))
+        qcow2 = replace(live, config={**live.config, "block.type": "qcow2"})
+        with pytest.raises(RestoreRefused, match="newest snapshot only"):
+            plan_restore(client, qcow2, options(name, restore_from="one"))
 
 
 def test_two_restores_within_a_second_take_a_snapshot_each(
