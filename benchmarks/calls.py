@@ -111,17 +111,17 @@ def provider_calls(rounds: int) -> Section:
 
 def existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], Any]:
     """The inputs and outputs of a runtime that was made and has not changed since."""
-    from pulumi_pika.providers import clients, runtime_calls
-    from pulumi_pika.providers.examine import examine
-    from pulumi_pika.providers.values import plain
-    from pulumi_pika.reconcile.desired import declared_devices, plan_digest
+    from pulumi_pika.providers import host_connection, runtime_calls
+    from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
+    from pulumi_pika.validation.plan_inputs import plan_inputs
+    from pulumi_pika.validation.property_tree import normalize
 
-    clients.configure({"pika:preflight": "off"})
+    host_connection.configure({"pika:preflight": "off"})
     checked = runtime_calls.check(wire(arguments(name, mounts)))
     if checked.failures:
         raise RuntimeError(str([failure.reason for failure in checked.failures]))
     inputs = wire(checked.inputs)
-    examined = examine(plain(inputs))
+    examined = plan_inputs(normalize(inputs))
     outputs = {
         **inputs,
         "devices": declared_devices(examined.plan, examined.options),

@@ -4,7 +4,7 @@ against what Pulumi takes for as many resources that do nothing."""
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from pulumi_pika.providers.parallel import VARIABLE
+from pulumi_pika.providers.thread_pool import VARIABLE
 
 from .floor import Script
 from .machine import IMAGE, Sandbox

@@ -146,7 +146,7 @@ def _renamed(first: Resource, name: str) -> Resource:
 def _another(first: Resource, name: str) -> Resource:
     """The state of the runtime as it would be if it had been made under this name."""
     from pulumi_pika import RuntimeSpec
-    from pulumi_pika.reconcile.desired import plan_digest
+    from pulumi_pika.reconcile.instances.desired import plan_digest
 
     resource = _renamed(first, name)
     given = {key: resource["inputs"][key] for key in ("identity", "incus", "mounts")}

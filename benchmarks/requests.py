@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from tests.real.proxy import Proxy, Request
+from tests.support.proxy import Proxy, Request
 
 from .machine import Sandbox
 from .report import Row, Section

@@ -43,7 +43,9 @@ def _run(arguments: argparse.Namespace) -> int:
         case "down":
             stack.down()
         case "test":
-            return checks.test(arguments.arguments, every=arguments.all)
+            return checks.test(
+                arguments.arguments, everything=arguments.all, matrix=arguments.matrix
+            )
         case "docs":
             checks.docs()
         case "picture":
@@ -79,9 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="set everything up and run the example stack in a sandbox")
     commands.add_parser("env", help='use the sandbox in a shell: eval "$(python3 dev env)"')
     commands.add_parser("down", help="take the sandbox down, leaving nothing behind")
-    test = commands.add_parser("test", help="set everything up and run the tests")
+    test = commands.add_parser(
+        "test", help="set everything up and run the tests that must pass before a commit"
+    )
+    test.add_argument("--all", action="store_true", help="run every test")
     test.add_argument(
-        "--all", action="store_true", help="with each server and pool, instead of two pairs of them"
+        "--matrix", action="store_true", help="run every test, with each server and storage driver"
     )
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments for pytest")
     commands.add_parser("lint", help="check format, style and types")

@@ -1,6 +1,7 @@
 """Writes docs/changes.md: what a change of each argument does, asked of the code that decides it.
 
-Run as `python3 dev docs`. `tests/state/test_changes_table.py` does each change to a real container.
+Run as `python3 dev docs`. `tests/integration/providers/test_changes_table.py` does each change to a
+real container.
 """
 
 from __future__ import annotations
@@ -206,13 +207,13 @@ def arguments(row: Row, instance_type: str) -> tuple[dict[str, Any], dict[str, A
 
 def decided(row: Row, instance_type: str) -> str:
     """What the provider decides: ``in place``, ``may restart``, ``restarts`` or ``replaces``."""
-    from pulumi_pika.providers.decide import decide
-    from pulumi_pika.providers.examine import examine
-    from pulumi_pika.providers.state import State
-    from pulumi_pika.reconcile.desired import declared_devices, plan_digest
+    from pulumi_pika.providers.diff_decision import decide_diff
+    from pulumi_pika.providers.runtime_state import State
+    from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
+    from pulumi_pika.validation.plan_inputs import plan_inputs
 
     before, after = arguments(row, instance_type)
-    old = examine(before)
+    old = plan_inputs(before)
     state = State.read(
         {
             **before,
@@ -222,10 +223,10 @@ def decided(row: Row, instance_type: str) -> str:
             "plan_digest": plan_digest(old.plan),
         }
     )
-    new = examine(after)
+    new = plan_inputs(after)
     if old.failures or new.failures:
         raise ValueError(f"{row.what}: {old.failures or new.failures}")
-    decision = decide(state, new, after)
+    decision = decide_diff(state, new, after)
     if decision.replaces:
         return "replaces"
     if not decision.changes:
@@ -240,11 +241,13 @@ def table() -> str:
     lines = [
         "# What a change does",
         "",
-        "Written by `python3 dev docs` from the code that decides (`providers/decide.py` and",
-        "`reconcile/live.py`); `tests/state/test_changes_table.py` does every change to a real",
-        "container. *In place*: nothing stops. *May restart*: the server is asked to take it live;",
-        "only if it will not, and `allow_restart` is on, the instance is stopped, changed and",
-        "started. *Replaces*: the instance is deleted first and made anew; its volumes stay.",
+        "- **In place**: the instance keeps running.",
+        "- **May restart**: Incus is asked to apply the change to the running instance. If it",
+        "  cannot, and `allow_restart` is on, the instance is stopped, changed and started.",
+        "- **Replaces**: the instance is deleted first, then recreated. Its volumes are retained.",
+        "",
+        "`python3 dev docs` writes this page from the code that decides. A test applies every change",
+        "to a real container.",
         "",
         "| change of | container | virtual machine | |",
         "|---|---|---|---|",

@@ -14,6 +14,8 @@ from dev.python_env import python
 
 _FOLDERS = ("pulumi_pika", "dev", "tests", "benchmarks")
 _NO_TESTS = 5
+# What must pass before a commit; the rest are samples, examples, releases, faults and fuzzing.
+_BEFORE_COMMIT = ["tests/unit", "tests/integration", "tests/system/engine"]
 # Each worker has daemons of its own, and waits for Incus most of the time: more than the cores.
 _WHOLE = ["-n", "7", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10"]
 # Pulumi and Incus are Go, whose processes by default collect garbage from 4 MiB on: for one that
@@ -69,28 +71,32 @@ def site(*, serve: bool = False) -> int:
     )
 
 
-def test(arguments: list[str], *, every: bool) -> int:
-    """Run the tests with the tools first on PATH; pytest's exit code.
+def test(arguments: list[str], *, everything: bool, matrix: bool) -> int:
+    """Run tests with the tools first on PATH; return pytest's exit code.
 
-    Without arguments, all tests run, in the lanes of `lanes`; `every` is for all of those.
+    Args:
+        arguments: pytest's arguments; empty for the tests that must pass before a commit.
+        everything: whether every test runs, in the lanes of `lanes`; `arguments` are then added.
+        matrix: whether the lanes pair each server with each storage driver.
     """
+    everything = everything or matrix
     # A part of the tests is not to wait for builds that only those of the release need.
-    supported = not arguments or any(_has_release_tests(text) for text in arguments)
+    supported = everything or any(_has_release_tests(text) for text in arguments)
     tools.ensure(servers=True, supported=supported)
     if not any((ROOT / "tests").rglob("test_*.py")):
         say("==> tests: there are none yet")
         return 0
-    if arguments and not every:
-        return _pytest(arguments)
+    if not everything:
+        return _pytest(arguments or [*_WHOLE, *_BEFORE_COMMIT])
     codes, found = [], []
-    for lane in lanes.lanes(every=every):
+    for lane in lanes.lanes(every=matrix):
         say(f"==> tests with {lane.title}")
         with tempfile.TemporaryDirectory(prefix="pika-outcomes-") as scratch:
             file = Path(scratch, "outcomes.json")
             codes.append(_pytest([*_WHOLE, *lane.arguments, "--outcomes", str(file), *arguments]))
             found += lanes.read(file)
     say("\n".join(["==> what came out:", *lanes.table(found)]))
-    if every:
+    if matrix:
         lanes.write_page(found)
     return max(codes)
 
@@ -111,5 +117,5 @@ def _pytest(arguments: list[str]) -> int:
 
 
 def _has_release_tests(path: str) -> bool:
-    place, release = (ROOT / path.split("::")[0]).resolve(), ROOT / "tests" / "release"
+    place, release = (ROOT / path.split("::")[0]).resolve(), ROOT / "tests/system/release"
     return place.is_relative_to(release) or release.is_relative_to(place)

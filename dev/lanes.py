@@ -2,7 +2,7 @@
 
 A lane is one run of pytest: tests, a server, and the driver of its pool. A run of all tests has one
 lane with everything and one with the other server and the other driver, so that each of them is
-tried; with `--all` every folder that has a daemon meets every pair.
+tried; with `--matrix` every folder that has a daemon meets every pair.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from dev.paths import ROOT
 from dev.servers import releases
 
 OF_STORAGE = {
-    "real": "runtimes against the API: create, update, wait, delete",
-    "volumes": "volumes, snapshots, restore",
-    "state": "drift, replacement, adoption, pools of mounts",
-    "imports": "import of what is there",
-    "faults": "faults at each step, full disk, killed daemon",
+    "integration/reconcile": "runtimes against the API: create, update, wait, delete",
+    "integration/volumes": "volumes, snapshots, restore",
+    "integration/providers": "drift, replacement, adoption, pools of mounts",
+    "integration/imports": "import of what is there",
+    "system/faults": "faults at each step, full disk, killed daemon",
 }
 """The folders of tests that touch disks, and what they are about."""
 WITH_DAEMON = {
     **OF_STORAGE,
-    "jobs": "jobs: output, artifacts, time-outs, restarts",
-    "hosts": "hosts over HTTPS, certificates, clusters",
-    "e2e": "stacks of the real engine",
+    "integration/jobs": "jobs: output, artifacts, time-outs, restarts",
+    "integration/hosts": "hosts over HTTPS, certificates, clusters",
+    "system/engine": "stacks of the real engine",
 }
 """The folders of tests that run against a daemon, and what they are about."""
 _PAGE = ROOT / "docs" / "support.md"
-_BEGIN, _END = "<!-- written by `python3 dev test --all` -->", "<!-- end -->"
+_BEGIN, _END = "<!-- written by `python3 dev test --matrix` -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def lanes(*, every: bool) -> list[Lane]:
                 if (server, driver) != (first.server, first.driver)
             ),
         ]
-    other = Lane(servers[0], drivers[-1], ("real", "volumes"))
+    other = Lane(servers[0], drivers[-1], ("integration/reconcile", "integration/volumes"))
     same = (other.server, other.driver) == (first.server, first.driver)
     return [first] if same else [first, other]
 

@@ -1,7 +1,7 @@
 """Draws docs/assets/preview.svg: the report of a real preview, as a terminal shows it.
 
 Run as `python3 dev picture`. A stack is brought up on a daemon of its own, changed, previewed, and
-reported on; what the terminal got is drawn. `tests/docs/test_picture.py` does it again, and
+reported on; what the terminal got is drawn. `tests/system/docs/test_picture.py` does it again, and
 compares.
 """
 

@@ -1,6 +1,6 @@
 """Writes pulumi_pika/schema/runtime-spec.schema.json, asked of the models themselves.
 
-Run as `python -m dev.schema`. `tests/cli/test_plan.py` tells when that was forgotten.
+Run as `python -m dev.schema`. `tests/unit/cli/test_plan.py` tells when that was forgotten.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def text() -> str:
     """The schema as the file is to have it."""
-    from pulumi_pika.planner import parts
+    from pulumi_pika.planner import spec_models
     from pulumi_pika.planner.spec import RuntimeMount, RuntimeSpec
 
     schema = {"$schema": _DIALECT, **RuntimeSpec.model_json_schema()}
@@ -26,7 +26,9 @@ def text() -> str:
     _describe(schema, RuntimeSpec)
     for name, definition in schema["$defs"].items():
         if "properties" in definition:
-            _describe(definition, RuntimeMount if name == "RuntimeMount" else getattr(parts, name))
+            _describe(
+                definition, RuntimeMount if name == "RuntimeMount" else getattr(spec_models, name)
+            )
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

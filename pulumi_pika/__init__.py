@@ -17,19 +17,11 @@ if TYPE_CHECKING:
         WaitFor,
     )
     from .jobs.api import run_job
-    from .jobs.errors import JobFailed
-    from .jobs.run import JobOutcome
-    from .planner.parts import (
-        IncusTarget,
-        LifecyclePaths,
-        OutputCollection,
-        RuntimeBootstrap,
-        RuntimeIdentity,
-        RuntimePolicies,
-        RuntimeResources,
-    )
+    from .jobs.job_errors import JobFailed
+    from .jobs.job_run import JobOutcome
     from .planner.plan import INCUS_READ_ONLY_DISK_IO_BUS, IncusMountPlan, IncusRuntimePlan
-    from .planner.problems import (
+    from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
+    from .planner.spec_errors import (
         DeviceNameCollision,
         DuplicateMountGuestPath,
         EmptyField,
@@ -38,10 +30,18 @@ if TYPE_CHECKING:
         MismatchedStateRoot,
         RuntimeSpecError,
     )
-    from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
-    from .reconcile.options import Timeouts
-    from .reconcile.volume_options import SnapshotTimeouts, VolumeTimeouts
-    from .resources.args import (
+    from .planner.spec_models import (
+        IncusTarget,
+        LifecyclePaths,
+        OutputCollection,
+        RuntimeBootstrap,
+        RuntimeIdentity,
+        RuntimePolicies,
+        RuntimeResources,
+    )
+    from .reconcile.instances.runtime_options import Timeouts
+    from .reconcile.volumes.volume_options import SnapshotTimeouts, VolumeTimeouts
+    from .resources.argument_types import (
         BootstrapArgs,
         HostTimeoutsArgs,
         IdentityArgs,
@@ -76,7 +76,7 @@ _HOMES = {
         "RetentionPolicy",
         "WaitFor",
     ),
-    "planner.parts": (
+    "planner.spec_models": (
         "IncusTarget",
         "LifecyclePaths",
         "OutputCollection",
@@ -86,7 +86,7 @@ _HOMES = {
         "RuntimeResources",
     ),
     "planner.plan": ("INCUS_READ_ONLY_DISK_IO_BUS", "IncusMountPlan", "IncusRuntimePlan"),
-    "planner.problems": (
+    "planner.spec_errors": (
         "DeviceNameCollision",
         "DuplicateMountGuestPath",
         "EmptyField",
@@ -97,11 +97,11 @@ _HOMES = {
     ),
     "planner.spec": ("RuntimeMount", "RuntimeSpec", "plan_mounts"),
     "jobs.api": ("run_job",),
-    "jobs.errors": ("JobFailed",),
-    "jobs.run": ("JobOutcome",),
-    "reconcile.options": ("Timeouts",),
-    "reconcile.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
-    "resources.args": (
+    "jobs.job_errors": ("JobFailed",),
+    "jobs.job_run": ("JobOutcome",),
+    "reconcile.instances.runtime_options": ("Timeouts",),
+    "reconcile.volumes.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
+    "resources.argument_types": (
         "BootstrapArgs",
         "HostTimeoutsArgs",
         "IdentityArgs",

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from keyword import iskeyword
 from typing import Final
 
 from ._version import __version__
@@ -17,7 +16,8 @@ COMMANDS: Final = {
     "plan": "show the plan of a spec, or all that is wrong with it",
     "import": "write the program that takes over existing instances",
 }
-"""Each is a module of `cli` with a function `main`, imported only where it is the one called."""
+"""`cli` has a module `NAME_command` with a function `main` for each; only that of the called one is
+imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not given or given[0] not in COMMANDS:
             _explain(given)
-        name = f"{given[0]}_" if iskeyword(given[0]) else given[0]
-        module = import_module(f".cli.{name}", __package__)
+        module = import_module(f".cli.{given[0]}_command", __package__)
         return int(module.main(f"{PROGRAM} {given[0]}", given[1:]))
     except KeyboardInterrupt:
         # Before the command, which sees to it otherwise, or after it.

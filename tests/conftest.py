@@ -27,33 +27,33 @@ IMAGE = "pika/tiny"
 OTHER_IMAGE = "pika/tiny-two"
 # The files that take longest. They come first, so that no worker is left alone with one.
 _LONG = (
-    "docs/test_samples.py",
-    "hosts/test_engine.py",
-    "faults/test_matrix.py",
-    "jobs/test_engine.py",
-    "volumes/test_e2e.py",
-    "e2e/test_up.py",
-    "docs/test_samples_tutorial.py",
-    "cli/test_run.py",
-    "release/test_upgrade.py",
-    "release/test_supported.py",
-    "secrets/test_life_cycle.py",
-    "report/test_real.py",
-    "e2e/test_options.py",
-    "jobs/test_stages.py",
-    "examples/test_hosts.py",
-    "jobs/test_faults.py",
-    "hosts/test_cluster.py",
-    "examples/test_agents.py",
-    "fuzz/test_check.py",
-    "examples/test_component.py",
-    "jobs/test_killed.py",
-    "examples/test_volume.py",
-    "jobs/test_run.py",
-    "jobs/test_collect.py",
-    "docs/test_messages.py",
-    "examples/test_runtimes.py",
-    "state/test_no_perpetual_diff.py",
+    "system/docs/test_samples.py",
+    "system/engine/test_hosts.py",
+    "system/faults/test_matrix.py",
+    "system/engine/test_jobs.py",
+    "system/engine/test_volumes.py",
+    "system/engine/test_up.py",
+    "system/docs/test_samples_tutorial.py",
+    "integration/cli/test_run.py",
+    "system/release/test_upgrade.py",
+    "system/release/test_supported.py",
+    "system/secrets/test_life_cycle.py",
+    "system/engine/test_report.py",
+    "system/engine/test_options.py",
+    "integration/jobs/test_stages.py",
+    "system/examples/test_hosts.py",
+    "integration/jobs/test_faults.py",
+    "integration/hosts/test_cluster.py",
+    "system/examples/test_agents.py",
+    "system/fuzz/test_check.py",
+    "system/examples/test_component.py",
+    "integration/jobs/test_killed.py",
+    "system/examples/test_volume.py",
+    "integration/jobs/test_run.py",
+    "integration/jobs/test_collect.py",
+    "system/docs/test_messages.py",
+    "system/examples/test_runtimes.py",
+    "integration/providers/test_no_perpetual_diff.py",
 )
 
 
@@ -212,6 +212,9 @@ def _remove_instance(daemon: Daemon, path: str, query: str) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
+    for item in items:
+        tier = item.path.relative_to(tests).parts[0]
+        item.add_marker(tier)
     order = {tests / path: number for number, path in enumerate(_LONG)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
 
@@ -221,8 +224,8 @@ def _outcomes(reporter: pytest.TerminalReporter) -> list[lanes.Outcome]:
     counts: dict[str, list[int]] = {}
     for place, names in enumerate((("passed",), ("failed", "error"), ("skipped",))):
         for report in (it for name in names for it in reporter.stats.get(name, ())):
-            _, _, folder = report.nodeid.partition("/")
-            counts.setdefault(folder.partition("/")[0], [0, 0, 0])[place] += 1
+            folder = "/".join(report.nodeid.split("/")[1:3])
+            counts.setdefault(folder, [0, 0, 0])[place] += 1
     version = _chosen.release.version if _chosen.release else "?"
     found = {folder: (of[0], of[1], of[2]) for folder, of in counts.items()}
     return lanes.outcomes(found, version, _chosen.driver)
@@ -235,7 +238,11 @@ def pytest_terminal_summary(
 
     And what came out with this run's server and pool.
     """
-    from .faults.table import lines, others_lines, sections
+    from .support.faults.table import (
+        lines,
+        others_lines,
+        sections,
+    )
 
     found = _outcomes(terminalreporter)
     if file := config.getoption("--outcomes"):

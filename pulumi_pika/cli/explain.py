@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
-from ..imports.kinds import kind_of
-from ..planner import names
-from ..planner.names import DEVICE_NAME_PREFIX, device_name
+from ..imports.device_kinds import kind_of
+from ..planner import device_names
+from ..planner.device_names import DEVICE_NAME_PREFIX, device_name
 from ..planner.spec import RuntimeMount
 from ..text_safety import strip_controls
 
@@ -59,9 +59,12 @@ def explain(device: str, mounts: Sequence[PlacedMount], file: str) -> str:
 def _belonging(placed: PlacedMount) -> str:
     # What the name is made of is the planner's own business; this only tells of it.
     mount = placed.mount
-    label = names.LABELS[mount.kind]
-    source, guest = names.clean(mount.source).decode(), names.clean(mount.guest_path).decode()
-    short = names.BEGINNINGS[mount.kind][0]
+    label = device_names.LABELS[mount.kind]
+    source, guest = (
+        device_names.normalize_for_hash(mount.source).decode(),
+        device_names.normalize_for_hash(mount.guest_path).decode(),
+    )
+    short = device_names.NAME_PREFIXES[mount.kind][0]
     rows = [
         ("kind", mount.kind, f"label `{label}`; the name begins with `{short}`"),
         ("source", strip_controls(mount.source), f"cleaned `{source}`"),

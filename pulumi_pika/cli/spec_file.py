@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..planner.spec import RuntimeSpec
-from ..providers.examine import OPTION_FIELDS, SPEC_FIELDS, examine
-from ..providers.shape import Failure, fit
-from ..providers.values import Path as PropertyPath
-from ..providers.values import path_text
-from .places import Place, Places, find_places
+from ..validation.lenient_validation import Failure, validate_leniently
+from ..validation.plan_inputs import (
+    OPTION_FIELDS,
+    SPEC_FIELDS,
+    plan_inputs,
+)
+from ..validation.property_tree import Path as PropertyPath
+from ..validation.property_tree import path_text
+from .source_map import (
+    SourceLocation,
+    SourceMap,
+    map_source,
+)
 from .text_file import STANDARD_INPUT, Unreadable, read_text, shown_name
 
 _OPTIONS: Final = frozenset((name,) for name in OPTION_FIELDS)
@@ -39,7 +47,7 @@ class SpecFile:
 
     name: str
     tree: dict[str, Any]
-    places: Places
+    places: SourceMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,7 @@ class SpecProblem:
     """
 
     failure: Failure
-    place: Place | None
+    place: SourceLocation | None
 
     def line(self, name: str) -> str:
         """Return it as a line for people.
@@ -84,7 +92,7 @@ def read_spec(file: str) -> SpecFile:
         raise SpecRefused(f"{name}: is no spec: it holds {_kind(tree)}, and not an object")
     _Walk(name).through(tree, ())
     try:
-        return SpecFile(name, tree, find_places(text, as_yaml=as_yaml))
+        return SpecFile(name, tree, map_source(text, as_yaml=as_yaml))
     except RecursionError:
         # Below a key that stands again: the tree does not have it.
         raise SpecRefused(f"{name}: is nested too deeply") from None
@@ -101,9 +109,9 @@ def find_spec_problems(spec: SpecFile, options: dict[str, Any]) -> list[SpecProb
         the problems of the file in the order of their places, then those of the options.
     """
     # `examine` knows the fields of a resource; a file may have others, or another provider.
-    whole = fit(RuntimeSpec, with_provider(deepcopy(spec.tree)), ()).failures
+    whole = validate_leniently(RuntimeSpec, with_provider(deepcopy(spec.tree)), ()).failures
     known = {name: spec.tree[name] for name in SPEC_FIELDS if name in spec.tree}
-    examined = examine({**known, **options, "running": True}).failures
+    examined = plan_inputs({**known, **options, "running": True}).failures
     of_options = [failure for failure in examined if failure.path[:1] in _OPTIONS]
     of_file = [failure for failure in examined if failure.path[:1] not in _OPTIONS]
     placed = [
@@ -128,7 +136,7 @@ def problem_list(lines: Sequence[str], name: str) -> str:
     return "\n".join([f"error: {name}: {count}", *(f"  {line}" for line in lines)])
 
 
-def _place_of(failure: Failure, places: Places) -> Place:
+def _place_of(failure: Failure, places: SourceMap) -> SourceLocation:
     # These are about a key, whatever its value.
     about_key = failure.reason.startswith(("is unknown", "is no field", "key "))
     return places.of(failure.path, key=about_key)

@@ -26,7 +26,7 @@ from .errors import (
     api_error,
     not_trusted,
 )
-from .shapes import misfit
+from .shapes import describe_mismatch
 from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport
 
 _SUCCESS: Final = 200
@@ -192,7 +192,7 @@ class IncusClient:
         if not isinstance(listed, list):
             raise UnexpectedResponse(f"GET {path} ({self.host}): the answer carries no list")
         for index, item in enumerate(listed):
-            if isinstance(item, dict) and (wrong := misfit(item)):
+            if isinstance(item, dict) and (wrong := describe_mismatch(item)):
                 raise UnexpectedResponse(
                     f"GET {path} ({self.host}): item {index} of the answer is not Incus's: {wrong}"
                 )
@@ -453,7 +453,7 @@ class IncusClient:
         metadata = self._envelope(reply, where).get("metadata")
         if not isinstance(metadata, dict):
             raise UnexpectedResponse(f"{where}: the answer carries no object")
-        if wrong := misfit(metadata):
+        if wrong := describe_mismatch(metadata):
             raise UnexpectedResponse(
                 f"{where} ({self.host}): the answer is not Incus's: {cut(wrong, MOST_SAID)}"
             )

@@ -6,6 +6,7 @@ Every message says what was tried, where, why it failed and, where there is one,
 import re
 from typing import Final
 
+from ..errors import PikaError
 from ..redaction import cut
 from ..text_safety import one_line
 
@@ -13,7 +14,7 @@ MOST_SAID: Final = 4000
 """Characters of a server's reason that a message has."""
 
 
-class IncusError(Exception):
+class IncusError(PikaError):
     """Base of all that this package raises about a server."""
 
 

@@ -7,7 +7,7 @@ from .client import Entity, IncusClient, OnProgress, url
 from .cluster import member_trouble
 from .errors import NotFound, ServerFailure, UnexpectedResponse
 from .operations import operations_at
-from .shapes import misfit
+from .shapes import describe_mismatch
 
 _NEEDED: Final = ("name", "type", "status", "config", "devices")
 _SHOWN_WITHIN: Final = 30.0
@@ -31,7 +31,7 @@ def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entit
     while True:
         try:
             entity = client.get(url("instances", name), **({"recursion": "1"} if state else {}))
-            if wrong := misfit(entity.data, needs=_NEEDED):
+            if wrong := describe_mismatch(entity.data, needs=_NEEDED):
                 raise UnexpectedResponse(
                     f"GET {url('instances', name)} ({client.host}): the answer is not Incus's: "
                     f"{wrong}"

@@ -76,7 +76,7 @@ _ANSWER: Final = _Object(
 _NAMES: Final = {str: "a text", bool: "true or false", int: "a whole number"}
 
 
-def misfit(answer: Any, *, needs: tuple[str, ...] = ()) -> str:
+def describe_mismatch(answer: Any, *, needs: tuple[str, ...] = ()) -> str:
     """What is wrong with the shape of an answer's object, for a message; empty where nothing is.
 
     Args:

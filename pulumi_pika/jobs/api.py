@@ -11,11 +11,16 @@ from ..incus.hosts import HostSettings, connect, resolve
 from ..incus.trust import decode_token, enrol, is_trusted
 from ..planner.plan import IncusRuntimePlan
 from ..planner.spec import RuntimeSpec
-from ..reconcile.options import RuntimeOptions, find_option_problems
-from .errors import JobRefused
-from .options import DEFAULT_RESOURCES, EXEC_WITHIN, JobOptions, find_job_problems
-from .run import JobOutcome, run
-from .watch import Watcher
+from ..reconcile.instances.runtime_options import RuntimeOptions, find_option_problems
+from .job_errors import JobRefused
+from .job_options import (
+    DEFAULT_RESOURCES,
+    EXEC_WITHIN,
+    JobOptions,
+    find_job_problems,
+)
+from .job_run import JobOutcome, run_attempts
+from .observer import JobObserver
 
 OWNER_PREFIX: Final = "run_job:"
 """Of the marks of instances that belong to no resource of Pulumi's; the runtime's id follows."""
@@ -43,7 +48,7 @@ def run_job(
     timeouts: Mapping[str, float] | None = None,
     host: HostSettings | None = None,
     client: IncusClient | None = None,
-    watcher: Watcher | None = None,
+    watcher: JobObserver | None = None,
 ) -> JobOutcome:
     """Runs one command in a throw-away instance, and brings its outputs home.
 
@@ -105,7 +110,9 @@ def run_job(
     )
     if client is None:
         client = connected(host)
-    return run(client.in_project(plan.incus.project), plan, runtime, options, watcher or _Nobody())
+    return run_attempts(
+        client.in_project(plan.incus.project), plan, runtime, options, watcher or _Nobody()
+    )
 
 
 def prepare(

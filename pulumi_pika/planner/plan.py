@@ -5,8 +5,8 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field
 
 from ..choices import MountKind
-from .names import device_name
-from .parts import (
+from .device_names import device_name
+from .spec_models import (
     IncusTarget,
     Labels,
     LifecyclePaths,

@@ -6,8 +6,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ..choices import MountKind, MountMode
-from .names import device_name
-from .parts import (
+from .device_names import device_name
+from .plan import INCUS_READ_ONLY_DISK_IO_BUS, IncusMountPlan, IncusRuntimePlan
+from .spec_models import (
     DEFAULT_LIFECYCLE_ROOT,
     DEFAULT_POLICIES,
     IncusTarget,
@@ -20,7 +21,6 @@ from .parts import (
     RuntimePolicies,
     RuntimeResources,
 )
-from .plan import INCUS_READ_ONLY_DISK_IO_BUS, IncusMountPlan, IncusRuntimePlan
 
 
 class RuntimeMount(Part):
@@ -83,7 +83,7 @@ class RuntimeSpec(Part):
 
         mounts = [_mount_device(mount) for mount in self.mounts]
         if problems := find_problems(self, [mount["device_name"] for mount in mounts]):
-            from .problems import RuntimeSpecError
+            from .spec_errors import RuntimeSpecError
 
             raise RuntimeSpecError(problems)
         # Validation makes all mounts at once, in half the time of a call for each, and copies

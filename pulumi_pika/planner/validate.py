@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .parts import LifecyclePaths
 from .paths import (
     is_plain,
     is_within,
@@ -14,7 +13,7 @@ from .paths import (
     same_directory_key,
     strict_path_reason,
 )
-from .problems import (
+from .spec_errors import (
     DeviceNameCollision,
     DuplicateMountGuestPath,
     EmptyField,
@@ -23,6 +22,7 @@ from .problems import (
     MismatchedStateRoot,
     Problem,
 )
+from .spec_models import LifecyclePaths
 
 if TYPE_CHECKING:
     from .spec import RuntimeSpec

@@ -11,7 +11,6 @@ from ..incus.errors import (
     IncusUnreachable,
     ServerCertificateChanged,
 )
-from ..reconcile.errors import PreflightFailed
 from ..reconcile.feasibility import (
     HolderRule,
     Predecessor,
@@ -19,20 +18,35 @@ from ..reconcile.feasibility import (
     free_share,
     refuse_holder,
 )
-from ..reconcile.preflight import Finding, HostFacts, find_problems
-from . import codes
-from .clients import Host, default_place, host, requested_preflight
-from .codes import coded
-from .examine import Examined, examine
-from .hidden import CREATE_FIRST, HOST
-from .report import PulumiReporter
-from .secrets import is_secret
-from .shape import Failure
-from .values import Path, find, path_text, touches
+from ..reconcile.preflight import (
+    Finding,
+    HostFacts,
+    run_preflight,
+)
+from ..reconcile.shared.errors import PreflightFailed
+from ..validation import warning_codes as codes
+from ..validation.hidden_property import CREATE_FIRST, HOST
+from ..validation.lenient_validation import Failure
+from ..validation.plan_inputs import PlannedInputs, plan_inputs
+from ..validation.property_tree import (
+    Path,
+    get_path,
+    path_text,
+    paths_overlap,
+)
+from ..validation.warning_codes import coded
+from .engine_log import PulumiReporter
+from .host_connection import (
+    Host,
+    current_host,
+    default_place,
+    requested_preflight,
+)
+from .secret_marking import is_secret
 
-_AWAY_FOR: Final = 20.0
+_UNREACHABLE_TTL: Final = 20.0
 """Seconds for which a host that did not answer is not asked again."""
-_NEW: Final[tuple[Path, ...]] = (
+_IDENTITY_PATHS: Final[tuple[Path, ...]] = (
     ("identity", "instance_name"),
     ("incus", "project"),
     ("incus", "image_alias"),
@@ -49,7 +63,7 @@ _OF_HOST: Final[tuple[Path, ...]] = (
 )
 """What an instance needs of its host for as long as it is there; an image, for one, may go."""
 _DEFAULT_PROFILE: Final = "default"
-AFTER_OTHERS: Final = "after_others"
+HAS_DEPENDENCIES: Final = "after_others"
 """An argument that `check` takes and drops: whether the resource waits for others."""
 
 Report = Callable[[], PulumiReporter]
@@ -69,7 +83,7 @@ def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any
     target = inputs.get("incus", {})
     default_project, default_pool = default_place()
     if isinstance(target, dict):
-        project = find(olds, ("incus", "project")) or default_project
+        project = get_path(olds, ("incus", "project")) or default_project
         inputs = {**inputs, "incus": {"project": project, "profile": _DEFAULT_PROFILE, **target}}
     if "storage_pool" not in inputs:
         pool = olds.get("storage_pool") if olds else default_pool
@@ -94,7 +108,7 @@ _checked: dict[str, _Checked] = {}
 def check_host(
     olds: dict[str, Any],
     inputs: dict[str, Any],
-    examined: Examined,
+    examined: PlannedInputs,
     *,
     after_others: bool,
     previewing: bool,
@@ -131,12 +145,12 @@ def check_host(
         if new:
             goes_first = None if inputs.get(CREATE_FIRST) else before
             return _obstacles(facts, examined, goes_first, holder_rule)
-        return find_problems(
+        return run_preflight(
             facts, examined.plan, examined.options, before.plan if before else None
         )
 
     try:
-        found = _look(ask, report, previewing=previewing)
+        found = _run_checks(ask, report, previewing=previewing)
     except IncusError as error:
         return _not_asked(error, mode, report)
     failures = []
@@ -164,7 +178,7 @@ def host_changed(owner: str) -> bool:
 
 
 def before_replacement(
-    examined: Examined,
+    examined: PlannedInputs,
     inputs: dict[str, Any],
     predecessor: Predecessor | None,
     report: Report,
@@ -188,7 +202,7 @@ def before_replacement(
         return _obstacles(facts, examined, predecessor, holder_rule)
 
     try:
-        found = _look(ask, report)
+        found = _run_checks(ask, report)
     except IncusError:
         return  # Nothing can be deleted there either.
     may_come = checked.after_others and mode == "auto"
@@ -202,7 +216,7 @@ def before_replacement(
 
 
 def before_create(
-    examined: Examined, inputs: dict[str, Any], holder_rule: HolderRule = refuse_holder
+    examined: PlannedInputs, inputs: dict[str, Any], holder_rule: HolderRule = refuse_holder
 ) -> None:
     """Looks once more, right before an instance is made; from what `check` found out, as a rule.
 
@@ -224,11 +238,11 @@ def before_create(
 
     def ask(facts: HostFacts) -> list[Finding]:
         client = facts.client.in_project(plan.incus.project)
-        return find_problems(
+        return run_preflight(
             facts, plan, options, lambda: free_share(client, plan, options, None, holder_rule)
         )
 
-    found = _asked_anew(host(), ask)
+    found = _recheck(current_host(), ask)
     if getattr(examined.options, "adopt", False):
         # What is taken over needs no image any more.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
@@ -240,7 +254,10 @@ def before_create(
 
 
 def _obstacles(
-    facts: HostFacts, examined: Examined, goes_first: Predecessor | None, holder_rule: HolderRule
+    facts: HostFacts,
+    examined: PlannedInputs,
+    goes_first: Predecessor | None,
+    holder_rule: HolderRule,
 ) -> list[Finding]:
     """Everything for which a create would be refused, once `goes_first` is deleted."""
     return find_obstacles(
@@ -253,17 +270,18 @@ def _obstacles(
     )
 
 
-def _known(found: list[Finding], examined: Examined) -> list[Finding]:
+def _known(found: list[Finding], examined: PlannedInputs) -> list[Finding]:
     """The findings that are about no property that is unknown."""
     return [
         finding
         for finding in found
-        if not finding.path or not any(touches(finding.path, path) for path in examined.unknown)
+        if not finding.path
+        or not any(paths_overlap(finding.path, path) for path in examined.unknown)
     ]
 
 
-def _look(ask: Ask, report: Report, *, previewing: bool = False) -> list[Finding]:
-    here = host()
+def _run_checks(ask: Ask, report: Report, *, previewing: bool = False) -> list[Finding]:
+    here = current_host()
     if here.settings.insecure and here.first("insecure"):
         report().warn(
             f"insecure: any server that answers at {here.client.host} is taken for the right one; "
@@ -279,13 +297,13 @@ def _look(ask: Ask, report: Report, *, previewing: bool = False) -> list[Finding
                     "`pulumi up` uses the trust_token, and until then nothing can be looked up"
                 )
             return []
-        return _asked_anew(here, ask)
+        return _recheck(here, ask)
     except IncusUnreachable:
-        here.away_until = time.monotonic() + _AWAY_FOR
+        here.away_until = time.monotonic() + _UNREACHABLE_TTL
         raise
 
 
-def _asked_anew(here: Host, ask: Ask) -> list[Finding]:
+def _recheck(here: Host, ask: Ask) -> list[Finding]:
     """What the host lacks; as it is now, not as it was when another resource was checked."""
     begun = time.monotonic()
     found = ask(here.facts)
@@ -298,7 +316,7 @@ def _asked_anew(here: Host, ask: Ask) -> list[Finding]:
 
 
 def _predecessor(olds: dict[str, Any]) -> Predecessor | None:
-    examined = examine(olds) if olds else None
+    examined = plan_inputs(olds) if olds else None
     if examined is None or examined.failures:
         return None
     return Predecessor(examined.plan, examined.options)
@@ -320,7 +338,7 @@ def _first_time(error: IncusError) -> bool:
     """Whether this was not said yet in this process; the host itself may not be known."""
     key = type(error).__name__
     try:
-        return host().first(key)
+        return current_host().first(key)
     except IncusError:
         if key in _said:
             return False
@@ -329,11 +347,11 @@ def _first_time(error: IncusError) -> bool:
 
 
 def _is_new(olds: dict[str, Any], inputs: dict[str, Any]) -> bool:
-    return not olds or any(_changed(path, olds, inputs) for path in _NEW)
+    return not olds or any(_changed(path, olds, inputs) for path in _IDENTITY_PATHS)
 
 
 def _changed(path: Path, olds: dict[str, Any], inputs: dict[str, Any]) -> bool:
-    return bool(find(olds, path) != find(inputs, path))
+    return bool(get_path(olds, path) != get_path(inputs, path))
 
 
 def _sentence(finding: Finding, inputs: dict[str, Any]) -> str:

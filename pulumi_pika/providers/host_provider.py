@@ -14,7 +14,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from .hidden import closed, opened
+from ..validation.hidden_property import open_hidden
+from .hidden_property import close_hidden
 
 # As with every module that a program imports: nothing that costs time comes with it.
 
@@ -42,21 +43,21 @@ class HostProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         """Takes what the `IncusHost`, or the stack config, says of the host."""
-        from .clients import configure
         from .engine_watch import watch_engine
-        from .parallel import widen
+        from .host_connection import configure
+        from .thread_pool import enlarge_thread_pool
 
-        widen()
+        enlarge_thread_pool()
         watch_engine()
         configure(req.config)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Validates the inputs, and adds what a preview is to show."""
-        given = opened(news)
+        given = open_hidden(news)
         if "secret_inputs" not in given:
             # Without it no secret would be known as one.
             return CheckResult({}, [CheckFailure("", _NOT_HANDED_ON)])
-        from .clients import settings_problem
+        from .host_connection import settings_problem
 
         # Before all else: the host's defaults are part of the inputs. Also if nothing changed: no
         # call tells that the arguments of an `IncusHost` did.
@@ -65,36 +66,36 @@ class HostProvider(ResourceProvider):
         from .replacement_refusal import note_check
 
         note_check(str(given.get("owner") or ""))
-        result: CheckResult = self._calls().check(news=given, olds=opened(_olds))
-        result.inputs = closed(result.inputs) or {}
+        result: CheckResult = self._calls().check(news=given, olds=open_hidden(_olds))
+        result.inputs = close_hidden(result.inputs) or {}
         return result
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Tells what a change of the inputs means."""
-        result: DiffResult = self._calls().diff(opened(_olds), opened(_news))
+        result: DiffResult = self._calls().diff(open_hidden(_olds), open_hidden(_news))
         return result
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Creates the thing, or resumes an interrupted create of it."""
-        result: CreateResult = self._calls().create(opened(props))
-        result.outs = closed(result.outs)
+        result: CreateResult = self._calls().create(open_hidden(props))
+        result.outs = close_hidden(result.outs)
         return result
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Reads the live thing back; one that is gone reads as a resource that is gone."""
-        result: ReadResult = self._calls().read(id_, opened(props))
-        result.outs, result.inputs = closed(result.outs), closed(result.inputs)
+        result: ReadResult = self._calls().read(id_, open_hidden(props))
+        result.outs, result.inputs = close_hidden(result.outs), close_hidden(result.inputs)
         return result
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Changes the thing in place."""
-        result: UpdateResult = self._calls().update(opened(_olds), opened(_news))
-        result.outs = closed(result.outs)
+        result: UpdateResult = self._calls().update(open_hidden(_olds), open_hidden(_news))
+        result.outs = close_hidden(result.outs)
         return result
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Deletes the thing, as far as its arguments say so."""
-        self._calls().delete(opened(_props))
+        self._calls().delete(open_hidden(_props))
 
     def _calls(self) -> Any:
         return import_module(f"{__package__}.{self.calls}")

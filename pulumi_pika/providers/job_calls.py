@@ -13,28 +13,59 @@ from pulumi.dynamic import (
 )
 
 from ..incus.client import IncusClient
-from ..jobs.instance import discard, pass_on, refuse_stale
-from ..jobs.options import DEFAULT_RESOURCES, EXEC_WITHIN, JobOptions, find_job_problems
-from ..jobs.run import JobOutcome, run
-from ..jobs.watch import LineWatcher
+from ..jobs.job_instance import (
+    pass_on,
+    refuse_existing,
+    remove_job_instance,
+)
+from ..jobs.job_options import (
+    DEFAULT_RESOURCES,
+    EXEC_WITHIN,
+    JobOptions,
+    find_job_problems,
+)
+from ..jobs.job_run import JobOutcome, run_attempts
+from ..jobs.observer import LineObserver
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.feasibility import Predecessor
-from ..reconcile.observe import RUNNING, LiveInstance
-from ..reconcile.options import JOB_KEY, RuntimeOptions
-from ..reconcile.power import find_renamed, look
+from ..reconcile.instances.lifecycle import fetch_instance, fetch_instance_by_uuid
+from ..reconcile.instances.live_instance import RUNNING, LiveInstance
+from ..reconcile.instances.runtime_options import JOB_KEY, RuntimeOptions
 from ..redaction import redact
-from .checks import answer, inputs_of, with_argument_names
-from .clients import client_for
-from .codes import REPLACE, coded
-from .errors import for_people, refuse, too_deep
-from .examine import SECRET_INPUTS, SPEC_FIELDS, Examined, examine
+from ..validation.option_inputs import ValidatedOptions, validate_options
+from ..validation.plan_inputs import (
+    SECRET_INPUTS,
+    SPEC_FIELDS,
+    PlannedInputs,
+    plan_inputs,
+)
+from ..validation.property_tree import (
+    Path,
+    get_path,
+    without_provider,
+)
+from ..validation.warning_codes import REPLACE, coded
+from .check_flow import (
+    finish_check,
+    read_inputs,
+    with_argument_names,
+)
 from .host_checks import before_create, before_replacement
-from .options_input import Given, give
-from .replace_option import REPLACE_ON, by_option
+from .host_connection import client_for
+from .provider_errors import (
+    nesting_failure,
+    raise_if_failed,
+    user_facing_errors,
+)
+from .replace_on_changes import REPLACE_ON, replaced_by_option
 from .schema_version import SCHEMA_VERSION
-from .secrets import check_failures, is_secret, seal, secret_paths
-from .unfinished import warn_of_unfinished
-from .values import Path, find, without_provider
+from .secret_marking import (
+    check_failures,
+    is_secret,
+    mark_secrets,
+    secret_paths,
+)
+from .unfinished_creates import warn_of_unfinished
 
 _REPLACING_OPTIONS: Final = (
     "instance_type",
@@ -61,12 +92,15 @@ INPUTS: Final = (
 class _Job:
     """What the inputs come to."""
 
-    examined: Examined
-    given: Given[JobOptions]
+    examined: PlannedInputs
+    given: ValidatedOptions[JobOptions]
 
     @classmethod
     def of(cls, inputs: dict[str, Any]) -> "_Job":
-        return cls(examine(_of_instance(inputs)), give(JobOptions, inputs, find_job_problems))
+        return cls(
+            plan_inputs(_of_instance(inputs)),
+            validate_options(JobOptions, inputs, find_job_problems),
+        )
 
     @property
     def name(self) -> str:
@@ -86,7 +120,7 @@ class _Job:
         return {**options.model_dump(), **work.model_dump(), **self.examined.plan.to_dict()}
 
     def refuse(self) -> None:
-        refuse([*self.examined.failures, *self.given.failures])
+        raise_if_failed([*self.examined.failures, *self.given.failures])
 
 
 def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
@@ -97,26 +131,26 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         olds: the inputs that an earlier `check` returned; None or empty for a new job.
     """
     try:
-        before, inputs = inputs_of(news, olds, INPUTS)
+        before, inputs = read_inputs(news, olds, INPUTS)
         job = _Job.of(inputs)
         examined = job.examined
         found = with_argument_names([*examined.failures, *job.given.failures])
         failures = check_failures(found, inputs, examined.plan_tree)
     except RecursionError:
-        return too_deep()
+        return nesting_failure()
     if failures:
         return CheckResult({}, failures)
-    return answer(news, before, inputs, examined, _refuse_holder)
+    return finish_check(news, before, inputs, examined, _refuse_holder)
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     """Tells what runs the job anew: another plan, another command, another trigger."""
     news = without_provider(props)
-    with for_people(olds, news) as report:
+    with user_facing_errors(olds, news) as report:
         state = without_provider(olds)
         old, new = _Job.of(state), _Job.of(news)
         changes, replaces = _changes(old, new)
-        replaces += by_option(news, old.tree(), new.tree(), new.unknown, replaces)
+        replaces += replaced_by_option(news, old.tree(), new.tree(), new.unknown, replaces)
         if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
             changes.append(SECRET_INPUTS)
         if not replaces and _is_over(state, old):
@@ -140,15 +174,17 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Runs the job to its end."""
     inputs = without_provider(props)
-    with for_people(inputs, undoable=True) as report:
+    with user_facing_errors(inputs, undoable=True) as report:
         job = _Job.of(inputs)
         job.refuse()
         options = job.given.options
         client = client_for(job.project)
         before_create(job.examined, inputs, _refuse_holder)
-        watcher = LineWatcher(report(), job.name)
+        watcher = LineObserver(report(), job.name)
         try:
-            outcome = run(client, job.examined.plan, job.examined.options, options, watcher)
+            outcome = run_attempts(
+                client, job.examined.plan, job.examined.options, options, watcher
+            )
         finally:
             watcher.finish()
         if not options.allow_failure:
@@ -160,32 +196,34 @@ def create(props: dict[str, Any]) -> CreateResult:
             **_outputs_of(outcome),
             "schema_version": SCHEMA_VERSION,
         }
-    return CreateResult(_id_of(job, inputs), seal(outputs, secret_paths(inputs), inputs))
+    return CreateResult(_id_of(job, inputs), mark_secrets(outputs, secret_paths(inputs), inputs))
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
     """Looks at the instance, where one was kept; all else is as it was."""
-    with for_people(props):
+    with user_facing_errors(props):
         outputs = without_provider(props)
         if outputs.get("retained_instance"):
             live = _kept(outputs)
             outputs["retained_status"] = live.status if live else ""
     inputs = {name: outputs[name] for name in INPUTS if name in outputs}
     secret = secret_paths(outputs)
-    return ReadResult(id_, seal(outputs, secret, inputs), seal(inputs, secret, inputs))
+    return ReadResult(
+        id_, mark_secrets(outputs, secret, inputs), mark_secrets(inputs, secret, inputs)
+    )
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     """Takes inputs that run nothing, and removes a kept instance whose time is over."""
     inputs = without_provider(props)
-    with for_people(olds, inputs) as report:
+    with user_facing_errors(olds, inputs) as report:
         state = without_provider(olds)
         outputs: dict[str, Any] = {name: state[name] for name in _OUTCOME if name in state}
         outputs.update(inputs)
         old, new = _Job.of(state), _Job.of(inputs)
         live = _kept(state) if state.get("retained_instance") else None
         if live is not None and not live.running and _until_stopped(old):
-            discard(_client(state, live), live, report())
+            remove_job_instance(_client(state, live), live, report())
             live = None
         if live is not None:
             # A later run knows the instance by its mark.
@@ -194,16 +232,16 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
         outputs["retained_status"] = live.status if live else ""
         outputs["retained_uuid"] = live.uuid if live else ""
         outputs["schema_version"] = SCHEMA_VERSION
-    return UpdateResult(seal(outputs, secret_paths(inputs), inputs))
+    return UpdateResult(mark_secrets(outputs, secret_paths(inputs), inputs))
 
 
 def delete(props: dict[str, Any]) -> None:
     """Removes the instance, where one was kept. What was brought home stays."""
-    with for_people(props) as report:
+    with user_facing_errors(props) as report:
         state = without_provider(props)
         live = _kept(state) if state.get("retained_instance") else None
         if live is not None:
-            discard(_client(state, live), live, report())
+            remove_job_instance(_client(state, live), live, report())
         warn_of_unfinished(str(state.get("owner") or ""), report())
 
 
@@ -305,10 +343,10 @@ def _is_over(state: dict[str, Any], job: _Job) -> bool:
 def _kept(state: dict[str, Any]) -> LiveInstance | None:
     """The instance that was kept; None where it is gone, whatever has its name now."""
     client = _client(state, None)
-    live = look(client, str(state["retained_instance"]), inside=False)
+    live = fetch_instance(client, str(state["retained_instance"]), inside=False)
     uuid = str(state.get("retained_uuid") or "")
     if live is None or live.uuid != uuid:
-        live = find_renamed(client, uuid)
+        live = fetch_instance_by_uuid(client, uuid)
     return live if live is not None and JOB_KEY in live.config else None
 
 
@@ -324,12 +362,12 @@ def _refuse_holder(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> str:
     """Return why a job cannot run while a live instance holds its name."""
-    reason = refuse_stale(client, live, options.owner, options.backend)
+    reason = refuse_existing(client, live, options.owner, options.backend)
     return reason.removeprefix("identity.instance_name: ")
 
 
 def _client(state: dict[str, Any], live: LiveInstance | None) -> IncusClient:
-    client = client_for(str(find(state, ("plan", "incus", "project")) or "default"))
+    client = client_for(str(get_path(state, ("plan", "incus", "project")) or "default"))
     return client.beside(live.location) if live else client
 
 

@@ -7,22 +7,31 @@ from typing import Any
 
 from ..incus.errors import IncusError
 from ..planner.plan import IncusRuntimePlan
-from ..reconcile.changes import Previous, find_changes
-from ..reconcile.delete import protection
-from ..reconcile.desired import desired_profiles
-from ..reconcile.errors import ReconcileError
-from ..reconcile.observe import FROZEN, RUNNING, LiveInstance, root_device_name
-from ..reconcile.options import RuntimeOptions
-from ..reconcile.ownership import relation
-from ..reconcile.placement import place, profile_root_pool, root_moved
-from ..reconcile.power import find_renamed, look
-from .clients import client_for
-from .codes import RESTART, coded
-from .decide import REPLACING, Decision
-from .examine import Examined
-from .shape import Failure
-from .state import State
-from .values import Path, find
+from ..reconcile.instances.changes import LastApplied, find_changes
+from ..reconcile.instances.delete import protection
+from ..reconcile.instances.desired import desired_profiles
+from ..reconcile.instances.lifecycle import fetch_instance, fetch_instance_by_uuid
+from ..reconcile.instances.live_instance import (
+    FROZEN,
+    RUNNING,
+    LiveInstance,
+    root_device_name,
+)
+from ..reconcile.instances.placement import (
+    profile_root_pool,
+    resolve_placement,
+    root_moved,
+)
+from ..reconcile.instances.runtime_options import RuntimeOptions
+from ..reconcile.shared.errors import ReconcileError
+from ..reconcile.shared.ownership import relation
+from ..validation.lenient_validation import Failure
+from ..validation.plan_inputs import PlannedInputs
+from ..validation.property_tree import Path, get_path
+from ..validation.warning_codes import RESTART, coded
+from .diff_decision import REPLACING, Decision
+from .host_connection import client_for
+from .runtime_state import State
 
 _REPLACING: tuple[Path, ...] = (*REPLACING, ("instance_type",), ("storage_pool",))
 
@@ -42,9 +51,11 @@ def replacement_failures(before: dict[str, Any], inputs: dict[str, Any]) -> list
         before: the inputs as they were; empty for a new instance.
         inputs: the inputs as they are to be.
     """
-    changed = [path for path in _REPLACING if before and find(before, path) != find(inputs, path)]
-    name = find(before, ("identity", "instance_name"))
-    project = find(before, ("incus", "project"))
+    changed = [
+        path for path in _REPLACING if before and get_path(before, path) != get_path(inputs, path)
+    ]
+    name = get_path(before, ("identity", "instance_name"))
+    project = get_path(before, ("incus", "project"))
     if not changed or not isinstance(name, str) or not isinstance(project, str):
         return []
     live = _look(project, name)
@@ -54,7 +65,7 @@ def replacement_failures(before: dict[str, Any], inputs: dict[str, Any]) -> list
 
 
 def root_failures(
-    before: dict[str, Any], inputs: dict[str, Any], examined: Examined
+    before: dict[str, Any], inputs: dict[str, Any], examined: PlannedInputs
 ) -> list[Failure]:
     """Return why a change of the root disk's pool could only fail.
 
@@ -63,10 +74,12 @@ def root_failures(
         inputs: the inputs as they are to be.
         examined: what they come to.
     """
-    changed = [path for path in _ROOT if before and find(before, path) != find(inputs, path)]
+    changed = [
+        path for path in _ROOT if before and get_path(before, path) != get_path(inputs, path)
+    ]
     if not changed or any(path[0] in ("storage_pool", "incus") for path in examined.unknown):
         return []
-    if any(find(before, path) != find(inputs, path) for path in _REPLACING):
+    if any(get_path(before, path) != get_path(inputs, path) for path in _REPLACING):
         return []
     plan, options = examined.plan, examined.options
     project, name = plan.incus.project, plan.identity.instance_name
@@ -81,14 +94,14 @@ def root_failures(
         except (IncusError, ReconcileError):
             return []  # What is missing is said by the look at the host.
     theirs = root_device_name(live.devices)
-    if theirs and find(before, ("resources", "root_disk_gib")) is None:
+    if theirs and get_path(before, ("resources", "root_disk_gib")) is None:
         return []  # A root disk of its own that is not ours stays.
     if wanted in (None, live.root_pool):
         return []
     return [Failure(changed[0], root_moved(project, name, live.root_pool, str(wanted)))]
 
 
-def adoption_warnings(before: dict[str, Any], examined: Examined) -> Iterator[str]:
+def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterator[str]:
     """Yield what an adoption is going to change of the instance that is there, without values.
 
     Args:
@@ -103,7 +116,7 @@ def adoption_warnings(before: dict[str, Any], examined: Examined) -> Iterator[st
     if live is None or relation(live.config, options.owner, options.backend) in ("ours", "other"):
         return
     try:
-        placement = place(
+        placement = resolve_placement(
             client_for(project),
             plan,
             options,
@@ -112,7 +125,7 @@ def adoption_warnings(before: dict[str, Any], examined: Examined) -> Iterator[st
         )
     except (IncusError, ReconcileError):
         return  # The adoption fails for that reason, and says it.
-    brief = find_changes(live, placement.desired, Previous()).brief()
+    brief = find_changes(live, placement.desired, LastApplied()).brief()
     said = [brief] if brief else []
     if live.ephemeral:
         said.append("ephemeral: false")
@@ -129,7 +142,7 @@ def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -
     if decision.replaces != ["incus.project"] or not state.uuid:
         return decision
     try:
-        live = find_renamed(client_for(new.incus.project), state.uuid)
+        live = fetch_instance_by_uuid(client_for(new.incus.project), state.uuid)
     except IncusError:
         return decision
     return replace(decision, replaces=[]) if live is not None else decision
@@ -185,6 +198,6 @@ def _rename_warnings(seen: str, state: State, new: RuntimeOptions) -> Iterator[s
 def _look(project: str, name: str) -> LiveInstance | None:
     """The instance without a look inside; None if there is none or the host cannot be asked."""
     try:
-        return look(client_for(project), name, inside=False)
+        return fetch_instance(client_for(project), name, inside=False)
     except IncusError:
         return None

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..reconcile.errors import ReplacementFailed
-from .hidden import CREATE_FIRST, RETAINED
+from ..reconcile.shared.errors import ReplacementFailed
+from ..validation.hidden_property import CREATE_FIRST, RETAINED
 
 _checked: set[str] = set()
 """The owners whose inputs were checked in this process: a diff without a check before it is that of

@@ -16,27 +16,49 @@ from pulumi.runtime.rpc import UNKNOWN
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, MemberOffline
 from ..planner.plan import IncusRuntimePlan
-from ..reconcile.changes import Previous
-from ..reconcile.create import create_runtime
-from ..reconcile.data_volumes import own_volumes
-from ..reconcile.delete import delete_runtime
-from ..reconcile.desired import desired_config, desired_profiles
-from ..reconcile.errors import ForeignInstance, InstanceGone, ReconcileError, ReplacementFailed
 from ..reconcile.feasibility import Predecessor, refuse_holder, refuse_kept
-from ..reconcile.guest import guest_status, unheard
-from ..reconcile.location import evacuated_member
-from ..reconcile.moved import find_moved, moved
-from ..reconcile.observe import LiveInstance
-from ..reconcile.ownership import OWNER_KEY, relation
-from ..reconcile.power import find_ours, not_ours
-from ..reconcile.update import update_runtime
-from .checks import answer, inputs_of, with_argument_names
-from .clients import client_for, host, with_host_digest
-from .decide import decide
-from .errors import for_people, refuse, too_deep
-from .examine import Examined, examine, without_plans_devices
-from .hidden import CREATE_FIRST, RETAINED
+from ..reconcile.instances.changes import LastApplied
+from ..reconcile.instances.create import create_runtime
+from ..reconcile.instances.data_volumes import own_volumes
+from ..reconcile.instances.delete import delete_runtime
+from ..reconcile.instances.desired import desired_config, desired_profiles
+from ..reconcile.instances.guest_status import fetch_guest_status, no_status_yet
+from ..reconcile.instances.lifecycle import find_owned_instance, why_not_owned
+from ..reconcile.instances.live_instance import LiveInstance
+from ..reconcile.instances.location import evacuated_member
+from ..reconcile.instances.moved_instance import describe_moved, find_moved
+from ..reconcile.instances.update import update_runtime
+from ..reconcile.shared.errors import (
+    ForeignInstance,
+    InstanceGone,
+    ReconcileError,
+    ReplacementFailed,
+)
+from ..reconcile.shared.ownership import OWNER_KEY, relation
+from ..validation.hidden_property import CREATE_FIRST, RETAINED
+from ..validation.plan_inputs import (
+    PlannedInputs,
+    plan_inputs,
+    without_plans_devices,
+)
+from ..validation.property_tree import (
+    Path,
+    get_path,
+    without_provider,
+)
+from .check_flow import (
+    finish_check,
+    read_inputs,
+    with_argument_names,
+)
+from .diff_decision import decide_diff
+from .engine_log import PulumiReporter
 from .host_checks import before_create, before_replacement, host_changed
+from .host_connection import (
+    client_for,
+    current_host,
+    with_host_digest,
+)
 from .live_checks import (
     adoption_warnings,
     in_place_if_moved,
@@ -44,13 +66,26 @@ from .live_checks import (
     replacement_failures,
     root_failures,
 )
+from .messages import on_delete, warnings
+from .provider_errors import (
+    nesting_failure,
+    raise_if_failed,
+    user_facing_errors,
+)
 from .replacement_refusal import refuse_same_name, retention_changed
-from .report import PulumiReporter
-from .secrets import check_failures, is_secret, seal, secret_paths, where_seen
-from .state import INPUTS, State, outputs_after
-from .unfinished import noted, warn_of_unfinished
-from .values import Path, find, without_provider
-from .words import on_delete, warnings
+from .runtime_state import (
+    INPUTS,
+    State,
+    outputs_after,
+)
+from .secret_marking import (
+    check_failures,
+    is_secret,
+    mark_secrets,
+    secret_paths,
+    secret_paths_after_refresh,
+)
+from .unfinished_creates import record_create, warn_of_unfinished
 
 UNSEEN: Final = "Error"
 """Incus's own word for an instance on a cluster member that does not answer."""
@@ -64,9 +99,9 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         olds: the inputs that an earlier `check` returned; None or empty for a new instance.
     """
     try:
-        before, inputs = inputs_of(news, olds, INPUTS)
+        before, inputs = read_inputs(news, olds, INPUTS)
         inputs = without_plans_devices(before, inputs)
-        examined = examine(inputs)
+        examined = plan_inputs(inputs)
         found = (
             examined.failures
             or replacement_failures(before, inputs)
@@ -74,11 +109,11 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
         )
         failures = check_failures(with_argument_names(found), inputs, examined.plan_tree)
     except RecursionError:
-        return too_deep()
+        return nesting_failure()
     if failures:
         return CheckResult({}, failures)
     inputs["devices"] = examined.devices
-    with for_people(inputs) as report:
+    with user_facing_errors(inputs) as report:
         for warning in adoption_warnings(before, examined):
             report().warn(warning)
     # With a part of it unknown, the sentence is too.
@@ -86,16 +121,16 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     inputs["on_delete"] = on_delete(examined.plan, examined.options, inputs) if known else UNKNOWN
     # Without inputs of before it is created beside an instance that the user's option keeps.
     kept = bool(inputs.get(CREATE_FIRST)) and not before
-    return answer(news, before, inputs, examined, refuse_kept if kept else refuse_holder)
+    return finish_check(news, before, inputs, examined, refuse_kept if kept else refuse_holder)
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     """Compares plan with plan."""
     news: dict[str, Any] = without_provider(props)
-    with for_people(olds, news) as report:
+    with user_facing_errors(olds, news) as report:
         state = State.read(olds)
-        new = examine(news)
-        decision = decide(state, new, news, same_image=_is_same_image(state, new))
+        new = plan_inputs(news)
+        decision = decide_diff(state, new, news, same_image=_is_same_image(state, new))
         if retention_changed(state.outputs, news):
             decision.changes.append(RETAINED)
         decision = in_place_if_moved(state, new.plan, decision)
@@ -122,14 +157,14 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Makes the instance and the volumes that it lacks, or nothing."""
     inputs = without_provider(props)
-    with for_people(inputs, undoable=True) as report:
-        examined = examine(inputs)
-        refuse(examined.failures)
+    with user_facing_errors(inputs, undoable=True) as report:
+        examined = plan_inputs(inputs)
+        raise_if_failed(examined.failures)
         client = client_for(examined.plan.incus.project)
         owner = examined.options.owner
         try:
             before_create(examined, inputs)
-            with noted(client, examined, inputs):
+            with record_create(client, examined, inputs):
                 desired, live = create_runtime(client, examined.plan, examined.options, report())
         except (IncusError, ReconcileError) as error:
             if owner in _deleted:
@@ -141,33 +176,37 @@ def create(props: dict[str, Any]) -> CreateResult:
         options = examined.options
         if live.running and options.wait_for == "running" and not options.adopt:
             # It has only just begun to boot; looking into it is the dearest request of a create.
-            outputs["guest_status"] = unheard(desired.plan.paths.status_path).to_dict()
+            outputs["guest_status"] = no_status_yet(desired.plan.paths.status_path).to_dict()
         else:
             outputs["guest_status"] = _guest(client, live, desired.plan)
     return CreateResult(
-        _id_of(live, desired.plan, inputs), seal(outputs, secret_paths(inputs), inputs)
+        _id_of(live, desired.plan, inputs), mark_secrets(outputs, secret_paths(inputs), inputs)
     )
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
     """Reads the live instance back; an instance that is gone reads as a resource that is."""
-    with for_people(props) as report:
+    with user_facing_errors(props) as report:
         state = State.read(props)
         identity = state.plan.identity
         client = client_for(state.plan.incus.project)
         try:
-            found = find_ours(client, identity.instance_name, state.claim())
+            found = find_owned_instance(client, identity.instance_name, state.claim())
         except MemberOffline as error:
             # Not gone, and not to be made anew elsewhere: as it was, but for what it does now.
             report().warn(str(error))
             outputs = {**state.outputs, "status": UNSEEN}
-            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs), state.inputs))
+            return ReadResult(
+                id_, mark_secrets(outputs, _secret_seen(state, outputs), state.inputs)
+            )
         live = found.live
         if live is None and (elsewhere := find_moved(client, state.uuid)):
             # Not gone, and not to be made anew: as it was.
-            report().warn(moved(client, identity.instance_name, elsewhere))
+            report().warn(describe_moved(client, identity.instance_name, elsewhere))
             outputs = {**state.outputs, "status": elsewhere.status}
-            return ReadResult(id_, seal(outputs, _secret_seen(state, outputs), state.inputs))
+            return ReadResult(
+                id_, mark_secrets(outputs, _secret_seen(state, outputs), state.inputs)
+            )
         if live is None:
             if found.other is None:
                 _refuse_another_server(client, state)
@@ -175,8 +214,8 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
                 options = state.options
                 same = relation(found.other.config, options.owner, options.backend) == "ours"
                 report().warn(
-                    f"{not_ours(client, found.other, state.claim())}; this resource has none any "
-                    f"more{_taken_over_next(client, found.other) if same else ''}"
+                    f"{why_not_owned(client, found.other, state.claim())}; this resource has none "
+                    f"any more{_taken_over_next(client, found.other) if same else ''}"
                 )
             return ReadResult("", {})
         outputs, inputs = state.refreshed(live)
@@ -191,15 +230,17 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         outputs["server_fingerprint"] = client.server().fingerprint
     inputs = with_host_digest(inputs)
     secret = _secret_seen(state, outputs)
-    return ReadResult(id_, seal(outputs, secret, state.inputs), seal(inputs, secret, state.inputs))
+    return ReadResult(
+        id_, mark_secrets(outputs, secret, state.inputs), mark_secrets(inputs, secret, state.inputs)
+    )
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     """Changes the instance in place."""
     inputs = without_provider(props)
-    with for_people(olds, inputs) as report:
-        state, examined = State.read(olds), examine(inputs)
-        refuse(examined.failures)
+    with user_facing_errors(olds, inputs) as report:
+        state, examined = State.read(olds), plan_inputs(inputs)
+        raise_if_failed(examined.failures)
         client = client_for(examined.plan.incus.project)
         try:
             desired, live = update_runtime(
@@ -215,7 +256,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
             if elsewhere := find_moved(client, state.uuid):
                 name = examined.plan.identity.instance_name
                 raise ForeignInstance(
-                    f"{moved(client, name, elsewhere)}. Nothing of it was touched"
+                    f"{describe_moved(client, name, elsewhere)}. Nothing of it was touched"
                 ) from None
             _refuse_another_server(client, state)
             raise
@@ -226,12 +267,12 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
                 "current_alias_fingerprint", ""
             )
         outputs["server_fingerprint"] = client.server().fingerprint
-    return UpdateResult(seal(outputs, secret_paths(inputs), inputs))
+    return UpdateResult(mark_secrets(outputs, secret_paths(inputs), inputs))
 
 
 def delete(props: dict[str, Any]) -> None:
     """Removes the instance. Its volumes stay."""
-    with for_people(props) as report:
+    with user_facing_errors(props) as report:
         state = State.read(props)
         client = client_for(state.plan.incus.project)
         outcome = delete_runtime(
@@ -240,8 +281,8 @@ def delete(props: dict[str, Any]) -> None:
         if outcome == "missing" and (elsewhere := find_moved(client, state.uuid)):
             name = state.plan.identity.instance_name
             report().warn(
-                f"{moved(client, name, elsewhere)}. It is left there; to remove it, run `incus "
-                f"delete --force --project {elsewhere.project} {elsewhere.name}`"
+                f"{describe_moved(client, name, elsewhere)}. It is left there; to remove it, run "
+                f"`incus delete --force --project {elsewhere.project} {elsewhere.name}`"
             )
         elif outcome == "missing":
             _refuse_another_server(client, state)
@@ -321,11 +362,14 @@ def _refuse_another_server(client: IncusClient, state: State) -> None:
 def _warn_of_another_server(state: State, report: PulumiReporter) -> None:
     """Say in a preview that the host that the program names now does not have the instance."""
     try:
-        here = host()
+        here = current_host()
         if not here.enrolled or time.monotonic() < here.away_until:
             return
         client = here.client.in_project(state.plan.incus.project)
-        if find_ours(client, state.plan.identity.instance_name, state.claim()).live is None:
+        if (
+            find_owned_instance(client, state.plan.identity.instance_name, state.claim()).live
+            is None
+        ):
             _refuse_another_server(client, state)
     except ForeignInstance as error:
         report.warn(str(error))
@@ -336,8 +380,10 @@ def _warn_of_another_server(state: State, report: PulumiReporter) -> None:
 def _secret_seen(state: State, outputs: dict[str, Any]) -> list[Path]:
     """The paths of what is secret in the outputs, and the inputs, of a refresh."""
     applied = [mount.device_name for mount in state.plan.mounts]
-    seen = find(outputs, ("plan", "mounts")) or []
-    return where_seen(secret_paths(outputs), applied, [str(m.get("device_name")) for m in seen])
+    seen = get_path(outputs, ("plan", "mounts")) or []
+    return secret_paths_after_refresh(
+        secret_paths(outputs), applied, [str(m.get("device_name")) for m in seen]
+    )
 
 
 def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -> str:
@@ -350,7 +396,7 @@ def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -
     return f"{project}/{name}"
 
 
-def _is_same_image(state: State, new: Examined) -> bool:
+def _is_same_image(state: State, new: PlannedInputs) -> bool:
     """Return whether a new alias points at the very image that the instance was made of.
 
     The host is asked only if the alias changed, and project and instance type did not.
@@ -367,7 +413,7 @@ def _is_same_image(state: State, new: Examined) -> bool:
     ):
         return False
     try:
-        here = host()
+        here = current_host()
         if not here.enrolled or time.monotonic() < here.away_until:
             return False
         # An alias may have been pointed elsewhere a moment ago.
@@ -382,17 +428,17 @@ def _alias_target(state: State) -> str:
     """What the plan's image alias points at by now; as it was where that cannot be asked."""
     incus, kind = state.plan.incus, state.options.instance_type
     try:
-        return host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")
+        return current_host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")
     except IncusError:
         return str(state.outputs.get("current_alias_fingerprint") or "")
 
 
 def _guest(client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:
-    return guest_status(client, live, plan.paths.status_path).to_dict()
+    return fetch_guest_status(client, live, plan.paths.status_path).to_dict()
 
 
-def _previous(state: State) -> Previous:
-    return Previous(
+def _previous(state: State) -> LastApplied:
+    return LastApplied(
         config=desired_config(state.plan, state.options, autorestart=True),
         devices=state.devices,
         profiles=desired_profiles(state.plan, state.options),

@@ -3,13 +3,13 @@
 from typing import Any, Final
 
 from .. import __version__
-from .values import plain
+from ..validation.property_tree import normalize
 
 SCHEMA_VERSION: Final = 1
 """Raised when the shape of a state changes; see docs/architecture.md on how older ones are read."""
 
 GENERATION: Final = "generation"
-"""The output that has the generation of the thing; see `reconcile.ownership`."""
+"""The output that has the generation of the thing; see `reconcile.shared.ownership`."""
 
 
 def newer(*trees: dict[str, Any]) -> str:
@@ -22,7 +22,7 @@ def newer(*trees: dict[str, Any]) -> str:
         trees: properties; inputs, which have no version, are none's.
     """
     for tree in trees:
-        found = plain(tree.get("schema_version"))
+        found = normalize(tree.get("schema_version"))
         if found is None:
             continue
         if isinstance(found, int | float) and found <= SCHEMA_VERSION:

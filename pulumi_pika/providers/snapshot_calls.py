@@ -14,37 +14,46 @@ from pulumi.dynamic import (
 
 from ..incus.client import IncusClient
 from ..incus.errors import PlaceMissing
-from ..reconcile.snapshot import (
+from ..reconcile.volumes.snapshot import (
     LiveSnapshot,
     change_snapshot,
+    check_retainable,
+    create_or_adopt_snapshot,
+    fetch_snapshot,
     generation_of,
-    look_at_snapshot,
-    make_snapshot,
     owner_of,
     pass_on,
-    refuse_to_keep,
     remove_snapshot,
     same_instant,
-    with_dropped,
+    with_dropped_options,
 )
-from ..reconcile.volume_options import (
+from ..reconcile.volumes.volume_options import (
     SnapshotOptions,
     find_expiry_problems,
     find_snapshot_problems,
 )
-from .clients import client_for
-from .errors import for_people, refuse, too_deep
-from .examine import SECRET_INPUTS
-from .hidden import CREATE_FIRST, RETAINED
-from .options_input import Given, give
-from .replace_option import REPLACE_ON, by_option
+from ..validation.hidden_property import CREATE_FIRST, RETAINED
+from ..validation.lenient_validation import Failure
+from ..validation.option_inputs import ValidatedOptions, validate_options
+from ..validation.plan_inputs import SECRET_INPUTS
+from ..validation.property_tree import Path, without_provider
+from .host_connection import client_for
+from .provider_errors import (
+    nesting_failure,
+    raise_if_failed,
+    user_facing_errors,
+)
+from .replace_on_changes import REPLACE_ON, replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed
 from .schema_version import GENERATION, SCHEMA_VERSION
-from .secrets import check_failures, is_secret, seal_as_given, secret_paths
-from .shape import Failure
-from .taken import taken_failures
-from .unfinished import warn_of_unfinished
-from .values import Path, without_provider
+from .secret_marking import (
+    check_failures,
+    is_secret,
+    mark_secret_inputs,
+    secret_paths,
+)
+from .taken_names import taken_failures
+from .unfinished_creates import warn_of_unfinished
 
 _FIELDS: Final = tuple(SnapshotOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, RETAINED, CREATE_FIRST)
@@ -61,11 +70,11 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     """
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
-        given = give(SnapshotOptions, inputs, find_snapshot_problems)
-        old = give(SnapshotOptions, olds, lambda _: ()).options if olds else None
+        given = validate_options(SnapshotOptions, inputs, find_snapshot_problems)
+        old = validate_options(SnapshotOptions, olds, lambda _: ()).options if olds else None
         given = given.with_problems(find_expiry_problems(old, given.options, datetime.now(UTC)))
     except RecursionError:
-        return too_deep()
+        return nesting_failure()
     if not olds and not given.failures:
         given = given.with_problems(
             (failure.path, failure.reason) for failure in _taken(given.options, given.unknown)
@@ -78,17 +87,17 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     """Compares options with options."""
     news = without_provider(props)
-    with for_people(olds, news):
+    with user_facing_errors(olds, news):
         state = without_provider(olds)
-        old = give(SnapshotOptions, state, lambda _: ()).options
-        new = give(SnapshotOptions, news, find_snapshot_problems)
+        old = validate_options(SnapshotOptions, state, lambda _: ()).options
+        new = validate_options(SnapshotOptions, news, find_snapshot_problems)
         changes = [name for name in _FIELDS if name != "backend" and _differ(name, old, new)]
         if (state.get(SECRET_INPUTS) or []) != (news.get(SECRET_INPUTS) or []):
             changes.append(SECRET_INPUTS)
         if retention_changed(state, news):
             changes.append(RETAINED)
         replaces = [name for name in _REPLACING if name in changes]
-        replaces += by_option(
+        replaces += replaced_by_option(
             news, old.model_dump(), new.options.model_dump(), new.unknown, replaces
         )
         if replaces and not any(name in replaces for name in _PLACE):
@@ -112,23 +121,23 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Takes the snapshot."""
     inputs = without_provider(props)
-    with for_people(inputs) as report:
+    with user_facing_errors(inputs) as report:
         options = _options(inputs)
         client = client_for(options.project)
-        live = make_snapshot(client, options, report())
+        live = create_or_adopt_snapshot(client, options, report())
         outputs = _outputs(inputs, live, generation_of(client, options))
     return CreateResult(_id_of(options, inputs), _seal(outputs, inputs))
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
     """Reads the snapshot back; one that is gone reads as a resource that is gone."""
-    with for_people(props) as report:
+    with user_facing_errors(props) as report:
         given = without_provider(props)
         outputs = dict(given)
-        options = give(SnapshotOptions, outputs, lambda _: ()).options
+        options = validate_options(SnapshotOptions, outputs, lambda _: ()).options
         client = client_for(options.project)
         try:
-            live = look_at_snapshot(
+            live = fetch_snapshot(
                 client, options.storage_pool, options.volume_name, options.snapshot_name
             )
         except PlaceMissing as error:
@@ -155,14 +164,14 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     """Changes description and expiry."""
     inputs = without_provider(props)
-    with for_people(olds, inputs):
+    with user_facing_errors(olds, inputs):
         options = _options(inputs)
         created_at = str(olds.get("created_at") or "")
-        before = give(SnapshotOptions, without_provider(olds), lambda _: ()).options
+        before = validate_options(SnapshotOptions, without_provider(olds), lambda _: ()).options
         client = client_for(options.project)
         live = change_snapshot(
             client,
-            with_dropped(options, before),
+            with_dropped_options(options, before),
             created_at=created_at,
         )
         pass_on(client, live, options)
@@ -172,9 +181,9 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
 
 def delete(props: dict[str, Any]) -> None:
     """Removes the snapshot."""
-    with for_people(props) as report:
+    with user_facing_errors(props) as report:
         outputs = without_provider(props)
-        options = give(SnapshotOptions, outputs, lambda _: ()).options
+        options = validate_options(SnapshotOptions, outputs, lambda _: ()).options
         try:
             remove_snapshot(
                 client_for(options.project),
@@ -192,13 +201,13 @@ def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
     """Return why the snapshot cannot be taken: what has its name is not this resource's."""
 
     def look(client: IncusClient) -> LiveSnapshot | None:
-        return look_at_snapshot(
+        return fetch_snapshot(
             client, options.storage_pool, options.volume_name, options.snapshot_name
         )
 
     def refuse_existing(client: IncusClient) -> None:
         if (found := look(client)) is not None:
-            refuse_to_keep(client, found, options)
+            check_retainable(client, found, options)
 
     def holder(client: IncusClient) -> str:
         found = look(client)
@@ -210,7 +219,7 @@ def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
     )
 
 
-def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> bool:
+def _differ(name: str, old: SnapshotOptions, new: ValidatedOptions[SnapshotOptions]) -> bool:
     if any(path[0] == name for path in new.unknown):
         return True
     before, after = getattr(old, name), getattr(new.options, name)
@@ -220,8 +229,8 @@ def _differ(name: str, old: SnapshotOptions, new: Given[SnapshotOptions]) -> boo
 
 
 def _options(inputs: dict[str, Any]) -> SnapshotOptions:
-    given = give(SnapshotOptions, inputs, find_snapshot_problems)
-    refuse(given.failures)
+    given = validate_options(SnapshotOptions, inputs, find_snapshot_problems)
+    raise_if_failed(given.failures)
     return given.options
 
 
@@ -244,4 +253,4 @@ def _id_of(options: SnapshotOptions, inputs: dict[str, Any]) -> str:
 
 def _seal(tree: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     given = {name: given[name] for name in INPUTS if name in given}
-    return seal_as_given(tree, secret_paths(given), {}, given)
+    return mark_secret_inputs(tree, secret_paths(given), {}, given)

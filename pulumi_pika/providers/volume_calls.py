@@ -14,48 +14,62 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, PlaceMissing
-from ..reconcile.desired import LABEL_PREFIX
-from ..reconcile.errors import ReconcileError, ReplacementFailed
-from ..reconcile.options import JOB_KEY
-from ..reconcile.ownership import Claim, relation
-from ..reconcile.power import look
-from ..reconcile.reporter import Reporter
-from ..reconcile.restore import finish_cut_off, plan_restore, restore, was_cut_off
-from ..reconcile.volume import (
+from ..reconcile.instances.desired import LABEL_PREFIX
+from ..reconcile.instances.lifecycle import fetch_instance
+from ..reconcile.instances.runtime_options import JOB_KEY
+from ..reconcile.shared.errors import ReconcileError, ReplacementFailed
+from ..reconcile.shared.ownership import Claim, relation
+from ..reconcile.shared.reporter import Reporter
+from ..reconcile.volumes.restore import (
+    describe_interrupted_restore,
+    plan_restore,
+    restore_volume_data,
+    resume_interrupted_restore,
+)
+from ..reconcile.volumes.volume import (
     LiveVolume,
     change_volume,
-    find_ours,
-    look_at_ours,
-    look_at_volume,
-    make_volume,
-    not_ours,
-    refuse_to_take,
+    check_adoptable,
+    create_or_adopt_volume,
+    fetch_owned_volume,
+    fetch_volume,
+    find_owned_volume,
     remove_volume,
     users,
     users_text,
     volume_outputs,
+    why_not_owned,
     write_identity,
 )
-from ..reconcile.volume_options import (
+from ..reconcile.volumes.volume_options import (
     VolumeOptions,
     find_volume_change_problems,
     find_volume_problems,
     same_size,
 )
-from .clients import client_for
-from .codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
-from .errors import for_people, refuse, too_deep
-from .examine import SECRET_INPUTS
-from .hidden import CREATE_FIRST, RETAINED
-from .options_input import Given, give
-from .replace_option import REPLACE_ON, by_option
+from ..validation.hidden_property import CREATE_FIRST, RETAINED
+from ..validation.lenient_validation import Failure
+from ..validation.option_inputs import ValidatedOptions, validate_options
+from ..validation.plan_inputs import SECRET_INPUTS
+from ..validation.property_tree import Path, without_provider
+from ..validation.warning_codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
+from .host_connection import client_for
+from .provider_errors import (
+    nesting_failure,
+    raise_if_failed,
+    user_facing_errors,
+)
+from .replace_on_changes import REPLACE_ON, replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .schema_version import GENERATION, SCHEMA_VERSION
-from .secrets import check_failures, is_secret, seal_as_given, secret_paths
-from .shape import Failure
-from .taken import taken_failures
-from .unfinished import warn_of_unfinished
-from .values import Path, without_provider
+from .secret_marking import (
+    check_failures,
+    is_secret,
+    mark_secret_inputs,
+    secret_paths,
+)
+from .taken_names import taken_failures
+from .unfinished_creates import warn_of_unfinished
 
 KEPT: Final = "keeps the volume and its data"
 RETAINED_TEXT: Final = f"{KEPT} (retain_on_delete)"
@@ -82,13 +96,13 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     """Validates the inputs, also against the volume's present ones, and adds `on_delete`."""
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
-        given = give(VolumeOptions, inputs, find_volume_problems)
+        given = validate_options(VolumeOptions, inputs, find_volume_problems)
         if olds:
-            old = give(VolumeOptions, without_provider(olds), lambda _: ()).options
+            old = validate_options(VolumeOptions, without_provider(olds), lambda _: ()).options
             given = given.with_problems(_change_problems(old, given))
             _before[given.options.owner] = old
     except RecursionError:
-        return too_deep()
+        return nesting_failure()
     if not given.failures and (not olds or _is_moved(olds, given)):
         given = given.with_problems(
             (failure.path, failure.reason)
@@ -105,12 +119,12 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     """Compares options with options, and says what becomes of data."""
     news = without_provider(props)
-    with for_people(olds, news) as report:
-        state, new = _State(olds), give(VolumeOptions, news, find_volume_problems)
+    with user_facing_errors(olds, news) as report:
+        state, new = _State(olds), validate_options(VolumeOptions, news, find_volume_problems)
         changes = _changes(state, new, news)
         replaces = [name for name in _REPLACING if name in changes]
         old = state.options
-        replaces += by_option(
+        replaces += replaced_by_option(
             news, old.model_dump(), new.options.model_dump(), new.unknown, replaces
         )
         if replaces and not any(name in replaces for name in _PLACE):
@@ -144,15 +158,15 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 def create(props: dict[str, Any]) -> CreateResult:
     """Makes the volume, or takes up the one that is there."""
     inputs = without_provider(props)
-    with for_people(inputs) as report:
+    with user_facing_errors(inputs) as report:
         options = _options(inputs)
         client = _new_place(client_for(options.project))
-        found = look_at_volume(client, options.storage_pool, options.volume_name)
+        found = fetch_volume(client, options.storage_pool, options.volume_name)
         if found is not None:
             # What cannot be is refused before anything of an existing volume is touched.
-            refuse_to_take(client, found, options)
+            check_adoptable(client, found, options)
             plan_restore(client, found, options)
-        live = make_volume(client, options, report())
+        live = create_or_adopt_volume(client, options, report())
         live = _restore(client, live, options, report())
         live = write_identity(client, live, options)
         outputs = _outputs(inputs, live)
@@ -161,12 +175,12 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
     """Reads the live volume back; one that is gone reads as a resource that is gone."""
-    with for_people(props) as report:
+    with user_facing_errors(props) as report:
         state = _State(props)
         options = state.options
         client = state.client()
         try:
-            found = find_ours(client, options, state.claim())
+            found = find_owned_volume(client, options, state.claim())
         except PlaceMissing as error:
             report().warn(f"the {options.where} is gone: {error}")
             return ReadResult("", {})
@@ -174,8 +188,8 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         if live is None:
             if found.other is not None:
                 report().warn(
-                    f"the {options.where} {not_ours(found.other, state.claim())}; this resource "
-                    "has none any more"
+                    f"the {options.where} {why_not_owned(found.other, state.claim())}; this "
+                    "resource has none any more"
                 )
             return ReadResult("", {})
         renamed = live.name != options.volume_name
@@ -184,7 +198,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
                 f"the {options.where} was renamed to {live.name} outside Pulumi; `pulumi up` "
                 "gives it its name back, once no running instance uses it"
             )
-        if text := was_cut_off(live):
+        if text := describe_interrupted_restore(live):
             report().warn(f"{text}; `pulumi up` with restore_from as it was meant goes on with it")
         outputs = state.refreshed(live)
         outputs.pop(RENAMED_TO, None)
@@ -197,11 +211,11 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     """Changes the volume in place, and restores a snapshot of it."""
     inputs = without_provider(props)
-    with for_people(olds, inputs) as report:
+    with user_facing_errors(olds, inputs) as report:
         state, options = _State(olds), _options(inputs)
         client = state.client()
         claim = state.claim(options.owner)
-        found = look_at_ours(client, options, claim, report())
+        found = fetch_owned_volume(client, options, claim, report())
         # What cannot be restored is refused before anything is changed.
         plan_restore(client, found, options)
         live = change_volume(client, options, state.options, report(), claim=claim)
@@ -214,7 +228,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
 
 def delete(props: dict[str, Any]) -> None:
     """Deletes the volume where `delete_data` is on; else it is kept."""
-    with for_people(props) as report:
+    with user_facing_errors(props) as report:
         state = _State(props)
         try:
             remove_volume(state.client(), state.options, report(), claim=state.claim())
@@ -228,7 +242,7 @@ class _State:
 
     def __init__(self, outputs: dict[str, Any]) -> None:
         self.outputs = without_provider(outputs)
-        self.options = give(VolumeOptions, self.outputs, lambda _: ()).options
+        self.options = validate_options(VolumeOptions, self.outputs, lambda _: ()).options
         self.created_at = str(self.outputs.get("created_at") or "")
         self.generation = str(self.outputs.get(GENERATION) or "")
         self.secret_inputs = [str(text) for text in self.outputs.get(SECRET_INPUTS) or []]
@@ -298,7 +312,9 @@ def _seen_labels(live: LiveVolume, options: VolumeOptions) -> dict[str, str]:
     return {**labels, **empty}
 
 
-def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -> list[str]:
+def _changes(
+    state: _State, new: ValidatedOptions[VolumeOptions], inputs: dict[str, Any]
+) -> list[str]:
     changes = [name for name in _FIELDS if name != "backend" and _differ(name, state.options, new)]
     if RENAMED_TO in state.outputs:
         changes.append(RENAMED_TO)
@@ -309,14 +325,16 @@ def _changes(state: _State, new: Given[VolumeOptions], inputs: dict[str, Any]) -
     return changes
 
 
-def _differ(name: str, old: VolumeOptions, new: Given[VolumeOptions]) -> bool:
+def _differ(name: str, old: VolumeOptions, new: ValidatedOptions[VolumeOptions]) -> bool:
     if any(path[0] == name for path in new.unknown):
         return True
     before, after = getattr(old, name), getattr(new.options, name)
     return not same_size(before, after) if name == "size" else bool(before != after)
 
 
-def _change_problems(old: VolumeOptions, given: Given[VolumeOptions]) -> Iterable[tuple[Path, str]]:
+def _change_problems(
+    old: VolumeOptions, given: ValidatedOptions[VolumeOptions]
+) -> Iterable[tuple[Path, str]]:
     # With one of these unknown, it may be another volume.
     if any((name,) in given.unknown for name in ("volume_name", "storage_pool", "project")):
         return ()
@@ -324,7 +342,10 @@ def _change_problems(old: VolumeOptions, given: Given[VolumeOptions]) -> Iterabl
 
 
 def _warnings(
-    old: VolumeOptions, new: Given[VolumeOptions], changes: list[str], replaces: list[str]
+    old: VolumeOptions,
+    new: ValidatedOptions[VolumeOptions],
+    changes: list[str],
+    replaces: list[str],
 ) -> Iterator[str]:
     if not replaces and RENAMED_TO in changes:
         yield (
@@ -359,7 +380,7 @@ def _refuse_used(state: _State, replaces: list[str]) -> None:
     """
     try:
         client = state.client()
-        live = find_ours(client, state.options, state.claim()).live
+        live = find_owned_volume(client, state.options, state.claim()).live
         used = [user for user in live.used_by if not _is_of_job(client, user)] if live else []
     except IncusError:
         return  # Nothing can be deleted there either.
@@ -374,14 +395,18 @@ def _refuse_used(state: _State, replaces: list[str]) -> None:
 
 def _is_of_job(client: IncusClient, user: str) -> bool:
     [(kind, name, project)] = users((user,))
-    live = look(client.in_project(project), name, inside=False) if kind == "instance" else None
+    live = (
+        fetch_instance(client.in_project(project), name, inside=False)
+        if kind == "instance"
+        else None
+    )
     return live is not None and JOB_KEY in live.config
 
 
 def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter) -> None:
     try:
         client = state.client()
-        live = look_at_volume(client, options.storage_pool, options.volume_name)
+        live = fetch_volume(client, options.storage_pool, options.volume_name)
         plan = plan_restore(client, live, options) if live is not None else None
     except (IncusError, ReconcileError) as error:
         # What would stop for it could not be found out.
@@ -398,8 +423,8 @@ def _restore(
 ) -> LiveVolume:
     plan = plan_restore(client, live, options)
     if plan is not None:
-        return restore(client, live, options, plan, reporter)
-    finish_cut_off(client, live, options, reporter)
+        return restore_volume_data(client, live, options, plan, reporter)
+    resume_interrupted_restore(client, live, options, reporter)
     return live
 
 
@@ -409,8 +434,8 @@ def _new_place(client: IncusClient) -> IncusClient:
     return client if client.target.startswith("@") else client.beside(client.target)
 
 
-def _is_moved(olds: dict[str, Any], given: Given[VolumeOptions]) -> bool:
-    old = give(VolumeOptions, without_provider(olds), lambda _: ()).options
+def _is_moved(olds: dict[str, Any], given: ValidatedOptions[VolumeOptions]) -> bool:
+    old = validate_options(VolumeOptions, without_provider(olds), lambda _: ()).options
     return any(getattr(old, name) != getattr(given.options, name) for name in _PLACE)
 
 
@@ -433,15 +458,15 @@ def _taken(options: VolumeOptions, unknown: Iterable[Path], *, replaced: bool) -
     )
 
     def refuse_existing(client: IncusClient) -> None:
-        found = look_at_volume(_new_place(client), options.storage_pool, options.volume_name)
+        found = fetch_volume(_new_place(client), options.storage_pool, options.volume_name)
         if found is None:
             return
         ours = relation(found.config, options.owner, options.backend) == "ours"
         if not (goes and ours):
-            refuse_to_take(client, found, options)
+            check_adoptable(client, found, options)
 
     def holder(client: IncusClient) -> str:
-        found = look_at_volume(_new_place(client), options.storage_pool, options.volume_name)
+        found = fetch_volume(_new_place(client), options.storage_pool, options.volume_name)
         return found.owner if found else ""
 
     needed = (*_PLACE, "owner", "backend", "adopt", "content_type", "size")
@@ -463,8 +488,8 @@ def _on_delete(options: VolumeOptions, inputs: dict[str, Any]) -> str:
 
 
 def _options(inputs: dict[str, Any]) -> VolumeOptions:
-    given = give(VolumeOptions, inputs, find_volume_problems)
-    refuse(given.failures)
+    given = validate_options(VolumeOptions, inputs, find_volume_problems)
+    raise_if_failed(given.failures)
     return given.options
 
 
@@ -485,4 +510,4 @@ def _id_of(options: VolumeOptions, inputs: dict[str, Any]) -> str:
 
 def _seal(tree: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     given = {name: given[name] for name in INPUTS if name in given}
-    return seal_as_given(tree, secret_paths(given), _DERIVED, given)
+    return mark_secret_inputs(tree, secret_paths(given), _DERIVED, given)

@@ -12,18 +12,39 @@ from typing import Final
 from ..incus.client import IncusClient
 from ..incus.errors import Unauthorised
 from ..planner.plan import IncusRuntimePlan
-from .adopt import different_advice, fixed_differences, is_half_made, may_take_over
-from .create import describe_existing
-from .data_volumes import own_volumes
-from .desired import is_host_path, volume_name
-from .errors import PlacementError
-from .location import beside_its_volumes
-from .observe import LiveInstance
-from .options import RuntimeOptions
-from .ownership import OWNER_KEY, RUNTIME_ID_KEY, relation
-from .placement import FOREIGN_ADVICE, MISSING_ADVICE, place, resolve_pool, survey_mounts
-from .power import find_renamed, look
-from .preflight import Finding, HostFacts, Path, Share, find_problems
+from .instances.adopt import (
+    different_advice,
+    fixed_differences,
+    is_incomplete,
+    may_adopt,
+)
+from .instances.create import describe_existing
+from .instances.data_volumes import own_volumes
+from .instances.desired import is_host_path, volume_name
+from .instances.lifecycle import fetch_instance, fetch_instance_by_uuid
+from .instances.live_instance import LiveInstance
+from .instances.location import select_member_for_volumes
+from .instances.placement import (
+    FOREIGN_ADVICE,
+    MISSING_ADVICE,
+    resolve_placement,
+    resolve_pool,
+    survey_mounts,
+)
+from .instances.runtime_options import RuntimeOptions
+from .preflight import (
+    Finding,
+    HostFacts,
+    Path,
+    Share,
+    run_preflight,
+)
+from .shared.errors import PlacementError
+from .shared.ownership import (
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+    relation,
+)
 
 NAME: Final[Path] = ("identity", "instance_name")
 _MARKS: Final[tuple[Path, ...]] = (("owner",), ("adopt",))
@@ -60,7 +81,7 @@ def refuse_holder(
 
     An instance with the runtime's own marks is its predecessor, or what an interrupted create left.
     """
-    if not may_take_over(live, plan, options):
+    if not may_adopt(live, plan, options):
         return describe_existing(client, live, options)
     if live.config.get(OWNER_KEY):
         return ""
@@ -75,7 +96,7 @@ def refuse_kept(
 
     The create keeps an instance with the runtime's own marks, and changes it in place.
     """
-    if not may_take_over(live, plan, options):
+    if not may_adopt(live, plan, options):
         return describe_existing(client, live, options)
     return _refuse_different(client, live, plan, options)
 
@@ -84,7 +105,7 @@ def _refuse_different(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> str:
     """Return why a live instance cannot become what a runtime is to be; empty if it can."""
-    if is_half_made(live):
+    if is_incomplete(live):
         return ""
     if differences := fixed_differences(client, live, plan, options):
         return (
@@ -122,7 +143,7 @@ def find_obstacles(
         IncusError: the host cannot be asked.
     """
     client = facts.client.in_project(plan.incus.project)
-    found = find_problems(
+    found = run_preflight(
         facts, plan, options, lambda: free_share(client, plan, options, predecessor, holder_rule)
     )
     found = _without_mounted(client, found, plan, options, predecessor)
@@ -169,7 +190,7 @@ def _without_mounted(
     sources = [it for it in found if len(it.path) == 3 and it.path[::2] == ("mounts", "source")]
     if not sources or predecessor is None or options.storage_pool is None:
         return found
-    live = look(client, predecessor.plan.identity.instance_name, inside=False)
+    live = fetch_instance(client, predecessor.plan.identity.instance_name, inside=False)
     if live is None or not predecessor.is_it(live) or live.root_pool != options.storage_pool:
         return found
     mounted = {
@@ -195,12 +216,12 @@ def free_share(
     if predecessor is not None:
         if predecessor.plan.incus.project != client.project:
             return None
-        live = look(client, predecessor.plan.identity.instance_name, inside=False)
+        live = fetch_instance(client, predecessor.plan.identity.instance_name, inside=False)
         if live is None or not predecessor.is_it(live):
-            live = find_renamed(client, predecessor.uuid)
+            live = fetch_instance_by_uuid(client, predecessor.uuid)
         if live is not None and predecessor.is_it(live):
             return Share.of_live(live)
-    live = look(client, plan.identity.instance_name, inside=False)
+    live = fetch_instance(client, plan.identity.instance_name, inside=False)
     if live is not None and not holder_rule(client, live, plan, options):
         return Share.of_live(live)
     return _share_of_marked(client, options.owner) if predecessor is None else None
@@ -228,13 +249,13 @@ def _name_obstacles(
     holder_rule: HolderRule,
     found: list[Finding],
 ) -> list[Finding]:
-    live = look(client, plan.identity.instance_name, inside=False)
+    live = fetch_instance(client, plan.identity.instance_name, inside=False)
     if live is None or (predecessor is not None and predecessor.is_it(live)):
         return []
     owner = live.config.get(OWNER_KEY, "")
     # What the host lacks is said already, and may be what an adoption would name.
     said = any(finding.path[:1] in (("incus",), ("instance_type",)) for finding in found)
-    if said and not owner and may_take_over(live, plan, options):
+    if said and not owner and may_adopt(live, plan, options):
         return []
     reason = holder_rule(client, live, plan, options)
     if not reason:
@@ -299,7 +320,7 @@ def _mount_obstacles(
             found.append(Finding(where, survey.missing[name] + MISSING_ADVICE, may_come=True))
     if not found and pool_known and client.server().clustered:
         try:
-            beside_its_volumes(client, place(client, looked_at, options))
+            select_member_for_volumes(client, resolve_placement(client, looked_at, options))
         except PlacementError as error:
             found.append(Finding((), str(error)))
     return found

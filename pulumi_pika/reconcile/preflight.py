@@ -18,15 +18,24 @@ from ..incus.cluster import Member, list_groups, list_members
 from ..incus.errors import BadRequest, NotFound, Unauthorised
 from ..incus.storage import get_volume, list_all_volumes, list_volumes
 from ..planner.plan import IncusRuntimePlan
-from .cloud_init import STRICT_EXTENSION, find_refused_yaml
-from .data_volumes import VolumeRef
-from .desired import AUTORESTART_EXTENSION, desired_profiles, is_host_path, volume_name
-from .location import not_clustered
-from .observe import LiveInstance
-from .options import RuntimeOptions
-from .ownership import OWNER_KEY, split_urn
-from .placement import find_elsewhere, in_another_pool, is_root
-from .volume_options import name_problems, size_bytes
+from .instances.cloud_init import STRICT_EXTENSION, find_refused_yaml
+from .instances.data_volumes import VolumeRef
+from .instances.desired import (
+    AUTORESTART_EXTENSION,
+    desired_profiles,
+    is_host_path,
+    volume_name,
+)
+from .instances.live_instance import LiveInstance
+from .instances.location import not_clustered
+from .instances.placement import (
+    find_elsewhere,
+    in_another_pool,
+    is_root,
+)
+from .instances.runtime_options import RuntimeOptions
+from .shared.ownership import OWNER_KEY, split_urn
+from .volumes.volume_options import name_problems, size_bytes
 
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
 NAMES_EXTENSION: Final = "container_disk_tmpfs"
@@ -216,7 +225,7 @@ class HostFacts:
         return answered
 
 
-def find_problems(
+def run_preflight(
     facts: HostFacts,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,

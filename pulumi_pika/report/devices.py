@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from ..planner.names import DEVICE_NAME_PREFIX
-from .document import Device
+from ..planner.device_names import DEVICE_NAME_PREFIX
 from .preview import MARKS, Tree
-from .secrets import seen
+from .redaction import seen
+from .report_model import Device
 
 
 class Sides(Protocol):

@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from .document import Change, Condition, Held, Report
 from .preview import KNOWN_OPS
+from .report_model import (
+    Change,
+    Condition,
+    Held,
+    Report,
+)
 
 CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
 

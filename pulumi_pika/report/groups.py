@@ -7,8 +7,15 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from .document import Change, Device, Notice, Report, Value, WarningKind
 from .names import natural
+from .report_model import (
+    Change,
+    Device,
+    Notice,
+    Report,
+    Value,
+    WarningKind,
+)
 from .values import same_text
 
 NAME: Final = "<name>"

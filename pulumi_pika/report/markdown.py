@@ -8,11 +8,18 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from . import wording
-from .document import Change, Device, Node, Picture, Report, Value
+from . import labels
+from .diagram import part_of
 from .groups import Group, Told, groups_of, shown_devices, shown_values
 from .names import listed_names, spans
-from .picture import part_of
+from .report_model import (
+    Change,
+    Device,
+    Node,
+    Picture,
+    Report,
+    Value,
+)
 from .text import listed, one_line
 from .values import Shown, shown_value
 
@@ -119,7 +126,7 @@ def mermaid(picture: Picture) -> str:
 
 def _node(node: Node) -> str:
     start, end = _SHAPES[node.kind]
-    what = f" - {wording.ACTIONS[node.action]}" if node.action != "same" else ""
+    what = f" - {labels.ACTIONS[node.action]}" if node.action != "same" else ""
     return f"{node.id}{start}{_quoted(f'{node.kind} {one_line(node.label, 80)}{what}')}{end}"
 
 
@@ -157,10 +164,10 @@ class _Parts:
         self._grave_told: list[_Block] = []
         self._told: list[_Block] = []
         self._warnings: list[_Block] = []
-        for notices, kind, more in wording.told(report):
+        for notices, kind, more in labels.told(report):
             blocks = [_Block(_warning(told), "") for told in notices]
             if more:
-                blocks.append(_Block(f"- _{wording.more(more, kind)}_\n", ""))
+                blocks.append(_Block(f"- _{labels.more(more, kind)}_\n", ""))
             self._warnings += blocks
             (self._told if kind in _MINOR else self._grave_told).extend(blocks)
         self._picture = _Block(_drawn(report.picture), "")
@@ -172,7 +179,7 @@ class _Parts:
             _Block(_change(g), _change(g, brief=True), _line(g), "") for g in groups if not g.grave
         ]
         self._essence = _essence([group for group in groups if group.grave])
-        self._others = _Block(f"\n{plain(wording.others(report))}\n" if report.others else "", "")
+        self._others = _Block(f"\n{plain(labels.others(report))}\n" if report.others else "", "")
         self._note = ""
         self._is_brief = False
 
@@ -239,7 +246,7 @@ def _note(most: int, said: list[str]) -> str:
 def _essence(groups: list[Group]) -> str:
     """What is deleted, replaced or restarted, with as little as can be."""
     lines = [
-        f"- {wording.heading(group)}: {plain(listed_names(group.names), None)}" for group in groups
+        f"- {labels.heading(group)}: {plain(listed_names(group.names), None)}" for group in groups
     ]
     return "\n" + "\n".join(lines) + "\n" if lines else ""
 
@@ -258,15 +265,15 @@ def _counted(count: int, name: str) -> str:
 
 def _head(report: Report, title: str) -> str:
     lines = [
-        f"### {plain(wording.title(report, title), 150)}",
+        f"### {plain(labels.title(report, title), 150)}",
         "",
-        plain(wording.totals(report), 300),
+        plain(labels.totals(report), 300),
     ]
     if report.failed:
-        lines += ["", f"**{wording.FAILED}**"]
+        lines += ["", f"**{labels.FAILED}**"]
     if report.held:
         lines += ["", "**Does not pass:**", ""]
-        lines += [f"- {plain(text, None)}" for text in wording.verdicts(report)]
+        lines += [f"- {plain(text, None)}" for text in labels.verdicts(report)]
     return "\n".join(lines) + "\n"
 
 
@@ -274,7 +281,7 @@ def _warning(told: Told) -> str:
     named = [name for name in told.resources if name]
     names = f" {_names(named)}" if named else ""
     most = 600 if told.kind in _MINOR else _LONG
-    return f"- **{wording.WARNINGS[told.kind]}**{names}: {plain(told.text, most)}\n"
+    return f"- **{labels.WARNINGS[told.kind]}**{names}: {plain(told.text, most)}\n"
 
 
 def _names(names: Iterable[str]) -> str:
@@ -291,7 +298,7 @@ def _drawn(picture: Picture | None) -> str:
     part = part_of(picture, _MOST_NODES)
     drawn = mermaid(part) if part else ""
     if part is None or len(part.edges) > _MOST_EDGES or len(drawn) > _MOST_DRAWN:
-        rows = wording.drawn_in_words(picture)
+        rows = labels.drawn_in_words(picture)
         return _table(rows[0], [[plain(row[0]), *row[1:]] for row in rows[1:]])
     left = len(picture.nodes) - len(part.nodes)
     said = f"\n_Not drawn: {left:,} that do not change._\n" if left else ""
@@ -300,9 +307,9 @@ def _drawn(picture: Picture | None) -> str:
 
 def _line(group: Group) -> str:
     """A heading, with the names."""
-    reason = wording.reason(group.shown)
+    reason = labels.reason(group.shown)
     why = f": {plain(reason, 300)}" if reason else ""
-    head = wording.heading(group)
+    head = labels.heading(group)
     if len(group.changes) == 1:
         return f"\n#### {head} {code(group.shown.name, 80)}{why}\n"
     return f"\n#### {head}{why}\n\n{_names(group.names)}\n"
@@ -318,7 +325,7 @@ def _change(group: Group, brief: bool = False) -> str:
     change = group.shown
     many = len(group.changes) > 1
     text = _line(group)
-    if said := wording.placeholders(group):
+    if said := labels.placeholders(group):
         text = f"{text.rstrip()} ({plain(said)})\n"
     if change.on_delete:
         text += f"\nOn delete: {plain(change.on_delete, _LONG)}.\n"
@@ -327,7 +334,7 @@ def _change(group: Group, brief: bool = False) -> str:
     text += "".join(f"\nNote: {plain(note)}\n" for note in change.notes)
     rows, below = [], ""
     for value in shown_values(change, brief=brief or many):
-        name = plain(wording.label(value), 100)
+        name = plain(labels.label(value), 100)
         shown = shown_value(value, whole=_one_sided(change), most=_MOST_VALUE)
         rows.append((name, _value(shown, value, change)))
         if shown.lines:
@@ -337,8 +344,8 @@ def _change(group: Group, brief: bool = False) -> str:
     if rows:
         text += _table(("", ""), rows)
     if group.columns:
-        heads = ["differs", *(plain(wording.path_label(path), 60) for path in group.columns)]
-        most = None if group.grave and not brief else wording.MOST_ROWS
+        heads = ["differs", *(plain(labels.path_label(path), 60) for path in group.columns)]
+        most = None if group.grave and not brief else labels.MOST_ROWS
         cells = [
             [_names(names), *(_cell(value, change) for value in values)]
             for names, values in group.rows[:most]
@@ -386,12 +393,12 @@ def _value(shown: Shown, value: Value, change: Change) -> str:
 
 def _device(device: Device, change: Change) -> Sequence[str]:
     show: Callable[[str], str] = code
-    was = [f"{name} was {show(text) or '–'}" for name, text in wording.differences(device)]
-    state = wording.state(device, change)
+    was = [f"{name} was {show(text) or '–'}" for name, text in labels.differences(device)]
+    state = labels.state(device, change)
     return (
         show(device.name),
         plain(device.kind),
         f"{show(device.source) or '–'} → {show(device.guest_path) or '–'}",
-        plain(wording.mode(device)) or "–",
+        plain(labels.mode(device)) or "–",
         "; ".join(filter(None, (f"**{plain(state)}**" if state else "", *was))),
     )

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from ..providers.codes import UNREADABLE, split_codes
-from ..providers.hidden import HIDDEN, KEYS, SHOWN, opened
+from ..validation.hidden_property import HIDDEN, KEYS, SHOWN, open_hidden
+from ..validation.warning_codes import UNREADABLE, split_codes
 
 SECRET: Final = "[secret]"
 """What stands for a secret, in a preview as in a report."""
@@ -77,7 +77,7 @@ _Tree = Annotated[
 def _opened(props: Tree) -> Tree:
     """The properties with what is hidden beside the others, or marks if none of it is visible."""
     marks = [props[name] for name in (HIDDEN, SHOWN) if props.get(name) in MARKS]
-    return {**dict.fromkeys(KEYS, marks[0]), **opened(props)} if marks else opened(props)
+    return {**dict.fromkeys(KEYS, marks[0]), **open_hidden(props)} if marks else open_hidden(props)
 
 
 class _Read(BaseModel):
@@ -173,7 +173,7 @@ class Diagnostic(_Read):
     message: Annotated[str, _or("")] = ""
     """The line without its codes."""
     codes: frozenset[str] = frozenset()
-    """What the line is about; of `providers.codes`. They are read before secrets are taken out."""
+    """What the line is about; of `validation.warning_codes`. They are read before secrets are taken out."""
     severity: Annotated[str, _or("")] = ""
     urn: Annotated[Urn | None, BeforeValidator(lambda text: Urn.parse(text) if text else None)] = (
         None

@@ -9,10 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from . import wording
-from .document import Change, Device, Report, Value
+from . import labels
 from .groups import Group, groups_of, shown_devices, shown_values
 from .names import listed_names
+from .report_model import (
+    Change,
+    Device,
+    Report,
+    Value,
+)
 from .text import listed, one_line
 from .values import shown_value
 
@@ -89,34 +94,34 @@ _Indented = tuple[str, _Line]
 
 
 def _lines(report: Report, title: str) -> Iterable[_Indented]:
-    yield "", [_Part(wording.title(report, title), _BOLD, 400)]
-    yield "", [_Part(wording.totals(report))]
+    yield "", [_Part(labels.title(report, title), _BOLD, 400)]
+    yield "", [_Part(labels.totals(report))]
     if report.failed:
         yield "", []
-        yield "", [_Part(wording.FAILED, _RED)]
+        yield "", [_Part(labels.FAILED, _RED)]
     if report.held:
         yield "", []
         yield "", [_Part("Does not pass:", _RED)]
-        for text in wording.verdicts(report):
+        for text in labels.verdicts(report):
             yield "  ", [_Part(text, most=None)]
     if report.warnings:
         yield "", []
-    for told, kind, more in wording.told(report):
+    for told, kind, more in labels.told(report):
         colour = _RED if kind in _RED_KINDS else _YELLOW
         for one in told:
             names = listed_names(name for name in one.resources if name)
-            line = [_Part(f"! {wording.WARNINGS[kind]}", colour)]
+            line = [_Part(f"! {labels.WARNINGS[kind]}", colour)]
             line += [_Part(f" {names}", most=None)] if names else []
             yield (
                 "",
                 [*line, _Part(": "), _Part(one.text, most=_LONG if kind in _GRAVE else _LONGEST)],
             )
         if more:
-            yield "", [_Part(f"! {wording.more(more, kind)}", colour)]
+            yield "", [_Part(f"! {labels.more(more, kind)}", colour)]
     for group in groups_of(report):
         yield "", []
         yield from _change(group)
-    if others := wording.others(report):
+    if others := labels.others(report):
         yield "", []
         yield "", [_Part(others)]
 
@@ -124,11 +129,11 @@ def _lines(report: Report, title: str) -> Iterable[_Indented]:
 def _change(group: Group) -> Iterable[_Indented]:
     change, many = group.shown, len(group.changes) > 1
     names = "" if many else f" {one_line(change.name, 80)}"
-    reason = wording.reason(change)
-    head = [_Part(wording.heading(group) + names, _COLOURS[change.action])]
+    reason = labels.reason(change)
+    head = [_Part(labels.heading(group) + names, _COLOURS[change.action])]
     yield "", head + ([_Part(f": {reason}")] if reason else [])
     if many:
-        said = wording.placeholders(group)
+        said = labels.placeholders(group)
         yield "  ", [_Part(listed_names(group.names) + (f" ({said})" if said else ""), most=None)]
     if change.on_delete:
         yield "  ", [_Part(f"on delete: {change.on_delete}", most=_LONG)]
@@ -139,7 +144,7 @@ def _change(group: Group) -> Iterable[_Indented]:
     rows: list[list[_Line]] = []
     below: list[_Indented] = []
     for value in shown_values(change, brief=many):
-        name = wording.label(value)
+        name = labels.label(value)
         cell, lines = _value(value, change)
         rows.append([[_Part(name)], cell])
         if lines:
@@ -163,8 +168,8 @@ def _diff_line(line: str) -> _Part:
 
 
 def _differs(group: Group) -> Iterable[_Indented]:
-    heads = ["differs", *map(wording.path_label, group.columns)]
-    most = None if group.grave else wording.MOST_ROWS
+    heads = ["differs", *map(labels.path_label, group.columns)]
+    most = None if group.grave else labels.MOST_ROWS
     shown = group.rows[:most]
     yield from _table(
         [
@@ -198,14 +203,14 @@ def _value(value: Value, change: Change) -> tuple[_Line, tuple[str, ...]]:
 
 
 def _device(device: Device, change: Change) -> list[_Line]:
-    was = [f"{name} was {text or '-'}" for name, text in wording.differences(device)]
-    words = "; ".join(filter(None, (wording.state(device, change), *was)))
+    was = [f"{name} was {text or '-'}" for name, text in labels.differences(device)]
+    words = "; ".join(filter(None, (labels.state(device, change), *was)))
     colour = {"added": _GREEN, "removed": _RED}.get(device.change, _YELLOW)
     return [
         [_Part(device.name, most=64)],
         [_Part(device.kind, most=40)],
         [_Part(device.source or "-"), _Part(" -> "), _Part(device.guest_path or "-")],
-        [_Part(wording.mode(device) or "-", most=40)],
+        [_Part(labels.mode(device) or "-", most=40)],
         [_Part(words, colour)] if words else [],
     ]
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from .document import Value
+from .report_model import Value
 from .text import one_line, strip_controls, visible
 
 _BEFORE: Final = 30

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from ..choices import PreflightMode
-from .args import HostTimeoutsArgs
+from .argument_types import HostTimeoutsArgs
 from .errors import InvalidArguments
 
 _SECRET = ("key", "trust_token")

@@ -8,12 +8,21 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from ..providers.job import IncusJobProvider
-from .args import IncusArgs, IncusJobArgs, Tree
-from .inputs import deleted_first, hidden, tree_of, unknown_arguments
+from .argument_types import (
+    IncusArgs,
+    IncusJobArgs,
+    Tree,
+)
+from .property_inputs import (
+    delete_before_replace_default,
+    hidden_inputs,
+    to_plain,
+    unknown_arguments,
+)
 from .spec_parts import instance_inputs
 
 if TYPE_CHECKING:
-    from ..planner import parts
+    from ..planner import spec_models
     from ..planner.spec import RuntimeSpec
 
 Command = pulumi.Input[str | Sequence[str]] | Sequence[pulumi.Input[str]]
@@ -93,7 +102,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         resource_name: str,
         *,
         command: Command,
-        incus: "pulumi.Input[IncusArgs | parts.IncusTarget]",
+        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget]",
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusJobArgs],
     ) -> None: ...
@@ -105,7 +114,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         *,
         command: Command,
         spec: "RuntimeSpec | Mapping[str, Tree]",
-        incus: "pulumi.Input[IncusArgs | parts.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusJobArgs],
     ) -> None: ...
@@ -116,7 +125,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         *,
         command: Command,
         image: pulumi.Input[str] | None = None,
-        incus: "pulumi.Input[IncusArgs | parts.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
         spec: "RuntimeSpec | Mapping[str, Tree] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusJobArgs],
@@ -149,15 +158,17 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         arguments.setdefault("run_as_root", True)
         arguments.setdefault("instance_type", "virtual-machine")
         given = {
-            "command": tree_of(_one_text(command)),
+            "command": to_plain(_one_text(command)),
             **instance_inputs(resource_name, type(self).__name__, spec, image, incus, arguments),
         }
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
-            **hidden(given, resource_name, _TYPE, opts),
+            **hidden_inputs(given, resource_name, _TYPE, opts),
         }
-        super().__init__(IncusJobProvider(), resource_name, props, deleted_first(opts))
+        super().__init__(
+            IncusJobProvider(), resource_name, props, delete_before_replace_default(opts)
+        )
 
 
 def _one_text(command: Any) -> Any:

@@ -7,12 +7,20 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from ..providers.runtime import IncusRuntimeProvider
-from .args import IncusArgs, IncusRuntimeArgs, Tree
-from .inputs import deleted_first, hidden, unknown_arguments
+from .argument_types import (
+    IncusArgs,
+    IncusRuntimeArgs,
+    Tree,
+)
+from .property_inputs import (
+    delete_before_replace_default,
+    hidden_inputs,
+    unknown_arguments,
+)
 from .spec_parts import instance_inputs
 
 if TYPE_CHECKING:
-    from ..planner import parts
+    from ..planner import spec_models
     from ..planner.spec import RuntimeSpec
 
 _TYPE = "pulumi-python:dynamic/pika:IncusRuntime"
@@ -113,7 +121,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         self,
         resource_name: str,
         *,
-        incus: "pulumi.Input[IncusArgs | parts.IncusTarget]",
+        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget]",
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusRuntimeArgs],
     ) -> None: ...
@@ -124,7 +132,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         resource_name: str,
         *,
         spec: "RuntimeSpec | Mapping[str, Tree]",
-        incus: "pulumi.Input[IncusArgs | parts.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusRuntimeArgs],
     ) -> None: ...
@@ -134,7 +142,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         resource_name: str,
         *,
         image: pulumi.Input[str] | None = None,
-        incus: "pulumi.Input[IncusArgs | parts.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
         spec: "RuntimeSpec | Mapping[str, Tree] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusRuntimeArgs],
@@ -169,6 +177,8 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
-            **hidden(given, resource_name, _TYPE, opts),
+            **hidden_inputs(given, resource_name, _TYPE, opts),
         }
-        super().__init__(IncusRuntimeProvider(), resource_name, props, deleted_first(opts))
+        super().__init__(
+            IncusRuntimeProvider(), resource_name, props, delete_before_replace_default(opts)
+        )

@@ -6,11 +6,11 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from ..providers.snapshot import VolumeSnapshotProvider
-from .args import SnapshotTimeoutsArgs, Tree
-from .inputs import hidden, tree_of
+from .argument_types import SnapshotTimeoutsArgs, Tree
+from .property_inputs import hidden_inputs, to_plain
 
 if TYPE_CHECKING:
-    from ..reconcile.volume_options import SnapshotTimeouts
+    from ..reconcile.volumes.volume_options import SnapshotTimeouts
 
 _TYPE = "pulumi-python:dynamic/pika:VolumeSnapshot"
 _OUTPUTS = ("volume_name", "snapshot_name", "created_at")
@@ -73,7 +73,7 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
                 in place.
             opts: Pulumi's resource options.
         """
-        given = tree_of(
+        given = to_plain(
             {
                 "volume_name": volume_name,
                 "snapshot_name": resource_name if snapshot_name is None else snapshot_name,
@@ -88,6 +88,6 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
-            **hidden(given, resource_name, _TYPE, opts),
+            **hidden_inputs(given, resource_name, _TYPE, opts),
         }
         super().__init__(VolumeSnapshotProvider(), resource_name, props, opts)

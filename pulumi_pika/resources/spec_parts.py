@@ -7,7 +7,7 @@ from typing import Any, Final
 import pulumi
 
 from .errors import InvalidArguments
-from .inputs import tree_of, with_mount_pools
+from .property_inputs import to_plain, with_mount_pools
 
 FLAT_ARGUMENTS: Final[dict[str, tuple[str, str]]] = {
     "image": ("incus", "image_alias"),
@@ -51,9 +51,9 @@ def instance_inputs(
     flat = {
         name: value
         for name in FLAT_ARGUMENTS
-        if (value := tree_of(given.pop(name, None))) is not None
+        if (value := to_plain(given.pop(name, None))) is not None
     }
-    tree = {**_spec_fields(spec, where), **tree_of(given)}
+    tree = {**_spec_fields(spec, where), **to_plain(given)}
     defaults = {"identity": {"runtime_id": resource_name, "instance_name": resource_name}}
     for part in dict.fromkeys(part for part, _ in FLAT_ARGUMENTS.values()):
         values = {name: value for name, value in flat.items() if FLAT_ARGUMENTS[name][0] == part}
@@ -68,7 +68,7 @@ def _spec_fields(spec: Any, where: str) -> dict[str, Any]:
     Raises:
         InvalidArguments: It names another provider than `incus`.
     """
-    fields = dict(tree_of(spec)) if spec is not None else {}
+    fields = dict(to_plain(spec)) if spec is not None else {}
     # A spec names its provider, of which there is one; a resource does not.
     provider = fields.pop("provider", "incus")
     if provider != "incus":
@@ -88,7 +88,7 @@ def _filled(part: Any, flat: dict[str, Any], defaults: dict[str, Any], where: st
         whole: pulumi.Output[dict[str, Any]] = pulumi.Output.all(part=part, **flat)
         return whole.apply(
             lambda known: _filled(
-                tree_of(known["part"]), {name: known[name] for name in flat}, defaults, where
+                to_plain(known["part"]), {name: known[name] for name in flat}, defaults, where
             )
         )
     if part is None:

@@ -8,11 +8,11 @@ from pulumi.dynamic import Resource
 
 from ..choices import ContentType, MountKind, MountMode
 from ..providers.volume import PersistentVolumeProvider
-from .args import MountArgs, VolumeTimeoutsArgs
-from .inputs import hidden, tree_of
+from .argument_types import MountArgs, VolumeTimeoutsArgs
+from .property_inputs import hidden_inputs, to_plain
 
 if TYPE_CHECKING:
-    from ..reconcile.volume_options import VolumeTimeouts
+    from ..reconcile.volumes.volume_options import VolumeTimeouts
 
 _TYPE = "pulumi-python:dynamic/pika:PersistentVolume"
 _OUTPUTS = (
@@ -117,7 +117,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
                 place.
             opts: Pulumi's resource options.
         """
-        given = tree_of(
+        given = to_plain(
             {
                 "volume_name": resource_name if volume_name is None else volume_name,
                 "storage_pool": storage_pool,
@@ -140,7 +140,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         props = {
             **dict.fromkeys(_OUTPUTS),
             **given,
-            **hidden(given, resource_name, _TYPE, opts),
+            **hidden_inputs(given, resource_name, _TYPE, opts),
         }
         super().__init__(PersistentVolumeProvider(), resource_name, props, opts)
 

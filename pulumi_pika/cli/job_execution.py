@@ -1,0 +1,208 @@
+"""`python -m pulumi_pika run`: runs the job."""
+
+import argparse
+import json
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from ..errors import internal_error_message
+from ..incus.errors import IncusError
+from ..incus.hosts import HostSettings
+from ..jobs.api import connected, run_job
+from ..jobs.job_errors import JobRefused
+from ..jobs.job_options import JobOptions, find_job_problems
+from ..jobs.job_run import JobOutcome
+from ..jobs.output_dir import FolderError
+from ..reconcile.shared.errors import ReconcileError
+from ..validation.lenient_validation import Failure
+from ..validation.option_inputs import validate_options
+from ..validation.property_tree import path_text
+from .console import (
+    RED,
+    OutputClosed,
+    Screen,
+)
+from .interrupts import Interruption, interruptible
+from .job_progress import Display
+from .spec_file import (
+    SpecRefused,
+    find_spec_problems,
+    problem_list,
+    read_spec,
+    with_provider,
+)
+
+WRONG: Final = 2
+"""The exit code where the arguments or the spec are wrong."""
+TIMED_OUT: Final = 124
+"""As of timeout(1)."""
+FAILED: Final = 125
+"""The exit code where it is not the command that failed, as of timeout(1)."""
+CLOSED: Final = 141
+"""As of a program that SIGPIPE ends, in a shell."""
+
+_FLAGS: Final = {
+    "command": "COMMAND",
+    "timeout_secs": "--timeout",
+    "uid": "--user",
+    "gid": "--user",
+    "environment": "--env",
+    "output_dir": "--output-dir",
+    "max_output_mib": "--max-output-mib",
+    "max_attempts": "--max-attempts",
+    "instance_type": "--type",
+    "storage_pool": "--storage-pool",
+    "extra_profiles": "--profile",
+    "description": "--description",
+    "timeouts": "--exec-within",
+}
+"""Which option gives what."""
+
+
+def run(arguments: argparse.Namespace, command: Sequence[str]) -> int:
+    """Runs a job; returns the exit code.
+
+    Args:
+        arguments: the options.
+        command: the command and its arguments.
+    """
+    screen = Screen()
+
+    def say(text: str) -> None:
+        # What the status line says is over.
+        screen.status("")
+        screen.line(text)
+
+    with interruptible(say) as interruption:
+        try:
+            return _run(arguments, command, screen, interruption)
+        except KeyboardInterrupt:
+            return interruption.code or 130
+        except SpecRefused as error:
+            screen.line(f"error: {error}", RED)
+            return WRONG
+        except OutputClosed:
+            screen.line("standard output was closed: the command was ended", RED)
+            return CLOSED
+        except (IncusError, ReconcileError, FolderError, OSError) as error:
+            screen.line(f"error: {error}", RED)
+            return interruption.code or (WRONG if isinstance(error, JobRefused) else FAILED)
+        except Exception as error:
+            screen.line(f"error: {internal_error_message(error)}", RED)
+            return interruption.code or FAILED
+
+
+def exit_code(outcome: JobOutcome) -> int:
+    """The exit code for an outcome: the command's own, where that tells."""
+    if outcome.completed:
+        return 0
+    if outcome.status == "timed_out":
+        return TIMED_OUT
+    if outcome.status == "lost":
+        return FAILED
+    code = outcome.exit_code
+    return code if code is not None and 1 <= code <= 255 else 1
+
+
+def _run(
+    arguments: argparse.Namespace,
+    command: Sequence[str],
+    screen: Screen,
+    interruption: Interruption,
+) -> int:
+    # One argument is a text for the shell, as with ssh; several are taken word by word.
+    given: str | list[str] = command[0] if len(command) == 1 else list(command)
+    text = given if isinstance(given, str) else shlex.join(given)
+    spec = read_spec(arguments.spec)
+    instance = _instance(arguments)
+    environment, unset = _environment(arguments.env)
+    work = {**_work(arguments), "environment": environment}
+    problems = [
+        problem.line(spec.name) if problem.place else _said(problem.failure)
+        for problem in find_spec_problems(spec, instance)
+    ]
+    wrong = validate_options(JobOptions, {**work, "command": text}, find_job_problems).failures
+    problems += [*map(_said, wrong), *unset]
+    if problems:
+        # A user and its group are one option.
+        screen.line(problem_list(list(dict.fromkeys(problems)), spec.name), RED)
+        return WRONG
+    name, project = spec.tree["identity"]["instance_name"], spec.tree["incus"]["project"]
+    client = connected(HostSettings(remote=arguments.remote, socket=arguments.socket))
+    display = Display(screen, name, quiet=arguments.quiet, as_text=arguments.json)
+    interruption.left = _how_to_remove(name, project, arguments.remote)
+    try:
+        outcome = run_job(
+            with_provider(spec.tree), given, **instance, **work, client=client, watcher=display
+        )
+    finally:
+        display.finish()
+    interruption.left = ""
+    code = exit_code(outcome)
+    # An outcome that did not complete and has the command's own code speaks for itself.
+    clear = outcome.completed or (outcome.status == "failed" and code == outcome.exit_code)
+    display.verdict(outcome, clear=clear, output_dir=arguments.output_dir)
+    if arguments.json:
+        screen.raw(json.dumps(asdict(outcome)).encode() + b"\n")
+    return code
+
+
+def _instance(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of the instance that were given."""
+    return _given(
+        instance_type=arguments.type,
+        storage_pool=arguments.storage_pool,
+        extra_profiles=arguments.profile,
+        description=arguments.description,
+        timeouts=None if arguments.exec_within is None else {"wait": arguments.exec_within},
+    )
+
+
+def _work(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of the work that were given."""
+    uid, gid = arguments.user or (None, None)
+    return _given(
+        timeout_secs=arguments.timeout,
+        run_as_root=None if uid is None else False,
+        uid=uid,
+        gid=gid,
+        output_dir=arguments.output_dir,
+        max_output_mib=arguments.max_output_mib,
+        max_attempts=arguments.max_attempts,
+    )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _environment(given: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """The variables, and what is wrong with those that are not set here."""
+    environment, unset = {}, []
+    for text in given:
+        key, equals, value = text.partition("=")
+        if equals:
+            environment[key] = value
+        elif key in os.environ:
+            environment[key] = os.environ[key]
+        else:
+            unset.append(f"--env: {key} has no value, and is not set in the environment here")
+    return environment, unset
+
+
+def _said(problem: Failure) -> str:
+    """A line on a problem of an option, which is named as it was given."""
+    first = str(problem.path[0]) if problem.path else ""
+    where = _FLAGS.get(first) or path_text(problem.path)
+    return f"{where}: {problem.reason}" if where else problem.reason
+
+
+def _how_to_remove(name: str, project: str, remote: str | None) -> str:
+    named = f"{remote}:{name}" if remote else name
+    return (
+        f"The instance {name} may still be there: the next run of the job removes it, or do so "
+        f"yourself: `incus delete --force --project {shlex.quote(project)} {shlex.quote(named)}`"
+    )

@@ -1,0 +1,218 @@
+"""Where in a file a spec's parts stand, by line and column, and which keys stand there twice."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from json import JSONDecoder
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..validation.lenient_validation import Failure
+from ..validation.property_tree import Path
+
+if TYPE_CHECKING:
+    import yaml
+
+_MOST: Final = 100_000
+"""Places that are looked for; more of them come only from YAML's aliases."""
+_BLANK: Final = re.compile(r"[ \t\n\r]*")
+_ATOM: Final = re.compile(r"[^\s,\]}]+")
+
+
+class SourceLocation(NamedTuple):
+    """Line and column, both from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(slots=True)
+class SourceMap:
+    """The places of one file."""
+
+    _keys: dict[Path, SourceLocation] = field(default_factory=dict)
+    _values: dict[Path, SourceLocation] = field(default_factory=dict)
+    _nested: set[Path] = field(default_factory=set)
+    """Where maps and lists are."""
+    _within: dict[Path, list[Path]] = field(default_factory=dict)
+    """What is directly in a map or list."""
+    repeated: list[tuple[Failure, SourceLocation]] = field(default_factory=list)
+    """The keys that a map has more than once, each where it stands again. JSON and YAML readers
+    keep the last and say nothing."""
+
+    def of(self, path: Path, *, key: bool = False) -> SourceLocation:
+        """Where a property is, or, where it is not in the file, what would hold it.
+
+        Args:
+            path: the property.
+            key: point at its key, even where its value is a single one.
+        """
+        while path not in self._values and path:
+            path, key = path[:-1], True
+        if (key or path in self._nested) and path in self._keys:
+            return self._keys[path]
+        return self._values.get(path, SourceLocation(1, 1))
+
+    def add(
+        self, path: Path, value: SourceLocation, key: SourceLocation | None, *, nested: bool = False
+    ) -> bool:
+        """Notes where a value, and its key, stand; whether the place was a new one.
+
+        Where a key stands twice the last counts, as in the tree.
+        """
+        new = path not in self._values
+        if new and path:
+            self._within.setdefault(path[:-1], []).append(path)
+        if not new and key is not None:
+            if path in self._nested:
+                self._forget(path)
+            first = self._keys.get(path)
+            where = f"; first in line {first.line}, column {first.column}" if first else ""
+            self.repeated.append((Failure(path, f"is given twice{where}"), key))
+        self._values[path] = value
+        if key is not None:
+            self._keys[path] = key
+        if nested:
+            self._nested.add(path)
+        else:
+            self._nested.discard(path)
+        return new
+
+    def _forget(self, path: Path) -> None:
+        """Forgets what is below a value that another of the same key replaces."""
+        left = self._within.pop(path, [])
+        while left:
+            known = left.pop()
+            left += self._within.pop(known, [])
+            del self._values[known]
+            self._keys.pop(known, None)
+            self._nested.discard(known)
+
+
+def map_source(text: str, *, as_yaml: bool) -> SourceMap:
+    """The places of a text that was read as a spec already.
+
+    Args:
+        text: the file's text.
+        as_yaml: whether it is YAML, and not JSON.
+    """
+    places = SourceMap()
+    if as_yaml:
+        import yaml  # only where a file is YAML
+
+        if (root := yaml.compose(text, Loader=yaml.SafeLoader)) is not None:
+            _Yaml(places).note(root, (), None)
+    else:
+        _Json(text, places).note(0, (), None)
+    return places
+
+
+class _Json:
+    """Goes through JSON. PyYAML would give places too, but takes JSON that has tabs, long keys or
+    U+2028 for no YAML, or counts lines otherwise than editors do."""
+
+    def __init__(self, text: str, places: SourceMap) -> None:
+        self._text = text
+        self._places = places
+        self._strings = JSONDecoder(strict=True)
+        self._starts = [0, *(found.end() for found in re.finditer(r"\n", text))]
+        self._line = 0
+
+    def note(self, at: int, path: Path, key: SourceLocation | None) -> int:
+        """Notes the value at a position; where it ends."""
+        at = self._next(at)
+        first = self._text[at]
+        self._places.add(path, self._place(at), key, nested=first in "{[")
+        if first == "{":
+            return self._map(at, path)
+        if first == "[":
+            return self._list(at, path)
+        if first == '"':
+            return self._string(at)[1]
+        found = _ATOM.match(self._text, at)
+        return found.end() if found else at + 1
+
+    def _map(self, at: int, path: Path) -> int:
+        at = self._next(at + 1)
+        while self._text[at] != "}":
+            place = self._place(at)
+            name, at = self._string(at)
+            # Behind the colon.
+            at = self._next(self.note(self._next(at) + 1, (*path, name), place))
+            if self._text[at] == ",":
+                at = self._next(at + 1)
+        return at + 1
+
+    def _list(self, at: int, path: Path) -> int:
+        at, index = self._next(at + 1), 0
+        while self._text[at] != "]":
+            at = self._next(self.note(at, (*path, index), None))
+            index += 1
+            if self._text[at] == ",":
+                at = self._next(at + 1)
+        return at + 1
+
+    def _string(self, at: int) -> tuple[str, int]:
+        value, end = self._strings.raw_decode(self._text, at)
+        return str(value), end
+
+    def _next(self, at: int) -> int:
+        found = _BLANK.match(self._text, at)
+        return found.end() if found else at
+
+    def _place(self, at: int) -> SourceLocation:
+        # It only ever goes on.
+        while self._line + 1 < len(self._starts) and self._starts[self._line + 1] <= at:
+            self._line += 1
+        return SourceLocation(self._line + 1, at - self._starts[self._line] + 1)
+
+
+class _Yaml:
+    """Goes through the nodes of YAML."""
+
+    def __init__(self, places: SourceMap) -> None:
+        self._places = places
+        self._left = _MOST
+
+    def note(self, node: "yaml.Node", path: Path, key: SourceLocation | None) -> None:
+        """Notes a node and all below it."""
+        import yaml
+
+        self._left -= 1
+        if self._left < 0:
+            return
+        nested = isinstance(node, yaml.CollectionNode)
+        self._places.add(path, _place(node), key, nested=nested)
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.note(item, (*path, index), None)
+        elif isinstance(node, yaml.MappingNode):
+            self._map(node, path)
+
+    def _map(self, node: "yaml.MappingNode", path: Path) -> None:
+        own, merged = [], []
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                merged += list(_merged(value))
+            elif isinstance(key.value, str):
+                own.append((key, value))
+        names = {key.value for key, _ in own}
+        # What is merged in is overruled by the map's own keys, and an earlier map rules a later.
+        for key, value in merged:
+            if key.value not in names:
+                names.add(key.value)
+                self.note(value, (*path, key.value), _place(key))
+        for key, value in own:
+            self.note(value, (*path, key.value), _place(key))
+
+
+def _merged(node: "yaml.Node") -> Iterator[tuple["yaml.Node", "yaml.Node"]]:
+    """The keys and values of what `<<` names: a map, or a list of maps."""
+    import yaml
+
+    for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        if isinstance(item, yaml.MappingNode):
+            yield from ((key, value) for key, value in item.value if isinstance(key.value, str))
+
+
+def _place(node: "yaml.Node") -> SourceLocation:
+    return SourceLocation(node.start_mark.line + 1, node.start_mark.column + 1)

@@ -1,0 +1,33 @@
+"""The root of the exceptions of this package.
+
+```text
+PikaError
+├── RuntimeSpecError (also ValueError)     a spec is not valid; has all its problems
+├── IncusError                             a request to Incus failed
+│   ├── IncusUnreachable                   no connection, or no reply
+│   ├── BadHostSettings                    the host's settings cannot work
+│   ├── IncusApiError                      Incus refused: BadRequest, NotFound, AlreadyExists, ...
+│   └── OperationError                     an operation failed, timed out, or was lost
+├── ReconcileError                         an instance, volume or snapshot is not as it has to be
+│   └── JobError                           a job: JobRefused, JobNotBegun, JobFailed, ...
+├── FolderError (also OSError)             an output directory cannot be used
+└── ProviderError                          how a call of Pulumi's ends; its text has no secrets
+```
+"""
+
+
+class PikaError(Exception):
+    """The base of every exception that this package raises on purpose."""
+
+
+def internal_error_message(error: Exception) -> str:
+    """Return a sentence on an exception that this package did not raise on purpose, with the place
+    in the code that it came from."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    at = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
+    return (
+        f"internal error in pulumi_pika ({type(error).__name__} at {at}: {error}). This is a bug; "
+        "please report it"
+    )

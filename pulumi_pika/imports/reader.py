@@ -1,0 +1,519 @@
+"""Reads an existing instance into the arguments of the `IncusRuntime` that takes it over.
+
+What the program does not name stays as it is when an instance is taken over, with two exceptions:
+devices under the plan's prefix, which are removed, and what a mount's device has beyond its mount.
+An instance with such a device is not read, so that taking over never takes anything away.
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..planner.device_names import DEVICE_NAME_PREFIX, device_name
+from ..planner.plan import IncusRuntimePlan
+from ..planner.spec import RuntimeSpec
+from ..planner.spec_errors import RuntimeSpecError
+from ..planner.spec_models import (
+    DEFAULT_LIFECYCLE_ROOT,
+    DEFAULT_POLICIES,
+    LifecyclePaths,
+    RuntimeResources,
+)
+from ..reconcile.instances.changes import (
+    Changes,
+    LastApplied,
+    find_changes,
+)
+from ..reconcile.instances.desired import (
+    LABEL_PREFIX,
+    LIFECYCLE_ROOT_KEY,
+    Device,
+    Devices,
+    assemble,
+    is_host_path,
+)
+from ..reconcile.instances.live_instance import (
+    LiveInstance,
+    mebibytes,
+    root_device_name,
+)
+from ..reconcile.instances.placement import is_root
+from ..reconcile.instances.runtime_options import (
+    JOB_KEY,
+    ROOT_DEVICE,
+    USER_DATA_KEY,
+    RuntimeOptions,
+    find_option_problems,
+)
+from ..reconcile.shared.ownership import (
+    GENERATION_KEY,
+    MARK_PREFIX,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+)
+from .device_kinds import kind_of
+from .secret_detection import (
+    Secret,
+    holds_secret,
+    looks_secret,
+)
+
+_TRUE: Final = ("true", "1", "yes", "on")
+_OWN_KEYS: Final = ("limits.cpu", "limits.memory", "boot.autorestart", USER_DATA_KEY)
+"""Keys that other arguments than `config` are about."""
+_INCUS_KEYS: Final = ("volatile.", MARK_PREFIX)
+_IMAGE_KEYS: Final = "image."
+_TELLING: Final = 6
+"""Characters of a secret that are looked for in other values; fewer are there by chance."""
+_STAYS: Final = "it stays as it is, outside of the program"
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """What else of a host it takes to read its instances.
+
+    Attributes:
+        aliases: the image aliases: the fingerprint for each instance type.
+        images: the fingerprints of the images that are there.
+        image_properties: the properties of each image, by its fingerprint.
+        profile_devices: the devices of each profile.
+        missing_paths: the host paths, of those that devices name, that are known not to be there.
+        autorestart: whether the server knows `boot.autorestart`.
+    """
+
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    images: frozenset[str] = frozenset()
+    image_properties: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    profile_devices: Mapping[str, Devices] = field(default_factory=dict)
+    missing_paths: frozenset[str] = frozenset()
+    autorestart: bool = True
+
+
+@dataclass(slots=True)
+class Imported:
+    """An instance as arguments, or why it is none.
+
+    Attributes:
+        name: its name.
+        arguments: the arguments, in the order of `IncusRuntime`'s; `Secret` stands for values
+            that are to come from the stack's secret config.
+        notes: what of it stays outside of the program, or changes when it is taken over.
+        refused: why it is left out; empty where it is not.
+        owned: whether it is left out since another resource has it.
+    """
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    owned: bool = False
+
+
+def read_instance(live: LiveInstance, host: HostView) -> Imported:
+    """The arguments of an instance.
+
+    Args:
+        live: the instance.
+        host: what else of its host counts.
+    """
+    found = Imported(live.name)
+    if whose := _whose(live):
+        found.refused, found.owned = [whose], True
+        return found
+    if live.status == "Error":
+        found.refused.append("its server does not answer (its status is Error)")
+        return found
+    reading = _Reading(live, host, found)
+    reading.read()
+    if found.refused:
+        found.arguments = {}
+    return found
+
+
+def _whose(live: LiveInstance) -> str:
+    """Who has the instance already; empty for nobody."""
+    if owner := live.config.get(OWNER_KEY):
+        command = shlex.join(
+            ["incus", "config", "unset", "--project", live.project, live.name, OWNER_KEY]
+        )
+        return f"it belongs to a resource of Pulumi, {owner}; `{command}` releases it"
+    if live.config.get(JOB_KEY):
+        return "it is the instance of a job"
+    return ""
+
+
+class _Reading:
+    """One instance being read."""
+
+    def __init__(self, live: LiveInstance, host: HostView, found: Imported) -> None:
+        self._live = live
+        self._host = host
+        self._found = found
+        self._pool = ""
+        """Where volumes, and a root disk with a size of its own, are."""
+        self._root: str | None = root_device_name(live.devices)
+
+    def read(self) -> None:
+        """Reads all of it."""
+        live = self._live
+        profiles = live.profiles
+        if not profiles:
+            self._refuse(
+                "it has no profile, and a runtime has one; an empty one will do: "
+                f"`{self._command('profile', 'create', 'empty')}`, "
+                f"`{self._command('profile', 'assign', live.name, 'empty')}`"
+            )
+        mounts = self._mounts()
+        resources = self._resources()
+        arguments: dict[str, Any] = {
+            "identity": {
+                "runtime_id": live.config.get(RUNTIME_ID_KEY) or live.name,
+                "instance_name": live.name,
+            },
+            "incus": {
+                "project": live.project,
+                "profile": profiles[-1] if profiles else "",
+                "image_alias": self._alias(),
+            },
+            "resources": resources,
+            "mounts": mounts,
+            **self._lifecycle(),
+            "policies": self._policies(),
+            "labels": {
+                key.removeprefix(LABEL_PREFIX): value
+                for key, value in sorted(live.config.items())
+                if key.startswith(LABEL_PREFIX)
+            },
+            "instance_type": live.instance_type,
+            "storage_pool": self._storage_pool(),
+            "running": self._running(),
+            "config": self._config(),
+            "devices": self._devices("root_disk_gib" in resources),
+            "extra_profiles": profiles[:-1],
+            "cloud_init_user_data": live.config.get(USER_DATA_KEY),
+            "description": live.description,
+        }
+        if live.raw.get("ephemeral"):
+            self._note("it is ephemeral: Incus removes it when it stops, whatever the program says")
+        given = {
+            name: value
+            for name, value in arguments.items()
+            if name == "running" or value not in (None, "", {}, [])
+        }
+        if not self._found.refused:
+            self._examine(given)
+        self._found.arguments = {**self._without_secrets(given), "adopt": True}
+
+    def _note(self, text: str) -> None:
+        self._found.notes.append(text)
+
+    def _refuse(self, text: str) -> None:
+        self._found.refused.append(text)
+
+    def _command(self, *words: str) -> str:
+        return shlex.join(["incus", *words, "--project", self._live.project])
+
+    def _alias(self) -> str:
+        """The alias that points at the image that it was made of."""
+        fingerprint, kind = self._live.fingerprint, self._live.instance_type
+        if not fingerprint:
+            self._refuse("it was made of no image, or none is known; a runtime is made of one")
+            return ""
+        names = sorted(
+            name for name, of in self._host.aliases.items() if of.get(kind) == fingerprint
+        )
+        if names:
+            return names[0]
+        if fingerprint in self._host.images:
+            short = fingerprint[:12]
+            command = self._command("image", "alias", "create", f"adopted-{short}", short)
+            self._refuse(f"no alias points at its image {short}; make one: `{command}`")
+        else:
+            self._refuse(
+                f"its image {fingerprint[:12]} is not there any more; without it, and an alias "
+                "that points at it, it cannot be taken over"
+            )
+        return ""
+
+    def _mounts(self) -> list[dict[str, Any]]:
+        """The mounts of the devices under the plan's prefix, by guest path."""
+        mounts, pools = [], set()
+        for name, device in sorted(self._live.devices.items()):
+            if not name.startswith(DEVICE_NAME_PREFIX):
+                continue
+            mount, reason = _mount_of(name, device)
+            source = device.get("source", "")
+            if not reason and source in self._host.missing_paths:
+                self._refuse(
+                    f"the host has no {source}, which the device {name} is of, so that taking the "
+                    "instance over would leave the mount out; make it first"
+                )
+            if reason:
+                self._refuse(
+                    f"device {name} cannot be a mount: {reason}. Names under "
+                    f"`{DEVICE_NAME_PREFIX}` are the plan's alone, and taking the instance over "
+                    "would remove the device; give it another name first "
+                    f"(`{self._command('config', 'edit', self._live.name)}`)"
+                )
+                continue
+            mounts.append(mount)
+            if not is_host_path(source):
+                pools.add(device.get("pool", ""))
+        if len(pools) > 1:
+            self._refuse(
+                f"its mounts have volumes in several pools ({', '.join(sorted(pools))}), and a "
+                "runtime's are in one"
+            )
+        self._pool = min(pools, default="")
+        return sorted(mounts, key=lambda mount: (mount["guest_path"], mount["kind"]))
+
+    def _resources(self) -> dict[str, int]:
+        config = self._live.config
+        resources: dict[str, int] = {}
+        cpu, memory = config.get("limits.cpu", ""), config.get("limits.memory", "")
+        whole = int(cpu) if cpu.isascii() and cpu.isdigit() and len(cpu) < 4 else 0
+        for name, key, value, unit in (
+            ("vcpu_count", "limits.cpu", whole, "CPUs"),
+            ("memory_mib", "limits.memory", mebibytes(memory), "MiB"),
+        ):
+            if key not in config:
+                continue
+            if _fits(name, value):
+                resources[name] = int(value)
+            else:
+                self._note(f"{key} is {config[key]}, and no number of {unit}: {_STAYS}")
+        if (size := self._root_size()) is not None:
+            resources["root_disk_gib"] = size
+        return resources
+
+    def _root_size(self) -> int | None:
+        """The size of a root disk of its own in GiB, where the plan can say all of that disk."""
+        if self._root is None:
+            return None
+        device = self._live.devices[self._root]
+        pool, size = device.get("pool", ""), mebibytes(device.get("size", ""))
+        if set(device) != {"type", "path", "pool", "size"} or self._pool not in ("", pool):
+            return None
+        if not isinstance(size, int) or size % 1024 or not _fits("root_disk_gib", size // 1024):
+            return None
+        self._pool = pool
+        return size // 1024
+
+    def _storage_pool(self) -> str | None:
+        """The pool, where the profiles do not say the same."""
+        devices: Devices = {}
+        for profile in self._live.profiles:
+            devices.update(self._host.profile_devices.get(profile, {}))
+        root = root_device_name(devices)
+        by_profiles = devices[root].get("pool", "") if root else ""
+        return self._pool if self._pool not in ("", by_profiles) else None
+
+    def _lifecycle(self) -> dict[str, Any]:
+        """Its lifecycle root, where its mark says another than the usual one, and all below it."""
+        root = self._live.config.get(LIFECYCLE_ROOT_KEY, DEFAULT_LIFECYCLE_ROOT)
+        if root == DEFAULT_LIFECYCLE_ROOT:
+            return {}
+        paths = {
+            name: root + path.removeprefix(DEFAULT_LIFECYCLE_ROOT)
+            for name, path in LifecyclePaths().model_dump().items()
+        }
+        return {"lifecycle_root": root, "paths": paths}
+
+    def _policies(self) -> dict[str, str]:
+        # What a profile says of restarts has to be said again: the plan's word is written to the
+        # instance.
+        expanded = {**(self._live.raw.get("expanded_config") or {}), **self._live.config}
+        if not self._host.autorestart or expanded.get("boot.autorestart") not in _TRUE:
+            return {}
+        return {
+            "restart_policy": "always" if self._at_boot else "on_failure",
+            "retention_policy": DEFAULT_POLICIES.retention_policy,
+        }
+
+    @property
+    def _at_boot(self) -> bool:
+        return self._live.config.get("boot.autostart") in _TRUE
+
+    def _running(self) -> bool | None:
+        if self._live.status == "Frozen":
+            self._note("it is frozen; whether it runs is left to others")
+            return None
+        return self._live.running
+
+    def _config(self) -> dict[str, str]:
+        always = self._policies().get("restart_policy") == "always"
+        return {
+            key: value
+            for key, value in sorted(self._live.config.items())
+            if key not in _OWN_KEYS
+            and not key.startswith(_INCUS_KEYS)
+            and not self._is_of_image(key, value)
+            and not (always and key == "boot.autostart")
+        }
+
+    def _is_of_image(self, key: str, value: str) -> bool:
+        """Whether a key is what the image says, or an image that is gone may have said."""
+        if not key.startswith(_IMAGE_KEYS):
+            return False
+        properties = self._host.image_properties.get(self._live.fingerprint)
+        return properties is None or properties.get(key.removeprefix(_IMAGE_KEYS)) == value
+
+    def _devices(self, own_root: bool) -> Devices:
+        return {
+            name: dict(sorted(device.items()))
+            for name, device in sorted(self._live.devices.items())
+            if not name.startswith(DEVICE_NAME_PREFIX) and not (own_root and name == self._root)
+        }
+
+    def _examine(self, given: dict[str, Any]) -> None:
+        """Looks at it as `pulumi up` will, and drops what the program could not say."""
+        spec_fields = {k: v for k, v in given.items() if k in RuntimeSpec.model_fields}
+        try:
+            plan = RuntimeSpec.model_validate(
+                {"provider": "incus", **spec_fields}
+            ).build_incus_plan()
+        except RuntimeSpecError as error:
+            for problem in error.problems:
+                self._refuse(f"{problem.location}: {problem}")
+            return
+        options = {k: v for k, v in given.items() if k in RuntimeOptions.model_fields}
+        for path, reason in find_option_problems(plan, RuntimeOptions.model_validate(options)):
+            self._put_aside(given, path, reason)
+        if self._found.refused:
+            return
+        labels = given.get("labels", {})
+        plan = plan.model_copy(update={"labels": labels})
+        options = {k: v for k, v in given.items() if k in RuntimeOptions.model_fields}
+        self._foresee(plan, RuntimeOptions.model_validate(options))
+
+    def _put_aside(self, given: dict[str, Any], path: tuple[str | int, ...], reason: str) -> None:
+        where, name = str(path[0]), path[1] if len(path) > 1 else ""
+        if where in ("config", "devices") and name in given.get(where, {}):
+            del given[where][name]
+            self._note(f"{where[:6]} {name} cannot be declared ({reason}): {_STAYS}")
+        elif where == "labels" and name in given.get(where, {}):
+            del given[where][name]
+            self._note(f"the label {name!r} cannot be declared ({reason}): `pulumi up` removes it")
+        elif where not in ("config", "devices", "labels"):
+            self._refuse(f"{'.'.join(map(str, path))}: {reason}")
+        if where in given and not given[where]:
+            del given[where]
+
+    def _foresee(self, plan: IncusRuntimePlan, options: RuntimeOptions) -> None:
+        """Tells what taking it over changes, beyond marks and spellings."""
+        desired = assemble(
+            plan,
+            options,
+            pool=self._pool or None,
+            root_name=self._root or ROOT_DEVICE,
+            left_out=(),
+            autorestart=self._host.autorestart,
+        )
+        changes = find_changes(self._live, desired, LastApplied())
+        for name, device in sorted(changes.devices.items()):
+            before = self._live.devices.get(name, {})
+            if is_root(device):
+                continue
+            lost = {key: value for key, value in _said(before).items() if device.get(key) != value}
+            gained = {key: value for key, value in _said(device).items() if key not in before}
+            if lost:
+                self._refuse(
+                    f"device {name} has what no mount can say ({_pairs(lost)}), and taking the "
+                    "instance over would take it away; give the device a name that does not begin "
+                    f"with `{DEVICE_NAME_PREFIX}` first "
+                    f"(`{self._command('config', 'edit', self._live.name)}`)"
+                )
+            elif gained:
+                self._note(f"`pulumi up` sets {_pairs(gained)} at the device {name}")
+        for key in _dropped_marks(changes):
+            self._note(f"`pulumi up` removes the mark {key}")
+
+    def _without_secrets(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with `Secret` where a value looks like one, or holds one that does."""
+        name, config = self._live.name, given.get("config", {})
+        data = given.get("cloud_init_user_data", "")
+        values = [value for key, value in config.items() if looks_secret(key, value)]
+        values = [value for value in values if len(value) >= _TELLING]
+
+        def repeats(value: str) -> bool:
+            return any(secret in value for secret in values)
+
+        def hidden(key: str, value: str) -> bool:
+            return looks_secret(key, value) or repeats(value)
+
+        clean = dict(given)
+        if config:
+            clean["config"] = {
+                key: Secret(name, key) if hidden(key, value) else value
+                for key, value in config.items()
+            }
+        if data and hidden(USER_DATA_KEY, data):
+            clean["cloud_init_user_data"] = Secret(name, USER_DATA_KEY)
+        if "labels" in given:
+            clean["labels"] = {
+                key: Secret(name, LABEL_PREFIX + key)
+                if holds_secret(value) or repeats(value)
+                else value
+                for key, value in given["labels"].items()
+            }
+        if "devices" in given:
+            clean["devices"] = {
+                device: {
+                    key: Secret(name, key, device)
+                    if holds_secret(value) or repeats(value)
+                    else value
+                    for key, value in properties.items()
+                }
+                for device, properties in given["devices"].items()
+            }
+        description = given.get("description", "")
+        if holds_secret(description) or repeats(description):
+            clean["description"] = Secret(name, "description")
+        return clean
+
+
+def _mount_of(name: str, device: Device) -> tuple[dict[str, Any], str]:
+    """The mount of a device, or why it is none."""
+    kind = kind_of(name)
+    source, path = device.get("source", ""), device.get("path", "")
+    if kind is None:
+        return {}, "its name has the label of no kind of mount"
+    if device.get("type") != "disk" or not source or not path:
+        return {}, "it is no disk with a source and a path"
+    if is_host_path(source) == ("pool" in device):
+        return {}, f"its source {source} is neither a path of the host nor a volume of a pool"
+    planned = device_name(kind, source, path)
+    if planned != name:
+        return {}, f"the device of such a mount ({kind}, {source}, {path}) is named {planned}"
+    mode = "read_only" if device.get("readonly") in _TRUE else "read_write"
+    return {"kind": kind, "source": source, "guest_path": path, "mode": mode}, ""
+
+
+def _said(device: Device) -> Device:
+    """A mount's device with one spelling of what means the same."""
+    said = dict(device)
+    if said.pop("readonly", "") in _TRUE:
+        said["readonly"] = "true"
+    if said.get("required") in _TRUE:
+        del said["required"]  # as it is by default
+    return said
+
+
+def _fits(name: str, value: int | str) -> bool:
+    bounds = {"vcpu_count": 2**8, "memory_mib": 2**32, "root_disk_gib": 2**32}
+    assert bounds.keys() == RuntimeResources.model_fields.keys()
+    return isinstance(value, int) and 0 < value < bounds[name]
+
+
+def _dropped_marks(changes: Changes) -> Iterator[str]:
+    for key, value in sorted(changes.config.items()):
+        if value == "" and key != GENERATION_KEY and not key.startswith(LABEL_PREFIX):
+            yield key
+
+
+def _pairs(device: Device) -> str:
+    return ", ".join(
+        f"{key}={'[secret]' if holds_secret(value) else value}"
+        for key, value in sorted(device.items())
+    )

@@ -1,0 +1,203 @@
+"""Waits until something can be run in a guest, and begins the work there."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from ..incus.client import IncusClient, url
+from ..incus.errors import (
+    IncusApiError,
+    IncusUnreachable,
+    NotFound,
+    OperationFailed,
+    OperationLost,
+    ServerFailure,
+    UnexpectedResponse,
+)
+from ..incus.instances import (
+    exec_output,
+    push_guest_file,
+    start_exec,
+)
+from ..reconcile.instances.lifecycle import fetch_instance, wait_for_pending_operations
+from ..reconcile.shared.reporter import Progress, Reporter
+from ..redaction import cut_front
+from .guest_script import SCRIPT_PATH, Script
+from .job_errors import JobNotBegun
+from .output_tail import Tail
+from .retry_transport import AWAY_FOR, retry_transport
+
+_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 2.0
+_PREPARE_WITHIN: Final = 120.0
+_APPEARS_WITHIN: Final = 2.0
+"""Seconds for which a command is looked for whose start got no answer."""
+_SAID: Final = 500
+"""Characters of what the script says of a failure."""
+_RECORD: Final = re.compile(r"/exec_([0-9a-f-]{36})\.stdout$")
+NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
+
+T = TypeVar("T")
+
+
+def start_command(
+    client: IncusClient,
+    name: str,
+    script: Script,
+    *,
+    user: int,
+    group: int,
+    within: float,
+    reporter: Reporter,
+) -> str:
+    """Puts the script into the guest as soon as that can be reached, and starts it.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance, which is running.
+        script: the script.
+        user: the user of the steps that are not root's.
+        group: the user's group.
+        within: seconds that the guest may take until it can be reached.
+        reporter: takes progress.
+
+    Returns:
+        the id of the operation of the last step, which runs the work.
+
+    Raises:
+        JobNotBegun: the guest was not reached in time, or could not prepare the work.
+        IncusUnreachable: the host does not answer.
+    """
+    progress = Progress(reporter, f"{name}: waiting until commands can be run in it")
+    # It may hold what is secret, so that nobody else in the guest is to read it.
+    text = script.text.encode()
+    others = any(not as_root for _, as_root in script.steps)
+    owner = {"user": user, "group": group} if others else {}
+    _until_reached(
+        client,
+        name,
+        lambda: push_guest_file(client, name, SCRIPT_PATH, text, mode="0700", **owner),
+        progress,
+        within,
+    )
+    *before, (arguments, as_root) = script.steps
+    known: set[str] = set()
+    for earlier, _as_root in before:
+        known |= _prepare(client, name, earlier)
+    who = {} if as_root else owner
+    command = ["/bin/sh", SCRIPT_PATH, *arguments]
+    return _until_reached(
+        client, name, lambda: _start_once(client, name, command, who, known), progress, within
+    )
+
+
+def _until_reached(
+    client: IncusClient, name: str, step: Callable[[], T], progress: Progress, within: float
+) -> T:
+    pause = _PAUSE
+    while True:
+        try:
+            return step()
+        except (IncusApiError, IncusUnreachable, UnexpectedResponse) as error:
+            seen: Exception = error
+        try:
+            # Into it, or one that is ending would count as running.
+            live = fetch_instance(client, name)
+        except NO_ANSWER as error:
+            seen = error
+        else:
+            # A frozen one may go on.
+            if live is None or not (live.running or live.status == "Frozen"):
+                state = live.status if live else "gone"
+                raise JobNotBegun(f"{name} is {state} before the command was begun ({seen})")
+        if progress.elapsed > within:
+            raise JobNotBegun(
+                f"no command could be run in {name} within {within:g} s (timeouts.wait); last "
+                f"seen: {seen}"
+            )
+        progress.tick(f"last seen: {seen}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _start_once(
+    client: IncusClient, name: str, command: list[str], who: dict[str, int], known: set[str]
+) -> str:
+    """Starts the work. Where the reply is lost, the command is looked for rather than repeated.
+
+    Raises:
+        JobNotBegun: whether it was begun is not known.
+        ServerFailure, IncusUnreachable: it was not begun.
+    """
+    try:
+        return start_exec(client, name, command, **who)
+    except NO_ANSWER as error:
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        if found := _find_started(client, name, known):
+            return found
+        # A server that says so did not begin it; a member that it passed it on to might have.
+        if isinstance(error, ServerFailure):
+            raise
+        raise JobNotBegun(
+            f"{name}: whether the command was begun is not known, and it is not seen to run "
+            f"({error})"
+        ) from error
+
+
+def _find_started(client: IncusClient, name: str, known: set[str]) -> str | None:
+    """The id of the operation that was started beside those known, though it may have ended.
+
+    A host that is away is waited for.
+    """
+    begun = time.monotonic()
+    deadline: float | None = None
+    while True:
+        now = time.monotonic()
+        try:
+            # Nobody else has anything to do in this instance.
+            found = _recorded(client, name) - known
+        except NO_ANSWER:
+            if now - begun > AWAY_FOR:
+                return None
+        else:
+            if found:
+                return found.pop()
+            deadline = deadline or now + _APPEARS_WITHIN
+            if now > deadline:
+                return None
+        time.sleep(_PAUSE)
+
+
+def _recorded(client: IncusClient, name: str) -> set[str]:
+    """The ids of the operations whose output is kept: the commands that were begun."""
+    try:
+        listed = client.get_list(url("instances", name, "logs", "exec-output"))
+    except NotFound:
+        return set()
+    return {found[1] for path in listed if (found := _RECORD.search(str(path)))}
+
+
+def _prepare(client: IncusClient, name: str, arguments: tuple[str, ...]) -> set[str]:
+    """Prepares the work; once more where what became of it is not known, which does no harm.
+
+    Returns:
+        the ids of the operations by which it did.
+    """
+    for again in (True, False):
+        try:
+            operation = start_exec(client, name, ["/bin/sh", SCRIPT_PATH, *arguments])
+            done = client.wait(operation, timeout=_PREPARE_WITHIN, what=f"preparing {name}")
+        except (*NO_ANSWER, OperationFailed, OperationLost) as error:
+            if not again:
+                raise JobNotBegun(f"{name} could not be prepared: {error}") from error
+            time.sleep(_PAUSE)
+            wait_for_pending_operations(retry_transport(client), name)
+            continue
+        if code := done.get("return"):
+            tail = Tail(client, exec_output(name, operation, "stderr"))
+            said = cut_front(tail.read().decode(errors="replace"), _SAID)
+            raise JobNotBegun(f"{name} could not be prepared (exit code {code}): {said}")
+        return {operation} if again else _recorded(client, name)
+    raise AssertionError("the second try returns or raises")

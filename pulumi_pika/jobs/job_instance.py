@@ -1,0 +1,299 @@
+"""The throw-away instance of a job: made, found again when a run was killed, and removed."""
+
+import os
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from ..incus.catalog import image_fingerprint
+from ..incus.client import IncusClient
+from ..incus.errors import IncusError, NotFound
+from ..incus.instances import patch_instance, running_operations
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.instances.create import create_and_start, explain_failure
+from ..reconcile.instances.data_volumes import claim_volumes, create_volumes
+from ..reconcile.instances.lifecycle import (
+    fetch_instance,
+    kill_instance,
+    remove_instance,
+    wait_for_pending_operations,
+)
+from ..reconcile.instances.live_instance import LiveInstance
+from ..reconcile.instances.location import select_member_for_volumes
+from ..reconcile.instances.placement import resolve_placement
+from ..reconcile.instances.runtime_options import (
+    JOB_KEPT,
+    JOB_KEY,
+    RuntimeOptions,
+)
+from ..reconcile.shared.errors import (
+    InstanceExists,
+    PlacementError,
+    ReconcileError,
+    RuntimeFailed,
+)
+from ..reconcile.shared.ownership import (
+    OWNER_KEY,
+    relation,
+    renamed_hint,
+)
+from ..reconcile.shared.reporter import Progress, Reporter
+from ..reconcile.shared.undo import Undo
+from .job_errors import JobInstanceTaken
+from .retry_transport import retry_transport
+
+_PAUSES: Final = (0.5, 2.0)
+"""Seconds before a removal that failed is tried again."""
+_APPEARS_WITHIN: Final = 1.0
+"""Seconds for which an instance is looked for whose making was interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobInstance:
+    """An instance that was made for one attempt."""
+
+    client: IncusClient
+    """For what is on its cluster member."""
+    live: LiveInstance
+
+
+def find_image(client: IncusClient, plan: IncusRuntimePlan) -> str:
+    """The fingerprint that the plan's image alias points at.
+
+    Raises:
+        PlacementError: there is no such image; nothing was made.
+    """
+    alias = plan.incus.image_alias
+    try:
+        return image_fingerprint(client, alias)
+    except NotFound as error:
+        raise PlacementError(
+            f"incus.image_alias: there is no image with the alias {alias} in project "
+            f"{client.project} at {client.host}; see `incus image list --project {client.project}`"
+        ) from error
+
+
+def remove_dead(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    owner: str,
+    reporter: Reporter,
+    *,
+    backend: str = "",
+) -> None:
+    """Removes the instance that an earlier run of the job left behind.
+
+    Raises:
+        JobInstanceTaken: it is another's, or its run goes on; nothing of it was touched.
+    """
+    name = plan.identity.instance_name
+    live = fetch_instance(client, name, inside=False)
+    if live is None:
+        return
+    if reason := refuse_existing(client, live, owner, backend):
+        raise JobInstanceTaken(reason)
+    reporter.info(f"removing the instance {name}, which an earlier run of this job left behind")
+    remove_job_instance(client, live, reporter)
+
+
+def refuse_existing(client: IncusClient, live: LiveInstance, owner: str, backend: str = "") -> str:
+    """Return why the instance with a job's name is not removed; empty if the job left it behind."""
+    name = live.name
+    if not belongs_to(live, owner, backend):
+        whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
+        hint = renamed_hint(owner, whose)
+        return (
+            f"identity.instance_name: an instance {name} exists in project {client.project} at "
+            f"{client.host}, and is not of this job (it belongs to {whose}); nothing of it was "
+            "touched. Choose another name, or remove it yourself: "
+            f"`incus delete --force --project {client.project} {name}`"
+            + (f". {hint}" if hint else "")
+        )
+    runner = live.config.get(JOB_KEY, "")
+    if _runs_still(runner):
+        return (
+            f"the job {name} is running already, in process {runner.split()[1]} of this machine; "
+            "nothing of it was touched. Wait for it, or end that process"
+        )
+    return ""
+
+
+def belongs_to(live: LiveInstance, owner: str, backend: str = "") -> bool:
+    """Whether an instance is the job's of this owner, by its marks."""
+    return JOB_KEY in live.config and relation(live.config, owner, backend) == "ours"
+
+
+def create_job_instance(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    fingerprint: str,
+    reporter: Reporter,
+) -> JobInstance:
+    """Makes the instance, started, of exactly the image with that fingerprint.
+
+    Raises:
+        JobInstanceTaken: somebody else made one of that name meanwhile.
+        RuntimeFailed: it failed; what was made is gone again, or the message names what is not.
+        ReconcileError, IncusError: it failed before anything was made.
+    """
+    placement = resolve_placement(client, plan, runtime)
+    for warning in placement.warnings:
+        reporter.warn(warning)
+    client = select_member_for_volumes(client, placement)
+    desired = placement.desired
+    # Running again is the job's own business, in a new instance.
+    config = {**desired.config, "boot.autorestart": "false", JOB_KEY: _this_process()}
+    config.pop("boot.autostart", None)
+    desired = replace(desired, config=config, image=fingerprint)
+    undo = Undo(reporter)
+    waiting = retry_transport(client)
+    try:
+        create_volumes(waiting, desired, placement.missing_volumes, undo, reporter)
+        claim_volumes(waiting, desired, placement.claimed_volumes)
+        try:
+            live = create_and_start(waiting, desired, undo, reporter)
+        except InstanceExists:
+            # It may be one that a killed run had begun, and that appeared only now.
+            remove_dead(waiting, plan, runtime.owner, reporter, backend=runtime.backend)
+            live = create_and_start(waiting, desired, undo, reporter)
+        return JobInstance(client, live)
+    except JobInstanceTaken:
+        undo.run()
+        raise
+    except (IncusError, ReconcileError) as error:
+        outcome = undo.run()
+        raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
+    except BaseException:
+        # What came of a request whose answer was not waited for is the caller's to remove.
+        undo.run()
+        raise
+
+
+def remove_interrupted(
+    client: IncusClient, name: str, runtime: RuntimeOptions, reporter: Reporter
+) -> None:
+    """Removes the instance of a `make` that was interrupted, or that was just done then.
+
+    Its request may not have been answered yet, so that it is waited for a moment. Nothing is
+    removed but what this process has made for this job, by its marks.
+    """
+    with suppress(IncusError, ReconcileError):
+        deadline = time.monotonic() + _APPEARS_WITHIN
+        while time.monotonic() < deadline or running_operations(client, name):
+            live = fetch_instance(client, name, inside=False)
+            if live is not None:
+                if (
+                    belongs_to(live, runtime.owner, runtime.backend)
+                    and live.config[JOB_KEY] == _this_process()
+                ):
+                    remove_job_instance(client, live, reporter)
+                return
+            time.sleep(0.1)
+
+
+def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
+    """Kills and removes an instance of a job's, and nothing else of that name.
+
+    Args:
+        client: the client.
+        live: the instance as it was just seen.
+        reporter: takes progress.
+
+    Raises:
+        RuntimeFailed: it could not be removed.
+    """
+    name = live.name
+    progress = Progress(reporter, f"removing {name}")
+    here: LiveInstance | None = live
+    for pause in (*_PAUSES, None):
+        try:
+            here = here or fetch_instance(client, name, inside=False)
+            if here is None or here.uuid != live.uuid:
+                return
+            with suppress(ReconcileError):
+                _stop(client, here, progress)
+            here = fetch_instance(client, name, inside=False)
+            if here is not None and here.uuid == live.uuid:
+                remove_instance(client, name, timeout=300)
+            return
+        except IncusError as error:
+            # All of it can be done again; nothing that is left behind is worth less trouble.
+            if pause is None:
+                raise RuntimeFailed(
+                    f"the instance {name} in project {client.project} could not be removed: "
+                    f"{error}. The next run of the job removes it; or do so yourself: "
+                    f"`incus delete --force --project {client.project} {name}`"
+                ) from error
+            progress.tick(f"again after: {error}")
+            time.sleep(pause)
+            here = None
+
+
+def retain_job_instance(client: IncusClient, live: LiveInstance, *, until_stopped: bool) -> None:
+    """Leaves an instance of a job's that has ended.
+
+    Args:
+        client: the client.
+        live: the instance.
+        until_stopped: whether the server is to remove it as soon as it stops, by itself
+            (Incus doc/explanation/instances.md: ephemeral).
+
+    Raises:
+        IncusError: it could not be changed.
+    """
+    body = {"description": live.description, "config": {JOB_KEY: JOB_KEPT}}
+    patch_instance(client, live.name, {**body, "ephemeral": until_stopped}, "")
+
+
+def pass_on(client: IncusClient, live: LiveInstance, owner: str) -> None:
+    """Write the URN of a job's resource on its kept instance, if the resource was renamed.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance, which the resource owns.
+        owner: the URN.
+
+    Raises:
+        IncusError: it could not be written.
+    """
+    if owner and live.config.get(OWNER_KEY) != owner:
+        body = {"description": live.description, "config": {OWNER_KEY: owner}}
+        patch_instance(client, live.name, body, "")
+
+
+def _stop(client: IncusClient, live: LiveInstance, progress: Progress) -> None:
+    if live.status != "Stopped":
+        kill_instance(client, live.name)
+    elif JOB_KEY in live.config:
+        # A killed run may have left it in the midst of being made.
+        wait_for_pending_operations(client, live.name, progress=progress.operation)
+
+
+def _this_process() -> str:
+    """This process, so that another on the same machine can tell whether it lives."""
+    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
+
+
+def _runs_still(runner: str) -> bool:
+    host, _, rest = runner.partition(" ")
+    pid, _, started = rest.partition(" ")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    return int(pid) != os.getpid() and bool(started) and _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since the boot; empty without one (proc(5), stat).
+
+    One that has ended, and that its parent has not taken note of yet, is none any more.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state in ("Z", "X") else fields[18]

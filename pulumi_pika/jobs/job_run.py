@@ -1,0 +1,473 @@
+"""Runs a job: an instance is made, the command is followed to its end, its outputs are brought
+home, and the instance goes, or stays, as the plan's policies say."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import IncusError
+from ..incus.guest_files import find_detour, read_small_file
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.instances.lifecycle import fetch_instance
+from ..reconcile.instances.live_instance import LiveInstance
+from ..reconcile.instances.runtime_options import RuntimeOptions
+from ..reconcile.shared.errors import ReconcileError
+from .command_start import start_command
+from .guest_script import script_of
+from .job_errors import (
+    JobFailed,
+    JobInstanceTaken,
+    JobOutputRefused,
+)
+from .job_instance import (
+    JobInstance,
+    create_job_instance,
+    find_image,
+    remove_dead,
+    remove_interrupted,
+    remove_job_instance,
+    retain_job_instance,
+)
+from .job_options import JobOptions
+from .observer import JobObserver
+from .output_capture import OUTPUT_FILE, Capture
+from .output_collection import (
+    Collected,
+    Collection,
+    SkippedFile,
+    collect_outputs,
+    possible_files,
+)
+from .output_dir import FolderError, OutputFolder
+from .retry_transport import retry_transport
+from .supervisor import Command, Follower
+from .verdict import (
+    Ended,
+    GuestResult,
+    Status,
+    Verdict,
+    judge,
+    parse_result,
+)
+
+_STOPS_WITHIN: Final = 1.0
+"""Seconds in which an instance is seen to stop that a command brought down with it."""
+_AGAIN: Final[dict[str, frozenset[Status]]] = {
+    "never": frozenset(),
+    "on_failure": frozenset({"failed", "timed_out"}),
+    "always": frozenset({"failed", "timed_out", "lost"}),
+}
+"""After which ends a job runs again, by restart policy. A completed one never does."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """What came of a job.
+
+    Attributes:
+        status: `completed`, `failed`, `timed_out` or `lost`.
+        exit_code: the command's; None where it is not known.
+        message: a sentence or two for people.
+        duration_secs: seconds that the command took, in the last attempt.
+        image_fingerprint: the image that its instance was made of.
+        attempts: how often it ran.
+        collected_files: the files that were brought home, below `output_dir`.
+        skipped_outputs: what was not, and why.
+        log_tail: the last lines of the command's output.
+        retained_instance: the instance that is still there; empty without one.
+        retained_uuid: that instance's own id.
+        retained_hint: how to get into it, and how to remove it.
+    """
+
+    status: Status
+    exit_code: int | None
+    message: str
+    duration_secs: float
+    image_fingerprint: str
+    attempts: int
+    collected_files: tuple[Collected, ...] = ()
+    skipped_outputs: tuple[SkippedFile, ...] = ()
+    log_tail: str = ""
+    retained_instance: str = ""
+    retained_uuid: str = ""
+    retained_hint: str = ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether it succeeded."""
+        return self.status == "completed"
+
+    def check(self, name: str) -> None:
+        """Does nothing for a job that completed.
+
+        Raises:
+            JobFailed: it did not; with the last lines of its output.
+        """
+        if self.completed:
+            return
+        tail = "\n  ".join(self.log_tail.splitlines())
+        raise JobFailed(
+            f"the job {name} {_WORDS[self.status]}: {self.message}"
+            + (f" (after {self.attempts} attempts)" if self.attempts > 1 else "")
+            + (
+                f". {self.retained_hint[:1].upper()}{self.retained_hint[1:]}"
+                if self.retained_hint
+                else ""
+            )
+            + (f"\nThe last lines of its output:\n  {tail}" if tail else "\nIt wrote no output.")
+        )
+
+
+_WORDS: Final[dict[Status, str]] = {
+    "completed": "completed",
+    "failed": "failed",
+    "timed_out": "ran out of time",
+    "lost": "is lost",
+}
+
+
+def run_attempts(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    options: JobOptions,
+    watcher: JobObserver,
+) -> JobOutcome:
+    """Runs a job to its end, as often as its restart policy lets it.
+
+    That it failed is an outcome. Whatever happens on the way, an interruption included, the
+    instance is removed, unless the retention policy keeps it.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the plan.
+        runtime: the options of the instance.
+        options: the work.
+        watcher: takes what the job says.
+
+    Raises:
+        JobInstanceTaken: there is an instance of that name that is not a dead one of this job's.
+        PlacementError: the image, or what else it needs, is not there.
+        JobNotBegun, RuntimeFailed: the instance could not be made, or not begin the work.
+        JobOutputRefused: `output_dir` cannot be written to, or another job writes to it.
+        OSError: raised by the watcher.
+        IncusError: the host could not be asked.
+    """
+    name = plan.identity.instance_name
+    folder = OutputFolder(Path(options.output_dir)) if options.output_dir is not None else None
+    with _alone(client, name), _held(folder):
+        fingerprint = find_image(client, plan)
+        remove_dead(client, plan, options.owner, watcher, backend=runtime.backend)
+        attempts = options.attempts(plan)
+        for attempt in range(1, attempts + 1):
+            if folder:
+                _prepare(folder, plan)
+            outcome = _attempt(client, plan, runtime, options, fingerprint, folder, watcher)
+            outcome = replace(outcome, attempts=attempt)
+            again = attempt < attempts and outcome.status in _AGAIN[plan.policies.restart_policy]
+            if not again:
+                break
+            watcher.warn(f"{name}: attempt {attempt} of {attempts} failed: {outcome.message}")
+            _remove_retained(client, outcome, watcher)
+        return outcome
+
+
+@contextmanager
+def _held(folder: OutputFolder | None) -> Iterator[None]:
+    """Keeps other runs from the folder.
+
+    Raises:
+        JobOutputRefused: another run has it, or it cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            if folder:
+                stack.enter_context(folder.held())
+        except FolderError as error:
+            raise _refused(error) from error
+        yield
+
+
+def _prepare(folder: OutputFolder, plan: IncusRuntimePlan) -> None:
+    """Makes the folder ready for an attempt, before anything is made for that.
+
+    Raises:
+        JobOutputRefused: what the attempt may bring could not be put there.
+    """
+    wanted = possible_files(plan)
+    try:
+        if wanted:
+            folder.find_obstacle(wanted)
+        folder.clear_previous()
+        if wanted:
+            folder.probe(wanted)
+    except FolderError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: FolderError) -> JobOutputRefused:
+    advice = error.advice or "name a directory that this user can write to"
+    return JobOutputRefused(f"output_dir: {error}; {advice}")
+
+
+_active: set[tuple[str, str, str]] = set()
+_lock = threading.Lock()
+
+
+@contextmanager
+def _alone(client: IncusClient, name: str) -> Iterator[None]:
+    """Keeps two runs of this process from the same instance."""
+    key = (client.host, client.project, name)
+    ours = False
+    try:
+        with _lock:
+            if key in _active:
+                raise JobInstanceTaken(f"the job {name} is running already, in this process")
+            ours = True
+            _active.add(key)
+        yield
+    finally:
+        if ours:
+            with _lock:
+                _active.discard(key)
+
+
+def _attempt(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    options: JobOptions,
+    fingerprint: str,
+    folder: OutputFolder | None,
+    watcher: JobObserver,
+) -> JobOutcome:
+    made, settled, capture = None, False, None
+    try:
+        made = create_job_instance(client, plan, runtime, fingerprint, watcher)
+        collected = plan.policies.output_collection
+        # It waits for the verdict, on which it depends whether it is brought home.
+        wanted = collected.mode != "none" and collected.include_logs
+        capture = Capture(folder if wanted else None, options.max_output_mib * 2**20)
+        ended = _work(made, plan, runtime, options, capture, watcher)
+        # What there is to bring home is not given up for a daemon that restarts just now. One that
+        # a lost job's follower has waited for is not waited for again.
+        there = (
+            made if ended.how == "lost" else JobInstance(retry_transport(made.client), made.live)
+        )
+        verdict = _judge(there, plan, ended, watcher)
+        collection = _collect_outputs(
+            there, plan, options, ended, verdict, folder, capture, watcher
+        )
+        outcome = JobOutcome(
+            status=verdict.status,
+            exit_code=verdict.exit_code,
+            message=verdict.message,
+            duration_secs=round(ended.seconds, 3),
+            image_fingerprint=fingerprint,
+            attempts=1,
+            collected_files=collection.files,
+            skipped_outputs=collection.left_out,
+            log_tail=capture.tail(),
+        )
+        outcome = _apply_retention(there, plan, outcome, watcher)
+        settled = True
+        return outcome
+    except (IncusError, ReconcileError, OSError):
+        if made is not None and plan.policies.retention_policy == "debug_keep":
+            _retain_after_error(made, watcher)
+            settled = True
+        raise
+    except BaseException:
+        if made is None:
+            # The signal may have come between the end of the making and the line after it.
+            remove_interrupted(client, plan.identity.instance_name, runtime, watcher)
+        raise
+    finally:
+        # Also where the user interrupts.
+        if capture is not None:
+            capture.drop()
+        if made is not None and not settled:
+            gone = JobInstance(retry_transport(made.client), made.live)
+            try:
+                _remove(gone, _refetch(gone), watcher)
+            except KeyboardInterrupt:
+                _remove(gone, _refetch(gone), watcher)
+                raise
+
+
+def _work(
+    made: JobInstance,
+    plan: IncusRuntimePlan,
+    runtime: RuntimeOptions,
+    options: JobOptions,
+    capture: Capture,
+    watcher: JobObserver,
+) -> Ended:
+    """Runs the command."""
+    name = made.live.name
+    script = script_of(plan, options)
+    operation = start_command(
+        made.client,
+        name,
+        script,
+        user=options.uid,
+        group=options.gid,
+        within=runtime.timeouts.wait,
+        reporter=watcher,
+    )
+    uuid = made.live.uuid
+    command = Command(
+        name, uuid, operation, script.limit, plan.paths.events_path, plan.lifecycle_root
+    )
+    return Follower(made.client, command, watcher, capture.write).to_end()
+
+
+def _judge(
+    made: JobInstance, plan: IncusRuntimePlan, ended: Ended, watcher: JobObserver
+) -> Verdict:
+    path = plan.paths.result_path
+    found: GuestResult | str | None
+    try:
+        if detour := find_detour(made.client, made.live.name, path, plan.lifecycle_root):
+            found = f"the result file {path} was not read: {detour}"
+        else:
+            content = read_small_file(made.client, made.live.name, path)
+            found = parse_result(content, path) if content else None
+    except IncusError as error:
+        found = f"the result file {path} could not be read ({error})"
+    verdict = judge(ended, found, path=path, entry=plan.bootstrap.entry_command is not None)
+    if isinstance(found, str):
+        watcher.warn(f"{made.live.name}: {found}")
+    return verdict
+
+
+def _collect_outputs(
+    made: JobInstance,
+    plan: IncusRuntimePlan,
+    options: JobOptions,
+    ended: Ended,
+    verdict: Verdict,
+    folder: OutputFolder | None,
+    capture: Capture,
+    watcher: JobObserver,
+) -> Collection:
+    mode = plan.policies.output_collection.mode
+    wanted = mode == "always" or (mode == "failure_only" and not verdict.completed)
+    if folder is None or not wanted:
+        return Collection((), ())
+    files, left_out = capture.finish()
+    if ended.cut:
+        left_out.append(SkippedFile(OUTPUT_FILE, ended.cut))
+    bound = options.max_output_mib * 2**20 - sum(file.size for file in files)
+    if ended.how == "lost" and _refetch(made) is None:
+        # Another that has its name by now is not looked into.
+        found = Collection((), (SkippedFile(plan.lifecycle_root, "the instance is gone"),))
+    else:
+        found = collect_outputs(
+            made.client, made.live.name, plan, folder, max_bytes=bound, reporter=watcher
+        )
+    collection = _commit(folder, Collection((*files, *found.files), (*left_out, *found.left_out)))
+    for left in collection.left_out:
+        watcher.warn(f"{made.live.name}: not brought home: {left.path}: {left.reason}")
+    return collection
+
+
+def _commit(folder: OutputFolder, found: Collection) -> Collection:
+    """Gives the files their names; what cannot be put into the folder costs that, and not the
+    job."""
+    try:
+        failed = dict(folder.commit(found.files))
+    except FolderError as error:
+        failed = {file.path: error for file in found.files}
+    files = tuple(file for file in found.files if file.path not in failed)
+    left_out = [
+        SkippedFile(path, f"it could not be written: {why}") for path, why in failed.items()
+    ]
+    return Collection(files, (*found.left_out, *left_out))
+
+
+def _apply_retention(
+    made: JobInstance, plan: IncusRuntimePlan, outcome: JobOutcome, watcher: JobObserver
+) -> JobOutcome:
+    """Removes the instance, or leaves it as the retention policy says."""
+    policy, name = plan.policies.retention_policy, made.live.name
+    until_stopped = policy == "keep_until_stopped"
+    live = _refetch(made)
+    if live is not None and (
+        (until_stopped and live.running) or (policy == "debug_keep" and not outcome.completed)
+    ):
+        try:
+            retain_job_instance(made.client, live, until_stopped=until_stopped)
+        except IncusError as error:
+            watcher.warn(f"{name} is kept, though it could not be marked so: {error}")
+        if until_stopped and not outcome.completed:
+            # What ended the command may be the end of the instance, which takes a moment; the
+            # server did not know yet that it was to remove it then.
+            time.sleep(_STOPS_WITHIN)
+            live = _refetch(made)
+    elif live is not None:
+        return outcome if _remove(made, live, watcher) else _still_there(outcome, live)
+    if live is None:
+        return outcome
+    if until_stopped and not live.running:
+        return outcome if _remove(made, live, watcher) else _still_there(outcome, live)
+    hint = _how_to_use(made, live, policy)
+    watcher.info(hint)
+    return replace(_still_there(outcome, live), retained_hint=hint)
+
+
+def _refetch(made: JobInstance) -> LiveInstance | None:
+    """The instance as it is now; as it was, where that cannot be told."""
+    try:
+        live = fetch_instance(made.client, made.live.name, inside=False)
+    except IncusError:
+        return made.live
+    return live if live is not None and live.uuid == made.live.uuid else None
+
+
+def _still_there(outcome: JobOutcome, live: LiveInstance) -> JobOutcome:
+    return replace(outcome, retained_instance=live.name, retained_uuid=live.uuid)
+
+
+def _retain_after_error(made: JobInstance, watcher: JobObserver) -> None:
+    with suppress(IncusError):
+        retain_job_instance(made.client, made.live, until_stopped=False)
+    watcher.warn(_how_to_use(made, made.live, "debug_keep"))
+
+
+def _how_to_use(made: JobInstance, live: LiveInstance, policy: str) -> str:
+    where = f"--project {made.client.project} {live.name}"
+    enter = f"`incus exec {where} -- sh`"
+    if not live.running:
+        enter = f"`incus start {where}`, then {enter}"
+    until = "until it stops" if policy == "keep_until_stopped" else "to be looked into"
+    return (
+        f"the instance {live.name} is kept {until} ({policy}). To get in: {enter}. To remove it: "
+        f"`incus delete --force {where}`; the next run of the job does so too"
+    )
+
+
+def _remove(made: JobInstance, live: LiveInstance | None, watcher: JobObserver) -> bool:
+    """Removes the instance as it was just seen, if it was; returns whether it is gone."""
+    if live is None:
+        return True
+    try:
+        remove_job_instance(made.client, live, watcher)
+    except ReconcileError as error:
+        watcher.warn(str(error))
+        return False
+    return True
+
+
+def _remove_retained(client: IncusClient, outcome: JobOutcome, watcher: JobObserver) -> None:
+    """Makes room for the next attempt."""
+    if not outcome.retained_instance:
+        return
+    live = fetch_instance(client, outcome.retained_instance, inside=False)
+    if live is not None and live.uuid == outcome.retained_uuid:
+        remove_job_instance(client.beside(live.location), live, watcher)

@@ -1,0 +1,154 @@
+"""How a job ended: what Incus saw of it, what the guest's result file says, and what that makes."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ..reconcile.instances.json_limits import guest_object
+from ..redaction import cut
+
+Status = Literal["completed", "failed", "timed_out", "lost"]
+How = Literal["exited", "timed_out", "lost"]
+
+SCHEMA_VERSIONS: Final = (1, 2)
+_LONGEST_MESSAGE: Final = 2000
+_SHOWN: Final = 40
+"""Characters of a value that is not as it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of the work, as seen from outside.
+
+    Attributes:
+        how: it exited by itself, its time was up, or nobody can tell.
+        exit_code: where it is known.
+        seconds: how long it took.
+        reason: why it is lost, or how its time was ended.
+        cut: which part of its output was not read; empty where all of it was.
+    """
+
+    how: How
+    exit_code: int | None
+    seconds: float
+    reason: str = ""
+    cut: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestResult:
+    """The guest's result file. Its texts are each one line, without what cannot be seen."""
+
+    completed: bool
+    message: str
+    exit_code: int | None
+    finished_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a job.
+
+    Attributes:
+        status: `completed` is a success; nothing else is.
+        exit_code: the command's, where it is known.
+        message: a sentence or two for people.
+    """
+
+    status: Status
+    exit_code: int | None
+    message: str
+
+    @property
+    def completed(self) -> bool:
+        """Whether it is a success."""
+        return self.status == "completed"
+
+
+def parse_result(content: bytes, path: str) -> GuestResult | str:
+    """The result that a file holds, or why it is none.
+
+    Args:
+        content: the file's bytes.
+        path: where it was in the guest.
+    """
+    found = guest_object(content, f"the result file {path}")
+    if isinstance(found, str):
+        return found
+    version = found.get("schema_version")
+    if version not in SCHEMA_VERSIONS or not _is_whole(version):
+        return f"the result file {path} has an unknown schema_version {cut(repr(version), _SHOWN)}"
+    status = found.get("status")
+    if status not in ("completed", "failed"):
+        return f"the result file {path} has an unknown status {cut(repr(status), _SHOWN)}"
+    code = found.get("exit_code")
+    if code is not None and not _is_whole(code):
+        return f"the result file {path} has an exit_code that is no whole number"
+    return GuestResult(
+        completed=status == "completed",
+        message=_text(found.get("message")),
+        exit_code=None if code is None else int(code),
+        finished_at=_text(found.get("finished_at")),
+    )
+
+
+def judge(ended: Ended, found: GuestResult | str | None, *, path: str, entry: bool) -> Verdict:
+    """What came of a job. It is a success only where that is proven, and nothing speaks against it.
+
+    The exit code proves it of a command that ran by itself. Of an entry command it tells how that
+    ended, not how the command did that it was to run: then the result file has to say so.
+
+    Args:
+        ended: the end, as seen from outside.
+        found: the result file, why it cannot be understood, or None where there is none.
+        path: where the result file is to be.
+        entry: whether an entry command ran the command.
+    """
+    what = "the entry command" if entry else "the command"
+    code = ended.exit_code
+    if isinstance(found, GuestResult) and found.exit_code is not None:
+        code = found.exit_code
+    said = _said(found, path, entry)
+    if ended.how == "lost":
+        return _verdict("lost", code, f"how {what} ended is not known: {ended.reason}", said)
+    if ended.how == "timed_out":
+        return _verdict("timed_out", code, f"{what} was ended: {ended.reason}", said)
+    outside = f"{what} ended with exit code {ended.exit_code}"
+    if isinstance(found, GuestResult):
+        inside_ok = found.completed and found.exit_code in (None, 0)
+        if found.completed and not inside_ok:
+            said += f", and the exit code {found.exit_code}"
+        if inside_ok == (ended.exit_code == 0):
+            return _verdict("completed" if inside_ok else "failed", code, outside, said)
+        if not code:
+            # The part that failed is the one to show.
+            code = ended.exit_code or None
+        return _verdict("failed", code, f"{outside}, and the result file disagrees", said)
+    if entry and ended.exit_code == 0:
+        return _verdict(
+            "failed",
+            None,
+            f"{outside}, which does not prove that the command succeeded",
+            f"{said}. Let it write that file, or leave bootstrap.entry_command out",
+        )
+    return _verdict("completed" if ended.exit_code == 0 else "failed", code, outside, said)
+
+
+def _said(found: GuestResult | str | None, path: str, entry: bool) -> str:
+    if isinstance(found, str):
+        return found
+    if found is None:
+        return f"there is no result file {path}" if entry else ""
+    word = "completed" if found.completed else "failed"
+    return f"the result file says {word}" + (f": {found.message}" if found.message else "")
+
+
+def _verdict(status: Status, code: int | None, seen: str, said: str) -> Verdict:
+    return Verdict(status, code, f"{seen}; {said}" if said else seen)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    return cut(value, _LONGEST_MESSAGE) if isinstance(value, str) else ""

@@ -1,0 +1,172 @@
+"""What a change of the inputs means: nothing, an update in place, or a replacement."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..reconcile.instances.desired import declared_devices, plan_digest
+from ..reconcile.instances.live_instance import FROZEN, root_device_name
+from ..reconcile.instances.placement import is_root
+from ..reconcile.instances.restart_prediction import restart_reasons
+from ..reconcile.instances.update import restart_requested
+from ..validation.plan_inputs import (
+    OPTION_FIELDS,
+    SECRET_INPUTS,
+    PlannedInputs,
+)
+from ..validation.property_tree import get_path
+from .replace_on_changes import replaced_by_option
+from .runtime_state import State
+
+IMAGE: Final = ("incus", "image_alias")
+REPLACING: Final = (("identity", "instance_name"), ("incus", "project"), IMAGE)
+"""Parts of the plan of which another value is another instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to a diff."""
+
+    changes: list[str] = field(default_factory=list)
+    """The top-level properties that differ."""
+    replaces: list[str] = field(default_factory=list)
+    """The properties for which the instance is made anew."""
+    restarts: list[str] = field(default_factory=list)
+    """What a restart may be needed for."""
+    renamed: str = ""
+    """The name that somebody gave the instance outside, where it has to get its own back."""
+    recovers: bool = False
+    """Whether `restart_triggers` restarts it."""
+
+
+def decide_diff(
+    state: State, new: PlannedInputs, inputs: dict[str, Any], *, same_image: bool = False
+) -> Decision:
+    """Compares the last state with the new inputs.
+
+    Args:
+        state: what was applied, or what a refresh saw.
+        new: the new inputs, planned.
+        inputs: the new inputs themselves.
+        same_image: whether another image alias is another name of the image that the instance was
+            made of.
+    """
+    old_plan, new_plan = state.plan_tree, new.plan_tree
+    changes = [
+        name
+        for name in sorted(old_plan.keys() | new_plan.keys())
+        if old_plan.get(name) != new_plan.get(name)
+    ]
+    changes += [
+        name
+        for name in OPTION_FIELDS
+        # The backend counts in a create alone: a stack may move to another.
+        if name != "backend"
+        and (
+            any(path[0] == name for path in new.unknown)
+            or getattr(state.options, name) != getattr(new.options, name)
+        )
+    ]
+    if not changes and not new.unknown and state.plan_digest != plan_digest(new.plan):
+        # What the instance's own mark says differs in a part of the plan that nothing else shows.
+        changes.append("plan")
+    if _devices_drifted(state) and "mounts" not in changes:
+        changes.append("devices")
+    if _frozen_though_stopped(state, new) and "running" not in changes:
+        changes.append("running")
+    if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
+        changes.append(SECRET_INPUTS)
+
+    applied = state.plan.to_dict()
+    # An instance that was renamed outside is renamed back: only another name in the program is
+    # another instance. One that was rebuilt outside can only be made anew.
+    replaces = [
+        ".".join(path)
+        for path in REPLACING
+        if get_path(applied, path) != get_path(new_plan, path)
+        and not (path == IMAGE and same_image)
+    ]
+    seen_image = get_path(applied if same_image else new_plan, IMAGE)
+    if ".".join(IMAGE) not in replaces and get_path(old_plan, IMAGE) != seen_image:
+        replaces.append(".".join(IMAGE))
+    kind = state.options.instance_type
+    if ("instance_type",) in new.unknown or kind != new.options.instance_type:
+        replaces.append("instance_type")
+    if _pool_changes(state, new):
+        replaces.append("storage_pool")
+    replaces += replaced_by_option(
+        inputs,
+        {**state.options.model_dump(), **applied},
+        {**new.options.model_dump(), **new_plan},
+        new.unknown,
+        replaces,
+    )
+    if replaces:
+        return Decision(changes, replaces)
+    seen_name = str(get_path(old_plan, ("identity", "instance_name")) or "")
+    return Decision(
+        changes,
+        restarts=_restarts(state, new) if changes and not new.unknown else [],
+        renamed=seen_name if seen_name != state.plan.identity.instance_name else "",
+        recovers=_recovers(state, new),
+    )
+
+
+def _recovers(state: State, new: PlannedInputs) -> bool:
+    if any(path[0] == "restart_triggers" for path in new.unknown):
+        return new.options.running is not False
+    return restart_requested(new.options, state.options.restart_triggers)
+
+
+def _frozen_though_stopped(state: State, new: PlannedInputs) -> bool:
+    """Whether the program wants the instance stopped, and it was frozen when last looked at."""
+    return new.options.running is False and state.outputs.get("status") == FROZEN
+
+
+def _devices_drifted(state: State) -> bool:
+    """Whether one of the plan's devices was changed in what no mount of the plan shows."""
+    expected = declared_devices(state.plan, state.options, state.pool, state.root_pool)
+    root = root_device_name(state.devices)
+    for name, device in expected.items():
+        if name in state.left_out:
+            continue
+        seen = state.devices.get(name)
+        if seen is None and root and is_root(device):
+            seen = state.devices[root]
+        if seen != device:
+            return True
+    return False
+
+
+def _pool_changes(state: State, new: PlannedInputs) -> bool:
+    if ("storage_pool",) in new.unknown:
+        return True
+    wanted = new.options.storage_pool
+    # Without a wanted pool the instance stays in the one that it is in.
+    stays = {None, state.pool, state.options.storage_pool}
+    if state.plan.resources.root_disk_gib is not None or not state.has_volumes:
+        # It may have been moved: the pool that it is in is no other one.
+        stays.add(state.root_pool)
+    return wanted not in stays
+
+
+def _restarts(state: State, new: PlannedInputs) -> list[str]:
+    if isinstance(new.devices, str):
+        return []
+    return restart_reasons(
+        state.options,
+        new.options,
+        {**state.options.config, **_limits(state.plan_tree)},
+        {**new.options.config, **_limits(new.plan_tree)},
+        state.devices,
+        new.devices,
+        profiles_change=get_path(state.plan_tree, ("incus", "profile")) != new.plan.incus.profile
+        or state.options.extra_profiles != new.options.extra_profiles,
+    )
+
+
+def _limits(plan: dict[str, Any]) -> dict[str, str]:
+    resources = plan.get("resources")
+    if not isinstance(resources, dict):
+        return {}
+    names = {"vcpu_count": "limits.cpu", "memory_mib": "limits.memory"}
+    return {key: str(resources[name]) for name, key in names.items() if name in resources}

@@ -1,0 +1,82 @@
+"""Sends lines to Pulumi's log from within a provider process."""
+
+import re
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import pulumi
+
+from ..text_safety import break_directives, without_breaks
+from ..validation.warning_codes import ending
+
+_ADDRESS: Final = re.compile(r"[\w.\-\[\]:]+:\d+")
+_lock = threading.Lock()
+_engine: list[Any] = []
+
+
+class PulumiReporter:
+    """A `reconcile.Reporter` whose lines stand beside the resource in Pulumi's display.
+
+    Args:
+        urn: the resource's URN; empty where it is not known.
+        redact: takes the secrets out of a line.
+    """
+
+    def __init__(self, urn: str, redact: Callable[[str], str]) -> None:
+        self._urn = urn
+        self._redact = redact
+
+    def info(self, message: str) -> None:
+        """A line of progress."""
+        self._send(message, pulumi.log.info, "INFO")
+
+    def warn(self, message: str) -> None:
+        """Something that the user should know of, though the work goes on."""
+        self._send(message, pulumi.log.warn, "WARNING")
+
+    def _send(self, message: str, otherwise: Callable[[str], None], severity: str) -> None:
+        # No message of ours has several lines: a newline is somebody's who would forge one.
+        text = break_directives(without_breaks(self._redact(message)))
+        message = text + ending(message)
+        engine = _connected_engine()
+        if engine is None:
+            _log(otherwise, message)
+            return
+        from pulumi.runtime.proto import engine_pb2
+
+        try:
+            engine.Log(
+                engine_pb2.LogRequest(
+                    severity=engine_pb2.LogSeverity.Value(severity), message=message, urn=self._urn
+                )
+            )
+        except Exception:
+            _log(otherwise, message)
+
+
+def _log(line: Callable[[str], None], message: str) -> None:
+    """Never lets work fail for a line that tells of it: the engine may be gone, and stderr too."""
+    with suppress(Exception):
+        line(message)
+
+
+def _connected_engine() -> Any:
+    """The engine, whose address is the last argument of a provider process (its plugin protocol).
+
+    `pulumi.log` does not connect to it there, and could not name the resource.
+    """
+    with _lock:
+        if not _engine:
+            address = sys.argv[-1] if len(sys.argv) > 1 else ""
+            _engine.append(_connect(address) if _ADDRESS.fullmatch(address) else None)
+    return _engine[0]
+
+
+def _connect(address: str) -> Any:
+    import grpc
+    from pulumi.runtime.proto import engine_pb2_grpc
+
+    return engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))

@@ -1,0 +1,32 @@
+"""Closes the one property of a resource that only its provider needs; `validation.hidden_property`
+has its names and opens it."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from ..validation.hidden_property import HIDDEN, KEYS, SHOWN
+
+
+def close_hidden(tree: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return properties with what is hidden in the one property."""
+    if not tree:
+        return None if tree is None else {}
+    rest = {key: value for key, value in tree.items() if key not in KEYS}
+    hidden = {key: tree[key] for key in KEYS if key in tree}
+    return {**rest, property_name(): hidden} if hidden else rest
+
+
+@functools.cache
+def property_name() -> str:
+    """Return the name of the property, with the installed SDK.
+
+    It is tried, since no version of the SDK's says it: a provider that does not get this property
+    knows neither secrets nor owners. Program and provider have the same SDK.
+    """
+    from google.protobuf import struct_pb2
+    from pulumi.runtime.rpc import deserialize_properties
+
+    sent = struct_pb2.Struct()
+    sent[HIDDEN] = "x"
+    return HIDDEN if HIDDEN in deserialize_properties(sent) else SHOWN

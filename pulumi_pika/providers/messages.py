@@ -1,0 +1,153 @@
+"""What a preview says in words, where a diff alone would not tell."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from ..planner.plan import IncusRuntimePlan
+from ..reconcile.instances.data_volumes import own_volumes
+from ..reconcile.instances.desired import volume_name
+from ..reconcile.instances.live_instance import FROZEN, root_device_name
+from ..reconcile.instances.placement import root_moved
+from ..reconcile.instances.runtime_options import RuntimeOptions
+from ..validation.hidden_property import CREATE_FIRST, MANAGED_MOUNTS, RETAINED
+from ..validation.plan_inputs import PlannedInputs
+from ..validation.warning_codes import (
+    REPLACE,
+    RESTART,
+    STOP_KEEPING_DATA,
+    coded,
+)
+from .diff_decision import Decision
+from .runtime_state import State
+
+
+def on_delete(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    inputs: Mapping[str, Any],
+    *,
+    spared: Collection[str] = (),
+) -> str:
+    """What becomes of the data when the resource is deleted or replaced; an input, so that every
+    preview shows it, that of a destroy included.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        inputs: the inputs, with what is hidden of them.
+        spared: volumes that another instance uses by then, so that they are not deleted.
+    """
+    if inputs.get(RETAINED):
+        return "keeps the instance, its root disk and its volumes (retain_on_delete)"
+    volumes = own_volumes(plan)
+    if not volumes:
+        return "deletes the instance and its root disk"
+    managed = managed_volumes(plan, inputs)
+    deleted = [
+        name
+        for name in volumes
+        if options.delete_data and name not in managed and name not in spared
+    ]
+    kept = [name for name in volumes if name not in deleted]
+    keeps = f"; keeps {_named(kept)}" if kept else ""
+    if deleted:
+        return (
+            f"deletes the instance, its root disk, AND {_named(deleted)} WITH ALL DATA "
+            f"(delete_data){keeps}"
+        )
+    return f"deletes the instance and its root disk{keeps}"
+
+
+def managed_volumes(plan: IncusRuntimePlan, inputs: Mapping[str, Any]) -> set[str]:
+    """Return the volumes of mounts that are a `PersistentVolume` of the program."""
+    given = inputs.get(MANAGED_MOUNTS)
+    indices = {int(index) for index in given} if isinstance(given, list) else set()
+    return {
+        volume_name(mount.source) for index, mount in enumerate(plan.mounts) if index in indices
+    }
+
+
+def _named(volumes: list[str]) -> str:
+    return f"volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)}"
+
+
+def warnings(
+    decision: Decision, state: State, examined: PlannedInputs, inputs: Mapping[str, Any]
+) -> Iterator[str]:
+    """What a change does beyond what its diff shows.
+
+    Args:
+        decision: what the change means.
+        state: what was applied, or what a refresh saw.
+        examined: the new inputs, planned.
+        inputs: the new inputs, with what is hidden of them.
+    """
+    name, new = state.plan.identity.instance_name, examined.options
+    yield from _left_behind(decision, state, examined)
+    if decision.replaces:
+        because = f"{name} is replaced because of {', '.join(decision.replaces)}"
+        if inputs.get(CREATE_FIRST):
+            mounted = set() if examined.unknown else set(own_volumes(examined.plan))
+            spoken = on_delete(state.plan, state.options, state.outputs, spared=mounted)
+            text = (
+                f"{because}: the new instance is created first (delete_before_replace=False); then "
+                f"the delete of the old one {spoken}"
+            )
+        else:
+            spoken = on_delete(state.plan, state.options, state.outputs)
+            text = f"{because}: {spoken}; then it is made anew"
+        yield coded(text, REPLACE)
+    root = root_device_name(state.devices)
+    own = state.plan.resources.root_disk_gib is not None
+    if own and root and not decision.replaces and (wanted := new.storage_pool):
+        pool = state.devices[root].get("pool", wanted)
+        if pool != wanted:
+            said = root_moved(state.plan.incus.project, name, pool, wanted)
+            yield f"{said}. Until then an update is refused"
+    turned_on = new.delete_data and not state.options.delete_data
+    if (
+        turned_on
+        and not decision.replaces
+        and (
+            volumes := [
+                name
+                for name in own_volumes(state.plan)
+                if name not in managed_volumes(state.plan, state.outputs)
+            ]
+        )
+    ):
+        yield coded(
+            "delete_data is on from this update on: to destroy or replace the resource then "
+            f"deletes {_named(volumes)} with all data",
+            STOP_KEEPING_DATA,
+        )
+    if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
+        yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
+    if decision.recovers:
+        text = f"{name} is restarted, or started if it is stopped, since restart_triggers changed"
+        yield coded(text, RESTART)
+    if decision.restarts:
+        allowed = state.options.allow_restart and new.allow_restart
+        yield coded(
+            f"{name} may have to restart for {', '.join(decision.restarts)}"
+            + ("" if allowed else "; allow_restart is off, so that the update would fail"),
+            RESTART,
+        )
+
+
+def _left_behind(decision: Decision, state: State, new: PlannedInputs) -> Iterator[str]:
+    """The volumes that an update no longer mounts: nothing deletes them."""
+    if decision.replaces or any(path[0] == "mounts" for path in new.unknown):
+        return
+    mounted = own_volumes(new.plan)
+    left = [name for name in own_volumes(state.plan) if name not in mounted]
+    if left:
+        yield (
+            f"{_named(left)}: no longer mounted by {state.plan.identity.instance_name}, and kept "
+            "with all data"
+            + (
+                "; delete_data does not delete it later: it deletes what is mounted then"
+                if new.options.delete_data
+                else ""
+            )
+        )

@@ -1,0 +1,154 @@
+"""Remembers on this machine which creates were killed, for the `pulumi destroy` that does not know.
+
+Pulumi calls no provider for a create whose end it never saw: after `pulumi cancel`, a destroy
+leaves the instance and its volumes, and reports success. So each create has a note in a folder of
+the user's, locked as long as the create goes on. If nobody locks a note, its create was killed.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from ..incus.client import IncusClient
+from ..incus.errors import IncusError
+from ..incus.storage import get_volume
+from ..reconcile.instances.data_volumes import own_volumes
+from ..reconcile.instances.lifecycle import fetch_instance
+from ..reconcile.shared.ownership import OWNER_KEY
+from ..reconcile.shared.reporter import Reporter
+from ..validation.plan_inputs import PlannedInputs
+from .engine_watch import (
+    EngineGone,
+    calls,
+    is_watched,
+)
+from .host_connection import client_for
+from .secret_marking import secret_paths
+
+_NAMES: Final = ("identity", "incus", "mounts", "storage_pool")
+"""The inputs that a note has names of."""
+_lock = threading.Lock()
+_warned: set[str] = set()
+
+
+@contextmanager
+def record_create(
+    client: IncusClient, examined: PlannedInputs, inputs: dict[str, Any]
+) -> Iterator[None]:
+    """Has a note of the create of a runtime, as long as it goes on and if it is killed.
+
+    Without an engine there is none, nor for secret names, nor if the folder cannot be written to.
+    """
+    owner = examined.options.owner
+    secret = any(path[0] in _NAMES for path in secret_paths(inputs))
+    file = None if secret or not owner or not is_watched() else _note(client, examined)
+    try:
+        yield
+    except (Exception, EngineGone):
+        # It is undone, or the error says what is not.
+        _remove(file)
+        raise
+    else:
+        # If the engine is gone, the state does not have what was created.
+        if not calls.closed:
+            _remove(file)
+    finally:
+        if file is not None:
+            os.close(file[1])
+
+
+def warn_of_unfinished(owner: str, reporter: Reporter) -> None:
+    """Warns, once a process, of what killed creates of a stack left on its host.
+
+    Args:
+        owner: the URN of a resource of the stack.
+        reporter: takes the warning.
+    """
+    # urn:pulumi:STACK::PROJECT::TYPE::NAME
+    stack = "::".join(owner.split("::")[:2]) + "::"
+    with _lock, suppress(OSError, IncusError):
+        for path in sorted(_folder().glob("*.json")):
+            note = _abandoned(path)
+            if note is None or not note["owner"].startswith(stack) or path.name in _warned:
+                continue
+            client = client_for(note["project"])
+            if client.host != note["host"]:
+                continue
+            left = _left(client, note)
+            if not left:
+                path.unlink(missing_ok=True)
+                continue
+            _warned.add(path.name)
+            things = ", ".join(what for what, _ in left)
+            commands = "; ".join(f"`{command}`" for _, command in left)
+            reporter.warn(
+                f"the create of {note['owner']} was killed, and left at {client.host}: {things}. "
+                "`pulumi destroy` does not delete it, unless `pulumi stack --show-urns` lists that "
+                "URN. To finish it, run `pulumi up`. To remove it, with all data in it, run "
+                f"{commands}"
+            )
+
+
+def _folder() -> Path:
+    home = Path(os.environ["HOME"]) if os.environ.get("HOME") else Path.home()
+    state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
+    return state / "pulumi_pika" / "creates"
+
+
+def _note(client: IncusClient, examined: PlannedInputs) -> tuple[Path, int] | None:
+    """The note and its open, locked file."""
+    plan = examined.plan
+    content = {
+        "owner": examined.options.owner,
+        "host": client.host,
+        "project": client.project,
+        "instance": plan.identity.instance_name,
+        "volumes": own_volumes(plan),
+    }
+    name = hashlib.sha256(f"{content['owner']} {client.host}".encode()).hexdigest()[:32]
+    path = _folder() / f"{name}.json"
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(file, json.dumps(content).encode())
+        return path, file
+    return None
+
+
+def _remove(note: tuple[Path, int] | None) -> None:
+    if note is not None:
+        with suppress(OSError):
+            note[0].unlink(missing_ok=True)
+
+
+def _abandoned(path: Path) -> dict[str, Any] | None:
+    """What a note says that no create has locked."""
+    with suppress(OSError, ValueError), path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        note: dict[str, Any] = json.load(file)
+        return note
+    return None
+
+
+def _left(client: IncusClient, note: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is there of a create, each with the command that removes it."""
+    left = []
+    at = f"--project {client.project}"
+    live = fetch_instance(client, note["instance"], inside=False)
+    if live is not None and live.config.get(OWNER_KEY) == note["owner"]:
+        left.append((f"instance {live.name}", f"incus delete --force {at} {live.name}"))
+    pools = [str(path).rpartition("/")[2] for path in client.get_list("/1.0/storage-pools")]
+    for name in note["volumes"]:
+        for pool in pools:
+            volume = get_volume(client, pool, name)
+            if volume and volume.data["config"].get(OWNER_KEY) == note["owner"]:
+                command = f"incus storage volume delete {at} {pool} {name}"
+                left.append((f"volume {name} in pool {pool}", command))
+    return left

@@ -1,0 +1,292 @@
+"""Makes a runtime: volumes, instance, start, wait; or takes back all of it."""
+
+import re
+import time
+from typing import Final
+
+from ...incus.client import IncusClient
+from ...incus.errors import (
+    AlreadyExists,
+    IncusApiError,
+    IncusError,
+    IncusUnreachable,
+    OperationError,
+    OperationFailed,
+)
+from ...incus.instances import (
+    create_instance,
+    patch_instance,
+    running_operations,
+)
+from ...planner.plan import IncusRuntimePlan
+from ..shared.errors import (
+    InstanceExists,
+    ReconcileError,
+    RuntimeFailed,
+)
+from ..shared.ownership import (
+    GENERATION_KEY,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+    new_generation,
+    relation,
+    renamed_hint,
+)
+from ..shared.reporter import Progress, Reporter
+from ..shared.undo import Undo
+from .adopt import (
+    adopt_instance,
+    is_incomplete,
+    may_adopt,
+)
+from .data_volumes import claim_volumes, create_volumes
+from .desired import DesiredInstance
+from .lifecycle import (
+    LOST_REPLY_ERRORS,
+    fetch_instance,
+    kill_instance,
+    remove_instance,
+    start_instance,
+)
+from .live_instance import LiveInstance
+from .location import select_member_for_volumes
+from .placement import resolve_placement
+from .runtime_options import RuntimeOptions
+from .wait import wait_for
+
+_APPEARS_WITHIN: Final = 3.0
+"""Seconds for which an instance is looked for whose creation got no answer."""
+
+
+def create_runtime(
+    client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, reporter: Reporter
+) -> tuple[DesiredInstance, LiveInstance]:
+    """Makes the runtime; returns what it was made to be, and what it is.
+
+    An instance that an earlier try of the same resource made, whose end nobody saw, is finished;
+    one that `adopt` names is taken over.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the plan.
+        options: the options.
+        reporter: takes progress and warnings.
+
+    Raises:
+        InstanceExists: there is an instance of that name; nothing was touched.
+        AdoptionRefused: it may be taken over, but differs in what cannot be changed in place.
+        RuntimeFailed: it failed, and everything that it had made is gone again (or the message
+            names what is not).
+        ReconcileError, IncusError: it failed before anything was made.
+    """
+    existing = fetch_instance(client, plan.identity.instance_name)
+    if existing and not may_adopt(existing, plan, options):
+        raise InstanceExists(describe_existing(client, existing, options))
+    if existing and (taken := adopt_instance(client, plan, options, reporter)):
+        return taken
+    placement = resolve_placement(client, plan, options)
+    for warning in placement.warnings:
+        reporter.warn(warning)
+    client = select_member_for_volumes(client, placement)
+    undo = Undo(reporter)
+    try:
+        create_volumes(client, placement.desired, placement.missing_volumes, undo, reporter)
+        live = create_and_start(client, placement.desired, undo, reporter)
+        claim_volumes(client, placement.desired, placement.claimed_volumes)
+    except (IncusError, ReconcileError) as error:
+        outcome = undo.run()
+        # An earlier try's instance may come to light only now that its name turned out taken.
+        appeared = isinstance(error, InstanceExists) and fetch_instance(
+            client, placement.desired.name
+        )
+        if (
+            appeared
+            and may_adopt(appeared, plan, options)
+            and (taken := adopt_instance(client, plan, options, reporter))
+        ):
+            return taken
+        if isinstance(error, InstanceExists) and outcome == "Nothing had been made.":
+            raise
+        raise RuntimeFailed(f"{explain_failure(error, placement.desired)} {outcome}") from error
+    except BaseException:
+        undo.run()
+        raise
+    return placement.desired, live
+
+
+def create_and_start(
+    client: IncusClient, desired: DesiredInstance, undo: Undo, reporter: Reporter
+) -> LiveInstance:
+    """Makes the instance, starts it where it is to run, and waits for what is waited for.
+
+    Args:
+        client: a client for the cluster member that it is to be on.
+        desired: what it is to be.
+        undo: gets the step that takes it back.
+        reporter: takes progress.
+
+    Raises:
+        InstanceExists: its name is taken.
+        ReconcileError, IncusError: it failed; `undo` takes it back.
+    """
+    attempt = new_generation()
+    name = desired.name
+    # Whether it may come still, though there is none: its end was not seen.
+    open_ = False
+    undo.push(f"instance {name}", lambda: _remove_attempt(client, name, attempt, open_))
+    what = f"making {name}"
+    progress = Progress(reporter, what)
+    try:
+        operation = create_instance(client, desired.creation(attempt))
+        open_ = True
+        client.wait(
+            operation,
+            timeout=desired.options.timeouts.create,
+            what=what,
+            progress=progress.operation,
+        )
+        open_ = False
+    except KeyboardInterrupt:
+        # The request may have been on its way.
+        open_ = True
+        raise
+    except (AlreadyExists, OperationFailed) as error:
+        open_ = False
+        if isinstance(error, OperationFailed) and not _name_is_taken(error.reason):
+            raise
+        other = _find(client, name)
+        if other is None:
+            raise
+        raise InstanceExists(describe_existing(client, other, desired.options)) from None
+    except LOST_REPLY_ERRORS as error:
+        # The answer is lost, not the instance: look whether ours is there and as it should be.
+        if isinstance(error, IncusUnreachable) and not (error.sent or open_):
+            undo.drop()
+            raise
+        open_ = True
+        if _find_attempt(client, name, attempt) is None:
+            raise
+        for operation in running_operations(client, name):
+            client.wait(
+                operation,
+                timeout=desired.options.timeouts.create,
+                what=what,
+                progress=progress.operation,
+            )
+        open_ = False
+        live = fetch_instance(client, name)
+        started = desired.options.running and not desired.image_config
+        if live is None or is_incomplete(live) or (started and not live.running):
+            raise
+    if desired.image_config:
+        patch_instance(
+            client,
+            name,
+            {"description": desired.options.description or "", "config": desired.image_config},
+            "",
+        )
+        if desired.options.running:
+            timeout = desired.options.timeouts.create
+            start_instance(client, name, timeout=timeout, reporter=reporter)
+    waited = wait_for(client, desired, reporter) if desired.options.running else None
+    live = waited or fetch_instance(client, name)
+    if live is None:
+        raise ReconcileError(
+            f"{name} was made, and is gone again: somebody removed it meanwhile; run `pulumi up` "
+            "again to make it anew"
+        )
+    return live
+
+
+def _find_attempt(client: IncusClient, name: str, attempt: str) -> LiveInstance | None:
+    """The instance that this attempt made, which may take a moment to appear."""
+    live = _find(client, name)
+    return live if live is not None and live.config.get(GENERATION_KEY) == attempt else None
+
+
+def _find(client: IncusClient, name: str) -> LiveInstance | None:
+    """The instance of a name, which may take a moment to appear; None where none does."""
+    deadline = time.monotonic() + _APPEARS_WITHIN
+    while True:
+        live = fetch_instance(client, name)
+        if live is not None:
+            return live
+        if time.monotonic() > deadline and not running_operations(client, name):
+            return None
+        time.sleep(0.2)
+
+
+def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool) -> bool:
+    """Removes the instance if this attempt made it, and no other of that name."""
+    live = _find_attempt(client, name, attempt) if may_come else fetch_instance(client, name)
+    if live is None or live.config.get(GENERATION_KEY) != attempt:
+        return False
+    if live.running:
+        kill_instance(client, name)
+    remove_instance(client, name, timeout=120)
+    return True
+
+
+def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
+    """Return why an instance of the wanted name is not taken over, and what to do."""
+    owner = live.config.get(OWNER_KEY)
+    whose = relation(live.config, options.owner, options.backend)
+    if whose == "other_backend":
+        way = (
+            "this stack has the same name as one in another Pulumi backend (or on another "
+            "machine), which owns the instance: choose another identity.instance_name, or take "
+            "the instance over from that stack by setting adopt to true"
+        )
+    elif whose == "other" and owner:
+        hint = renamed_hint(options.owner, owner)
+        way = f"{hint}. Otherwise choose" if hint else "choose"
+        way += " another identity.instance_name"
+        if options.adopt:
+            way += (
+                "; adopt does not take it from another, which can release it: set retain_on_delete "
+                "on that resource, remove it from its program, run `pulumi up` there, and then "
+                "unset the mark: `incus "
+                f"config unset --project {client.project} {live.name} {OWNER_KEY}`"
+            )
+    elif whose == "ours":
+        way = (
+            "it belongs to this resource under another identity.runtime_id "
+            f"({live.config.get(RUNTIME_ID_KEY, 'none')}): run `pulumi up` without forcing a "
+            "replacement, which changes the runtime_id in place; or give that runtime_id, or set "
+            "adopt to true"
+        )
+    else:
+        way = (
+            "choose another identity.instance_name, take it over by setting adopt to true, "
+            f"or remove it: `incus delete --project {client.project} {live.name}`"
+        )
+    return (
+        f"an instance {live.name} exists in project {live.project or client.project} at "
+        f"{client.host} ({live.instance_type}, {live.status}, made {live.raw.get('created_at')}"
+        f"{f', by {owner}' if owner else ', not by pulumi_pika'}); nothing of it was touched. "
+        f"{way[:1].upper()}{way[1:]}"
+    )
+
+
+def _name_is_taken(reason: str) -> bool:
+    """Whether an operation failed for its instance's name; 6.0.4 shows its database's error, or
+    that another's work on an instance of that name goes on."""
+    return (
+        "already exists" in reason
+        or "UNIQUE constraint failed: instances" in reason
+        or ("creating instance record" in reason and "is busy running" in reason)
+    )
+
+
+def explain_failure(error: Exception, desired: DesiredInstance) -> str:
+    """A sentence on why an instance could not be made."""
+    plan = desired.plan
+    text = str(error).rstrip(". ")
+    reason = error.reason if isinstance(error, IncusApiError | OperationError) else ""
+    # 6.0.4 says of an unknown alias that no image was provided.
+    if re.search(r"image.*not (found|provided)", reason.lower()):
+        text += (
+            f"; is there an image with the alias {plan.incus.image_alias} in project "
+            f"{plan.incus.project}? See `incus image list --project {plan.incus.project}`"
+        )
+    return f"{desired.name} could not be made: {text}."

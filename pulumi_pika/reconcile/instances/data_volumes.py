@@ -1,0 +1,272 @@
+"""The custom volumes that a runtime makes for its own mounts: made, told apart, removed."""
+
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ...incus.client import IncusClient
+from ...incus.errors import (
+    AlreadyExists,
+    IncusError,
+    IncusUnreachable,
+    NotFound,
+    PlaceMissing,
+    UnexpectedResponse,
+)
+from ...incus.storage import (
+    create_volume,
+    delete_volume,
+    get_volume,
+    patch_volume,
+)
+from ...planner.plan import IncusMountPlan, IncusRuntimePlan
+from ..shared.errors import ForeignVolume, RuntimeFailed
+from ..shared.ownership import (
+    BACKEND_KEY,
+    GENERATION_KEY,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+    new_generation,
+)
+from ..shared.reporter import Reporter
+from ..shared.undo import Undo
+from ..shared.volume_lock import volume_lock
+from .desired import (
+    DesiredInstance,
+    is_host_path,
+    mount_storage_pools,
+    volume_name,
+)
+from .runtime_options import RuntimeOptions
+
+VolumeRef = tuple[str, str]
+"""The pool and the name of a custom volume."""
+
+_APPEARS_WITHIN: Final = 3.0
+"""Seconds for which a volume is looked for whose creation got no answer."""
+
+
+def own_volumes(plan: IncusRuntimePlan) -> list[str]:
+    """The names of the volumes that hold a plan's own data: those of its persistent mounts."""
+    names = [volume_name(mount.source) for mount in plan.mounts if _is_own(mount)]
+    return list(dict.fromkeys(names))
+
+
+def _own_volumes_by_pool(
+    plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None
+) -> list[VolumeRef]:
+    pools = mount_storage_pools(plan, options, pool)
+    refs = [
+        (pools[mount.device_name] or "", volume_name(mount.source))
+        for mount in plan.mounts
+        if _is_own(mount)
+    ]
+    return [ref for ref in dict.fromkeys(refs) if ref[0]]
+
+
+def _is_own(mount: IncusMountPlan) -> bool:
+    return mount.kind == "persistent_volume" and not is_host_path(mount.source)
+
+
+def foreign_owner(
+    config: dict[str, str],
+    mount: IncusMountPlan,
+    runtime_id: str,
+    owners: Iterable[str],
+    backends: Iterable[str],
+) -> str | None:
+    """Whose data a volume holds, where a mount would write into another runtime's; else None.
+
+    Volumes without marks, and those of a `PersistentVolume`, are anybody's to mount.
+
+    Args:
+        config: the volume's config.
+        mount: the mount that wants it.
+        runtime_id: the runtime's id.
+        owners: the URNs that the runtime goes, or went, by.
+        backends: the digests of the backends that the runtime's stack is, or was, in.
+    """
+    theirs = config.get(RUNTIME_ID_KEY)
+    if theirs is None or not _is_own(mount) or mount.read_only:
+        return None
+    owner = config.get(OWNER_KEY, "")
+    known = [name for name in owners if name]
+    if theirs == runtime_id and (not owner or not known or owner in known):
+        if not _in_other_backend(config, backends):
+            return None
+        return f"runtime {theirs} of {owner} in another Pulumi backend (or on another machine)"
+    return f"runtime {theirs}" + (f" of {owner}" if owner else "")
+
+
+def _in_other_backend(config: dict[str, str], backends: Iterable[str]) -> bool:
+    known = [backend for backend in backends if backend]
+    marked = config.get(BACKEND_KEY, "")
+    return bool(marked) and bool(known) and marked not in known
+
+
+def create_volumes(
+    client: IncusClient,
+    desired: DesiredInstance,
+    missing: Iterable[VolumeRef],
+    undo: Undo,
+    reporter: Reporter,
+) -> None:
+    """Makes the volumes that are missing, each with marks that say whose it is.
+
+    Raises:
+        ForeignVolume: another runtime made one of them meanwhile.
+    """
+    attempt = new_generation()
+    marks = {
+        RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
+        GENERATION_KEY: attempt,
+        **({OWNER_KEY: desired.options.owner} if desired.options.owner else {}),
+        **({BACKEND_KEY: desired.options.backend} if desired.options.backend else {}),
+    }
+    for pool, name in missing:
+
+        def take_back(pool: str = pool, name: str = name) -> bool:
+            volume = get_volume(client, pool, name)
+            if volume is None or volume.data.get("config", {}).get(GENERATION_KEY) != attempt:
+                return False
+            if volume.data.get("used_by"):
+                # An instance that was changed has it by now: it is not in vain.
+                return False
+            delete_volume(client, pool, name)
+            return True
+
+        undo.push(f"volume {name} in pool {pool}", take_back)
+        try:
+            create_volume(client, pool, name, description=f"data of {desired.name}", config=marks)
+        except AlreadyExists:
+            # Made by somebody else since it was looked for: then it is there, and theirs.
+            _refuse_foreign(client, desired, pool, name)
+            continue
+        except (IncusUnreachable, UnexpectedResponse) as error:
+            # The answer is lost, not the volume.
+            if isinstance(error, IncusUnreachable) and not error.sent:
+                undo.drop()
+                raise
+            if not _appears(client, pool, name, attempt):
+                raise
+        reporter.info(f"made volume {name} in pool {pool} (project {client.project})")
+
+
+def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, name: str) -> None:
+    volume = get_volume(client, pool, name)
+    config = (volume.data.get("config") or {}) if volume else {}
+    runtime_id, owners = desired.plan.identity.runtime_id, [desired.options.owner]
+    backends = [desired.options.backend]
+    for mount in desired.plan.mounts:
+        if is_host_path(mount.source) or volume_name(mount.source) != name:
+            continue
+        if desired.pools[mount.device_name] != pool:
+            continue
+        if owner := foreign_owner(config, mount, runtime_id, owners, backends):
+            raise ForeignVolume(
+                f"mount {mount.device_name} ({mount.kind}, {mount.guest_path}): the custom volume "
+                f"{name} in pool {pool} was made meanwhile for {owner}; name another source"
+            )
+
+
+def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
+    """Whether the volume of an attempt is there, which may take a moment."""
+    deadline = time.monotonic() + _APPEARS_WITHIN
+    while (volume := get_volume(client, pool, name)) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return bool(volume.data.get("config", {}).get(GENERATION_KEY) == attempt)
+
+
+def claim_volumes(
+    client: IncusClient, desired: DesiredInstance, volumes: Iterable[VolumeRef]
+) -> None:
+    """Marks volumes as this runtime's that were another's.
+
+    Raises:
+        PreconditionFailed: somebody else changed one meanwhile.
+    """
+    for pool, name in volumes:
+        marks = {
+            RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
+            OWNER_KEY: desired.options.owner,
+            **({BACKEND_KEY: desired.options.backend} if desired.options.backend else {}),
+            GENERATION_KEY: new_generation(),
+        }
+        with volume_lock(pool, name):
+            volume = get_volume(client, pool, name)
+            if volume is None:
+                continue
+            text = volume.data.get("description") or ""
+            patch_volume(client, pool, name, description=text, config=marks, etag=volume.etag)
+
+
+def remove_volumes(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    pool: str | None,
+    reporter: Reporter,
+) -> None:
+    """Removes the volumes that the runtime made for itself, with all data in them.
+
+    A volume that is not marked as the runtime's, or that something still uses, is left.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the plan that was applied.
+        options: the options that were applied; their owner is the runtime's URN.
+        pool: the pool of the volumes whose mounts name none, as of the last look.
+        reporter: takes progress and warnings.
+
+    Raises:
+        RuntimeFailed: one could not be removed.
+    """
+    failed = []
+    for where, name in _own_volumes_by_pool(plan, options, pool):
+        try:
+            volume = get_volume(client, where, name)
+            if volume is None:
+                continue
+            why = _why_left(volume.data, plan.identity.runtime_id, [options.owner], options.backend)
+            if why:
+                reporter.warn(f"volume {name} in pool {where} is left: {why}")
+                continue
+            _delete(client, where, name)
+            reporter.info(f"deleted volume {name} in pool {where} and its data (delete_data)")
+        except PlaceMissing as error:
+            reporter.warn(f"volume {name} in pool {where} is gone already: {error}")
+        except IncusError as error:
+            failed.append(f"volume {name} in pool {where} could not be deleted: {error}")
+    if failed:
+        raise RuntimeFailed("; ".join(failed) + ". Run the same command again to go on")
+
+
+def _why_left(volume: dict[str, Any], runtime_id: str, owners: Iterable[str], backend: str) -> str:
+    config = volume.get("config") or {}
+    if config.get(RUNTIME_ID_KEY) != runtime_id:
+        return "it was not made for this runtime (its marks do not say so)"
+    owner = config.get(OWNER_KEY, "")
+    if owner and owner not in list(owners):
+        return f"it is marked as {owner}'s"
+    if _in_other_backend(config, [backend]):
+        return "a stack of the same name in another Pulumi backend owns it"
+    if users := _users(volume):
+        return f"it is used by {users}"
+    return ""
+
+
+def _users(volume: dict[str, Any]) -> str:
+    return ", ".join(str(user).rpartition("/")[2] for user in volume.get("used_by") or ())
+
+
+def _delete(client: IncusClient, pool: str, name: str) -> None:
+    """Deletes a volume; one that is gone already, or whose deletion got no answer, is deleted."""
+    try:
+        delete_volume(client, pool, name)
+    except NotFound:
+        return
+    except (IncusUnreachable, UnexpectedResponse):
+        if get_volume(client, pool, name) is not None:
+            raise

@@ -1,0 +1,142 @@
+"""Removes a runtime's instance; its volumes only where the user asked for that."""
+
+from typing import Literal
+
+from ...incus.client import IncusClient
+from ...incus.errors import IncusError
+from ...planner.plan import IncusRuntimePlan
+from ..shared.errors import ReconcileError, RuntimeFailed
+from ..shared.ownership import Claim
+from ..shared.reporter import Reporter
+from .data_volumes import remove_volumes
+from .lifecycle import (
+    fetch_instance,
+    find_owned_instance,
+    kill_instance,
+    remove_instance,
+    shut_down,
+    start_instance,
+    why_not_owned,
+)
+from .live_instance import PROTECTION_KEY, LiveInstance
+from .runtime_options import RuntimeOptions, Timeouts
+
+Deleted = Literal["deleted", "left", "missing"]
+"""What became of an instance: deleted, another's and left alone, or none of its name and id."""
+
+
+def delete_runtime(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    reporter: Reporter,
+    *,
+    claim: Claim,
+    pool: str | None,
+) -> Deleted:
+    """Shuts the instance down, kills it if it does not, and removes it.
+
+    One that is gone already is done. One that the state does not own any more (another instance
+    has the name, another stack or a later create of this resource took it over) is left alone with
+    its volumes, with a warning. Volumes stay, but for `delete_data`.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the plan that was applied.
+        options: the options.
+        reporter: takes progress and warnings.
+        claim: what the state knows of the instance.
+        pool: the pool of its volumes, as of its last look.
+
+    Returns:
+        what became of the instance.
+
+    Raises:
+        RuntimeFailed: it, or one of its volumes, could not be removed.
+    """
+    name = plan.identity.instance_name
+    found = find_owned_instance(client, name, claim, inside=False)
+    live = found.live
+    if live is not None:
+        if live.name != name:
+            reporter.info(f"{name} was renamed to {live.name}; removing it under that name")
+        client = client.beside(live.location)
+        _remove(client, live, options.timeouts, reporter)
+    elif found.other is not None:
+        reporter.warn(f"{why_not_owned(client, found.other, claim)}; it is left alone")
+        if found.other.uuid == claim.identity:
+            # Who took the instance over has its data too.
+            return "left"
+    if options.delete_data:
+        remove_volumes(client, plan, options, pool, reporter)
+    if live is not None:
+        return "deleted"
+    return "left" if found.other is not None else "missing"
+
+
+def _remove(
+    client: IncusClient, live: LiveInstance, timeouts: Timeouts, reporter: Reporter
+) -> None:
+    name = live.name
+    refuse_protected(client, live)
+    try:
+        if live.status != "Stopped":
+            try:
+                shut_down(
+                    client, name, grace=timeouts.stop, timeout=timeouts.delete, reporter=reporter
+                )
+            except ReconcileError:
+                reporter.warn(f"{name} did not shut down within {timeouts.stop:g} s; killed")
+                kill_instance(client, name)
+        remove_instance(client, name, timeout=timeouts.delete)
+    except IncusError as error:
+        started = _start_again(client, live, timeouts, reporter)
+        raise RuntimeFailed(
+            f"{name} in project {client.project} could not be removed: {error}. "
+            f"Run the same command again once that is put right{started}"
+        ) from error
+
+
+def refuse_protected(client: IncusClient, live: LiveInstance) -> None:
+    """Refuse to delete an instance that Incus protects, before anything of it is stopped.
+
+    Raises:
+        RuntimeFailed: its config, or a profile's, has `security.protection.delete`.
+    """
+    if live.protected:
+        raise RuntimeFailed(protection(client.project, live))
+
+
+def protection(project: str, live: LiveInstance) -> str:
+    """A sentence on why a protected instance is not deleted, and how to end the protection."""
+    name = live.name
+    if PROTECTION_KEY in live.config:
+        way = (
+            f"take the key out of `config` and run `pulumi up`, or run `incus config unset "
+            f"--project {project} {name} {PROTECTION_KEY}`"
+        )
+    else:
+        way = (
+            f"a profile sets it ({', '.join(live.profiles)}): run `incus config set --project "
+            f"{project} {name} {PROTECTION_KEY}=false`"
+        )
+    return (
+        f"{name} in project {project} is protected from being deleted ({PROTECTION_KEY}), and was "
+        f"not touched. To delete it all the same, {way}, and run the same command again"
+    )
+
+
+def _start_again(
+    client: IncusClient, before: LiveInstance, timeouts: Timeouts, reporter: Reporter
+) -> str:
+    """Start an instance that ran before it could not be removed; a sentence on it, or nothing."""
+    if not before.running:
+        return ""
+    try:
+        now = fetch_instance(client, before.name, inside=False)
+        if now is None or now.status != "Stopped":
+            return ""
+        start_instance(client, before.name, timeout=timeouts.update, reporter=reporter)
+    except IncusError as error:
+        return f". It was stopped for that, and could not be started again ({error})"
+    return ". It was started again"

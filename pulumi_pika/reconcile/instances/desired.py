@@ -1,0 +1,230 @@
+"""What an instance is to be, in Incus's terms: the one payload of plan and options."""
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...planner.plan import IncusMountPlan, IncusRuntimePlan
+from ..shared.ownership import (
+    BACKEND_KEY,
+    GENERATION_KEY,
+    MARK_PREFIX,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+)
+from .runtime_options import (
+    ROOT_DEVICE,
+    USER_DATA_KEY,
+    RuntimeOptions,
+)
+
+LABEL_PREFIX: Final = MARK_PREFIX + "label."
+LIFECYCLE_ROOT_KEY: Final = MARK_PREFIX + "lifecycle_root"
+DIGEST_KEY: Final = MARK_PREFIX + "plan_digest"
+
+WAITING_KEY: Final = MARK_PREFIX + "waiting_for"
+"""What the last update waited for in vain; the next one waits for it again."""
+
+AUTORESTART_EXTENSION: Final = "instance_auto_restart"
+
+Device = dict[str, str]
+Devices = dict[str, Device]
+
+
+def is_host_path(source: str) -> bool:
+    """Whether a mount's source is a path of the host rather than a custom volume's name."""
+    return source.startswith("/")
+
+
+def volume_name(source: str) -> str:
+    """The custom volume of a source; what follows a slash is a directory in it
+    (Incus doc/reference/devices_disk.md)."""
+    return source.partition("/")[0]
+
+
+def mount_storage_pools(
+    plan: IncusRuntimePlan, options: RuntimeOptions, pool: str | None
+) -> dict[str, str | None]:
+    """Return the storage pool of each mount's custom volume, by the name of the mount's device.
+
+    Args:
+        plan: the plan.
+        options: the options; `mount_storage_pools` names pools of single mounts.
+        pool: the pool of all others, by default `storage_pool`; None before a server has been
+            asked.
+    """
+    return {
+        mount.device_name: options.pool_of(index) or pool or options.storage_pool
+        for index, mount in enumerate(plan.mounts)
+    }
+
+
+def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) -> Device:
+    """The disk device of a mount. `io.bus` is an error on containers, so it is left out there."""
+    device = {"type": "disk", "source": mount.source, "path": mount.guest_path}
+    if not is_host_path(mount.source) and pool:
+        device["pool"] = pool
+    if mount.read_only:
+        device["readonly"] = "true"
+    if mount.io_bus and instance_type == "virtual-machine":
+        device["io.bus"] = mount.io_bus
+    return device
+
+
+def declared_devices(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    pool: str | None = None,
+    root_pool: str | None = None,
+) -> Devices:
+    """All devices that the plan and the options name, by name.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        pool: the storage pool that the custom volumes are in; by default `storage_pool`. Unknown
+            (None) before a server has been asked, and then absent in the devices.
+        root_pool: the storage pool that the root disk is in, which counts if `storage_pool` names
+            none; by default that of the volumes.
+    """
+    pools = mount_storage_pools(plan, options, pool)
+    root_pool = options.storage_pool or root_pool or pool
+    devices = {
+        mount.device_name: mount_device(mount, options.instance_type, pools[mount.device_name])
+        for mount in plan.mounts
+    }
+    if plan.resources.root_disk_gib is not None:
+        root = {"type": "disk", "path": "/", "size": f"{plan.resources.root_disk_gib}GiB"}
+        if root_pool:
+            root["pool"] = root_pool
+        devices[ROOT_DEVICE] = root
+    devices.update(options.devices)
+    return devices
+
+
+def plan_digest(plan: IncusRuntimePlan) -> str:
+    """A digest of the whole plan: it tells plans apart, also in parts that no config key shows."""
+    text = json.dumps(plan.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def desired_config(
+    plan: IncusRuntimePlan, options: RuntimeOptions, *, autorestart: bool
+) -> dict[str, str]:
+    """All config keys that the plan and the options set.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        autorestart: whether the server knows ``boot.autorestart``.
+    """
+    config = dict(options.config)
+    if plan.resources.vcpu_count is not None:
+        config["limits.cpu"] = str(plan.resources.vcpu_count)
+    if plan.resources.memory_mib is not None:
+        config["limits.memory"] = f"{plan.resources.memory_mib}MiB"
+    policy = plan.policies.restart_policy
+    if autorestart:
+        # Set for `never` too: a profile may say otherwise, and the plan's word counts.
+        config["boot.autorestart"] = "false" if policy == "never" else "true"
+    if policy == "always":
+        config["boot.autostart"] = "true"
+    if options.cloud_init_user_data is not None:
+        config[USER_DATA_KEY] = options.cloud_init_user_data
+    config[RUNTIME_ID_KEY] = plan.identity.runtime_id
+    config[LIFECYCLE_ROOT_KEY] = plan.lifecycle_root
+    config[DIGEST_KEY] = plan_digest(plan)
+    if options.owner:
+        config[OWNER_KEY] = options.owner
+    if options.backend:
+        config[BACKEND_KEY] = options.backend
+    for key, value in plan.labels.items():
+        config[LABEL_PREFIX + key] = value
+    return config
+
+
+def desired_profiles(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[str]:
+    """The profiles in the order in which Incus applies them: the plan's own has the last word."""
+    return [*options.extra_profiles, plan.incus.profile]
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredInstance:
+    """One instance, ready to be compared with a live one or to be made."""
+
+    plan: IncusRuntimePlan
+    options: RuntimeOptions
+    config: dict[str, str]
+    devices: Devices
+    profiles: list[str]
+    left_out: tuple[str, ...] = ()
+    """Devices of optional mounts whose source is missing."""
+    pool: str | None = None
+    """Where its root disk is, and the custom volumes of mounts that name no pool."""
+    image: str = ""
+    """The fingerprint of the image that it is made of; by default what the plan's alias points
+    at."""
+
+    @property
+    def pools(self) -> dict[str, str | None]:
+        """The pool of each mount's custom volume, by the name of the mount's device."""
+        return mount_storage_pools(self.plan, self.options, self.pool)
+
+    @property
+    def name(self) -> str:
+        """The instance's name."""
+        return self.plan.identity.instance_name
+
+    @property
+    def image_config(self) -> dict[str, str]:
+        """The keys that Incus overwrites with the image's own properties as it makes the instance,
+        so that they have to be set afterwards, before the first start."""
+        return {key: value for key, value in self.config.items() if key.startswith("image.")}
+
+    def creation(self, generation: str) -> dict[str, Any]:
+        """The body of POST /1.0/instances."""
+        alias = {"alias": self.plan.incus.image_alias}
+        return {
+            "name": self.name,
+            "type": self.options.instance_type,
+            "description": self.options.description or "",
+            "profiles": self.profiles,
+            "config": {**_without_empty(self.config), GENERATION_KEY: generation},
+            "devices": self.devices,
+            "start": self.options.running is True and not self.image_config,
+            "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},
+        }
+
+
+def assemble(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    *,
+    pool: str | None,
+    root_pool: str | None = None,
+    root_name: str,
+    left_out: Collection[str],
+    autorestart: bool,
+) -> DesiredInstance:
+    """The instance that plan and options come to, with what only a server could tell filled in."""
+    devices = declared_devices(plan, options, pool, root_pool)
+    for name in left_out:
+        devices.pop(name, None)
+    if ROOT_DEVICE in devices and root_name != ROOT_DEVICE:
+        devices[root_name] = devices.pop(ROOT_DEVICE)
+    return DesiredInstance(
+        plan=plan,
+        options=options,
+        config=desired_config(plan, options, autorestart=autorestart),
+        devices=devices,
+        profiles=desired_profiles(plan, options),
+        left_out=tuple(left_out),
+        pool=pool or options.storage_pool,
+    )
+
+
+def _without_empty(config: dict[str, str]) -> dict[str, str]:
+    """Incus takes an empty value as unset; an empty label is one that is not there."""
+    return {key: value for key, value in config.items() if value != ""}

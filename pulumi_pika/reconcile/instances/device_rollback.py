@@ -1,0 +1,87 @@
+"""Puts the devices of a running instance back after a change of them that failed half way.
+
+Incus unplugs the old devices before it plugs in the new ones. If a new one fails, Incus restores
+its own config, but not the devices of the guest (6.0.4, `devicesUpdate` of the drivers).
+"""
+
+import re
+from typing import Any, Final
+
+from ...incus.client import IncusClient
+from ...incus.errors import (
+    IncusApiError,
+    IncusError,
+    OperationFailed,
+)
+from ...incus.instances import replace_instance
+from .changes import Changes
+from .lifecycle import fetch_instance
+from .live_instance import LiveInstance
+from .runtime_options import RuntimeOptions
+
+_HALF_WAY: Final = re.compile(r'failed to (add|start|update|remove|stop) device "([^"]*)"', re.I)
+"""How Incus says at which device, and in which step, a change of the devices ended."""
+
+
+def restore_devices(
+    client: IncusClient,
+    before: LiveInstance,
+    changes: Changes,
+    error: IncusApiError | OperationFailed,
+    options: RuntimeOptions,
+) -> str:
+    """Plug the old devices in again; return a sentence on what came of it.
+
+    Args:
+        client: the client.
+        before: the running instance as it was before the change.
+        changes: the change that failed.
+        error: how it failed.
+        options: for the time limit.
+
+    Returns:
+        An empty string if nothing had been unplugged.
+    """
+    found = _HALF_WAY.search(error.reason)
+    old = [name for name in (*changes.devices, *changes.removed_devices) if name in before.devices]
+    if found and found[1].lower() == "stop":
+        # The device that cannot be unplugged is still there.
+        old = [name for name in old if name != found[2]]
+    if not found or not old:
+        return ""
+    named = f"device{'s' if len(old) > 1 else ''} {', '.join(old)}"
+    unplugged = False
+    try:
+        now = fetch_instance(client, before.name)
+        if now is None or not now.running:
+            return ""
+        kept = {name: device for name, device in now.devices.items() if name not in old}
+        _put(client, now, kept, options)
+        unplugged = True
+        now = fetch_instance(client, before.name)
+        if now is None:
+            return ""
+        back = {**now.devices, **{name: before.devices[name] for name in old}}
+        _put(client, now, back, options)
+    except IncusError as failure:
+        if unplugged:
+            return (
+                f"The old {named} could not be plugged in again ({failure}), and the running "
+                f"{before.name} goes on without; `pulumi up --refresh` puts back what is missing"
+            )
+        return (
+            f"The {named} of the running {before.name} may be gone, though its config has them, "
+            f"and could not be put back ({failure}): restart it (change `restart_triggers`, or "
+            f"`incus restart --project {client.project} {before.name}`)"
+        )
+    return f"The old {named} of the running {before.name} is plugged in again"
+
+
+def _put(
+    client: IncusClient,
+    live: LiveInstance,
+    devices: dict[str, dict[str, str]],
+    options: RuntimeOptions,
+) -> None:
+    body: dict[str, Any] = {**Changes().whole(live), "devices": devices}
+    replace_instance(client, live.name, body, live.etag, timeout=options.timeouts.update)

@@ -1,0 +1,429 @@
+"""Reads a live instance back: what it is, and what plan it is an instance of."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...incus.errors import UnexpectedResponse
+from ...planner.device_names import DEVICE_NAME_PREFIX
+from ...planner.plan import IncusRuntimePlan
+from ..shared.ownership import (
+    GENERATION_KEY,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+)
+from .desired import (
+    DIGEST_KEY,
+    LABEL_PREFIX,
+    LIFECYCLE_ROOT_KEY,
+    WAITING_KEY,
+    Device,
+    Devices,
+    mount_device,
+    mount_storage_pools,
+)
+from .placement import is_root
+from .runtime_options import USER_DATA_KEY, RuntimeOptions
+
+RUNNING: Final = frozenset({"Running", "Ready"})
+"""A guest that reports itself Ready is running."""
+
+FROZEN: Final = "Frozen"
+"""The status of an instance that `incus pause` froze: it holds its memory, and does nothing."""
+PROTECTION_KEY: Final = "security.protection.delete"
+
+_UNITS: Final = {
+    "": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInstance:
+    """An instance as the server shows it (GET /1.0/instances/NAME?recursion=1)."""
+
+    name: str
+    project: str
+    instance_type: str
+    status: str
+    description: str
+    config: dict[str, str]
+    devices: Devices
+    profiles: list[str]
+    location: str
+    etag: str
+    raw: dict[str, Any]
+
+    @classmethod
+    def of(cls, data: dict[str, Any], etag: str) -> "LiveInstance":
+        """The instance of a server's answer; parts that are missing are empty."""
+        return cls(
+            name=str(data.get("name", "")),
+            project=str(data.get("project", "")),
+            instance_type=str(data.get("type", "")),
+            status=str(data.get("status", "")),
+            description=str(data.get("description") or ""),
+            config=dict(data.get("config") or {}),
+            devices={name: dict(device) for name, device in (data.get("devices") or {}).items()},
+            profiles=list(data.get("profiles") or ()),
+            location=str(data.get("location") or ""),
+            etag=etag,
+            raw=data,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.status in RUNNING
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has processes: it runs, or is frozen."""
+        return self.running or self.status == FROZEN
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether Incus deletes it when it stops (Incus doc/explanation/instances.md)."""
+        return bool(self.raw.get("ephemeral"))
+
+    @property
+    def protected(self) -> bool:
+        """Whether Incus refuses to delete it: its own config or a profile's says so."""
+        expanded = self.raw.get("expanded_config")
+        config = expanded if isinstance(expanded, dict) else self.config
+        return str(config.get(PROTECTION_KEY, "")).lower() in ("true", "1", "yes", "on")
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the image that it was made of."""
+        return self.config.get("volatile.base_image", "")
+
+    @property
+    def uuid(self) -> str:
+        """Its own id, which a new instance of the same name does not share."""
+        return self.config.get("volatile.uuid", "")
+
+    @property
+    def generation(self) -> str:
+        """The generation that it is marked with; empty without one."""
+        return self.config.get(GENERATION_KEY, "")
+
+    @property
+    def root_pool(self) -> str:
+        """The storage pool of its root disk, whether its own device or a profile's says so."""
+        devices = _devices(self.raw.get("expanded_devices"))
+        name = root_device_name(devices)
+        return str(devices[name].get("pool") or "") if name else ""
+
+    @property
+    def processes(self) -> int:
+        """How many processes the guest counts; -1 where a VM's agent does not answer."""
+        count = (self.raw.get("state") or {}).get("processes", -1)
+        return count if isinstance(count, int) else -1
+
+    def address(self, family: str, access_interface: str | None = None) -> str | None:
+        """Return its first global address of a family, or None.
+
+        Args:
+            family: ``inet`` or ``inet6``.
+            access_interface: the nic that counts, by the name of its device or of its interface;
+                by default the first one of Incus's own nics. What the guest itself makes, such as
+                docker0, counts only if the instance has no nic of Incus's.
+        """
+        networks = self._networks()
+        nics = self._nics()
+        if access_interface:
+            counted = [
+                interface
+                for interface in sorted(networks)
+                if access_interface in (interface, nics.get(interface))
+            ]
+        else:
+            counted = sorted(nics) or sorted(networks)
+        found = (address for name in counted for address in _global(networks[name], family))
+        return next(found, None)
+
+    def addresses(self) -> dict[str, dict[str, list[str]]]:
+        """Return the global addresses of each of Incus's own nics, by the name of its device."""
+        networks = self._networks()
+        by_nic: dict[str, dict[str, list[str]]] = {}
+        for interface, nic in sorted(self._nics().items()):
+            addresses = by_nic.setdefault(nic, {"ipv4": [], "ipv6": []})
+            addresses["ipv4"] += _global(networks[interface], "inet")
+            addresses["ipv6"] += _global(networks[interface], "inet6")
+        return by_nic
+
+    def _networks(self) -> dict[str, dict[str, Any]]:
+        """The guest's interfaces by name, as the server saw them."""
+        networks = (self.raw.get("state") or {}).get("network") or {}
+        return {str(name): dict(state or {}) for name, state in networks.items()}
+
+    def _nics(self) -> dict[str, str]:
+        """The interfaces that Incus's own nic devices made, each with its device's name.
+
+        The hardware address tells, which Incus keeps as ``volatile.<device>.hwaddr``, or the name
+        that the interface has in a container. A bridge or bond that the guest makes of a nic has
+        its hardware address, and then its addresses too. If neither is known, the interfaces that
+        have a counterpart on the host count (``host_name``), each under its own name.
+        """
+        nics: dict[str, str] = {}
+        networks = self._networks()
+        devices = _devices(self.raw.get("expanded_devices")) or self.devices
+        for device, settings in devices.items():
+            if settings.get("type") != "nic":
+                continue
+            volatile = f"volatile.{device}."
+            hwaddr = settings.get("hwaddr") or self.config.get(volatile + "hwaddr", "")
+            named = settings.get("name") or self.config.get(volatile + "name", "")
+            for interface, state in networks.items():
+                same = hwaddr and str(state.get("hwaddr", "")).lower() == hwaddr.lower()
+                if same or (named == interface and self.instance_type == "container"):
+                    nics[interface] = device
+        return nics or {
+            interface: interface for interface, state in networks.items() if state.get("host_name")
+        }
+
+    def owned_devices(self, names: set[str]) -> Devices:
+        """Its devices that a plan names: those called for, and all with the plan's prefix."""
+        return {
+            name: device
+            for name, device in self.devices.items()
+            if name in names or name.startswith(DEVICE_NAME_PREFIX)
+        }
+
+
+def _global(network: dict[str, Any], family: str) -> list[str]:
+    """The global addresses of a family that an interface has."""
+    return [
+        str(address.get("address", ""))
+        for address in network.get("addresses") or ()
+        if address.get("family") == family
+        and address.get("scope") == "global"
+        and not _is_loopback(str(address.get("address", "")))
+    ]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise UnexpectedResponse(f"{address!r}, an address of an instance, is none") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the state says that an instance is."""
+
+    plan: IncusRuntimePlan
+    options: RuntimeOptions
+    devices: Devices
+    left_out: frozenset[str]
+    pool: str | None
+    status: str = ""
+    """The instance's status when it was last looked at."""
+    fingerprint: str = ""
+    """Of the image that the instance was made of, where that is known."""
+
+
+def observed_plan(live: LiveInstance, expected: Expected) -> dict[str, Any]:
+    """The expected plan with everything replaced that the live instance shows otherwise.
+
+    What no instance can show (paths, bootstrap, metadata, the other policies) stays as expected;
+    the digest among the marks tells whether that is right.
+    """
+    plan = expected.plan
+    observed = plan.to_dict()
+    observed["identity"] = {
+        "instance_name": live.name,
+        "runtime_id": live.config.get(RUNTIME_ID_KEY, ""),
+    }
+    observed["lifecycle_root"] = live.config.get(LIFECYCLE_ROOT_KEY, "")
+    observed["incus"] = {
+        **observed["incus"],
+        "project": live.project or plan.incus.project,
+        "profile": _observed_profiles(live, expected)[0],
+    }
+    if expected.fingerprint and live.fingerprint != expected.fingerprint:
+        # Rebuilt from another image: no alias tells which, the fingerprint does.
+        observed["incus"]["image_alias"] = live.fingerprint
+    observed["resources"] = _observed_resources(live, plan)
+    observed["mounts"] = _observed_mounts(live, expected)
+    observed["policies"] = {
+        **observed["policies"],
+        "restart_policy": _observed_restart_policy(live, plan.policies.restart_policy),
+    }
+    observed["labels"] = _observed_labels(live, plan)
+    return observed
+
+
+def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
+    """The expected options with everything replaced that the live instance shows otherwise."""
+    options = expected.options
+    observed = options.model_dump(exclude_none=True)
+    observed["instance_type"] = live.instance_type
+    if options.description is not None:
+        observed["description"] = live.description
+    observed["extra_profiles"] = _observed_profiles(live, expected)[1]
+    observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
+    if options.running is not None:
+        observed["running"] = _observed_running(live, expected.status, options.running)
+    if WAITING_KEY in live.config:
+        # What was waited for last did not come: all that is known is that it runs.
+        observed["wait_for"] = "running"
+    if options.cloud_init_user_data is not None:
+        observed["cloud_init_user_data"] = live.config.get(USER_DATA_KEY, "")
+    if options.owner:
+        observed["owner"] = live.config.get(OWNER_KEY, "")
+    del observed["devices"]
+    return observed
+
+
+def _observed_running(live: LiveInstance, before: str, wanted: bool) -> bool:
+    """Return `running` as seen. A frozen instance is neither running nor stopped, so that it is
+    shown as what it was not to be; once shown so, it stays so."""
+    if live.status != FROZEN:
+        return live.running
+    return wanted if before == FROZEN else not wanted
+
+
+def mebibytes(text: str) -> int | str:
+    """An Incus size as whole MiB where it is one, else the text (Incus doc/reference/units.md)."""
+    return _whole(text, 2**20)
+
+
+def _observed_profiles(live: LiveInstance, expected: Expected) -> tuple[str, list[str]]:
+    """The profile that has the last word, and those before it.
+
+    Profiles that others put before ours change nothing of what ours say, and are not seen.
+    """
+    own, extra = expected.plan.incus.profile, expected.options.extra_profiles
+    ours = [profile for profile in live.profiles if profile in (own, *extra)]
+    if live.profiles and live.profiles[-1] == own and ours == [*extra, own]:
+        return own, extra
+    return (live.profiles[-1] if live.profiles else ""), live.profiles[:-1]
+
+
+def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:
+    """The limits that the plan names; others' are others'."""
+    resources: dict[str, Any] = {}
+    cpu, memory = live.config.get("limits.cpu"), live.config.get("limits.memory")
+    if cpu and plan.resources.vcpu_count is not None:
+        resources["vcpu_count"] = int(cpu) if cpu.isdigit() else cpu
+    if memory and plan.resources.memory_mib is not None:
+        resources["memory_mib"] = mebibytes(memory)
+    root = root_device_name(live.devices)
+    if (
+        root
+        and plan.resources.root_disk_gib is not None
+        and (size := live.devices[root].get("size"))
+    ):
+        resources["root_disk_gib"] = _whole(size, 2**30)
+    return resources
+
+
+def _observed_mounts(live: LiveInstance, expected: Expected) -> list[dict[str, Any]]:
+    mounts, known = [], set()
+    pools = mount_storage_pools(expected.plan, expected.options, expected.pool)
+    for mount in expected.plan.mounts:
+        known.add(mount.device_name)
+        wanted = mount_device(mount, expected.options.instance_type, pools[mount.device_name])
+        device = live.devices.get(mount.device_name)
+        if device == wanted or (device is None and mount.device_name in expected.left_out):
+            mounts.append(mount.model_dump(exclude_none=True))
+        elif device is not None:
+            mounts.append(
+                {
+                    **_mount_of(mount.device_name, device, live.instance_type),
+                    "kind": mount.kind,
+                    "required": mount.required,
+                }
+            )
+    mounts += [
+        _mount_of(name, device, live.instance_type)
+        for name, device in live.devices.items()
+        if name.startswith(DEVICE_NAME_PREFIX) and name not in known
+    ]
+    return mounts
+
+
+def _mount_of(name: str, device: Device, instance_type: str) -> dict[str, Any]:
+    mount: dict[str, Any] = {
+        "device_name": name,
+        "source": device.get("source", ""),
+        "guest_path": device.get("path", ""),
+        "read_only": device.get("readonly") in ("true", "1", "yes", "on"),
+    }
+    # A container's device has no bus; the plan has one all the same.
+    bus = device.get("io.bus") or ("virtiofs" if instance_type == "container" else None)
+    if mount["read_only"] and bus:
+        mount["io_bus"] = bus
+    return mount
+
+
+def _observed_restart_policy(live: LiveInstance, expected: str) -> str:
+    again = live.config.get("boot.autorestart") in ("true", "1", "yes", "on")
+    at_boot = live.config.get("boot.autostart") in ("true", "1", "yes", "on")
+    if not again:
+        return "never"
+    # `always` and `on_failure` differ in boot.autostart, which `config` may set for the latter.
+    return "on_failure" if expected == "on_failure" or not at_boot else "always"
+
+
+def _observed_labels(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, str]:
+    labels = {
+        key.removeprefix(LABEL_PREFIX): value
+        for key, value in live.config.items()
+        if key.startswith(LABEL_PREFIX)
+    }
+    # Incus keeps no empty values: an empty label is one that is not there.
+    empty = {key: "" for key, value in plan.labels.items() if value == "" and key not in labels}
+    return {**labels, **empty}
+
+
+def _whole(text: str, unit: int) -> int | str:
+    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text)
+    if not match or match[2] not in _UNITS:
+        return text
+    size, rest = divmod(int(match[1]) * _UNITS[match[2]], unit)
+    return text if rest else size
+
+
+def outputs_of(
+    live: LiveInstance, devices: set[str], access_interface: str | None = None
+) -> dict[str, Any]:
+    """What the resource shows of an instance beyond what it was asked to be.
+
+    Args:
+        live: the instance.
+        devices: the names of its devices that are the resource's.
+        access_interface: the nic whose addresses are `ipv4_address` and `ipv6_address`, if one
+            is named.
+    """
+    return {
+        "instance_name": live.name,
+        "status": live.status,
+        "image_fingerprint": live.fingerprint,
+        "devices": live.owned_devices(devices),
+        # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
+        "ipv4_address": live.address("inet", access_interface) or "",
+        "ipv6_address": live.address("inet6", access_interface) or "",
+        "addresses": live.addresses(),
+        "location": live.location,
+        "root_storage_pool": live.root_pool,
+        "uuid": live.uuid,
+        "plan_digest": live.config.get(DIGEST_KEY, ""),
+    }
+
+
+def _devices(value: Any) -> Devices:
+    return {
+        str(name): {str(key): str(item) for key, item in device.items()}
+        for name, device in (value.items() if isinstance(value, dict) else ())
+        if isinstance(device, dict)
+    }
+
+
+def root_device_name(devices: Devices) -> str | None:
+    """The name of the root disk among an instance's own devices."""
+    return next((name for name, device in devices.items() if is_root(device)), None)

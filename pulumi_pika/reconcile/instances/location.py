@@ -1,0 +1,143 @@
+"""On which cluster member a new instance goes, where its data leaves no choice to Incus.
+
+Incus puts a new instance where it likes, and a local pool's volumes can be used on their own
+member only. So an instance goes to the volumes that it has, and where it has none yet, both go to
+a member that is chosen here.
+"""
+
+import hashlib
+
+from ...incus.client import IncusClient
+from ...incus.cluster import (
+    Member,
+    image_architecture,
+    is_shared,
+    list_members,
+)
+from ...incus.storage import get_volume
+from ..shared.errors import PlacementError
+from .desired import is_host_path, volume_name
+from .live_instance import LiveInstance
+from .placement import Placement
+
+
+def select_member_for_volumes(client: IncusClient, placement: Placement) -> IncusClient:
+    """The client with the member that the instance and its volumes go to.
+
+    Nothing is asked of a server that is no cluster, nor for a runtime without volumes.
+
+    Raises:
+        PlacementError: the volumes are on different members, or on another than `target`; or no
+            member may take the instance.
+    """
+    desired = placement.desired
+    if not client.server().clustered:
+        if client.target:
+            raise PlacementError(not_clustered(client))
+        return client
+    pools = desired.pools
+    volumes = {
+        (pools[mount.device_name] or "", volume_name(mount.source))
+        for mount in desired.plan.mounts
+        if not is_host_path(mount.source) and mount.device_name not in desired.left_out
+    }
+    shared = {pool: is_shared(client, pool) for pool, _ in volumes}
+    volumes = {(pool, name) for pool, name in volumes if not shared[pool]}
+    if not volumes:
+        return client
+    places: dict[str, list[str]] = {}
+    for pool, name in sorted(volumes - set(placement.missing_volumes)):
+        volume = get_volume(client, pool, name)
+        location = str(volume.data.get("location") or "") if volume else ""
+        if location not in ("", "none"):
+            places.setdefault(location, []).append(name)
+    wanted = "" if client.target.startswith("@") else client.target
+    if wanted:
+        places.setdefault(wanted, [])
+    if len(places) > 1:
+        listed = "; ".join(
+            f"{', '.join(found)} on {place}" if found else f"target is {place}"
+            for place, found in sorted(places.items())
+        )
+        raise PlacementError(
+            f"{desired.name} cannot be on one cluster member with all its volumes, which pool "
+            f"{', '.join(sorted({pool for pool, _ in volumes}))} keeps on one each: {listed}. Move "
+            "the data (`incus storage volume move POOL/VOLUME POOL/VOLUME --target MEMBER`) or "
+            "name that member as target"
+        )
+    if places:
+        return client.beside(next(iter(places)))
+    return client.beside(choose_member(client, desired.name, desired.plan.incus.image_alias))
+
+
+def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> IncusClient:
+    """The client with the member that a new volume goes to; as it is where that does not matter.
+
+    Left to itself, Incus makes a local pool's volume on the member that the request came to, and
+    all runtimes would follow their volumes to that one.
+
+    Raises:
+        PlacementError: no member takes it, or the server has none.
+    """
+    if not client.server().clustered:
+        if client.target:
+            raise PlacementError(not_clustered(client))
+        return client
+    if client.member or is_shared(client, pool):
+        return client
+    if client.target and not client.target.startswith("@"):
+        return client.beside(client.target)
+    return client.beside(choose_member(client, name))
+
+
+def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:
+    """A member for a thing with local data, of those that Incus may choose itself.
+
+    By the name (rendezvous hashing): many things spread evenly without any count, the same name
+    comes to the same member, and a member more or less moves the fewest.
+
+    Args:
+        client: the client, whose target may be a group.
+        name: what is placed.
+        image_alias: the image that it is made of; counts where members differ in architecture.
+
+    Raises:
+        PlacementError: no member takes it.
+    """
+    group = client.target.removeprefix("@") if client.target.startswith("@") else ""
+    members = list_members(client)
+    able = [member for member in members if member.takes(group)]
+    if image_alias and len({member.architecture for member in able}) > 1:
+        architecture = image_architecture(client, image_alias)
+        able = [member for member in able if member.architecture == architecture]
+    if not able:
+        states = ", ".join(f"{member.name} is {member.status}" for member in members)
+        raise PlacementError(
+            f"no cluster member{f' of the group {group}' if group else ''} at {client.host} takes "
+            f"{name}: {states}. Bring one back, or name one as target"
+        )
+
+    def weight(member: Member) -> bytes:
+        return hashlib.sha256(f"{name}\0{member.name}".encode()).digest()
+
+    return max(able, key=weight).name
+
+
+def evacuated_member(client: IncusClient, live: LiveInstance) -> str:
+    """The member that an instance is stopped on because the member was evacuated; else empty.
+
+    Asks only where a stopped instance is on a cluster.
+    """
+    if live.running or live.location in ("", "none"):
+        return ""
+    members = {member.name: member for member in list_members(client)}
+    member = members.get(live.location)
+    return member.name if member and member.status == "Evacuated" else ""
+
+
+def not_clustered(client: IncusClient) -> str:
+    """What to say where a target is given to a server that is no cluster."""
+    return (
+        f"target {client.target!r}: the server at {client.host} is no cluster and has no members "
+        "or groups to choose from; leave target and cluster_group out, or name the cluster's url"
+    )

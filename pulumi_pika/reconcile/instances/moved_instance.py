@@ -1,0 +1,38 @@
+"""Finds an instance that others moved to another Incus project, and says what to do."""
+
+from ...incus.client import IncusClient
+from ...incus.errors import NotFound
+from .lifecycle import fetch_instance_by_uuid
+from .live_instance import LiveInstance
+
+
+def find_moved(client: IncusClient, uuid: str) -> LiveInstance | None:
+    """Return the instance with an id in any other project that the client may see, or None.
+
+    Args:
+        client: a client in the project that the instance was in.
+        uuid: the instance's own id, which it keeps when it is moved.
+    """
+    if not uuid:
+        return None
+    for path in client.get_list("/1.0/projects"):
+        project = str(path).partition("?")[0].rpartition("/")[2]
+        if project == client.project:
+            continue
+        try:
+            live = fetch_instance_by_uuid(client.in_project(project), uuid)
+        except NotFound:
+            continue  # The project was removed meanwhile.
+        if live is not None:
+            return live
+    return None
+
+
+def describe_moved(client: IncusClient, name: str, live: LiveInstance) -> str:
+    """A sentence on an instance that is in another project than its resource says."""
+    back = f"incus move --project {live.project} {live.name} {name} --target-project "
+    return (
+        f"the instance {name} was moved from project {client.project} to {live.project} (there it "
+        f"is {live.name}). Set `incus.project` to {live.project}, or stop it and move it back: "
+        f"`{back}{client.project}`"
+    )

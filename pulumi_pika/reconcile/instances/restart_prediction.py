@@ -1,0 +1,95 @@
+"""Which changes a running instance can take, as far as that can be told without trying.
+
+The server has the last word; this is for previews. Sources: the key tables of Incus
+doc/reference/instance_options.md, devices_disk.md, and its instance drivers.
+"""
+
+from typing import Final
+
+from .desired import Devices
+from .live_instance import mebibytes
+from .runtime_options import RuntimeOptions
+
+_LIVE_PREFIXES: Final = (
+    "boot.",
+    "cloud-init.",
+    "environment.",
+    "image.",
+    "snapshots.",
+    "user.",
+    "volatile.",
+)
+_LIVE_KEYS: Final = frozenset({"limits.cpu", "limits.memory"})
+_CONTAINER_COLD: Final = (
+    "security.idmap.",
+    "security.nesting",
+    "security.privileged",
+    "security.protection.shift",
+    "security.syscalls.",
+    "security.guestapi",
+    "raw.",
+    "nvidia.",
+    "linux.sysctl.",
+    "migration.",
+)
+
+
+def restart_reasons(
+    old: RuntimeOptions,
+    new: RuntimeOptions,
+    old_config: dict[str, str],
+    new_config: dict[str, str],
+    old_devices: Devices,
+    new_devices: Devices,
+    profiles_change: bool,
+) -> list[str]:
+    """What of a change may need a restart of a running instance, for people to read."""
+    if new.running is False or old.running is False:
+        return []
+    virtual = new.instance_type == "virtual-machine"
+    changed = sorted(
+        key
+        for key in old_config.keys() | new_config.keys()
+        if old_config.get(key) != new_config.get(key)
+    )
+    reasons = [f"`{key}`" for key in changed if _needs_restart(key, virtual)]
+    if virtual:
+        if "limits.memory" in changed:
+            reasons.append("`limits.memory` (a virtual machine may not be able to take it live)")
+        reasons += [
+            f"device `{name}` (a share that was there at boot cannot always be detached)"
+            for name, device in old_devices.items()
+            if (
+                name in new_devices
+                and _without_limits(new_devices[name]) != _without_limits(device)
+            )
+            or name not in new_devices
+        ]
+        if profiles_change:
+            reasons.append("the profiles")
+    elif _shrinks(old_config.get("limits.memory"), new_config.get("limits.memory")):
+        reasons.append("`limits.memory` (a container that uses more cannot take it live)")
+    return reasons
+
+
+def _shrinks(old: str | None, new: str | None) -> bool:
+    """Whether a memory limit gets lower; one that cannot be compared is taken not to."""
+    if new is None:
+        return False
+    before, after = mebibytes(old) if old else None, mebibytes(new)
+    return before is None or (isinstance(before, int) and isinstance(after, int) and after < before)
+
+
+def _needs_restart(key: str, virtual: bool) -> bool:
+    if virtual:
+        return key not in _LIVE_KEYS and not key.startswith(_LIVE_PREFIXES)
+    return key.startswith(_CONTAINER_COLD)
+
+
+def _without_limits(device: dict[str, str]) -> dict[str, str]:
+    """What of a disk is no size and no limit: those change in place (devices_disk.md)."""
+    return {
+        key: value
+        for key, value in device.items()
+        if not (key.startswith("limits.") or key in ("size", "pool"))
+    }

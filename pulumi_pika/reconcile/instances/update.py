@@ -1,0 +1,511 @@
+"""Brings a live instance to a changed plan, in place, touching only what changed."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from ...incus.client import IncusClient
+from ...incus.errors import (
+    IncusApiError,
+    IncusError,
+    IncusUnreachable,
+    OperationFailed,
+    PreconditionFailed,
+)
+from ...incus.instances import (
+    patch_instance,
+    rename_instance,
+    replace_instance,
+)
+from ...planner.plan import IncusRuntimePlan
+from ..shared.errors import (
+    ForeignInstance,
+    InstanceGone,
+    PlacementError,
+    ReconcileError,
+    RestartRefused,
+    RuntimeFailed,
+    WaitFailed,
+)
+from ..shared.ownership import (
+    BACKEND_KEY,
+    GENERATION_KEY,
+    IDENTITY_KEYS,
+    OWNER_KEY,
+    Claim,
+)
+from ..shared.reporter import Reporter
+from ..shared.undo import Undo
+from .adoption_rollback import restore_adopted
+from .changes import (
+    Changes,
+    LastApplied,
+    find_changes,
+)
+from .data_volumes import claim_volumes, create_volumes
+from .desired import (
+    WAITING_KEY,
+    DesiredInstance,
+    Devices,
+)
+from .device_rollback import restore_devices
+from .lifecycle import (
+    LOST_REPLY_ERRORS,
+    fetch_after_lost_reply,
+    fetch_instance,
+    find_owned_instance,
+    make_lasting,
+    prepare_stop,
+    shut_down,
+    start_instance,
+    why_not_owned,
+)
+from .live_instance import LiveInstance, root_device_name
+from .placement import resolve_placement, root_moved
+from .runtime_options import RuntimeOptions
+from .wait import wait_for
+
+_APPEARS_WITHIN: Final = 3.0
+"""Seconds in which a change is seen to come about whose answer was lost."""
+_NEEDS_RESTART: Final = (
+    "when vm is running",
+    "the vm is running",
+    "when instance is running",
+    "while the instance is running",
+    "restart required",
+    "beyond boot time size",
+    "support hotplugging",
+    "cannot live update",
+    # A container that uses more memory than the new limit.
+    "setting cgroup item for the container failed",
+    # A mount that is in use, or that a daemon which was killed in plugging it in left behind, on
+    # the host or inside the container.
+    "device or resource busy",
+    "failed to add mount for device inside container",
+)
+"""How Incus says that a running instance cannot take a change (its instance drivers)."""
+
+
+def update_runtime(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    reporter: Reporter,
+    *,
+    previous: LastApplied,
+    claim: Claim,
+    known_pool: str | None,
+) -> tuple[DesiredInstance, LiveInstance]:
+    """Changes the runtime; returns what it was made to be, and what it is.
+
+    Args:
+        client: a client in the plan's project.
+        plan: the new plan.
+        options: the new options.
+        reporter: takes progress and warnings.
+        previous: what the resource had set before.
+        claim: what the state knows of the instance.
+        known_pool: the pool of its volumes, as of its last look.
+
+    Raises:
+        InstanceGone: there is no such instance any more.
+        ForeignInstance: the instance of that name is another one.
+        RestartRefused: a change needs a restart that `allow_restart` does not let happen.
+        RuntimeFailed: a change failed. What had been done before stays; the message says so.
+        ReconcileError, IncusError: it failed before anything was changed.
+    """
+    live = _fetch_owned(client, plan, options, claim, reporter)
+    return apply_plan(
+        client, live, plan, options, reporter, previous=previous, known_pool=known_pool
+    )
+
+
+def apply_plan(
+    client: IncusClient,
+    live: LiveInstance,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    reporter: Reporter,
+    *,
+    previous: LastApplied,
+    known_pool: str | None,
+    generation: str = "",
+) -> tuple[DesiredInstance, LiveInstance]:
+    """Changes a live instance to the plan; see `update_runtime`.
+
+    Args:
+        live: the instance.
+        generation: the new generation of an instance that is taken over. Then nobody has waited
+            yet for what `wait_for` waits for.
+    """
+    name = plan.identity.instance_name
+    client = client.beside(live.location)
+    placement = resolve_placement(
+        client,
+        plan,
+        options,
+        known_pool=known_pool,
+        known_root=root_device_name(live.devices),
+        known_root_pool=live.root_pool or None,
+        known_owner=previous.owner,
+        known_backend=live.config.get(BACKEND_KEY, ""),
+        known_devices=live.devices,
+    )
+    desired = placement.desired
+    if elsewhere := root_elsewhere(client.project, live, desired.devices):
+        raise PlacementError(f"{elsewhere}. Nothing of it was touched")
+    for warning in placement.warnings:
+        reporter.warn(warning)
+    undo = Undo(reporter)
+    before, fresh = live, bool(generation)
+    try:
+        create_volumes(client, desired, placement.missing_volumes, undo, reporter)
+        if fresh and live.config.get(OWNER_KEY, "") != options.owner:
+            summary = find_changes(live, desired, previous).brief() or "its power state"
+            undo.push(
+                f"from {name} what its adoption changed ({summary})",
+                lambda: restore_adopted(client, before, options.timeouts, reporter),
+            )
+        if fresh and live.ephemeral:
+            make_lasting(client, live, reporter)
+            live = _refetch(client, desired)
+        _apply_and_start(client, live, desired, previous, reporter, fresh)
+        # Who owns them is written last: after a failure the state of before has to find its own.
+        claim_volumes(client, desired, placement.claimed_volumes)
+        after = write_identity(client, desired, generation or previous.generation)
+    except (IncusError, ReconcileError) as error:
+        outcome = undo.run()
+        tail = "" if outcome == "Nothing had been made." else f" {outcome}"
+        if isinstance(error, ReconcileError) and not tail:
+            raise
+        reason = str(error).rstrip(". ")
+        raise RuntimeFailed(f"{name} could not be changed: {reason}.{tail}") from error
+    return desired, after
+
+
+def root_elsewhere(project: str, live: LiveInstance, devices: Devices) -> str:
+    """Return a sentence on a root disk that is in another pool than its device is to name, or an
+    empty string. Incus changes the pool of a root disk by a move only."""
+    root = root_device_name(devices)
+    wanted = devices[root].get("pool") if root else None
+    if not wanted or live.root_pool in ("", wanted):
+        return ""
+    return root_moved(project, live.name, live.root_pool, wanted)
+
+
+def _vanished(name: str) -> InstanceGone:
+    return InstanceGone(
+        f"{name} vanished while it was being changed; run `pulumi refresh`, and `pulumi up` makes "
+        "it anew"
+    )
+
+
+def _fetch_owned(
+    client: IncusClient,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    claim: Claim,
+    reporter: Reporter,
+) -> LiveInstance:
+    name = plan.identity.instance_name
+    found = find_owned_instance(client, name, claim, inside=False)
+    live = found.live
+    if found.other is not None:
+        if live is None:
+            raise ForeignInstance(
+                f"{why_not_owned(client, found.other, claim)}; nothing of it was touched. Run "
+                "`pulumi refresh` to see it"
+            )
+        raise ForeignInstance(
+            f"the instance {live.name} in project {client.project} is the one of this resource, "
+            f"and {why_not_owned(client, found.other, claim)}; nothing was touched. Rename or "
+            f"remove the other one (`incus rename --project {client.project} {name} NEW`, "
+            "stopped), and run `pulumi up` again"
+        )
+    if live is not None and live.name != name:
+        live = _rename_back(client, live, name, options, reporter)
+    if live is None:
+        raise InstanceGone(
+            f"there is no instance {name} in project {client.project} at {client.host} any more; "
+            "run `pulumi refresh`, and `pulumi up` makes it anew"
+        )
+    return live
+
+
+def _rename_back(
+    client: IncusClient, live: LiveInstance, name: str, options: RuntimeOptions, reporter: Reporter
+) -> LiveInstance | None:
+    """Gives an instance its planned name again. Incus renames stopped instances only."""
+    reporter.info(f"renaming {live.name} back to {name}")
+    timeouts = options.timeouts
+    if live.alive:
+        if not options.allow_restart:
+            raise RestartRefused(
+                f"the instance {name} was renamed to {live.name}; it has to stop to get its name "
+                f"back, and allow_restart is off: stop it (`incus stop --project "
+                f"{client.project} {live.name}`) and run `pulumi up` again"
+            )
+        prepare_stop(client, live, timeout=timeouts.update, reporter=reporter)
+        shut_down(
+            client, live.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
+        )
+    try:
+        rename_instance(client, live.name, name, timeout=timeouts.update)
+    except IncusError:
+        if live.alive:
+            start_instance(client, live.name, timeout=timeouts.update, reporter=reporter)
+        raise
+    if live.alive and options.running is None:
+        start_instance(client, name, timeout=timeouts.update, reporter=reporter)
+    return fetch_instance(client, name)
+
+
+def write_identity(client: IncusClient, desired: DesiredInstance, generation: str) -> LiveInstance:
+    """Write the marks that say who owns an instance, as far as they differ; return the instance.
+
+    Args:
+        client: a client in its project.
+        desired: what it is to be.
+        generation: the new generation; empty if the present one stays.
+
+    Raises:
+        IncusError: they could not be written; the instance is otherwise as desired.
+    """
+    wanted = {key: value for key, value in desired.config.items() if key in IDENTITY_KEYS}
+    if generation:
+        wanted[GENERATION_KEY] = generation
+    last = False
+    while True:
+        live = _refetch(client, desired)
+        differing = {k: v for k, v in wanted.items() if live.config.get(k, "") != v}
+        if not differing:
+            return live
+        try:
+            body = {"description": live.description, "config": differing}
+            patch_instance(client, desired.name, body, live.etag)
+        except (PreconditionFailed, *LOST_REPLY_ERRORS) as error:
+            if last or (isinstance(error, IncusUnreachable) and not error.sent):
+                raise
+            last = True
+
+
+def _apply_and_start(
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+    previous: LastApplied,
+    reporter: Reporter,
+    fresh: bool,
+) -> None:
+    options = desired.options
+    was_running = live.running
+    if options.running is False and live.alive:
+        _stop(client, desired, reporter)
+        was_running = False
+        live = _refetch(client, desired)
+    restarted = _apply(client, live, desired, previous, reporter)
+    triggered = not fresh and restart_requested(options, previous.restart_triggers)
+    if triggered and was_running and not restarted:
+        reporter.info(f"restarting {desired.name}, since restart_triggers changed")
+        _stop(client, desired, reporter)
+        was_running = False
+    started = not was_running and (options.running is True or triggered)
+    if started:
+        start_instance(
+            client,
+            desired.name,
+            timeout=options.timeouts.update,
+            reporter=reporter,
+            frozen=live.status == "Frozen",
+        )
+    # A wait that failed is not forgotten: its mark tells, or that the state does not say it runs.
+    turned_on = options.running is True and previous.running is not True
+    if started or restarted or turned_on or (was_running and WAITING_KEY in live.config):
+        _wait(client, desired, reporter)
+
+
+def _wait(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
+    """Wait for what `wait_for` names; mark the instance if it does not come."""
+    try:
+        wait_for(client, desired, reporter)
+    except WaitFailed:
+        with suppress(IncusError):
+            body = {
+                "description": _refetch(client, desired).description,
+                "config": {WAITING_KEY: desired.options.wait_for},
+            }
+            patch_instance(client, desired.name, body, "")
+        raise
+
+
+def restart_requested(options: RuntimeOptions, before: Any) -> bool:
+    """Return whether `restart_triggers` restarts the instance.
+
+    Args:
+        options: the new options. An argument that was dropped asks for nothing, and nothing starts
+            an instance that `running` stops.
+        before: the value of `restart_triggers` that was applied last.
+    """
+    return (
+        options.running is not False
+        and options.restart_triggers is not None
+        and options.restart_triggers != before
+    )
+
+
+def _apply(
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+    previous: LastApplied,
+    reporter: Reporter,
+) -> bool:
+    """Applies what differs; returns whether the instance was restarted for it."""
+    changes = find_changes(live, desired, previous)
+    if changes.kept:
+        reporter.warn(
+            f"{desired.name}: left as it is, since somebody changed it: {', '.join(changes.kept)}"
+        )
+    if not changes:
+        return False
+    try:
+        _retry_on_conflict(
+            lambda now: _send_live(client, now, desired, previous), client, live, desired
+        )
+    except (IncusApiError, OperationFailed) as error:
+        # A PATCH that cannot be done is a 500 to Incus; its text tells why.
+        if not (live.running and _needs_restart(error.reason)):
+            raise
+        if not desired.options.allow_restart:
+            said = restore_devices(client, live, changes, error, desired.options)
+            raise RestartRefused(
+                f"{desired.name} cannot take this while it runs ({error.reason}), and "
+                f"allow_restart is off: {changes.summary()}. Set allow_restart to true, or stop "
+                f"it (`incus stop --project {client.project} {desired.name}`) and run "
+                f"`pulumi up` again{f'. {said}' if said else ''}"
+            ) from error
+        reporter.info(f"restarting {desired.name}: {error.reason}")
+    else:
+        return False
+    _stop(client, desired, reporter)
+    try:
+        _retry_on_conflict(
+            lambda now: _send(client, now, desired, previous),
+            client,
+            _refetch(client, desired),
+            desired,
+        )
+    finally:
+        # It ran before; whatever became of the change, it is to run again.
+        start_instance(
+            client, desired.name, timeout=desired.options.timeouts.update, reporter=reporter
+        )
+    return True
+
+
+def _retry_on_conflict(
+    send: Callable[[LiveInstance], None],
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+) -> None:
+    try:
+        send(live)
+    except PreconditionFailed:
+        send(_refetch(client, desired))
+
+
+def _send_live(
+    client: IncusClient, live: LiveInstance, desired: DesiredInstance, previous: LastApplied
+) -> None:
+    """Applies the changes to an instance as it is, running or not."""
+    changes = find_changes(live, desired, previous)
+    has_devices = bool(changes.devices or changes.removed_devices)
+    if (
+        live.running
+        and live.instance_type == "virtual-machine"
+        and changes.settings
+        and has_devices
+    ):
+        # A running VM's devices are changed before Incus looks whether it can take the keys, so
+        # that a refusal would leave half of it done. Keys alone are refused whole.
+        try:
+            patch_instance(client, desired.name, changes.patch(live, devices=False), live.etag)
+        except LOST_REPLY_ERRORS as error:
+            if _change_still_pending(
+                client, desired, previous, error, lambda left: bool(left.settings)
+            ):
+                raise
+        live = _refetch(client, desired)
+    _send(client, live, desired, previous)
+
+
+def _send(
+    client: IncusClient, live: LiveInstance, desired: DesiredInstance, previous: LastApplied
+) -> None:
+    changes = find_changes(live, desired, previous)
+    try:
+        if changes.removed_devices:
+            # Only a PUT can remove a device.
+            replace_instance(
+                client,
+                desired.name,
+                changes.whole(live),
+                live.etag,
+                timeout=desired.options.timeouts.update,
+            )
+        elif changes:
+            patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
+    except (IncusApiError, OperationFailed) as error:
+        if _needs_restart(error.reason):
+            raise  # A restart plugs in whatever its config has.
+        if live.running and (
+            said := restore_devices(client, live, changes, error, desired.options)
+        ):
+            raise RuntimeFailed(f"{str(error).rstrip('. ')}. {said}") from error
+        raise
+    except LOST_REPLY_ERRORS as error:
+        if _change_still_pending(client, desired, previous, error, bool):
+            raise
+
+
+def _change_still_pending(
+    client: IncusClient,
+    desired: DesiredInstance,
+    previous: LastApplied,
+    error: Exception,
+    counts: Callable[[Changes], bool],
+) -> bool:
+    """Whether a change whose answer was lost is still to be made.
+
+    It may be on its way still. What it needs must not be taken back while it comes about.
+    """
+    deadline = time.monotonic() + _APPEARS_WITHIN
+    while True:
+        live = fetch_after_lost_reply(client, desired.name, error)
+        if live is None:
+            raise _vanished(desired.name)
+        if not counts(find_changes(live, desired, previous)):
+            return False
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.2)
+
+
+def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
+    timeouts = desired.options.timeouts
+    prepare_stop(client, _refetch(client, desired), timeout=timeouts.update, reporter=reporter)
+    shut_down(client, desired.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter)
+
+
+def _refetch(client: IncusClient, desired: DesiredInstance) -> LiveInstance:
+    live = fetch_instance(client, desired.name)
+    if live is None:
+        raise _vanished(desired.name)
+    return live
+
+
+def _needs_restart(reason: str) -> bool:
+    reason = reason.lower()
+    return any(sign in reason for sign in _NEEDS_RESTART)

@@ -1,0 +1,130 @@
+"""Waits until a started instance is what the user waits for."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ...incus.client import IncusClient
+from ...incus.errors import (
+    IncusError,
+    IncusUnreachable,
+    OperationError,
+)
+from ...incus.instances import console_log, exec_status
+from ..shared.errors import WaitFailed
+from ..shared.reporter import Progress, Reporter
+from .desired import DesiredInstance
+from .guest_status import fetch_guest_status
+from .lifecycle import fetch_instance
+from .live_instance import LiveInstance
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_INSIDE_EVERY: Final = 5.0
+"""Seconds after which a container is looked into though nothing there is waited for. Incus 6.0.4
+can take one whose guest has ended for running as long as somebody asks for its files, as a wait for
+``guest_status`` does; looking into it shows that it is ending, and asks for none meanwhile."""
+_CONSOLE_LINES: Final = 20
+
+Seen = tuple[bool, str]
+"""Whether what is waited for is there, and what was seen."""
+
+
+def wait_for(
+    client: IncusClient, desired: DesiredInstance, reporter: Reporter
+) -> LiveInstance | None:
+    """Waits for `wait_for` of the options; returns the instance as last seen, where each look goes
+    into it.
+
+    Raises:
+        WaitFailed: it did not come in `timeouts.wait` seconds, or cannot come any more. Says what
+            was seen last, and the tail of the console log.
+    """
+    options, name = desired.options, desired.name
+    if options.wait_for == "running":
+        # The operation that starts an instance ends when it runs.
+        return None
+    check = _CHECKS[options.wait_for]
+    # For the rest Incus need not enter the guest, which costs it more than all else of a look.
+    inside = options.wait_for == "ipv4" or options.instance_type == "virtual-machine"
+    progress = Progress(reporter, f"{name}: waiting for {options.wait_for}")
+    pause = _FIRST_PAUSE
+    seen = "nothing"
+    looked_inside = 0.0
+    while True:
+        try:
+            thorough = inside or progress.elapsed - looked_inside > _INSIDE_EVERY
+            live = fetch_instance(client, name, inside=thorough)
+            if thorough:
+                looked_inside = progress.elapsed
+            if live is None:
+                raise WaitFailed(f"{name} vanished while waiting for {options.wait_for}")
+            if not live.running:
+                raise _failed(client, desired, f"it is {live.status}", progress.elapsed)
+            done, seen = check(client, desired, live)
+            if done:
+                return live if inside else None
+        except _GuestSaysFailed as error:
+            raise _failed(client, desired, str(error), progress.elapsed) from None
+        except IncusUnreachable as error:
+            seen = str(error)
+        if progress.elapsed > options.timeouts.wait:
+            raise _failed(client, desired, seen, progress.elapsed)
+        progress.tick(f"last seen: {seen}")
+        time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+class _GuestSaysFailed(Exception):
+    """Waiting longer is of no use."""
+
+
+def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    if live.instance_type == "virtual-machine" and live.processes < 0:
+        return False, "the agent in the guest does not answer yet"
+    try:
+        exec_status(client, desired.name, ["true"], timeout=10)
+    except OperationError as error:
+        # Incus reports a missing command as a failed start of it: the guest was reached.
+        if "not found" in error.reason.lower():
+            return True, "exec works"
+        return False, error.reason or str(error)
+    return True, "exec works"
+
+
+def _ipv4(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    address = live.address("inet", desired.options.access_interface)
+    return address is not None, f"address {address}" if address else "no global IPv4 address yet"
+
+
+def _ready(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    return live.status == "Ready", f"status {live.status}"
+
+
+def _guest_status(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
+    status = fetch_guest_status(client, live, desired.plan.paths.status_path)
+    if status.state == "failed":
+        raise _GuestSaysFailed(status.said())
+    # A guest that has completed its work was ready before.
+    return status.state in ("ready", "completed"), status.said()
+
+
+_CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]]] = {
+    "agent": _agent,
+    "ipv4": _ipv4,
+    "ready": _ready,
+    "guest_status": _guest_status,
+}
+
+
+def _failed(client: IncusClient, desired: DesiredInstance, seen: str, elapsed: float) -> WaitFailed:
+    try:
+        lines = console_log(client, desired.name).splitlines()[-_CONSOLE_LINES:]
+    except IncusError:
+        lines = []
+    tail = "\n  ".join(lines)
+    return WaitFailed(
+        f"{desired.name} did not come to `{desired.options.wait_for}` within {elapsed:.0f} s "
+        f"(timeouts.wait is {desired.options.timeouts.wait:g} s). Last seen: {seen}. "
+        + (f"The console's last lines:\n  {tail}\n" if tail else "The console shows nothing. ")
+    )

@@ -1,0 +1,1 @@
+"""What instances and volumes share: errors, ownership, progress, undo."""

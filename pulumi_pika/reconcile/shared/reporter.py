@@ -1,0 +1,47 @@
+"""How work tells what it does. The layer above decides where the lines go."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from ...redaction import cut
+
+FIRST_AFTER: Final = 2.0
+EVERY: Final = 5.0
+
+
+class Reporter(Protocol):
+    """Takes lines for the user."""
+
+    def info(self, message: str) -> None:
+        """A line of progress."""
+
+    def warn(self, message: str) -> None:
+        """Something that the user should know of, though the work goes on."""
+
+
+class Progress:
+    """Says how long something has been going on: first after 2 s, then every 5 s."""
+
+    def __init__(self, reporter: Reporter, what: str) -> None:
+        self._reporter = reporter
+        self._what = what
+        self._start = time.monotonic()
+        self._next = FIRST_AFTER
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._start
+
+    def tick(self, detail: str = "") -> None:
+        """Says how far it is, where it is time for that."""
+        elapsed = self.elapsed
+        if elapsed >= self._next:
+            self._next = elapsed + EVERY
+            self._reporter.info(f"{self._what}: {elapsed:.0f} s{f', {detail}' if detail else ''}")
+
+    def operation(self, _elapsed: float, metadata: Mapping[str, Any]) -> None:
+        """`tick` with what an Incus operation says of its own progress."""
+        said = [str(v) for k, v in metadata.items() if k.endswith("_progress")]
+        self.tick(cut(", ".join(said), 200))

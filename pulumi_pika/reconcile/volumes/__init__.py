@@ -1,0 +1,1 @@
+"""Create, change, snapshot, restore and delete custom volumes."""

@@ -1,0 +1,499 @@
+"""Puts a volume back to a snapshot: its instances are stopped for that, and run again after.
+
+What is to run again is written down in a mark of the volume before anything is stopped, so that a
+restore that was cut off is finished by the next.
+"""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from ...incus.client import IncusClient, url
+from ...incus.errors import (
+    IncusError,
+    IncusUnreachable,
+    UnexpectedResponse,
+)
+from ...incus.storage import (
+    NEVER,
+    list_snapshots,
+    patch_volume,
+    pool_driver,
+    restore_volume,
+)
+from ..instances.lifecycle import (
+    fetch_instance,
+    shut_down,
+    start_instance,
+)
+from ..instances.live_instance import LiveInstance
+from ..instances.runtime_options import JOB_KEPT, JOB_KEY
+from ..shared.errors import (
+    ReconcileError,
+    RestoreFailed,
+    RestoreRefused,
+    SnapshotMissing,
+    VolumeGone,
+)
+from ..shared.ownership import MARK_PREFIX, RUNTIME_ID_KEY
+from ..shared.reporter import Progress, Reporter
+from .snapshot import take_snapshot
+from .volume import (
+    RESTORED_KEY,
+    SAFETY_KEY,
+    LiveVolume,
+    fetch_volume,
+    retry_on_conflict,
+    users,
+)
+from .volume_options import (
+    SnapshotOptions,
+    SnapshotTimeouts,
+    VolumeOptions,
+)
+
+RESTORING_KEY: Final = MARK_PREFIX + "restoring"
+"""JSON: what a restore that is going on is to do still."""
+SAFETY_PREFIX: Final = "pika-before-"
+
+_ONLY_NEWEST: Final = frozenset({"zfs", "linstor", "truenas"})
+"""Drivers that can only go back to the newest snapshot: they refuse an older one, or delete those
+after it (`CanRestoreVolume` in Incus's storage drivers)."""
+_START_TIMEOUT: Final = 120.0
+_POLL: Final = 0.2
+
+InstanceRef = tuple[str, str]
+"""Project and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """A restore that can be begun."""
+
+    snapshot: str
+    safety_snapshot: str
+    """The snapshot to be taken first; empty without one."""
+    stop: list[InstanceRef] = field(default_factory=list)
+    """The running instances that use the volume."""
+    start: list[InstanceRef] = field(default_factory=list)
+    """Those to run after: the same, and those that a restore that was cut off has stopped."""
+
+    def text(self, options: VolumeOptions) -> str:
+        """What will be done, for people."""
+        said = [f"the {options.where} goes back to its snapshot {self.snapshot}"]
+        if self.stop:
+            said.append(f"stops {_names(self.stop)} for it")
+        else:
+            said.append("no instance that uses it runs")
+        if self.safety_snapshot:
+            said.append(
+                f"takes a snapshot {SAFETY_PREFIX}{_core(self.snapshot)}-<time> first, to which "
+                "restore_from can go back"
+            )
+        else:
+            said.append(
+                "takes NO snapshot first (snapshot_before_restore is off): what was written since "
+                "is LOST"
+            )
+        if self.start:
+            said.append(f"starts {_names(self.start)} again after")
+        return "; ".join(said)
+
+
+def plan_restore(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions
+) -> RestorePlan | None:
+    """What is to be done for `restore_from`; None where that was done already. Touches nothing.
+
+    Raises:
+        SnapshotMissing: there is no such snapshot.
+        RestoreRefused: an instance that uses the volume cannot be stopped and started, or the
+            storage driver would not keep other snapshots.
+        IncusError: the server could not be asked.
+    """
+    snapshot = options.restore_from
+    if snapshot is None or live.restored == snapshot:
+        return None
+    snapshots = list_snapshots(client, live.pool, live.name)
+    names = [str(data["name"]) for data in snapshots]
+    if snapshot not in names:
+        raise SnapshotMissing(
+            f"the {options.where} has no snapshot {snapshot} to restore; it has "
+            f"{', '.join(names) or 'none'}. Nothing was touched"
+        )
+    safety = ""
+    if options.snapshot_before_restore:
+        # A new one, even where a restore that was cut off has taken one: who knows what was
+        # written since.
+        safety = safety_name(snapshot, datetime.now(UTC), names)
+    _refuse_lossy(client, live, options, snapshot, names)
+    problems, running = [], []
+    for ref, instance in find_users(client, live):
+        if instance.status != "Stopped" and instance.config.get(JOB_KEY, JOB_KEPT) != JOB_KEPT:
+            problems.append(
+                f"{_name(ref)} runs the job of runtime "
+                f"{instance.config.get(RUNTIME_ID_KEY, 'unknown')}, which could not go on after a "
+                "stop: wait for its end"
+            )
+        elif instance.raw.get("ephemeral") and instance.status != "Stopped":
+            problems.append(f"{_name(ref)} is ephemeral: to stop it would delete it")
+        elif instance.running:
+            running.append(ref)
+        elif instance.status != "Stopped":
+            problems.append(f"{_name(ref)} is {instance.status}: have it run or stop it first")
+    if problems:
+        raise RestoreRefused(
+            f"the {options.where} cannot be restored now: {'; '.join(problems)}. Nothing was "
+            "touched"
+        )
+    cut_off = _cut_off(live)
+    earlier = [ref for ref in (cut_off.start if cut_off else []) if ref not in running]
+    return RestorePlan(snapshot, safety, stop=running, start=running + earlier)
+
+
+def find_users(client: IncusClient, live: LiveVolume) -> list[tuple[InstanceRef, LiveInstance]]:
+    """The instances that use a volume, be it through a profile."""
+    refs: dict[InstanceRef, None] = {}
+    for kind, name, project in users(live.used_by):
+        if kind == "instance":
+            refs[project, name] = None
+        elif kind == "profile":
+            profile = client.in_project(project).get(url("profiles", name)).data
+            for inner, user, where in users(tuple(profile.get("used_by") or ())):
+                if inner == "instance":
+                    refs[where, user] = None
+    found = []
+    for ref in refs:
+        instance = fetch_instance(client.in_project(ref[0]), ref[1])
+        if instance is not None:
+            found.append((ref, instance))
+    return found
+
+
+def restore_volume_data(
+    client: IncusClient,
+    live: LiveVolume,
+    options: VolumeOptions,
+    plan: RestorePlan,
+    reporter: Reporter,
+) -> LiveVolume:
+    """Stops, takes the safety snapshot, restores, and starts again, whatever fails.
+
+    The safety snapshot is taken once the instances are stopped, so that it has all that they
+    wrote.
+
+    Raises:
+        RestoreFailed: says what became of data and instances.
+    """
+    if text := describe_interrupted_restore(live):
+        reporter.warn(f"{text}; restoring anew")
+    _save_restore_plan(client, live, plan)
+    step = "nothing was stopped or restored"
+    taken = ""
+    try:
+        for ref in plan.stop:
+            reporter.info(f"stopping {_name(ref)} to restore {live.name}")
+            shut_down(
+                client.in_project(ref[0]),
+                ref[1],
+                grace=options.timeouts.stop,
+                timeout=options.timeouts.stop + 30,
+                reporter=reporter,
+            )
+            step = "the data is as it was"
+        if plan.safety_snapshot:
+            _take_safety(client, options, plan.safety_snapshot, reporter)
+            taken = f"; the snapshot {plan.safety_snapshot} has what was there before"
+        step = f"whether the data is as it was is not certain{taken}"
+        _restore_snapshot(client, options, plan, reporter)
+    except (IncusError, ReconcileError) as error:
+        reason = str(error).rstrip(". ")
+        failed = _start_again(client, plan.start, reporter)
+        if not failed:
+            with suppress(IncusError, ReconcileError):
+                _clear_restore_plan(client, options)
+        raise RestoreFailed(
+            f"{options.where}: restoring {plan.snapshot} failed: {reason}. "
+            f"{step[:1].upper()}{step[1:]}. {_outcome(plan.start, failed)}"
+        ) from error
+    except BaseException:
+        _start_again(client, plan.start, reporter)
+        raise
+    failed = _start_again(client, plan.start, reporter)
+    if failed:
+        raise RestoreFailed(
+            f"{options.where}: {plan.snapshot} is restored{taken}. {_outcome(plan.start, failed)} "
+            "`pulumi up` tries it once more"
+        )
+    _clear_restore_plan(client, options)
+    reporter.info(f"restored the {options.where} from {plan.snapshot}{taken}")
+    after = fetch_volume(client, options.storage_pool, options.volume_name)
+    if after is None:
+        raise VolumeGone(f"the {options.where} vanished after it was restored")
+    return after
+
+
+def resume_interrupted_restore(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
+) -> None:
+    """Starts what a restore that was cut off has left stopped.
+
+    Raises:
+        RestoreFailed: one does not start.
+    """
+    cut_off = _cut_off(live)
+    if cut_off is None:
+        return
+    reporter.warn(
+        f"a restore of the {options.where} from {cut_off.snapshot} was cut off; starting "
+        f"{_names(cut_off.start) or 'nothing'} again"
+    )
+    failed = _start_again(client, cut_off.start, reporter)
+    if failed:
+        raise RestoreFailed(f"{options.where}: {_outcome(cut_off.start, failed)}")
+    _clear_restore_plan(client, options)
+
+
+def describe_interrupted_restore(live: LiveVolume) -> str:
+    """What a restore that was cut off has left to do, for people; empty without one."""
+    cut_off = _cut_off(live)
+    if cut_off is None:
+        return ""
+    return (
+        f"a restore of volume {live.name} in pool {live.pool} (project {live.project}) from "
+        f"{cut_off.snapshot} was cut off"
+        + (f", and may have left {_names(cut_off.start)} stopped" if cut_off.start else "")
+        + (
+            f"; what was there before is in its snapshot {cut_off.safety_snapshot}, if that was "
+            "reached"
+            if cut_off.safety_snapshot
+            else ""
+        )
+    )
+
+
+def safety_name(snapshot: str, now: datetime, taken: Collection[str] = ()) -> str:
+    """The name of the snapshot that is taken before another is restored.
+
+    It tells the second; one that a restore before it has taken in the same second (it failed, or
+    another one followed at once) has that name already, and the next second's is free.
+    """
+    while (name := f"{SAFETY_PREFIX}{_core(snapshot)}-{now:%Y%m%d-%H%M%S}") in taken:
+        now += timedelta(seconds=1)
+    return name
+
+
+def _core(snapshot: str) -> str:
+    """What of a name shows in the safety snapshot's: within 64 characters, and once only."""
+    core = re.sub(rf"^{SAFETY_PREFIX}|-\d{{8}}-\d{{6}}$", "", snapshot)
+    return core.encode()[:36].decode(errors="ignore") or "restore"
+
+
+def _refuse_lossy(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, snapshot: str, names: list[str]
+) -> None:
+    newer = names[names.index(snapshot) + 1 :]
+    if not newer and not options.snapshot_before_restore:
+        return
+    driver = pool_driver(client, options.storage_pool)
+    # Block volumes of lvmcluster pools may be qcow2 files, which have a chain of snapshots as well.
+    if driver not in _ONLY_NEWEST and live.config.get("block.type") != "qcow2":
+        return
+    raise RestoreRefused(
+        f"pool {options.storage_pool} is on {driver}, which can go back to a volume's newest "
+        f"snapshot only, and would refuse {snapshot} or delete those after it"
+        + (f" ({', '.join(newer)}): remove them yourself first" if newer else "")
+        + (
+            "; and the snapshot that is to be taken first would be one of them: copy the volume if "
+            "you want to keep what it has now, and set snapshot_before_restore=False"
+            if options.snapshot_before_restore
+            else ""
+        )
+        + ". Nothing was touched"
+    )
+
+
+def _take_safety(
+    client: IncusClient, options: VolumeOptions, name: str, reporter: Reporter
+) -> None:
+    wanted = SnapshotOptions(
+        volume_name=options.volume_name,
+        snapshot_name=name,
+        storage_pool=options.storage_pool,
+        project=options.project,
+        timeouts=SnapshotTimeouts(create=options.timeouts.restore),
+    )
+    # The volume's own `snapshots.expiry` is for its routine, not for this.
+    take_snapshot(client, wanted, NEVER, reporter)
+
+
+def _restore_snapshot(
+    client: IncusClient, options: VolumeOptions, plan: RestorePlan, reporter: Reporter
+) -> None:
+    live = fetch_volume(client, options.storage_pool, options.volume_name)
+    if live is None:
+        raise VolumeGone(f"the {options.where} vanished before it was restored")
+    timeout = options.timeouts.restore
+    progress = Progress(reporter, f"restoring {live.name} from {plan.snapshot}")
+    before = _server_process(client)
+
+    def send(now: LiveVolume) -> None:
+        config = {**now.config, RESTORED_KEY: plan.snapshot, SAFETY_KEY: plan.safety_snapshot}
+        _ticking(
+            progress,
+            lambda: restore_volume(
+                client,
+                now.pool,
+                now.name,
+                plan.snapshot,
+                description=now.description,
+                config={key: value for key, value in config.items() if value != ""},
+                etag=now.etag,
+                timeout=timeout,
+            ),
+        )
+
+    try:
+        retry_on_conflict(client, live, send)
+    except (IncusUnreachable, UnexpectedResponse) as error:
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        # The answer is lost, and the work may go on: an instance must not run meanwhile.
+        if not _comes_about(client, options, plan, progress, before):
+            raise
+
+
+def _comes_about(
+    client: IncusClient,
+    options: VolumeOptions,
+    plan: RestorePlan,
+    progress: Progress,
+    process: Any,
+) -> bool:
+    """Whether a restore gets done whose answer was lost: until its time is up, or the server that
+    was at it is no more."""
+    while True:
+        gone = False
+        try:
+            gone = _server_process(client) != process
+            live = fetch_volume(client, options.storage_pool, options.volume_name)
+            if live is not None and live.restored == plan.snapshot:
+                return True
+        except IncusUnreachable:
+            pass
+        if gone or progress.elapsed > options.timeouts.restore:
+            return False
+        progress.tick("its answer was lost; looking whether it gets done")
+        time.sleep(_POLL)
+
+
+def _server_process(client: IncusClient) -> Any:
+    return (client.get("/1.0").data.get("environment") or {}).get("server_pid")
+
+
+def _ticking(progress: Progress, work: Callable[[], None]) -> None:
+    """Does work that answers only at its end, and says meanwhile that it goes on."""
+    raised: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.5)
+        progress.tick()
+    if raised:
+        raise raised[0]
+
+
+def _start_again(
+    client: IncusClient, refs: list[InstanceRef], reporter: Reporter
+) -> dict[InstanceRef, str]:
+    """Starts all that ran; why, for those that do not start."""
+    failed: dict[InstanceRef, str] = {}
+    for ref in refs:
+        inner = client.in_project(ref[0])
+        try:
+            instance = fetch_instance(inner, ref[1])
+            if instance is None:
+                reporter.warn(f"{_name(ref)} is gone, and is not started again")
+            elif not instance.running:
+                reporter.info(f"starting {_name(ref)} again")
+                start_instance(inner, ref[1], timeout=_START_TIMEOUT, reporter=reporter)
+        except (IncusError, ReconcileError) as error:
+            failed[ref] = str(error).rstrip(". ")
+    return failed
+
+
+def _outcome(refs: list[InstanceRef], failed: dict[InstanceRef, str]) -> str:
+    well = [ref for ref in refs if ref not in failed]
+    said = [f"{_names(well)} run again."] if well else []
+    said += [
+        f"{_name(ref)} could NOT be started ({reason}): `incus start --project {ref[0]} {ref[1]}`."
+        for ref, reason in failed.items()
+    ]
+    return " ".join(said) or "No instance had been running."
+
+
+def _save_restore_plan(client: IncusClient, live: LiveVolume, plan: RestorePlan) -> None:
+    text = json.dumps(
+        {
+            "snapshot": plan.snapshot,
+            "safety_snapshot": plan.safety_snapshot,
+            "start": [list(ref) for ref in plan.start],
+        }
+    )
+    _set_mark(client, live, text)
+
+
+def _clear_restore_plan(client: IncusClient, options: VolumeOptions) -> None:
+    live = fetch_volume(client, options.storage_pool, options.volume_name)
+    if live is not None and RESTORING_KEY in live.config:
+        _set_mark(client, live, "")
+
+
+def _set_mark(client: IncusClient, live: LiveVolume, text: str) -> None:
+    def send(now: LiveVolume) -> None:
+        patch_volume(
+            client,
+            now.pool,
+            now.name,
+            description=now.description,
+            config={RESTORING_KEY: text},
+            etag=now.etag,
+        )
+
+    retry_on_conflict(client, live, send)
+
+
+def _cut_off(live: LiveVolume) -> RestorePlan | None:
+    text = live.config.get(RESTORING_KEY)
+    if not text:
+        return None
+    try:
+        data = json.loads(text)
+        return RestorePlan(
+            snapshot=str(data["snapshot"]),
+            safety_snapshot=str(data["safety_snapshot"]),
+            start=[(str(project), str(name)) for project, name in data["start"]],
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _name(ref: InstanceRef) -> str:
+    return f"{ref[1]} (project {ref[0]})"
+
+
+def _names(refs: list[InstanceRef]) -> str:
+    return ", ".join(_name(ref) for ref in refs)

@@ -1,0 +1,681 @@
+"""Makes, takes up, changes and removes the custom volume of a `PersistentVolume`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ...incus.client import IncusClient
+from ...incus.errors import (
+    AlreadyExists,
+    BadRequest,
+    IncusApiError,
+    IncusUnreachable,
+    NotFound,
+    PreconditionFailed,
+    UnexpectedResponse,
+)
+from ...incus.storage import (
+    create_volume,
+    delete_volume,
+    get_volume,
+    list_pool_volumes,
+    patch_volume,
+    rename_volume,
+)
+from ..instances.changes import description_to_set
+from ..instances.desired import LABEL_PREFIX
+from ..instances.location import select_member_for_new_volume
+from ..shared.errors import (
+    ForeignVolume,
+    SnapshotMissing,
+    VolumeExists,
+    VolumeGone,
+    VolumeInUse,
+    VolumeRefused,
+)
+from ..shared.ownership import (
+    GENERATION_KEY,
+    IDENTITY_KEYS,
+    MARK_PREFIX,
+    OWNER_KEY,
+    RUNTIME_ID_KEY,
+    Claim,
+    is_same_or_earlier,
+    new_generation,
+    relation,
+    renamed_hint,
+)
+from ..shared.reporter import Reporter
+from ..shared.volume_lock import volume_lock
+from .volume_options import (
+    SIZE_KEY,
+    VolumeOptions,
+    same_size,
+    shrink_reason,
+    shrinks,
+)
+
+RESTORED_KEY: Final = MARK_PREFIX + "restored"
+"""The name of the snapshot that was restored last; set by the very request that restores it, so
+that a restore whose reply was lost is known to be done."""
+SAFETY_KEY: Final = MARK_PREFIX + "safety_snapshot"
+"""The name of the snapshot that was taken before that."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveVolume:
+    """A custom volume as the server shows it."""
+
+    name: str
+    pool: str
+    project: str
+    """The project that it was looked up in; where that has no volumes of its own, it is in
+    ``default``."""
+    content_type: str
+    description: str
+    config: dict[str, str]
+    location: str
+    created_at: str
+    used_by: tuple[str, ...]
+    """URLs, as ``/1.0/instances/x?project=p``. Instances that have it from a profile are not
+    among them; the profile is."""
+    etag: str
+
+    @property
+    def owner(self) -> str:
+        """The URN of the resource that it is marked as."""
+        return self.config.get(OWNER_KEY, "")
+
+    @property
+    def generation(self) -> str:
+        """The generation that it is marked with; empty without one."""
+        return self.config.get(GENERATION_KEY, "")
+
+    @property
+    def restored(self) -> str:
+        """The snapshot that was restored last; empty without one."""
+        return self.config.get(RESTORED_KEY, "")
+
+    @property
+    def safety_snapshot(self) -> str:
+        """The snapshot that was taken before the last restore; empty without one."""
+        return self.config.get(SAFETY_KEY, "")
+
+
+def fetch_volume(client: IncusClient, pool: str, name: str) -> LiveVolume | None:
+    """The volume as it is now, or None."""
+    entity = get_volume(client, pool, name)
+    if entity is None:
+        return None
+    data = entity.data
+    return LiveVolume(
+        name=name,
+        pool=pool,
+        project=client.project,
+        content_type=str(data.get("content_type", "")),
+        description=str(data.get("description") or ""),
+        config={str(key): str(value) for key, value in (data.get("config") or {}).items()},
+        location=str(data.get("location") or ""),
+        created_at=str(data.get("created_at") or ""),
+        used_by=tuple(str(user) for user in data.get("used_by") or ()),
+        etag=entity.etag,
+    )
+
+
+@dataclass(slots=True)
+class VolumeChanges:
+    """What differs, in the server's terms."""
+
+    config: dict[str, str] = field(default_factory=dict)
+    """Keys to set; an empty value unsets."""
+    description: str | None = None
+    kept: list[str] = field(default_factory=list)
+    """What is no longer ours to set and was changed by somebody else, so that it stays."""
+
+    def __bool__(self) -> bool:
+        return bool(self.config) or self.description is not None
+
+
+def find_volume_changes(
+    live: LiveVolume, options: VolumeOptions, previous: VolumeOptions | None
+) -> VolumeChanges:
+    """The smallest set of changes that makes `live` what the options say.
+
+    Keys that neither the options name now nor the previous ones named are left alone. A size that
+    is no longer given is one that is no longer looked after, and stays.
+    """
+    desired = options.desired_config()
+    before = previous.desired_config() if previous else {}
+    changes = VolumeChanges()
+    for key, value in desired.items():
+        if key in IDENTITY_KEYS:
+            continue  # Written last, by itself; see `_write_identity`.
+        seen = live.config.get(key)
+        if not (same_size(seen, value) if key == SIZE_KEY else seen == value):
+            changes.config[key] = value
+    for key, seen in live.config.items():
+        if key in desired or key == SIZE_KEY:
+            continue
+        if key.startswith(LABEL_PREFIX):
+            changes.config[key] = ""
+        elif key in before and not key.startswith(MARK_PREFIX):
+            if before[key] == seen:
+                changes.config[key] = ""
+            else:
+                changes.kept.append(key)
+    if options.restore_from is None:
+        # A snapshot that is named again later is then restored again.
+        changes.config.update({key: "" for key in (RESTORED_KEY, SAFETY_KEY) if key in live.config})
+    changes.description = description_to_set(
+        live.description,
+        options.description,
+        previous.description if previous else None,
+        changes.kept,
+    )
+    return changes
+
+
+def create_or_adopt_volume(
+    client: IncusClient, options: VolumeOptions, reporter: Reporter
+) -> LiveVolume:
+    """Makes the volume, or takes up the one that is there; everything but a restore.
+
+    A volume is taken up where its marks say that it is this resource's: one that was kept when the
+    resource was deleted, or whose making got no answer. One without marks is, with `adopt`.
+
+    Raises:
+        VolumeExists: there is one without marks, and `adopt` is off.
+        ForeignVolume: there is one that is another's.
+        VolumeRefused: the one that is there cannot become what is asked for.
+        SnapshotMissing: `restore_from` is given, and there is no volume yet.
+        IncusError: it could not be made.
+    """
+    live = fetch_volume(client, options.storage_pool, options.volume_name)
+    if live is not None:
+        return _resume_or_adopt(client, live, options, reporter)
+    if options.restore_from is not None:
+        renamed = find_renamed_volume(client, options, Claim((options.owner,), copies=False))
+        raise SnapshotMissing(
+            f"restore_from is {options.restore_from}, and there is no {options.where} yet, let "
+            "alone a snapshot of it; nothing was made. Leave restore_from out for now, if the "
+            "volume is to be created empty. "
+            + (
+                f"The volume {renamed.name} is marked as this resource's: if it was renamed, give "
+                f"it its name back first: `incus storage volume rename --project {options.project} "
+                f"{options.storage_pool} {renamed.name} {options.volume_name}`"
+                if renamed
+                else "If there was one before, look for it first: `incus storage volume list "
+                f"--project {options.project} {options.storage_pool}`"
+            )
+        )
+    client = select_member_for_new_volume(client, options.storage_pool, options.volume_name)
+    attempt = new_generation()
+    try:
+        create_volume(
+            client,
+            options.storage_pool,
+            options.volume_name,
+            description=options.description or "",
+            config={**options.desired_config(), GENERATION_KEY: attempt},
+            content_type=options.content_type,
+        )
+    except AlreadyExists:
+        live = fetch_volume(client, options.storage_pool, options.volume_name)
+        if live is None:
+            raise
+        if _has_own_label(live, options):
+            return _resume_or_adopt(client, live, options, reporter)
+        raise _not_ours(client, live, "was made by somebody else at this very moment") from None
+    except (IncusUnreachable, UnexpectedResponse) as error:
+        # The answer is lost, not the volume: look whether ours is there.
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        live = fetch_volume(client, options.storage_pool, options.volume_name)
+        if live is None or live.config.get(GENERATION_KEY) != attempt:
+            raise
+    return _fetch_existing(client, options)
+
+
+def check_adoptable(client: IncusClient, live: LiveVolume, options: VolumeOptions) -> None:
+    """Raises where an existing volume is not to be this resource's, or cannot be.
+
+    Raises:
+        VolumeExists: it has no marks, and `adopt` is off.
+        ForeignVolume: it is another's.
+        VolumeRefused: it cannot become what is asked for.
+    """
+    ours = _has_own_label(live, options)
+    whose = relation(live.config, options.owner, options.backend)
+    if whose == "other_backend" and not options.adopt:
+        raise ForeignVolume(
+            f"the {options.where} exists at {client.host} (made {live.created_at}) and is owned "
+            f"by {live.owner} of another Pulumi backend (or of another machine), whose stack has "
+            "the same name as this one; nothing of it was touched. Choose another volume_name, or "
+            "take the volume over from that stack with its data by setting adopt=True"
+        )
+    if not ours and whose != "other_backend" and (live.owner or live.config.get(RUNTIME_ID_KEY)):
+        raise _not_ours(client, live, "holds the data of another", options.owner)
+    if not ours and not options.adopt:
+        raise VolumeExists(
+            f"the {options.where} exists at {client.host} and is not marked as anybody's (made "
+            f"{live.created_at}, used by {users_text(live.used_by) or 'nothing'}); nothing of it "
+            "was touched. Set adopt=True to take it over with its data, or choose another "
+            "volume_name"
+        )
+    problems = []
+    if live.content_type != options.content_type:
+        problems.append(
+            f"its content type is {live.content_type}, not {options.content_type}, and cannot be "
+            "changed"
+        )
+    size = live.config.get(SIZE_KEY)
+    if size and options.size and shrinks(size, options.size):
+        problems.append(f"size: {shrink_reason(size, options.size)}")
+    if problems:
+        raise VolumeRefused(
+            f"the {options.where} exists and cannot be taken "
+            f"{'up again' if ours else 'over'}: {'; '.join(problems)}. Nothing of it was touched"
+        )
+
+
+def change_volume(
+    client: IncusClient,
+    options: VolumeOptions,
+    previous: VolumeOptions,
+    reporter: Reporter,
+    *,
+    claim: Claim,
+) -> LiveVolume:
+    """Changes the volume in place; everything but a restore and the marks that say who owns it
+    (see `write_identity`).
+
+    Args:
+        client: a client in the volume's project.
+        options: what it is to be.
+        previous: what it was made to be, or seen to be, before.
+        reporter: takes warnings.
+        claim: what the state knows of it.
+
+    Raises:
+        VolumeGone: there is no such volume any more.
+        ForeignVolume: it is marked as another's by now.
+        VolumeRefused: it would shrink.
+        IncusError: the server does not take the change; settings that it took stay.
+    """
+    live = fetch_owned_volume(client, options, claim, reporter)
+    return _apply_changes(client, live, options, previous, reporter)
+
+
+def find_renamed_volume(
+    client: IncusClient, options: VolumeOptions, claim: Claim
+) -> LiveVolume | None:
+    """Return the resource's volume if it has another name by now, as the pool has it.
+
+    A copy of a volume has its marks too, and another time of creation.
+
+    Args:
+        client: a client in the volume's project.
+        options: what the volume was, with the name that it had.
+        claim: what the state knows of it.
+    """
+    for data in list_pool_volumes(client, options.storage_pool):
+        name = str(data.get("name") or "")
+        config, created_at = data.get("config") or {}, str(data.get("created_at") or "")
+        if name == options.volume_name or not config.get(OWNER_KEY):
+            continue
+        moved = bool(claim.identity) and created_at != claim.identity
+        if moved or not claim.holds(config, created_at):
+            continue
+        return fetch_volume(client, options.storage_pool, name)
+    return None
+
+
+def _rename_back(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
+) -> LiveVolume:
+    back = (
+        f"`incus storage volume rename --project {options.project} {live.pool} {live.name} "
+        f"{options.volume_name}`"
+    )
+    reporter.info(f"renaming volume {live.name} in pool {live.pool} to {options.volume_name}")
+    try:
+        rename_volume(client, live.pool, live.name, options.volume_name)
+    except IncusApiError as error:
+        used = users_text(live.used_by)
+        raise VolumeInUse(
+            f"the {options.where} was renamed to {live.name} outside Pulumi, and cannot get its "
+            f"name back: {error.reason}. Nothing of it was touched. "
+            + (f"It is used by {used}: stop what runs of that" if used else "Rename it")
+            + f", and run `pulumi up` again, which does {back}"
+        ) from error
+    return _fetch_existing(client, options)
+
+
+def fetch_owned_volume(
+    client: IncusClient,
+    options: VolumeOptions,
+    claim: Claim,
+    reporter: Reporter,
+) -> LiveVolume:
+    """The volume, which has to be there and this resource's. One that was renamed outside gets its
+    name back.
+
+    Raises:
+        VolumeInUse: it was renamed, and a running instance uses it.
+        VolumeGone: it is not there.
+        ForeignVolume: it is another's.
+    """
+    found = find_owned_volume(client, options, claim)
+    if found.live is not None and found.live.name == options.volume_name:
+        return found.live
+    if found.other is not None:
+        error = _not_ours(client, found.other, "is not this resource's", options.owner)
+        if found.live is None:
+            raise error
+        raise ForeignVolume(
+            f"{error}. The volume of this resource is {found.live.name} in pool "
+            f"{options.storage_pool}: it was renamed outside Pulumi. Rename the other volume, and "
+            "run `pulumi up` again"
+        )
+    if found.live is None:
+        raise VolumeGone(
+            f"there is no {options.where} at {client.host} any more; run `pulumi refresh`, and "
+            "`pulumi up` makes it anew, empty"
+        )
+    return _rename_back(client, found.live, options, reporter)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVolume:
+    """What a search for a resource's own volume found."""
+
+    live: LiveVolume | None
+    """The resource's own volume, whatever its name is now."""
+    other: LiveVolume | None = None
+    """The volume that has the name and is not the resource's own."""
+
+
+def find_owned_volume(client: IncusClient, options: VolumeOptions, claim: Claim) -> FoundVolume:
+    """Find the volume that a state manages: by its name, and by its marks in the pool if another
+    volume, or none, has the name."""
+    named = fetch_volume(client, options.storage_pool, options.volume_name)
+    if named is not None and is_owned(named, claim):
+        return FoundVolume(named)
+    return FoundVolume(find_renamed_volume(client, options, claim), named)
+
+
+def is_owned(live: LiveVolume, claim: Claim) -> bool:
+    """Tell whether a live volume is the one that a state manages."""
+    if live.config.get(RUNTIME_ID_KEY) and not live.owner:
+        return False
+    return claim.holds(live.config, live.created_at)
+
+
+def write_identity(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, generation: str = ""
+) -> LiveVolume:
+    """Write the marks that say who owns a volume, as far as they differ; return the volume.
+
+    Args:
+        client: a client in its project.
+        live: the volume as last seen.
+        options: what it is to be.
+        generation: the new generation; empty if the present one stays.
+
+    Raises:
+        IncusError: they could not be written; the volume is otherwise as it is to be.
+    """
+    desired = options.desired_config()
+    wanted = {key: desired[key] for key in IDENTITY_KEYS if key in desired}
+    if generation:
+        wanted[GENERATION_KEY] = generation
+        if RUNTIME_ID_KEY in live.config:
+            wanted[RUNTIME_ID_KEY] = ""
+
+    def differing(now: LiveVolume) -> dict[str, str]:
+        return {key: v for key, v in wanted.items() if now.config.get(key, "") != v}
+
+    def send(now: LiveVolume) -> None:
+        config = differing(now)
+        if config:
+            patch_volume(
+                client,
+                now.pool,
+                now.name,
+                description=now.description,
+                config=config,
+                etag=now.etag,
+            )
+
+    if not differing(live):
+        return live
+    try:
+        retry_on_conflict(client, live, send)
+    except (IncusUnreachable, UnexpectedResponse) as error:
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        if differing(_fetch_existing(client, options)):
+            raise
+    return _fetch_existing(client, options)
+
+
+def remove_volume(
+    client: IncusClient, options: VolumeOptions, reporter: Reporter, *, claim: Claim
+) -> None:
+    """Deletes the volume, with its data and snapshots, where `delete_data` says so; else says that
+    it is kept, and how to go on.
+
+    Raises:
+        VolumeInUse: something uses it.
+        IncusError: it could not be deleted.
+    """
+    found = find_owned_volume(client, options, claim)
+    live = found.live
+    if found.other is not None:
+        reporter.warn(f"the {options.where} {why_not_owned(found.other, claim)}; it is left alone")
+    if live is None:
+        return
+    if live.name != options.volume_name:
+        reporter.warn(f"the {options.where} was renamed to {live.name} outside Pulumi")
+        options = options.model_copy(update={"volume_name": live.name})
+    if not options.delete_data:
+        owner = f" {options.owner}" if options.owner else ""
+        reporter.warn(
+            f"the {options.where} is kept with its data, since delete_data is off. It is taken up "
+            f"again by the same resource{owner}. To delete it and its data: `incus storage volume "
+            f"delete --project {options.project} {options.storage_pool} {options.volume_name}`"
+        )
+        return
+    if live.used_by:
+        raise _in_use(options, live)
+    try:
+        delete_volume(client, live.pool, live.name, timeout=options.timeouts.delete)
+    except NotFound:
+        return
+    except BadRequest as error:
+        live = fetch_volume(client, options.storage_pool, options.volume_name)
+        if live is None:
+            return
+        if live.used_by or "in use" in error.reason.lower():
+            raise _in_use(options, live) from error
+        raise
+    except (IncusUnreachable, UnexpectedResponse):
+        if fetch_volume(client, options.storage_pool, options.volume_name) is not None:
+            raise
+    reporter.info(f"deleted the {options.where} with its data (delete_data)")
+
+
+def retry_on_conflict(
+    client: IncusClient, live: LiveVolume, send: Callable[[LiveVolume], None]
+) -> None:
+    """Sends a change, and once more where somebody else changed the volume meanwhile.
+
+    Raises:
+        PreconditionFailed: it was changed again.
+        VolumeGone: it is gone.
+    """
+    with volume_lock(live.pool, live.name):
+        try:
+            send(live)
+        except PreconditionFailed:
+            again = fetch_volume(client, live.pool, live.name)
+            if again is None:
+                raise VolumeGone(
+                    f"volume {live.name} in pool {live.pool} vanished while it was being changed; "
+                    "run `pulumi refresh`, and `pulumi up` makes it anew, empty"
+                ) from None
+            send(again)
+
+
+def users_text(used_by: tuple[str, ...]) -> str:
+    """Who uses a volume, for people: ``instance x (project p), profile y (project p)``."""
+    return ", ".join(f"{kind} {name} (project {project})" for kind, name, project in users(used_by))
+
+
+def users(used_by: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Kind, name and project of what uses a volume; the kind is ``instance``, ``profile``, ..."""
+    found = []
+    for user in used_by:
+        parts = urlsplit(user)
+        steps = [unquote(step) for step in parts.path.split("/") if step]
+        kind = steps[1].removesuffix("s") if len(steps) > 2 else "Incus itself"
+        project = parse_qs(parts.query).get("project", ["default"])[0]
+        found.append((kind, steps[2] if len(steps) > 2 else parts.fragment, project))
+    return found
+
+
+def _resume_or_adopt(
+    client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
+) -> LiveVolume:
+    check_adoptable(client, live, options)
+    ours = _has_own_label(live, options)
+    live = _apply_changes(client, live, options, None, reporter)
+    live = write_identity(client, live, options, new_generation(live.generation if ours else ""))
+    reporter.info(
+        f"took {'up again' if ours else 'over'} the {options.where}, with the data in it "
+        f"(made {live.created_at})"
+    )
+    return live
+
+
+def _has_own_label(live: LiveVolume, options: VolumeOptions) -> bool:
+    return relation(live.config, options.owner, options.backend) == "ours"
+
+
+def why_not_owned(live: LiveVolume, claim: Claim) -> str:
+    """Say why a volume is not the one that a state manages, to follow its name."""
+    if live.owner and live.owner not in claim.owners:
+        return f"is owned by {live.owner} now"
+    known = is_same_or_earlier(live.generation, claim.generation)
+    if live.owner and live.generation and claim.generation and not known:
+        return (
+            "was taken over since: by a later create of this resource (a replacement that "
+            "created first), or by a stack of the same name in another backend"
+        )
+    return f"does not carry the marks of this resource (created {live.created_at})"
+
+
+def _apply_changes(
+    client: IncusClient,
+    live: LiveVolume,
+    options: VolumeOptions,
+    previous: VolumeOptions | None,
+    reporter: Reporter,
+) -> LiveVolume:
+    size = live.config.get(SIZE_KEY)
+    if size and options.size and shrinks(size, options.size):
+        raise VolumeRefused(f"{options.where}: size {shrink_reason(size, options.size)}")
+    changes = find_volume_changes(live, options, previous)
+    if changes.kept:
+        reporter.warn(
+            f"{options.where}: left as it is, since somebody changed it: {', '.join(changes.kept)}"
+        )
+    if not changes:
+        return live
+
+    def send(now: LiveVolume) -> None:
+        wanted = find_volume_changes(now, options, previous)
+        patch_volume(
+            client,
+            now.pool,
+            now.name,
+            description=now.description if wanted.description is None else wanted.description,
+            config=wanted.config,
+            etag=now.etag,
+        )
+
+    try:
+        retry_on_conflict(client, live, send)
+    except IncusApiError as error:
+        if SIZE_KEY in changes.config and "in use" in error.reason.lower():
+            raise VolumeRefused(
+                f"the {options.where} cannot grow while it is used by {users_text(live.used_by)} "
+                f"({error.reason}): stop what uses it, and run `pulumi up` again"
+            ) from error
+        if SIZE_KEY in changes.config and "shrunk" in error.reason.lower():
+            # Its config had no size, so that only the server could tell.
+            raise VolumeRefused(
+                f"{options.where}: size {options.size} is smaller than the volume, which was made "
+                f"without a size of its own ({error.reason}); set a larger one, or none"
+            ) from error
+        raise
+    except (IncusUnreachable, UnexpectedResponse) as error:
+        if isinstance(error, IncusUnreachable) and not error.sent:
+            raise
+        if find_volume_changes(_fetch_existing(client, options), options, previous):
+            raise
+    return _fetch_existing(client, options)
+
+
+def _fetch_existing(client: IncusClient, options: VolumeOptions) -> LiveVolume:
+    live = fetch_volume(client, options.storage_pool, options.volume_name)
+    if live is None:
+        raise VolumeGone(
+            f"the {options.where} was there, and is gone again: somebody removed it; run `pulumi "
+            "refresh`, and `pulumi up` makes it anew, empty"
+        )
+    return live
+
+
+def _not_ours(client: IncusClient, live: LiveVolume, what: str, owner: str = "") -> ForeignVolume:
+    marks = {key: live.config[key] for key in (OWNER_KEY, RUNTIME_ID_KEY) if key in live.config}
+    whose = [f"resource {marks[OWNER_KEY]}"] if OWNER_KEY in marks else []
+    whose += [f"runtime id {marks[RUNTIME_ID_KEY]}"] if RUNTIME_ID_KEY in marks else []
+    hint = renamed_hint(owner, live.owner) if owner and live.owner != owner else ""
+    unset = " and ".join(
+        f"`incus storage volume unset --project {live.project} {live.pool} {live.name} {key}`"
+        for key in marks
+    )
+    return ForeignVolume(
+        f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
+        f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
+        "Choose another volume_name"
+        + (f"; or, to take its data over, remove its marks with {unset}, and set adopt=True")
+        * bool(marks)
+        + (
+            ". If a mount of this program names it as a text, its runtime created it first: write "
+            "`source=volume.volume_name` with this resource, so that it waits for the volume"
+        )
+        * (RUNTIME_ID_KEY in marks)
+        + (f". {hint}" if hint else "")
+    )
+
+
+def _in_use(options: VolumeOptions, live: LiveVolume) -> VolumeInUse:
+    return VolumeInUse(
+        f"the {options.where} cannot be deleted: it is used by "
+        f"{users_text(live.used_by) or 'something'}; nothing of it was touched. Detach it there, "
+        "or delete what uses it first, and run the same command again"
+    )
+
+
+def volume_outputs(live: LiveVolume) -> dict[str, Any]:
+    """What a `PersistentVolume` shows beyond what it was asked to be."""
+    return {
+        "location": live.location,
+        "created_at": live.created_at,
+        # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
+        "restored_from": live.restored,
+        "safety_snapshot": live.safety_snapshot,
+    }

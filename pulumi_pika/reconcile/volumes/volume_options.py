@@ -1,0 +1,332 @@
+"""What a custom volume, and a snapshot of one, are asked to be; and what is wrong with that."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import Field, JsonValue
+
+from ...choices import ContentType
+from ...incus.storage import NEVER
+from ...planner.spec_models import Part
+from ..instances.desired import LABEL_PREFIX
+from ..instances.runtime_options import OptionProblem, Seconds
+from ..shared.ownership import (
+    BACKEND_KEY,
+    MARK_PREFIX,
+    OWNER_KEY,
+)
+
+SIZE_KEY: Final = "size"
+_FIELD_OF: Final = {
+    SIZE_KEY: "size",
+    "snapshots.schedule": "snapshots_schedule",
+    "snapshots.expiry": "snapshots_expiry",
+    "snapshots.pattern": "snapshots_pattern",
+}
+_UNITS: Final = {
+    "B": 1,
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate("kMGTPE", 1)},
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGTPE", 1)},
+}
+_SIZE: Final = re.compile(r"(\d+)([A-Za-z]*)", re.ASCII)
+_LARGEST: Final = 2**63 - 1
+# shared/validate IsAPIName of Incus 7.3. Incus 6.0 lets more through, names such as `..` included.
+_NAME: Final = re.compile(r"[a-zA-Z0-9](?:[^\s$?&+\"'`*/]*[a-zA-Z0-9])?")
+_LONGEST_NAME: Final = 64
+_EXPIRY: Final = re.compile(r"\d+[SMHdwmy](?:\s+\d+[SMHdwmy])*", re.ASCII)
+_ALIASES: Final = frozenset(
+    f"@{word}"
+    for word in ("hourly", "daily", "midnight", "weekly", "monthly", "annually", "yearly")
+)
+_LABEL_OR_KEY_PROBLEM: Final = "must have no control character and no blank at its ends"
+
+
+class VolumeTimeouts(Part):
+    """Time limits in seconds.
+
+    `restore` bounds the restoring of a snapshot, and the making of the safety snapshot before it;
+    `stop` is how long each instance that uses the volume may take to shut down for it; `delete`
+    bounds the removal.
+    """
+
+    restore: Seconds = 3600.0
+    """How long a restore, and the safety snapshot before it, may each take, in seconds. Default:
+    3600."""
+    stop: Seconds = 60.0
+    """How long each instance that uses the volume may take to shut down, in seconds. Default:
+    60."""
+    delete: Seconds = 600.0
+    """How long Incus may take to delete the volume, in seconds. Default: 600."""
+
+
+class VolumeOptions(Part):
+    """The arguments of a `PersistentVolume`."""
+
+    volume_name: str
+    storage_pool: str = "default"
+    project: str = "default"
+    content_type: ContentType = "filesystem"
+    size: str | None = None
+    config: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    description: str | None = None
+    snapshots_schedule: str | None = None
+    snapshots_expiry: str | None = None
+    snapshots_pattern: str | None = None
+    restore_from: str | None = None
+    snapshot_before_restore: bool = True
+    adopt: bool = False
+    delete_data: bool = False
+    timeouts: VolumeTimeouts = VolumeTimeouts()
+    owner: str = ""
+    backend: str = ""
+
+    @property
+    def where(self) -> str:
+        """The volume, for messages."""
+        return f"volume {self.volume_name} in pool {self.storage_pool} (project {self.project})"
+
+    def desired_config(self) -> dict[str, str]:
+        """All config keys that the options set. Incus keeps no empty values."""
+        config = dict(self.config)
+        for key, field in _FIELD_OF.items():
+            if (value := getattr(self, field)) is not None:
+                config[key] = value
+        for label, value in self.labels.items():
+            config[LABEL_PREFIX + label] = value
+        if self.owner:
+            config[OWNER_KEY] = self.owner
+        if self.backend:
+            config[BACKEND_KEY] = self.backend
+        return {key: value for key, value in config.items() if value != ""}
+
+
+class SnapshotTimeouts(Part):
+    """Time limits in seconds, for the making and the removal of a snapshot."""
+
+    create: Seconds = 3600.0
+    """How long Incus may take to create the snapshot, in seconds. Default: 3600."""
+    delete: Seconds = 600.0
+    """How long Incus may take to delete the snapshot, in seconds. Default: 600."""
+
+
+class SnapshotOptions(Part):
+    """The arguments of a `VolumeSnapshot`."""
+
+    volume_name: str
+    snapshot_name: str
+    storage_pool: str = "default"
+    project: str = "default"
+    description: str | None = None
+    expires_at: str | None = None
+    triggers: JsonValue = None
+    timeouts: SnapshotTimeouts = SnapshotTimeouts()
+    owner: str = ""
+    backend: str = ""
+
+    @property
+    def where(self) -> str:
+        """The snapshot, for messages."""
+        return (
+            f"snapshot {self.snapshot_name} of volume {self.volume_name} in pool "
+            f"{self.storage_pool} (project {self.project})"
+        )
+
+
+def size_bytes(text: str) -> int | None:
+    """An Incus size (doc/reference/units.md) in bytes; None where it is none.
+
+    A bare number, which Incus takes for bytes, counts here too: a live volume may have one.
+    """
+    match = _SIZE.fullmatch(text)
+    if not match:
+        return None
+    unit = _UNITS.get(match[2] or "B")
+    return None if unit is None else int(match[1]) * unit
+
+
+def same_size(one: str | None, other: str | None) -> bool:
+    """Whether two sizes are one, however they are written: 1GiB is 1024MiB."""
+    return one == other or (
+        one is not None
+        and other is not None
+        and size_bytes(one) is not None
+        and size_bytes(one) == size_bytes(other)
+    )
+
+
+def shrinks(old: str | None, new: str | None) -> bool:
+    """Whether a volume would get smaller."""
+    before, after = size_bytes(old or ""), size_bytes(new or "")
+    return before is not None and after is not None and after < before
+
+
+def shrink_reason(old: str, new: str) -> str:
+    """Why a size is refused."""
+    return (
+        f"would shrink the volume from {old} to {new}, which is refused: what lies beyond the new "
+        f"end would be lost, and most storage drivers cannot. Keep {old}, or make a smaller volume "
+        "under another volume_name and copy the data over"
+    )
+
+
+def instant(text: str) -> datetime | None:
+    """A point in time of RFC 3339, with its offset; None where it is none."""
+    if text == "never":
+        text = NEVER
+    # Go writes up to nine digits of a second; Python reads six.
+    text = re.sub(r"(\.\d{6})\d+", r"\1", text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo is not None else None
+
+
+def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
+    """All that Incus would not let through, or that would be another thing than was meant, found
+    without asking a server."""
+    yield from _place_problems(options.volume_name, options.storage_pool, options.project)
+    if options.size is not None:
+        yield from _size_problems(options.size)
+    for key, value in options.config.items():
+        where = ("config", key)
+        if field := _FIELD_OF.get(key):
+            yield where, f"has an argument of its own: set `{field}` instead"
+        elif key.startswith(MARK_PREFIX):
+            yield where, f"is not to be set: keys below `{MARK_PREFIX}` mark whose a volume is"
+        elif key.startswith("volatile."):
+            yield where, "is kept by Incus itself and not to be set"
+        elif not key or not key.isprintable() or key != key.strip():
+            yield where, _LABEL_OR_KEY_PROBLEM
+        elif value == "":
+            yield where, "is empty, which Incus takes as unset; leave the key out"
+    for label in options.labels:
+        if not label or not label.isprintable() or label != label.strip():
+            yield ("labels", label), f"{label!r} is no label: it {_LABEL_OR_KEY_PROBLEM}"
+    if (schedule := options.snapshots_schedule) is not None and not _is_schedule(schedule):
+        yield (
+            ("snapshots_schedule",),
+            f"`{schedule}` is no schedule: five cron fields, as `0 6 * * *`, or "
+            f"{', '.join(sorted(_ALIASES))}",
+        )
+    if (expiry := options.snapshots_expiry) is not None and not _EXPIRY.fullmatch(expiry):
+        yield (
+            ("snapshots_expiry",),
+            f"`{expiry}` is no expiry: numbers with S, M, H, d, w, m or y, as `2w` or `1w 12H`",
+        )
+    if options.snapshots_pattern == "":
+        yield ("snapshots_pattern",), "is empty; leave it out"
+    if options.restore_from is not None:
+        yield from name_problems(("restore_from",), options.restore_from)
+
+
+def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Iterator[OptionProblem]:
+    """What an existing volume cannot become."""
+    if (old.volume_name, old.storage_pool, old.project) != (
+        new.volume_name,
+        new.storage_pool,
+        new.project,
+    ):
+        return  # another volume
+    if old.content_type != new.content_type:
+        if not old.delete_data:
+            yield (
+                ("content_type",),
+                f"cannot change from {old.content_type} to {new.content_type}: that takes another "
+                "volume, and this one's data would have to be deleted first. Choose another "
+                "volume_name; or, to delete the data, run `pulumi up` with delete_data=True and "
+                "the old content_type before this",
+            )
+        return
+    if old.size is not None and new.size is not None and shrinks(old.size, new.size):
+        yield ("size",), shrink_reason(old.size, new.size)
+    was, is_ = old.config.get("block.filesystem"), new.config.get("block.filesystem")
+    if was != is_:
+        yield (
+            ("config", "block.filesystem"),
+            "cannot be changed on an existing volume; choose another volume_name",
+        )
+
+
+def find_snapshot_problems(options: SnapshotOptions) -> Iterator[OptionProblem]:
+    """All that is wrong with a snapshot, found without asking a server."""
+    yield from _place_problems(options.volume_name, options.storage_pool, options.project)
+    yield from name_problems(("snapshot_name",), options.snapshot_name)
+    if options.expires_at is not None and instant(options.expires_at) is None:
+        yield (
+            ("expires_at",),
+            f"`{options.expires_at}` is no point in time: RFC 3339 with an offset, as "
+            "`2030-01-31T00:00:00Z`, or `never`",
+        )
+
+
+def find_expiry_problems(
+    old: SnapshotOptions | None, new: SnapshotOptions, now: datetime
+) -> Iterator[OptionProblem]:
+    """What is wrong with when a snapshot expires, if it is taken now or that is changed.
+
+    Args:
+        old: the options as they were; None for a snapshot that is to be taken.
+        new: the options as they are to be.
+        now: the time.
+    """
+    if new.expires_at is None or (old is not None and old.expires_at == new.expires_at):
+        return
+    expiry = instant(new.expires_at)
+    if expiry is not None and expiry != instant(NEVER) and expiry <= now:
+        yield (
+            ("expires_at",),
+            f"`{new.expires_at}` is in the past: Incus would remove the snapshot within a minute. "
+            "Name a time to come, or `never`; or take the resource out of the program if the "
+            "snapshot is not needed any more",
+        )
+
+
+def name_problems(where: tuple[str | int, ...], name: str) -> Iterator[OptionProblem]:
+    """What is wrong with the name of a volume or a snapshot."""
+    if not name.strip():
+        yield where, "must be non-empty"
+    elif len(name.encode(errors="replace")) > _LONGEST_NAME:
+        yield where, f"`{name}` is too long: {_LONGEST_NAME} characters at most"
+    elif not _NAME.fullmatch(name) or not name.isprintable():
+        yield (
+            where,
+            f"`{name}` is no name that Incus allows: no blank, no slash, none of $?&+\"'`*, and an "
+            "ASCII letter or digit at both ends",
+        )
+
+
+def _place_problems(volume: str, pool: str, project: str) -> Iterator[OptionProblem]:
+    yield from name_problems(("volume_name",), volume)
+    for field, value in (("storage_pool", pool), ("project", project)):
+        if not value.strip():
+            yield (field,), "must be non-empty"
+        elif value in (".", "..") or "/" in value or not value.isprintable():
+            yield (field,), f"`{value}` is no name that Incus allows: no slash, nothing unprintable"
+
+
+def _size_problems(size: str) -> Iterator[OptionProblem]:
+    match = _SIZE.fullmatch(size)
+    if match and not match[2]:
+        yield (
+            ("size",),
+            f"`{size}` has no unit, which Incus would take for bytes: say {size}GiB, {size}MiB "
+            f"or {size}B",
+        )
+    elif not match or match[2] not in _UNITS:
+        yield (
+            ("size",),
+            f"`{size}` is no size: a whole number and a unit, as `10GiB` ({', '.join(_UNITS)})",
+        )
+    elif not 0 < (size_bytes(size) or 0) <= _LARGEST:
+        yield ("size",), f"`{size}` must be at least 1B and less than 8EiB"
+
+
+def _is_schedule(text: str) -> bool:
+    # shared/validate IsCron; the fields themselves are the server's to read.
+    return text.isprintable() and all(
+        trigger in _ALIASES or len(trigger.split(" ")) == 5 for trigger in text.lower().split(", ")
+    )

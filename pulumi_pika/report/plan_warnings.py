@@ -1,0 +1,135 @@
+"""What stands on top: what the changes do, and what the log says, the gravest first.
+
+What the changes do is found in the resources themselves. A line of the log is told as it is; only
+its codes say what it is about, and no line takes the place of what a change does.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final, get_args
+
+from ..validation.warning_codes import (
+    HOST,
+    REPLACE,
+    RESTART,
+    RESTORE,
+    STOP_KEEPING_DATA,
+    UNREADABLE,
+)
+from .names import listed_names, natural
+from .preview import MARKS, Diagnostic
+from .report_model import (
+    DATA_DELETING_OPTION,
+    Change,
+    Notice,
+    WarningKind,
+)
+from .text import listed
+
+_PREFIX: Final = re.compile(r"^(?:warning|error): ")
+_RESOURCE: Final = re.compile(r"^pulumi-python:dynamic/pika:\w+ resource '.*?': ", re.DOTALL)
+# The engine writes the value that is refused beside the problem; it may be a secret.
+_REFUSED: Final = re.compile(r"^(property .*?) value \{.*\} has a problem: ", re.DOTALL)
+_KINDS: Final[dict[str, WarningKind]] = {
+    REPLACE: "replace",
+    STOP_KEEPING_DATA: "stop_keeping_data",
+    RESTORE: "restore",
+    RESTART: "restart",
+    UNREADABLE: "restart",
+    HOST: "preflight",
+}
+"""What a line with a code is about, the first one that it has."""
+_ORDER: Final = {kind: at for at, kind in enumerate(get_args(WarningKind))}
+
+
+def text_of(said: Diagnostic) -> str:
+    """What a line of the log says, without what the engine puts around it."""
+    text = _RESOURCE.sub("", _PREFIX.sub("", said.message.strip()))
+    return _REFUSED.sub(r"\1: ", text)
+
+
+def notices_of(changes: list[Change], said: list[Diagnostic]) -> list[Notice]:
+    """All that a reviewer should know first.
+
+    Args:
+        changes: what is to happen.
+        said: the lines of the log.
+    """
+    found: dict[Notice, None] = {}
+    done: set[tuple[str, WarningKind]] = set()
+    for change in changes:
+        for notice in _done(change):
+            found[notice] = None
+            done.add((change.urn, notice.kind))
+    for line in said:
+        if not line.level:
+            continue
+        notice = _told(line)
+        # It says what the change says already.
+        if line.urn and line.codes and (line.urn.text, notice.kind) in done:
+            continue
+        found[notice] = None
+    restarts = {(n.resource) for n in found if n.stops}
+    for change in changes:
+        if change.action == "update_with_restart" and change.name not in restarts:
+            found[_may_restart(change)] = None
+    return sorted(found, key=lambda notice: (_ORDER[notice.kind], natural(notice.resource)))
+
+
+def _told(said: Diagnostic) -> Notice:
+    kind: WarningKind = "error" if said.level == "error" else "other"
+    if kind == "other":
+        kind = next((_KINDS[code] for code in _KINDS if code in said.codes), kind)
+    return Notice(
+        kind=kind,
+        resource=said.urn.name if said.urn else "",
+        text=text_of(said),
+        stops=bool(said.codes & {RESTART, UNREADABLE}),
+    )
+
+
+def _may_restart(change: Change) -> Notice:
+    return Notice(
+        kind="restart",
+        resource=change.name,
+        text="the preview cannot tell whether an instance restarts, since values of it are known "
+        "only later",
+        stops=True,
+    )
+
+
+def _done(change: Change) -> Iterator[Notice]:
+    """What a change does that is worth a word of its own."""
+
+    def notice(kind: WarningKind, text: str) -> Notice:
+        return Notice(kind=kind, resource=change.name, text=text, stops=False)
+
+    if change.deletes_data_of:
+        what = "the snapshot" if change.kind == "snapshot" else "with all its data: volume"
+        yield notice("delete_data", f"{what} {listed_names(change.deletes_data_of)}")
+    if change.stops_keeping_data_of:
+        yield notice(
+            "stop_keeping_data",
+            f"{DATA_DELETING_OPTION[change.kind]} is, or may be, turned on: after this `pulumi "
+            "up`, deleting or replacing it deletes volume "
+            f"{listed_names(change.stops_keeping_data_of)} with all its data",
+        )
+    if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
+        which = "; what becomes of its data is " if change.on_delete in MARKS else ", which "
+        yield notice("delete", f"is to be deleted{which}{change.on_delete or 'takes its data'}")
+    # A job that runs anew is no loss.
+    if change.action == "replace" and change.kind not in ("job", "host"):
+        what = f": {change.on_delete}" if change.on_delete else ""
+        yield notice("replace", f"because of {listed(change.why)}{what}")
+    if change.hides_left_out and change.action in ("update", "update_with_restart"):
+        yield notice(
+            "left_out",
+            "the preview does not show which of its mounts were left out when it was last applied",
+        )
+    for device in change.devices:
+        if device.left_out and change.action in ("update", "update_with_restart"):
+            yield notice(
+                "left_out",
+                f"mount {device.name} ({device.kind}, {device.guest_path}) was left out when it "
+                f"was last applied: there was no {device.source}",
+            )

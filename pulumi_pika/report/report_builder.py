@@ -1,0 +1,88 @@
+"""Makes the report of a preview."""
+
+from collections import Counter
+from typing import Final
+
+from .diagram import picture_of
+from .gate import find_held
+from .names import natural
+from .plan_warnings import notices_of
+from .preview import Preview, read_preview
+from .redaction import without_secrets
+from .report_model import (
+    Change,
+    Condition,
+    Others,
+    Report,
+)
+from .resource_changes import (
+    change_of,
+    main_steps,
+    plain_op,
+)
+
+_KINDS: Final = ("runtime", "job", "volume", "snapshot", "host")
+_ACTIONS: Final = ("delete", "replace", "update_with_restart", "update", "release", "create")
+
+
+def report_of(text: str, fail_on: tuple[Condition, ...] = ()) -> Report:
+    """The report of what `pulumi preview --json` wrote.
+
+    Args:
+        text: what it wrote.
+        fail_on: the conditions that are looked for.
+
+    Raises:
+        NoPreview: it is no preview.
+    """
+    preview = read_preview(text)
+    shown = without_secrets(preview)
+    changes = _changes(preview, shown)
+    warnings = notices_of(changes, shown.diagnostics)
+    report = Report(
+        schema_version=1,
+        stack=shown.stack.stack,
+        project=shown.stack.project,
+        failed=any(said.level == "error" for said in shown.diagnostics),
+        summary=dict(sorted(shown.summary.items())),
+        warnings=warnings,
+        changes=changes,
+        others=_others(preview),
+        picture=picture_of(shown, changes),
+        held=[],
+    )
+    return report.model_copy(update={"held": find_held(report, fail_on)})
+
+
+def _changes(preview: Preview, shown: Preview) -> list[Change]:
+    """The changes of our resources, the gravest first."""
+    hidden = {id(step): other for step, other in zip(preview.steps, shown.steps, strict=True)}
+    found = [
+        change_of(
+            step,
+            hidden[id(step)],
+            [said for said in shown.diagnostics if said.urn and said.urn.text == step.urn.text],
+        )
+        for step in main_steps(preview.steps)
+        if step.urn.kind
+    ]
+    return sorted(
+        found,
+        key=lambda change: (
+            not change.deletes_data_of,
+            not change.stops_keeping_data_of,
+            _ACTIONS.index(change.action),
+            _KINDS.index(change.kind),
+            natural(change.name),
+            change.urn,
+        ),
+    )
+
+
+def _others(preview: Preview) -> list[Others]:
+    counted = Counter(
+        plain_op(step.op)
+        for step in main_steps(preview.steps)
+        if not step.urn.kind and step.urn.is_counted
+    )
+    return [Others(op=op, count=count) for op, count in sorted(counted.items())]

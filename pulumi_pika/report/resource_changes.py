@@ -1,0 +1,379 @@
+"""What each step of a preview means: to which resource, why, and what becomes of the data."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, get_args
+
+from ..choices import MountKind
+from ..validation.hidden_property import MANAGED_MOUNTS
+from ..validation.warning_codes import RESTART
+from .devices import devices_of
+from .preview import (
+    HOST,
+    IDLE_OPS,
+    MARKS,
+    UNKNOWN,
+    Diagnostic,
+    State,
+    Step,
+    Tree,
+    Urn,
+)
+from .redaction import Path, seen
+from .report_model import (
+    DATA_DELETING_OPTION,
+    Action,
+    Change,
+    Kind,
+    Value,
+)
+
+_CREATES: Final = ("create", "import")
+_REPLACES: Final = ("replace", "create-replacement", "import-replacement")
+_DELETES: Final = ("delete", "delete-replaced", "discard", "discard-replaced")
+
+_SPEC: Final = (
+    "lifecycle_root", "paths", "policies", "bootstrap", "labels", "metadata", "identity", "incus",
+    "resources",
+)  # fmt: skip
+"""Parts of the spec; the plan has them with all defaults. Mounts are devices."""
+_MOUNT_KINDS: Final = get_args(MountKind)
+_POOL: Final[Path] = ("storage_pool",)
+_INSTANCE: Final[tuple[Path, ...]] = (
+    ("plan", "identity", "instance_name"),
+    ("plan", "incus", "project"),
+    ("plan", "incus", "image_alias"),
+    ("plan", "incus", "profile"),
+    ("instance_type",),
+    _POOL,
+    ("plan", "resources", "vcpu_count"),
+    ("plan", "resources", "memory_mib"),
+    ("plan", "resources", "root_disk_gib"),
+)
+_ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
+    "runtime": _INSTANCE,
+    "job": _INSTANCE,
+    "volume": (("volume_name",), ("project",), ("storage_pool",), ("size",)),
+    "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("storage_pool",)),
+    "host": (),
+}
+"""What is shown whether it changes or not."""
+_UNSHOWN: Final = (
+    "plan", "mounts", "devices", "secret_inputs", "owner", "on_delete", "after_others",
+    "instance_name", "__provider", "backend", "replace_on_changes", "generation",
+    "managed_mounts", "retain_on_delete", "pika_internal",
+)  # fmt: skip
+"""Inputs that are shown otherwise, or that no program gives."""
+_DEFAULTS_NOT_SHOWN: Final = {
+    "adopt": False,
+    "allow_restart": True,
+    "content_type": "filesystem",
+    "delete_data": False,
+    "run_as_root": True,
+    "running": True,
+    "snapshot_before_restore": True,
+    "wait_for": "running",
+}
+"""Defaults that a create need not show."""
+
+
+def main_steps(steps: list[Step]) -> list[Step]:
+    """One step for each thing that happens: a replacement may be shown as three."""
+    found: dict[tuple[str, str], Step] = {}
+    replaced = {step.urn.text for step in steps if step.op in _REPLACES}
+    for step in steps:
+        action = plain_op(step.op)
+        if action in IDLE_OPS:
+            continue
+        if step.op in ("delete-replaced", "discard-replaced") and step.urn.text in replaced:
+            continue
+        kept = found.get((step.urn.text, action))
+        # `replace` has both states; the parts of it may not.
+        if kept is None or (kept.old is None and step.old is not None):
+            found[step.urn.text, action] = step
+    return list(found.values())
+
+
+def plain_op(op: str) -> str:
+    """Pulumi's op, with all that make, replace or delete as one."""
+    for name, ops in (("create", _CREATES), ("replace", _REPLACES), ("delete", _DELETES)):
+        if op in ops:
+            return name
+    return op
+
+
+def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
+    """What a step of one of our resources means.
+
+    Args:
+        step: the step as it is, to tell what differs.
+        shown: the same without secrets.
+        said: what the log says of the resource.
+    """
+    kind: Kind = step.urn.kind  # type: ignore[assignment]
+    action = _action(step, any(RESTART in line.codes for line in said if line.level))
+    old = ResourceSnapshot(shown.old if action != "create" else None, step.old)
+    new = ResourceSnapshot(shown.new if action not in ("delete", "release") else None, step.new)
+    values = list(_values(kind, step, old, new))
+    devices = devices_of(old, new, replaces=action == "replace")
+    deletes = action in ("delete", "replace") and not (step.old and step.old.retain)
+    hides_restart = (
+        action == "update"
+        and kind in ("runtime", "volume")
+        and _hides_restart(kind, old, new, values)
+    )
+    if hides_restart:
+        action = "update_with_restart"
+    return Change(
+        urn=step.urn.text,
+        name=step.urn.name,
+        kind=kind,
+        action=action,
+        why=_why(step, action, values, any(d.change != "same" for d in devices)),
+        on_delete=old.text("on_delete") if deletes else "",
+        deletes_data_of=_deleted_data(kind, old) if deletes else [],
+        stops_keeping_data_of=_no_longer_kept(kind, old, new)
+        if action.startswith("update")
+        else [],
+        drift=list(_drift(step.old)) if step.new and step.old else [],
+        notes=[line.message.strip() for line in said if not line.level and not line.codes],
+        hides_left_out=old.there
+        and any(_has_mark(side.output("left_out")) for side in (old, old.raw)),
+        host=host_name(step.host),
+        values=values,
+        devices=devices,
+    )
+
+
+def host_name(urn: Urn | None) -> str:
+    """A host's name; empty for the one that the environment names."""
+    return urn.name if urn and urn.kind == HOST else ""
+
+
+class ResourceSnapshot:
+    """A resource before or after the step, without secrets.
+
+    Args:
+        state: the state without secrets; None if the step has none on this side.
+        raw: the state as the preview has it. What is decided is decided by it: a value in which a
+            secret stands is another one without it.
+    """
+
+    def __init__(self, state: State | None, raw: State | None = None) -> None:
+        self.there = state is not None
+        self.mark = state.mark if state else ""
+        self.inputs: Tree = state.inputs if state else {}
+        self.outputs: Tree = state.outputs if state else {}
+        self.raw = self if raw is None else ResourceSnapshot(raw)
+
+    def find(self, path: Path) -> Any:
+        """What is at a path of the inputs; a mark if none of them is visible."""
+        return seen(self.inputs, path) if path[0] in self.inputs else self.mark or None
+
+    def output(self, name: str) -> Any:
+        """An output, or where there is none (yet) the input of its name."""
+        for tree in (self.outputs, self.inputs):
+            if name in tree:
+                return tree[name]
+        return self.mark or None
+
+    def text(self, name: str) -> str:
+        """An output that is a text."""
+        value = self.output(name)
+        return value if isinstance(value, str) else ""
+
+
+def _action(step: Step, restarts: bool) -> Action:
+    op = plain_op(step.op)
+    if op == "update":
+        return "update_with_restart" if restarts else "update"
+    if op == "delete":
+        return "release" if step.old and step.old.retain else "delete"
+    return "replace" if op == "replace" else "create"
+
+
+def _why(step: Step, action: Action, values: list[Value], devices: bool) -> list[str]:
+    if action == "replace":
+        return step.replace_reasons
+    if not action.startswith("update"):
+        return []
+    changed = [value.path for value in values if value.changed]
+    return changed + (["devices"] if devices else [])
+
+
+def _values(
+    kind: Kind, step: Step, old: ResourceSnapshot, new: ResourceSnapshot
+) -> Iterator[Value]:
+    before = step.old.inputs if step.old and old.there else None
+    after = step.new.inputs if step.new and new.there else None
+    for path in dict.fromkeys(_paths(kind, before, after)):
+        one, other = seen(before, path), seen(after, path)
+        shown = [side.find(path) for side in (old, new)]
+        if path == _POOL:
+            # Without a pool of its own, an instance stays in the one that it is in.
+            if one is None and before is not None:
+                one = shown[0] = old.output("volume_storage_pool")
+            if other is None and before is not None and "storage_pool" not in step.replace_reasons:
+                other = shown[1] = one if after is not None else None
+        changed = one != other and before is not None and after is not None
+        if path in _ALWAYS[kind]:
+            left_away = path != _POOL and one is None and other is None
+        elif before is None:
+            left_away = len(path) == 1 and _DEFAULTS_NOT_SHOWN.get(str(path[0]), UNKNOWN) == other
+        else:
+            left_away = not changed
+        if not left_away:
+            yield Value(
+                path=_path_text(path[1:] if path[0] == "plan" else path),
+                before=shown[0],
+                after=shown[1],
+                changed=changed,
+            )
+
+
+def _paths(kind: Kind, before: Tree | None, after: Tree | None) -> list[Path]:
+    """What is looked at, the most important first."""
+    paths = list(_ALWAYS[kind])
+    if after is None:
+        return paths
+    planned = _SPEC if kind in ("runtime", "job") else ()
+    for name in sorted((before or {}).keys() | after.keys()):
+        if name not in planned and name not in _UNSHOWN:
+            paths += _leaves(before, (name,), after)
+    for name in planned:
+        if before is None:
+            # What the program gives; the plan has every default as well.
+            paths += [("plan", *path) for path in _leaves(None, (name,), after)]
+        else:
+            paths += _leaves(before, ("plan", name), after)
+    return paths
+
+
+def _leaves(tree: Any, at: Path, other: Any) -> list[Path]:
+    """The paths of all that is no dict, below a path, in one tree or the other."""
+    one, two = seen(tree, at), seen(other, at)
+    dicts = [value for value in (one, two) if isinstance(value, dict)]
+    if not dicts or any(value is not None and not isinstance(value, dict) for value in (one, two)):
+        return [at] if (one, two) != (None, None) else []
+    names = sorted({str(name) for value in dicts for name in value})
+    return [path for name in names for path in _leaves(tree, (*at, name), other)]
+
+
+def _path_text(path: Path) -> str:
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif set(step) & set('.[]"'):
+            text += '["' + step.replace("\\", "\\\\").replace('"', '\\"') + '"]'
+        else:
+            text += f".{step}" if text else step
+    return text
+
+
+def _deleted_data(kind: Kind, old: ResourceSnapshot) -> list[str]:
+    """The volumes, or the snapshot, that go with a resource as it was applied."""
+    if kind == "snapshot":
+        return [f"{old.text('volume_name')}/{old.text('snapshot_name')}"]
+    option = DATA_DELETING_OPTION.get(kind)
+    if option is None:
+        return []
+    # Without a state there is nothing that says that the data stays.
+    on = _may_be_on(old.raw.output(option)) if old.there else True
+    return _volumes(kind, old) if on else []
+
+
+def _no_longer_kept(kind: Kind, old: ResourceSnapshot, new: ResourceSnapshot) -> list[str]:
+    """The volumes that go with the resource as it will be, and may not as it is."""
+    option = DATA_DELETING_OPTION.get(kind)
+    if option is None or old.raw.output(option) is True:
+        return []
+    return _volumes(kind, new) if _may_be_on(new.raw.find((option,))) else []
+
+
+def _may_be_on(value: Any) -> bool:
+    """Whether an option is on, or may be: only what is visible can be off."""
+    return value is not None and value is not False
+
+
+def _volumes(kind: Kind, side: ResourceSnapshot) -> list[str]:
+    """The volumes that a resource may take with it.
+
+    A volume of which the name is not visible is a mark, and so is one of which it is not visible
+    whether it is there.
+    """
+    if kind == "volume":
+        return [side.text("volume_name") or side.mark or UNKNOWN]
+    mounts = _mounts_of(side.raw)
+    if not isinstance(mounts, list):
+        return [mounts if mounts in MARKS else UNKNOWN]
+    shown, managed = _mounts_of(side), side.raw.output(MANAGED_MOUNTS)
+    names = []
+    for at, mount in enumerate(mounts):
+        if isinstance(managed, list) and at in managed:
+            continue  # It belongs to a PersistentVolume, which decides.
+        if isinstance(mount, dict) and not _may_be_volume(mount):
+            continue
+        name = seen(shown, (at, "source"))
+        names.append(name.partition("/")[0] if isinstance(name, str) and name else UNKNOWN)
+    return list(dict.fromkeys(names))
+
+
+def _mounts_of(side: ResourceSnapshot) -> Any:
+    """The list of the plan's mounts; a mark, or None, if it is not visible."""
+    plan = side.outputs.get("plan") or side.inputs.get("plan") or side.mark
+    return seen(plan, ("mounts",)) if plan else None
+
+
+def _may_be_volume(mount: Tree) -> bool:
+    kind, source = mount.get("kind"), mount.get("source")
+    if kind in _MOUNT_KINDS and kind != "persistent_volume":
+        return False
+    return not (isinstance(source, str) and source.startswith("/"))
+
+
+_SAFE: Final = (
+    "labels", "metadata", "description", "on_delete", "delete_data", "wait_for", "timeouts",
+    "allow_restart", "replace_on_changes", "secret_inputs", "owner", "backend", "after_others",
+    "managed_mounts", "retain_on_delete", "generation", "__provider",
+)  # fmt: skip
+"""Inputs of a runtime for which none restarts, whatever they become."""
+
+
+def _hides_restart(
+    kind: Kind, old: ResourceSnapshot, new: ResourceSnapshot, values: list[Value]
+) -> bool:
+    """Whether an update may stop an instance, and the provider could not tell, since a part of what
+    decides it is known only later."""
+    if kind == "volume":
+        return bool(new.raw.find(("restore_from",)) == UNKNOWN)
+    if any(side.raw.find(("running",)) is False for side in (old, new)):
+        return False
+    unknown = {name for name, value in new.raw.inputs.items() if _has_unknown(value)}
+    if new.mark == UNKNOWN:
+        return True
+    changed = {re.split(r"[.\[]", value.path)[0] for value in values if value.changed}
+    return bool(unknown) and bool((unknown | changed) - {*_SAFE, "plan"})
+
+
+def _has_unknown(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_unknown, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_unknown, value))
+    return bool(value == UNKNOWN)
+
+
+def _has_mark(value: Any) -> bool:
+    return value in MARKS or (isinstance(value, list) and any(item in MARKS for item in value))
+
+
+def _drift(old: State) -> Iterator[str]:
+    """Parts of the spec that a refresh saw otherwise than they were given.
+
+    A refresh leaves the outputs as given, and shows what it saw in the inputs.
+    """
+    for name in (*_SPEC, "mounts"):
+        given, found = old.outputs.get(name), old.inputs.get(name)
+        if given is not None and found is not None and given != found:
+            yield name

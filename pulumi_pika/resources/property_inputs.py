@@ -1,0 +1,223 @@
+"""Prepares arguments for Pulumi: models become plain trees, secret parts are listed by path."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import pulumi
+
+from ..providers.hidden_property import property_name
+from ..validation.hidden_property import PREVIEWING
+from .backend_identity import backend_digest
+
+
+def to_plain(value: Any) -> Any:
+    """The value with pydantic models as plain dicts and without what is None; Outputs stay.
+
+    A model says only what was set in it, so that the program's words are what the state holds.
+    """
+    if isinstance(value, pulumi.Output):
+        return value.apply(to_plain)
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(exclude_unset=True, exclude_none=True)
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def with_mount_pools(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the storage pools out of the mounts, into the argument `mount_storage_pools`.
+
+    A mount of the plan has no pool: the shape of plans is that of other tools too. A source that is
+    a `PersistentVolume` becomes the volume's name, and its pool the mount's.
+
+    Args:
+        given: the arguments, as trees; left as they are.
+
+    Returns:
+        the arguments with `mount_storage_pools`, a pool or an empty string for each mount,
+        if any mount has a pool; as they were otherwise.
+    """
+    mounts = given.get("mounts")
+    if isinstance(mounts, pulumi.Output):
+        split = mounts.apply(_split_mounts)
+        return {**given, "mounts": split.apply(_first), "mount_storage_pools": split.apply(_second)}
+    plain, pools = _split_mounts(mounts)
+    if not any(pools):
+        return {**given, "mounts": plain} if "mounts" in given else given
+    return {**given, "mounts": plain, "mount_storage_pools": pools}
+
+
+def _split_mounts(mounts: Any) -> tuple[Any, list[Any]]:
+    if not isinstance(mounts, list):
+        return mounts, []
+    split = [_split_mount(mount) for mount in mounts]
+    return [mount for mount, _ in split], [pool for _, pool in split]
+
+
+def _split_mount(mount: Any) -> tuple[Any, Any]:
+    """A mount without its pool, and the pool; an empty one without."""
+    if isinstance(mount, pulumi.Output):
+        split = mount.apply(_split_mount)
+        return split.apply(_first), split.apply(_second)
+    if not isinstance(mount, dict):
+        return mount, ""
+    source, pool = mount.get("source"), mount.get("storage_pool", "")
+    if isinstance(source, pulumi.Resource):
+        pool = pool or getattr(source, "storage_pool", "")
+        source = getattr(source, "volume_name", source)
+    if source is mount.get("source") and "storage_pool" not in mount:
+        return mount, ""
+    plain = {key: value for key, value in mount.items() if key != "storage_pool"}
+    return {**plain, "source": source}, pool
+
+
+def _first(pair: Any) -> Any:
+    return pair[0]
+
+
+def _second(pair: Any) -> Any:
+    return pair[1]
+
+
+def unknown_arguments(resource: str, arguments: Mapping[str, Any], known: Any) -> None:
+    """Refuse arguments of a resource that do not exist, as Python itself does.
+
+    Args:
+        resource: The name of the resource's class.
+        arguments: The keyword arguments.
+        known: The typed dict that has all of them.
+
+    Raises:
+        TypeError: One of them is not in the typed dict.
+    """
+    names = sorted(known.__optional_keys__ | known.__required_keys__)
+    for name in arguments:
+        if name not in names:
+            close = get_close_matches(name, [*names, "image", "incus", "spec"], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"{resource}() has no argument {name!r}{hint}")
+
+
+def hidden_inputs(
+    given: Mapping[str, Any],
+    resource_name: str,
+    type_token: str,
+    opts: pulumi.ResourceOptions | None,
+) -> dict[str, Any]:
+    """Return what only the provider needs, as the one property that no preview shows."""
+    return {
+        property_name(): {
+            # Marks the thing as this resource's, and names the resource in the log.
+            "owner": own_urn(resource_name, type_token, opts),
+            "backend": backend_digest(),
+            "secret_inputs": secret_inputs(given),
+            "after_others": has_dependencies(given, opts),
+            PREVIEWING: pulumi.runtime.is_dry_run(),
+            # The dynamic providers' answer to a diff names no properties, so that the engine
+            # cannot apply this option itself.
+            "replace_on_changes": list(opts.replace_on_changes or ()) if opts else [],
+            "managed_mounts": managed_mounts(given),
+            "retain_on_delete": bool(opts and opts.retain_on_delete),
+            "create_first": bool(opts and opts.delete_before_replace is False),
+        }
+    }
+
+
+def managed_mounts(given: Mapping[str, Any]) -> "pulumi.Output[list[int]]":
+    """Return the indices of the mounts whose volume is a `PersistentVolume` of the program.
+
+    What becomes of such a volume is that resource's to say, not the runtime's `delete_data`.
+    """
+
+    async def find() -> list[int]:
+        found = []
+        for path, output in _outputs(given.get("mounts"), ()):
+            if len(path) == 2 and path[1] == "source":
+                made_by = {type(resource).__name__ for resource in await output.resources()}
+                found += [int(path[0])] if "PersistentVolume" in made_by else []
+        return found
+
+    return pulumi.Output.from_input(find())
+
+
+def delete_before_replace_default(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Return the options with `delete_before_replace`, unless the user gave a value.
+
+    The engine does not ask a provider about the order of a replacement that the user forces
+    (`--replace`, `pulumi state taint`, `replacement_trigger`), and names are taken as long as the
+    old instance is there.
+    """
+    merged = copy.copy(opts) if opts is not None else pulumi.ResourceOptions()
+    if merged.delete_before_replace is None:
+        merged.delete_before_replace = True
+    return merged
+
+
+def secret_inputs(props: Mapping[str, Any]) -> "pulumi.Output[list[str]]":
+    """The property paths, as ``mounts[0].source``, of the parts of `props` that are secret."""
+    from ..validation.property_tree import path_text
+
+    async def look() -> list[str]:
+        return [path_text(path) for path, output in _outputs(props, ()) if await output.is_secret()]
+
+    return pulumi.Output.from_input(look())
+
+
+def own_urn(
+    resource_name: str, type_token: str, opts: pulumi.ResourceOptions | None
+) -> pulumi.Input[str]:
+    """The URN that a resource is going to have.
+
+    `pulumi.create_urn` gives it too, but as an output that depends on the parent; and a component
+    depends on its children, so that a child with such an input would depend on itself.
+    """
+    parent = opts.parent if opts else None
+    if parent is None:
+        return pulumi.create_urn(resource_name, type_token)
+
+    async def look() -> str:
+        urn = await parent.urn.future()
+        prefix, _, _ = str(urn).rpartition("::")
+        qualified, _, parent_type = prefix.rpartition("::")
+        if parent_type == "pulumi:pulumi:Stack":
+            return f"{qualified}::{type_token}::{resource_name}"
+        return f"{prefix}${type_token}::{resource_name}"
+
+    return pulumi.Output.from_input(look())
+
+
+def has_dependencies(
+    props: Mapping[str, Any], opts: pulumi.ResourceOptions | None
+) -> "pulumi.Output[bool]":
+    """Whether a resource waits for others of the program, which may still create what it needs.
+
+    Always false in an `up` itself: Pulumi's SDK registers a resource only after everything that it
+    depends on is done, so that what is missing then stays missing.
+    """
+
+    async def look() -> bool:
+        if not pulumi.runtime.is_dry_run():
+            return False
+        if opts is not None and opts.depends_on:
+            return True
+        return any([bool(await output.resources()) for _, output in _outputs(props, ())])
+
+    return pulumi.Output.from_input(look())
+
+
+def _outputs(
+    value: Any, at: tuple[str | int, ...]
+) -> "Iterator[tuple[tuple[str | int, ...], pulumi.Output[Any]]]":
+    if isinstance(value, pulumi.Output):
+        yield at, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _outputs(item, (*at, str(key)))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _outputs(item, (*at, index))

@@ -1,0 +1,1 @@
+"""Validation of property trees, without Pulumi: typed models, options and the plan."""

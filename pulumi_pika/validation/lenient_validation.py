@@ -1,0 +1,208 @@
+"""Fits a property tree to a pydantic model, going on past what does not fit.
+
+What is unknown, or wrong, is given a stand-in of the right type, so that everything else can still
+be looked at: that is how all problems come at once, and how a preview plans what it knows.
+"""
+
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from .property_tree import (
+    Path,
+    get_path,
+    set_path,
+)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_ROUNDS: Final = 8
+_REASONS: Final = {
+    "missing": "is required",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "list_type": "must be a list",
+    "dict_type": "must be a map",
+    "model_type": "must be a map",
+    "model_attributes_type": "must be a map",
+    "string_unicode": "must be a valid Unicode text",
+    "recursion_loop": "must not contain itself",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is wrong with one property, for the user."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LenientResult(Generic[Model]):
+    """A model, and which of its parts are stand-ins."""
+
+    model: Model
+    failures: list[Failure] = field(default_factory=list)
+    open: frozenset[Path] = frozenset()
+    """Unknown or failed: nothing that depends on these can be told."""
+
+
+def validate_leniently(
+    model: type[Model], tree: dict[str, Any], unknown: Iterable[Path]
+) -> LenientResult[Model]:
+    """The model of `tree`, with stand-ins at the `unknown` paths and wherever it does not fit.
+
+    Args:
+        model: the pydantic model.
+        tree: a plain tree, which is changed.
+        unknown: where it is unknown.
+    """
+    open_: set[Path] = set(unknown)
+    failures: list[Failure] = []
+    for path in open_:
+        _set_placeholder(model, tree, path)
+    for _ in range(_ROUNDS):
+        try:
+            return LenientResult(model.model_validate(tree), failures, frozenset(open_))
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False):
+                _record_error(model, tree, detail, failures, open_)
+    # Each round mends what the one before it found; no input is known that needs more.
+    failures.append(Failure((), "cannot be understood at all"))
+    return LenientResult(
+        model.model_validate(_placeholder_for(model, "0")), failures, frozenset({()})
+    )
+
+
+def _record_error(
+    model: type[BaseModel],
+    tree: dict[str, Any],
+    detail: ErrorDetails,
+    failures: list[Failure],
+    open_: set[Path],
+) -> None:
+    # pydantic adds steps of its own to a location (`[key]`, a union's arm): cut those off.
+    path: Path = detail["loc"]
+    if detail["type"] != "missing":
+        while path and get_path(tree, path) is None and not _has_key(tree, path):
+            path = path[:-1]
+    if not path:
+        # It was in a map that an earlier problem has taken away (a key that is no Unicode).
+        return
+    reason = _reason(model, path, detail)
+    if detail["type"] == "string_type" and isinstance(get_path(tree, path), bool):
+        reason = 'must be a text: write "true" or "false", in quotes'
+    failures.append(Failure(path, reason))
+    open_.add(path)
+    parent = get_path(tree, path[:-1])
+    if detail["type"] == "extra_forbidden" or detail["loc"][-1:] == ("[key]",):
+        if isinstance(parent, dict):
+            parent.pop(path[-1], None)
+        return
+    _set_placeholder(model, tree, path)
+
+
+def _has_key(tree: Any, path: Path) -> bool:
+    parent = get_path(tree, path[:-1])
+    return isinstance(parent, dict) and path[-1] in parent
+
+
+def _reason(model: type[BaseModel], path: Path, detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx") or {}
+    if kind == "extra_forbidden":
+        known = list(_fields_at(model, path[:-1]))
+        close = get_close_matches(str(path[-1]), known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
+        return (
+            f"is no field of `{_name(path[:-1])}`; {hint}" if path[:-1] else f"is unknown; {hint}"
+        )
+    if kind == "literal_error":
+        return f"must be one of {context.get('expected', '')}".replace(" or ", ", ")
+    if kind == "greater_than_equal":
+        return f"must be at least {context.get('ge')}"
+    if kind == "greater_than":
+        return f"must be greater than {context.get('gt')}"
+    if kind == "less_than_equal":
+        return f"must be at most {context.get('le')}"
+    return _REASONS.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
+
+
+def _name(path: Path) -> str:
+    return ".".join(str(step) for step in path)
+
+
+def _fields_at(model: type[BaseModel], path: Path) -> Iterable[str]:
+    found = _annotation_at(model, path)
+    return found.model_fields if isinstance(found, type) and issubclass(found, BaseModel) else ()
+
+
+def _set_placeholder(model: type[BaseModel], tree: dict[str, Any], path: Path) -> None:
+    set_path(
+        tree,
+        path,
+        _placeholder_for(_annotation_at(model, path), "-".join(str(step) for step in path)),
+    )
+
+
+def _annotation_at(annotation: Any, path: Path) -> Any:
+    """The type that a model has at a path; Any where it has none."""
+    for step in path:
+        annotation = _unwrap_optional(annotation)
+        origin, arguments = get_origin(annotation), get_args(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found = annotation.model_fields.get(str(step))
+            annotation = found.annotation if found else Any
+        elif origin is list:
+            annotation = arguments[0]
+        elif origin is dict:
+            annotation = arguments[1]
+        else:
+            return Any
+    return _unwrap_optional(annotation)
+
+
+def _unwrap_optional(annotation: Any) -> Any:
+    """A type without Annotated and without `| None`."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (Union, types.UnionType) and type(None) in get_args(annotation):
+            rest = [arm for arm in get_args(annotation) if arm is not type(None)]
+            if len(rest) != 1:
+                return annotation
+            annotation = rest[0]
+        else:
+            return annotation
+
+
+def _placeholder_for(annotation: Any, salt: str) -> Any:
+    """The smallest value of a type; texts differ by `salt`, so that no two stand-ins collide."""
+    annotation = _unwrap_optional(annotation)
+    origin = get_origin(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {
+            name: _placeholder_for(info.annotation, f"{salt}-{name}")
+            for name, info in annotation.model_fields.items()
+            if info.is_required()
+        }
+    if origin is list:
+        return []
+    if origin is dict:
+        return {}
+    if origin is Literal:
+        return get_args(annotation)[0]
+    if annotation is JsonValue:
+        return None
+    return {str: f"stand-in-{salt}", int: 1, float: 1.0, bool: False}.get(annotation)

@@ -1,0 +1,251 @@
+"""From the inputs of an `IncusRuntime` to its plan and options, for check, diff and create."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..planner.device_names import DEVICE_NAME_PREFIX
+from ..planner.plan import IncusRuntimePlan
+from ..planner.spec import RuntimeSpec, plan_mounts
+from ..planner.spec_errors import (
+    InvalidPath,
+    Problem,
+    RuntimeSpecError,
+)
+from ..planner.validate import OUTSIDE
+from ..reconcile.instances.desired import Devices, declared_devices
+from ..reconcile.instances.runtime_options import (
+    ROOT_DEVICE,
+    USER_DATA_KEY,
+    RuntimeOptions,
+    find_option_problems,
+)
+from .lenient_validation import Failure, validate_leniently
+from .property_tree import (
+    UNKNOWN,
+    Path,
+    get_path,
+    parse_path,
+    paths_overlap,
+    set_path,
+    unknown_paths,
+)
+
+SPEC_FIELDS: Final = tuple(name for name in RuntimeSpec.model_fields if name != "provider")
+OPTION_FIELDS: Final = tuple(RuntimeOptions.model_fields)
+SECRET_INPUTS: Final = "secret_inputs"
+"""The input that names which other inputs are secret; see `secrets`."""
+
+_ROOT: Final[Path] = ("lifecycle_root",)
+_STATE_DIR: Final[Path] = ("paths", "state_dir")
+_CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
+    "MismatchedStateRoot": (_ROOT, _STATE_DIR),
+    "MismatchedGuestRequestPath": (
+        ("bootstrap", "guest_request_path"),
+        ("paths", "guest_request_path"),
+    ),
+}
+_OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
+    ("restart_triggers",): (("running",),),
+    ("config", USER_DATA_KEY): (("cloud_init_user_data",),),
+    ("config", "boot.autostart"): (("policies", "restart_policy"),),
+    ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),
+}
+"""What else the problems of `find_option_problems` with these paths may be about."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedInputs:
+    """What the inputs come to.
+
+    Where something is unknown, `plan` and `options` have stand-ins there, and `plan_tree` and
+    `devices` say `UNKNOWN`.
+    """
+
+    plan: IncusRuntimePlan
+    options: RuntimeOptions
+    plan_tree: dict[str, Any]
+    devices: dict[str, Any] | str
+    failures: list[Failure]
+    unknown: frozenset[Path]
+
+
+def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
+    """Validates and plans.
+
+    Args:
+        inputs: a plain tree (see `values.plain`), which is left as it is.
+    """
+    unknown = frozenset(
+        path
+        for name in (*SPEC_FIELDS, *OPTION_FIELDS)
+        if name in inputs
+        for path in unknown_paths(inputs[name], (name,))
+    )
+    spec_tree: dict[str, Any] = {
+        "provider": "incus",
+        **{name: _copy(inputs[name]) for name in SPEC_FIELDS if name in inputs},
+    }
+    # Pulumi drops None: a `running` that is absent is one that was given as None.
+    option_tree: dict[str, Any] = {
+        "running": None,
+        **{name: _copy(inputs[name]) for name in OPTION_FIELDS if name in inputs},
+    }
+    spec = validate_leniently(
+        RuntimeSpec, spec_tree, (path for path in unknown if path[0] in SPEC_FIELDS)
+    )
+    given = validate_leniently(
+        RuntimeOptions, option_tree, (path for path in unknown if path[0] in OPTION_FIELDS)
+    )
+    failures = [*spec.failures, *given.failures]
+    open_ = spec.open | given.open
+
+    plan, problems = _plan(spec.model)
+    failures += [
+        Failure(parse_path(problem.location), str(problem))
+        for problem in problems
+        if not any(paths_overlap(path, other) for path in _concerns(problem) for other in open_)
+    ]
+    options = _without_own_devices(plan, given.model)
+    reported = {failure.path for failure in failures}
+    failures += [
+        Failure(path, reason)
+        for path, reason in find_option_problems(plan, options)
+        if path not in reported
+        and not any(
+            paths_overlap(concern, other)
+            for concern in (path, *_OPTION_CONCERNS.get(path, ()))
+            for other in open_
+        )
+    ]
+    names = [mount.device_name for mount in plan.mounts]
+    return PlannedInputs(
+        plan=plan,
+        options=options,
+        plan_tree=_show_unknown(plan.to_dict(), unknown, names),
+        devices=_show_unknown_devices(declared_devices(plan, options), unknown, names),
+        failures=failures,
+        unknown=unknown,
+    )
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _plan(spec: RuntimeSpec) -> tuple[IncusRuntimePlan, tuple[Problem, ...]]:
+    try:
+        return spec.build_incus_plan(), ()
+    except RuntimeSpecError as error:
+        fields = {name: getattr(spec, name) for name in SPEC_FIELDS}
+        # Only to look for further problems; a plan with problems is never applied.
+        plan = IncusRuntimePlan.model_construct(**{**fields, "mounts": plan_mounts(spec.mounts)})
+        return plan, error.problems
+
+
+def _concerns(problem: Problem) -> tuple[Path, ...]:
+    """The inputs that a problem is about: with one of them open, it may be none."""
+    paths = (parse_path(problem.location), *_CONCERNS.get(type(problem).__name__, ()))
+    if isinstance(problem, InvalidPath) and problem.reason == OUTSIDE:
+        paths += (_ROOT,)
+    return paths
+
+
+def _without_own_devices(plan: IncusRuntimePlan, options: RuntimeOptions) -> RuntimeOptions:
+    """Takes the plan's own devices out of `devices` again.
+
+    `check` shows all devices there, and Pulumi hands them back with `ignore_changes`.
+    """
+    own = declared_devices(plan, options.model_copy(update={"devices": {}}))
+    theirs = {
+        name: device
+        for name, device in options.devices.items()
+        if {**device, "pool": ""} != {**own.get(name, {}), "pool": ""}
+    }
+    if len(theirs) == len(options.devices):
+        return options
+    return options.model_copy(update={"devices": theirs})
+
+
+def without_plans_devices(before: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs without the devices that an earlier plan made.
+
+    `check` shows all devices in `devices`, and Pulumi hands those back for
+    `ignore_changes=["devices"]`, also if the plan has others by now.
+
+    Args:
+        before: the inputs that an earlier `check` returned; empty for a new instance.
+        inputs: the inputs, which are left as they are.
+    """
+    shown, given = before.get("devices"), inputs.get("devices")
+    if not isinstance(shown, dict) or not isinstance(given, dict):
+        return inputs
+    own_root = get_path(before, ("resources", "root_disk_gib")) is not None
+    theirs = {
+        name: device
+        for name, device in given.items()
+        if name not in shown
+        or shown[name] != device
+        or not (name.startswith(DEVICE_NAME_PREFIX) or (own_root and name == ROOT_DEVICE))
+    }
+    return {**inputs, "devices": theirs}
+
+
+def plan_paths_of(path: Path) -> list[Path]:
+    """Where in the plan a part of the spec shows."""
+    if path[0] != "mounts" or len(path) < 3:
+        return [path]
+    mount, name = path[:2], path[2]
+    if name == "mode":
+        return [(*mount, "read_only"), (*mount, "io_bus")]
+    shown = [(*mount, name)]
+    return [*shown, (*mount, "device_name")] if name in _NAMING else shown
+
+
+_NAMING: Final = frozenset({"kind", "source", "guest_path"})
+"""What a device's name is made from."""
+
+
+def affects_device_name(path: Path) -> bool:
+    """Whether a device's name depends on this part of the spec."""
+    return path[0] == "mounts" and (len(path) < 3 or path[2] in _NAMING)
+
+
+def _show_unknown(
+    tree: dict[str, Any], unknown: Iterable[Path], device_names: list[str]
+) -> dict[str, Any]:
+    for path in unknown:
+        if path[0] in SPEC_FIELDS:
+            for shown in plan_paths_of(path):
+                set_path(tree, shown, UNKNOWN)
+    return tree
+
+
+def _show_unknown_devices(
+    devices: Devices, unknown: Iterable[Path], device_names: list[str]
+) -> dict[str, Any] | str:
+    tree: dict[str, Any] = {name: dict(device) for name, device in devices.items()}
+    for path in sorted(unknown, key=str):
+        if path == ("devices",) or affects_device_name(path):
+            return UNKNOWN
+        if path[0] == "mounts" and path[2] == "mode":
+            # Mounts that are no list have no devices.
+            if isinstance(path[1], int) and path[1] < len(device_names):
+                set_path(tree, (device_names[path[1]], "readonly"), UNKNOWN)
+        elif path in (("resources",), ("resources", "root_disk_gib")):
+            root = {"type": "disk", "path": "/"}
+            tree[ROOT_DEVICE] = {**tree.get(ROOT_DEVICE, root), "size": UNKNOWN}
+        elif path[0] == "mount_storage_pools":
+            for index, name in enumerate(device_names):
+                if path in (("mount_storage_pools",), ("mount_storage_pools", index)):
+                    set_path(tree, (name, "pool"), UNKNOWN)
+        elif path == ("storage_pool",):
+            for device in tree.values():
+                source = device.get("source", "/") if isinstance(device, dict) else "/"
+                if not source.startswith("/"):
+                    device["pool"] = UNKNOWN
+        elif path[0] == "devices":
+            set_path(tree, path[1:], UNKNOWN)
+    return tree

@@ -1,0 +1,134 @@
+"""Property trees as Pulumi hands them over: unknowns, whole numbers as floats, paths into them.
+
+A path is a tuple of keys and indices; ``("mounts", 0, "source")`` is written ``mounts[0].source``.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""The string that stands for an unknown value on Pulumi's wire (`pulumi.runtime.rpc.UNKNOWN`). It
+is repeated here so that `python -m pulumi_pika plan` does not load Pulumi."""
+
+Path = tuple[str | int, ...]
+
+_PROVIDER_KEY: Final = "__provider"
+
+_PLAIN_KEY: Final = re.compile(r"[^\[\].\"]+")
+_STEP: Final = re.compile(r"\.?(?:([^\[\].\"]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\])")
+
+
+def path_text(path: Path) -> str:
+    """The path as Pulumi writes property paths; keys with dots or brackets are quoted."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step):
+            text += f".{step}" if text else step
+        else:
+            text += '["' + step.replace("\\", "\\\\").replace('"', '\\"') + '"]'
+    return text
+
+
+def parse_path(text: str) -> Path:
+    """The path that `path_text` wrote."""
+    path: list[str | int] = []
+    for key, index, quoted in _STEP.findall(text):
+        if index:
+            path.append(int(index))
+        else:
+            path.append(key or re.sub(r"\\(.)", r"\1", quoted))
+    return tuple(path)
+
+
+def is_unknown(value: Any) -> bool:
+    """Whether a value is only known once something else has been made."""
+    if isinstance(value, str):
+        return value == UNKNOWN
+    # An object of this class exists only if its module is loaded.
+    module = sys.modules.get("pulumi.output")
+    return module is not None and isinstance(value, module.Unknown)
+
+
+_DEEPEST: Final = 100
+"""More levels than Pulumi's wire carries (protobuf reads 100, of which a list or map takes two or
+three); Python's own limit would depend on who calls."""
+
+
+def normalize(value: Any, *, depth: int = 0) -> Any:
+    """The tree with whole floats as ints, since Pulumi's wire has one kind of number, and with one
+    spelling of unknown (`UNKNOWN`).
+
+    Raises:
+        RecursionError: the tree is nested too deeply.
+    """
+    if depth > _DEEPEST:
+        raise RecursionError("nested too deeply")
+    if type(value) is str:
+        return value  # Most values are texts: what follows would say the same, only later.
+    if isinstance(value, dict):
+        return {str(key): normalize(item, depth=depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [normalize(item, depth=depth + 1) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return UNKNOWN if is_unknown(value) else value
+
+
+def unknown_paths(value: Any, at: Path = ()) -> Iterator[Path]:
+    """Where a plain tree is unknown."""
+    # Nearly all trees have nothing to be found, and finding that out takes no paths.
+    if not _holds_unknown(value):
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from unknown_paths(item, (*at, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unknown_paths(item, (*at, index))
+    else:
+        yield at
+
+
+def _holds_unknown(value: Any) -> bool:
+    if isinstance(value, str):
+        return value == UNKNOWN
+    if isinstance(value, dict):
+        return any(map(_holds_unknown, value.values()))
+    return isinstance(value, list) and any(map(_holds_unknown, value))
+
+
+def get_path(tree: Any, path: Path) -> Any:
+    """What is at a path; None where there is nothing."""
+    for step in path:
+        if not _has_step(tree, step):
+            return None
+        tree = tree[step]
+    return tree
+
+
+def set_path(tree: Any, path: Path, value: Any) -> None:
+    """Puts a value at a path whose parent is there; does nothing where it is not."""
+    parent: Any = get_path(tree, path[:-1])
+    if isinstance(parent, dict) or _has_step(parent, path[-1]):
+        parent[path[-1]] = value
+
+
+def _has_step(tree: Any, step: str | int) -> bool:
+    if isinstance(tree, list):
+        return isinstance(step, int) and step < len(tree)
+    return isinstance(tree, dict) and step in tree
+
+
+def paths_overlap(one: Path, other: Path) -> bool:
+    """Whether one path is the other, within it, or around it."""
+    shared = min(len(one), len(other))
+    return one[:shared] == other[:shared]
+
+
+def without_provider(props: dict[str, Any]) -> dict[str, Any]:
+    """The properties without what Pulumi keeps among them for itself, plain."""
+    return {key: normalize(value) for key, value in props.items() if key != _PROVIDER_KEY}

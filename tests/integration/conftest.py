@@ -1,0 +1,41 @@
+"""A proxy before the daemon, and clients through it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pulumi_pika.incus.client import IncusClient
+
+from ..conftest import Sandbox
+from ..support.proxy import Proxy
+from ..support.reconcile import Recorder
+
+
+@pytest.fixture
+def proxy(sandbox: Sandbox, tmp_path: Path) -> Iterator[Proxy]:
+    """Before the sandbox's daemon; what goes through is recorded, and goes wrong by rule."""
+    with Proxy(sandbox.socket, tmp_path / "proxy.socket") as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxied(proxy: Proxy) -> IncusClient:
+    return IncusClient(proxy.socket)
+
+
+@pytest.fixture
+def reporter() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def held_limits(sandbox: Sandbox) -> None:
+    """Skips a test of limits in the kernel where Incus says that it holds none.
+
+    Incus 7 does so where the machine's control groups are of version 1, or of both versions.
+    """
+    listed = sandbox.daemon.request("GET", "/warnings?recursion=1")
+    said = [str(warning["last_message"]) for warning in listed]
+    if ignored := [text for text in said if text == "memory limits will be ignored"]:
+        pytest.skip(f"Incus says of this machine: {ignored[0]}")
