@@ -138,7 +138,7 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         drift=list(_drift(step.old)) if step.new and step.old else [],
         notes=[line.message.strip() for line in said if not line.level and not line.codes],
         hides_left_out=old.there
-        and any(_has_mark(side.output("left_out")) for side in (old, old.raw)),
+        and any(_has_mark(side.output("skipped_mounts")) for side in (old, old.raw)),
         host=host_name(step.host),
         values=values,
         devices=devices,
