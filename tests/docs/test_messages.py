@@ -22,6 +22,7 @@ from ..cli.helpers import call, environment, spec_of
 from ..conftest import IMAGE, Sandbox
 from ..e2e.conftest import stack as stack  # a fixture
 from ..e2e.stack import Stack, make_stack
+from ..real.conftest import held_limits as held_limits  # a fixture
 from ..state.engine import wire
 
 PAGE: Final = ROOT / "docs" / "troubleshooting.md"
@@ -190,7 +191,12 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
 
 
 def test_what_an_up_says(
-    stack: Stack, client: IncusClient, name: str, sandbox: Sandbox, tmp_path: Path
+    stack: Stack,
+    client: IncusClient,
+    name: str,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     create_volume(
         client,
@@ -230,7 +236,8 @@ def test_what_an_up_says(
         "is left out: … does not exist, and the mount is not required",
     )
 
-    # A container cannot have less memory than it uses.
+    # A container cannot have less memory than it uses; where the server holds limits.
+    request.getfixturevalue("held_limits")
     used = (
         "mkdir -p /tmp/m && mount -t tmpfs none /tmp/m && "
         "dd if=/dev/zero of=/tmp/m/f bs=1M count=40"
