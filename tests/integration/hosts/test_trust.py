@@ -154,7 +154,8 @@ def test_restricted_certificate_is_told_what_it_may_not_do(
 
     assert client.get_list("/1.0/instances") == []
     for what in (
-        lambda: client.in_project("default").get_list("/1.0/instances"),
+        # Not a list: newer servers leave out of it what the client may not see.
+        lambda: client.in_project("default").get("/1.0/instances/x"),
         lambda: client.in_project("default").change("POST", "/1.0/instances", {"name": "x"}),
         lambda: client.change("POST", "/1.0/storage-pools", {"name": "x", "driver": "dir"}),
     ):
@@ -170,7 +171,7 @@ def test_restricted_by_token(server: Server, home: dict[str, str], project: str)
 
     assert client.get_list("/1.0/instances") == []
     with pytest.raises(Unauthorised):
-        client.in_project("default").get_list("/1.0/profiles")
+        client.in_project("default").get("/1.0/instances/x")
 
 
 # The `incus` client's own remotes

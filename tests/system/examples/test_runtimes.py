@@ -1,12 +1,18 @@
 """The examples of one runtime, and of a job."""
 
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from dev.console import Failure
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.planner.device_names import device_name
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
 
+from ...conftest import Sandbox, sweep
 from ...support.stack import Stack
 from .helpers import (
     apply,
@@ -19,6 +25,33 @@ def test_managed_agent(stack: Stack, client: IncusClient, name: str) -> None:
     take(stack, "managed_agent", instance_name=name)
     apply(stack)
     assert stack.outputs()["status"] == "Running"
+
+
+@pytest.fixture
+def profile_with_network(sandbox: Sandbox, name: str) -> Iterator[str]:
+    """A profile of the test's own, with a nic on a bridge with DHCP."""
+    daemon, bridge = sandbox.daemon, f"pikax{secrets.token_hex(4)}"
+    default = daemon.request("GET", "/profiles/default")
+    try:
+        daemon.add_network(bridge)
+    except (Failure, OSError) as error:
+        pytest.skip(f"this machine allows no bridge: {error}")
+    devices = daemon.request("GET", "/profiles/default")["devices"]
+    daemon.request("PUT", "/profiles/default", default)
+    daemon.request("POST", "/profiles", {"name": name, "devices": devices})
+    yield name
+    sweep(daemon, name)
+    daemon.request("DELETE", f"/profiles/{name}")
+    daemon.request("DELETE", f"/networks/{bridge}")
+
+
+def test_first_up_of_the_managed_agent_shows_its_address(
+    stack: Stack, name: str, profile_with_network: str
+) -> None:
+    profile = profile_with_network
+    take(stack, "managed_agent", instance_name=name, profile=profile, wait_for="ipv4")
+    apply(stack)
+    assert stack.outputs()["ipv4"].startswith("10.")
 
 
 def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path) -> None:
