@@ -24,6 +24,8 @@ _MODULES = (
     "virtio_net",
     "evdev",
     "button",
+    # By this the server takes memory back from a guest that runs.
+    "virtio_balloon",
     "netfs",
     "9pnet",
     "9pnet_virtio",
@@ -60,7 +62,7 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /dev/shm
 for module in /lib/modules/*.ko; do insmod $module 2>/dev/null; done
 mount -t efivarfs efivarfs /sys/firmware/efi/efivars
-secure=$(od -An -j4 -N1 -tu1 /sys/firmware/efi/efivars/SecureBoot-* | tr -d ' ')
+secure=$(tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* | od -An -tu1 | tr -d ' ')
 echo "guest: kernel $(uname -r), secure boot ${secure:-unknown}"
 # The agent tells Incus by a named port that it is there; udev would name it.
 for port in /sys/class/virtio-ports/*; do
@@ -74,7 +76,7 @@ for interface in /sys/class/net/e*; do
 done
 acpid -d >/dev/null 2>&1 &
 mkdir -p /run/incus_agent
-mount -t virtiofs -o ro config /mnt || mount -t 9p -o ro,access=0,trans=virtio config /mnt
+mount -t 9p -o ro,access=0,trans=virtio config /mnt || mount -t virtiofs -o ro config /mnt
 cp /mnt/* /run/incus_agent/ 2>/dev/null
 umount /mnt
 cd /run/incus_agent
@@ -108,7 +110,34 @@ _OPTIONS = (
 )
 _ESP = 128
 """MiB of the EFI partition; the image's disk has two more, for the tables before and after it."""
+# The agent serves Incus's interface for guests at a socket, which busybox has no client for.
+_SPEAKS_TO_SOCKETS = """\
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* unixcat SOCKET: standard input goes to the socket, what comes back to standard output. */
+static void copy(int from, int to) {
+    char buffer[4096];
+    ssize_t count;
+    while ((count = read(from, buffer, sizeof buffer)) > 0)
+        if (write(to, buffer, count) != count) break;
+}
+
+int main(int count, char **arguments) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int line = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (count != 2 || line < 0) return 2;
+    strncpy(address.sun_path, arguments[1], sizeof address.sun_path - 1);
+    if (connect(line, (struct sockaddr *)&address, sizeof address)) return 1;
+    copy(0, line);
+    copy(line, 1);
+    return 0;
+}
+"""
 _BUILD = f"""
+gcc -static -O2 -s -o initramfs/bin/unixcat unixcat.c
 rm -f esp.img disk.raw rootfs.img
 truncate -s {_ESP}M esp.img
 mkfs.vfat -n ESP esp.img >/dev/null
@@ -141,7 +170,9 @@ def image() -> Path:
 
 def ensure_image() -> str:
     """Make the guest's image unless it is there; return the digest of its inputs."""
-    key = digest(ensure_root(), _MODULES, _DIRECTORIES, _FILES, _OPTIONS, _BUILD)
+    key = digest(
+        ensure_root(), _MODULES, _DIRECTORIES, _FILES, _OPTIONS, _BUILD, _SPEAKS_TO_SOCKETS
+    )
     ensure(image(), key, "Guest: making its image", _make)
     return key
 
@@ -156,6 +187,7 @@ def _make() -> None:
         path = initramfs / name
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
+    (folder / "unixcat.c").write_text(_SPEAKS_TO_SOCKETS)
     busybox = _found("usr/bin/busybox", "bin/busybox")
     _copy(busybox, initramfs / "bin/busybox", 0o755)
     for applet in run([str(busybox), "--list"]).split():

@@ -1,5 +1,6 @@
 """Waits until a started instance is what the user waits for."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +17,10 @@ from .reporter import Progress, Reporter
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
+_CONSOLE_WORDS: Final = 160
+"""Characters of the console's last line that a line of progress shows."""
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()#][0-9A-Za-z]|.)")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _INSIDE_EVERY: Final = 5.0
 """Seconds after which a container is looked into though nothing there is waited for. Incus 6.0.4
 can take one whose guest has ended for running as long as somebody asks for its files, as a wait for
@@ -66,7 +71,8 @@ def wait_for(
             seen = str(error)
         if progress.elapsed > options.timeouts.wait:
             raise _failed(client, desired, seen, progress.elapsed)
-        progress.tick(f"last seen: {seen}")
+        if progress.is_due:
+            progress.tick(f"last seen: {seen}{_console_words(client, desired)}")
         time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
@@ -113,9 +119,30 @@ _CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], 
 }
 
 
+def _console_words(client: IncusClient, desired: DesiredInstance) -> str:
+    """Return the last line of a virtual machine's console, as an addition to a line of progress.
+
+    A machine boots for minutes before its agent answers; its console shows that it is alive.
+    """
+    if desired.options.instance_type != "virtual-machine":
+        return ""
+    try:
+        lines = _console_lines(client, desired)
+    except IncusError:
+        return ""
+    return f"; console: {lines[-1][-_CONSOLE_WORDS:]}" if lines else ""
+
+
+def _console_lines(client: IncusClient, desired: DesiredInstance) -> list[str]:
+    """Return the lines of a console that are not empty, without what positions and colours them."""
+    text = _ESCAPE.sub("", console_log(client, desired.name))
+    lines = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n"))
+    return [line.rstrip() for line in lines if line.strip()]
+
+
 def _failed(client: IncusClient, desired: DesiredInstance, seen: str, elapsed: float) -> WaitFailed:
     try:
-        lines = console_log(client, desired.name).splitlines()[-_CONSOLE_LINES:]
+        lines = _console_lines(client, desired)[-_CONSOLE_LINES:]
     except IncusError:
         lines = []
     tail = "\n  ".join(lines)
