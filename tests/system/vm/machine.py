@@ -12,8 +12,7 @@ from typing import Any
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.errors import IncusError
-from pulumi_pika.incus.guest_files import read_kernel_file
-from pulumi_pika.incus.instances import console_log, exec_status
+from pulumi_pika.incus.instances import console_log, exec_text, start_exec
 from pulumi_pika.reconcile.observe import LiveInstance
 from pulumi_pika.reconcile.power import look
 
@@ -60,6 +59,15 @@ class VmHost:
         """The network of the default profile's nic, or an empty string."""
         devices = self.client.get("/1.0/profiles/default").data["devices"].values()
         return next((it.get("network", "") for it in devices if it["type"] == "nic"), "")
+
+    def nic_of_its_own(self, network: str) -> dict[str, str]:
+        """A nic on a bridge that is made for it: Incus lets no instance be on one by two nics."""
+        if network not in [it["name"] for it in self.client.get_list("/1.0/networks?recursion=1")]:
+            off = {"ipv4.address": "none", "ipv6.address": "none"}
+            firewall = {"ipv4.firewall": "false", "ipv6.firewall": "false"}
+            body = {"name": network, "type": "bridge", "config": {**off, **firewall}}
+            self.client.change("POST", "/1.0/networks", body)
+        return {"type": "nic", "network": network}
 
 
 @dataclass
@@ -124,6 +132,11 @@ class Machine:
             "timeouts": _TIMEOUTS,
         }
 
+    def output(self, name: str) -> Any:
+        """An output of its resource, as the state has it."""
+        urn = "::box"
+        return next(it["outputs"][name] for it in self.stack.resources() if it["urn"].endswith(urn))
+
     def live(self) -> LiveInstance:
         live = look(self.client, self.name)
         assert live is not None, f"there is no {self.name}"
@@ -135,7 +148,9 @@ class Machine:
         deadline = time.monotonic() + 2 * timeout
         while True:
             try:
-                return exec_status(self.client, self.name, command, timeout=timeout) == 0
+                operation = start_exec(self.client, self.name, command)
+                done = self.client.wait(operation, timeout=timeout, what=script)
+                return done.get("return") == 0
             except IncusError as error:
                 # Incus gives up after 5 s where the guest has no time to connect.
                 if "Only running operations" not in str(error) or time.monotonic() > deadline:
@@ -168,11 +183,11 @@ class Machine:
             time.sleep(3)
 
     def _kernel_file(self, path: str) -> str:
-        return read_kernel_file(self.client, self.name, path).decode().strip()
+        return exec_text(self.client, self.name, ["cat", path], timeout=60).strip()
 
 
 def sweep(client: IncusClient, prefix: str) -> None:
-    """Remove the instances, profiles and custom volumes whose names begin with a prefix."""
+    """Remove the instances, profiles, networks and volumes whose names begin with a prefix."""
     for instance in client.get_list("/1.0/instances?recursion=1"):
         if instance["name"].startswith(prefix):
             path = f"/1.0/instances/{instance['name']}"
@@ -183,6 +198,9 @@ def sweep(client: IncusClient, prefix: str) -> None:
     for profile in client.get_list("/1.0/profiles?recursion=1"):
         if profile["name"].startswith(prefix):
             client.change("DELETE", f"/1.0/profiles/{profile['name']}")
+    for network in client.get_list("/1.0/networks?recursion=1"):
+        if network["name"].startswith(prefix):
+            client.change("DELETE", f"/1.0/networks/{network['name']}")
     for pool in client.get_list("/1.0/storage-pools?recursion=1"):
         path = f"/1.0/storage-pools/{pool['name']}/volumes/custom"
         for volume in client.get_list(f"{path}?recursion=1"):
