@@ -246,7 +246,8 @@ def _work(
 ) -> Ended:
     """Runs the command."""
     name = made.live.name
-    script = script_of(plan, options)
+    is_machine = runtime.instance_type == "virtual-machine"
+    script = script_of(plan, options, is_detached=is_machine)
     operation = begin(
         made.client,
         name,
@@ -257,7 +258,8 @@ def _work(
         reporter=watcher,
     )
     uuid = made.live.uuid
-    command = Command(name, uuid, operation, script.limit, plan.paths.events_path)
+    events_path = plan.paths.events_path
+    command = Command(name, uuid, operation, script.limit, events_path, script.output)
     return Follower(made.client, command, watcher, capture.write).to_end()
 
 

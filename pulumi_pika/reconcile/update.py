@@ -1,5 +1,6 @@
 """Brings a live instance to a changed plan, in place, touching only what changed."""
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,6 +60,8 @@ _NEEDS_RESTART: Final = (
     "beyond boot time size",
     "support hotplugging",
     "cannot live update",
+    # A virtual machine whose guest does not give back the memory that the new limit takes from it.
+    "as it was taking too long",
     # A container that uses more memory than the new limit.
     "setting cgroup item for the container failed",
     # A mount that is in use, or that a daemon which was killed in plugging it in left behind, on
@@ -67,6 +70,10 @@ _NEEDS_RESTART: Final = (
     "failed to add mount for device inside container",
 )
 """How Incus says that a running instance cannot take a change (its instance drivers)."""
+_SHRINKS: Final = re.compile(r"\(currently (\d+)MiB\) as it was taking too long")
+"""How Incus says that a guest has not given back all memory within seconds. The guest stays asked
+for it, and goes on giving memory back meanwhile (6.0.4, `updateMemoryLimit`)."""
+_SHRINKS_AFTER: Final = 2.0
 
 
 def update_runtime(
@@ -350,8 +357,8 @@ def _apply(
     if not changes:
         return False
     try:
-        _once_more_if_changed(
-            lambda now: _send_live(client, now, desired, previous), client, live, desired
+        _while_it_shrinks(
+            lambda now: _send_live(client, now, desired, previous), client, live, desired, reporter
         )
     except (IncusApiError, OperationFailed) as error:
         # A PATCH that cannot be done is a 500 to Incus; its text tells why.
@@ -380,6 +387,30 @@ def _apply(
         # It ran before; whatever became of the change, it is to run again.
         start(client, desired.name, timeout=desired.options.timeouts.update, reporter=reporter)
     return True
+
+
+def _while_it_shrinks(
+    send: Callable[[LiveInstance], None],
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+    reporter: Reporter,
+) -> None:
+    """Send a change, and again for as long as the guest gives memory back for it."""
+    left: int | None = None
+    while True:
+        try:
+            _once_more_if_changed(send, client, live, desired)
+        except (IncusApiError, OperationFailed) as error:
+            found = _SHRINKS.search(error.reason)
+            if not found or (left is not None and int(found[1]) >= left):
+                raise
+            left = int(found[1])
+            reporter.info(f"{desired.name}: its guest gives memory back, and has {left} MiB so far")
+            time.sleep(_SHRINKS_AFTER)
+            live = _again(client, desired)
+        else:
+            return
 
 
 def _once_more_if_changed(

@@ -516,6 +516,43 @@ def test_guest_that_does_not_shut_down_is_not_killed_for_a_change(
     assert there(proxied, name).raw["state"]["pid"] == before
 
 
+def test_limit_is_sent_again_while_the_guest_gives_memory_back(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name, resources={"memory_mib": 128}))
+    before = there(proxied, name).raw["state"]["pid"]
+    proxy.on("PATCH", PATH, shrinks(112))
+    proxy.on("PATCH", PATH, shrinks(100), nth=2)
+
+    after = made.update(reporter, plan=plan_of(name, resources={"memory_mib": 96}))
+
+    assert after.live.config["limits.memory"] == "96MiB"
+    assert there(proxied, name).raw["state"]["pid"] == before
+    assert [line for line in reporter.infos if "gives memory back" in line] == [
+        f"{name}: its guest gives memory back, and has {left} MiB so far" for left in (112, 100)
+    ]
+
+
+def test_guest_that_gives_no_memory_back_restarts(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name, resources={"memory_mib": 128}))
+    before = there(proxied, name).raw["state"]["pid"]
+    proxy.on("PATCH", PATH, shrinks(112))
+    proxy.on("PATCH", PATH, shrinks(112), nth=2)
+
+    after = made.update(reporter, plan=plan_of(name, resources={"memory_mib": 96}))
+
+    assert after.live.config["limits.memory"] == "96MiB"
+    assert there(proxied, name).raw["state"]["pid"] != before
+
+
+def shrinks(left: int) -> Any:
+    """The answer of a running VM whose guest still has so many MiB (driver_qemu.go)."""
+    text = f"Failed setting memory to 96MiB (currently {left}MiB) as it was taking too long"
+    return reply(500, error(f"Failed updating memory limit: {text}", 500))
+
+
 def refuses(key: str) -> Any:
     """The answer of a running VM to a PATCH of such a key (driver_qemu.go, instance_patch.go)."""
     return reply(500, error(f'Key "{key}" cannot be updated when VM is running', 500))
