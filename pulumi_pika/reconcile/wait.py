@@ -1,13 +1,13 @@
 """Waits until a started instance is what the user waits for."""
 
-import re
 import time
 from collections.abc import Callable
 from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, IncusUnreachable, OperationError
-from ..incus.instances import console_log, exec_status
+from ..incus.instances import exec_status
+from .console import console_lines, last_console_words
 from .desired import DesiredInstance
 from .errors import WaitFailed
 from .guest import guest_status
@@ -17,10 +17,6 @@ from .reporter import Progress, Reporter
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-_CONSOLE_WORDS: Final = 160
-"""Characters of the console's last line that a line of progress shows."""
-_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()#][0-9A-Za-z]|.)")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _INSIDE_EVERY: Final = 5.0
 """Seconds after which a container is looked into though nothing there is waited for. Incus 6.0.4
 can take one whose guest has ended for running as long as somebody asks for its files, as a wait for
@@ -72,7 +68,7 @@ def wait_for(
         if progress.elapsed > options.timeouts.wait:
             raise _failed(client, desired, seen, progress.elapsed)
         if progress.is_due:
-            progress.tick(f"last seen: {seen}{_console_words(client, desired)}")
+            progress.tick(f"last seen: {seen}{_on_console(client, desired)}")
         time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
@@ -119,30 +115,14 @@ _CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], 
 }
 
 
-def _console_words(client: IncusClient, desired: DesiredInstance) -> str:
-    """Return the last line of a virtual machine's console, as an addition to a line of progress.
-
-    A machine boots for minutes before its agent answers; its console shows that it is alive.
-    """
-    if desired.options.instance_type != "virtual-machine":
-        return ""
-    try:
-        lines = _console_lines(client, desired)
-    except IncusError:
-        return ""
-    return f"; console: {lines[-1][-_CONSOLE_WORDS:]}" if lines else ""
-
-
-def _console_lines(client: IncusClient, desired: DesiredInstance) -> list[str]:
-    """Return the lines of a console that are not empty, without what positions and colours them."""
-    text = _ESCAPE.sub("", console_log(client, desired.name))
-    lines = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n"))
-    return [line.rstrip() for line in lines if line.strip()]
+def _on_console(client: IncusClient, desired: DesiredInstance) -> str:
+    is_machine = desired.options.instance_type == "virtual-machine"
+    return last_console_words(client, desired.name) if is_machine else ""
 
 
 def _failed(client: IncusClient, desired: DesiredInstance, seen: str, elapsed: float) -> WaitFailed:
     try:
-        lines = _console_lines(client, desired)[-_CONSOLE_LINES:]
+        lines = console_lines(client, desired.name)[-_CONSOLE_LINES:]
     except IncusError:
         lines = []
     tail = "\n  ".join(lines)

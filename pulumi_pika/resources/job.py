@@ -169,7 +169,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
             extra_profiles: profiles applied before the plan's own.
             cloud_init_user_data: cloud-init's user-data.
             description: shown by `incus list`.
-            timeouts: seconds, for `create`, and for `wait`: until commands can be run (120).
+            timeouts: seconds, for `create`, and for `wait`: until commands can be run (300).
             opts: Pulumi's resource options.
 
         Raises:
