@@ -58,6 +58,8 @@ _NEEDS_RESTART: Final = (
     "while the instance is running",
     "restart required",
     "beyond boot time size",
+    # A virtual machine gets the processors at most that there were for it when it booted.
+    "cannot allocate more cpus than available",
     "support hotplugging",
     "cannot live update",
     # A virtual machine whose guest does not give back the memory that the new limit takes from it.

@@ -790,6 +790,19 @@ def test_preview_knows_that_a_container_may_not_take_less_memory_live() -> None:
     assert reasons("64MiB", "96MiB") == reasons("64MiB", None) == reasons("50%", "32MiB") == []
 
 
+def test_preview_knows_that_a_machine_may_not_take_more_processors_live() -> None:
+    def reasons(old: str | None, new: str | None) -> list[str]:
+        before = {"limits.cpu": old} if old else {}
+        after = {"limits.cpu": new} if new else {}
+        machine = options_of(instance_type="virtual-machine")
+        return restart_reasons(machine, machine, before, after, {}, {}, False)
+
+    assert "`limits.cpu`" in reasons("1", "2")[0]
+    assert "`limits.cpu`" in reasons(None, "1")[0]
+    assert "`limits.cpu`" in reasons("2", None)[0]
+    assert reasons("2", "1") == []
+
+
 def start_fails(proxy: Proxy, times: int) -> None:
     """The next starts fail as one does that an earlier stop gets in the way of."""
     operation = {"type": "async", "operation": "/1.0/operations/gone", "metadata": {"id": "gone"}}

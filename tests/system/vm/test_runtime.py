@@ -160,6 +160,8 @@ def test_limits_changed_by_a_restart(made: Machine) -> None:
 
 def test_processors_changed_live(made: Machine) -> None:
     """limit changed live: one processor more"""
+    if made.client.get("/1.0/resources").data["cpu"]["total"] < 2:
+        pytest.skip("a machine gets at most the processors that its host had when it booted: one")
     boot = made.boot_id()
     made.declare(resources={"memory_mib": 704, "vcpu_count": 2, "root_disk_gib": 3})
 
@@ -177,7 +179,7 @@ def test_guest_that_does_not_shut_down(made: Machine) -> None:
     before = made.arguments
     assert made.runs("killall acpid")
     made.declare(
-        resources={"memory_mib": 768, "vcpu_count": 2, "root_disk_gib": 3},
+        resources={**before["resources"], "memory_mib": 768},
         timeouts={**before["timeouts"], "stop": 20.0},
     )
 
