@@ -14,7 +14,12 @@ from ..incus.errors import (
     OperationFailed,
     PreconditionFailed,
 )
-from ..incus.instances import patch_instance, rename_instance, replace_instance
+from ..incus.instances import (
+    patch_instance,
+    rename_instance,
+    replace_instance,
+    running_operations,
+)
 from ..planner.plan import IncusRuntimePlan
 from .adoption_undo import restore_adopted
 from .changes import Changes, Previous, find_changes
@@ -364,7 +369,8 @@ def _apply(
         )
     except (IncusApiError, OperationFailed) as error:
         # A PATCH that cannot be done is a 500 to Incus; its text tells why.
-        if not (live.running and _needs_restart(error.reason)):
+        needs_it = _needs_restart(error.reason) or _is_held_by_stop(client, live, error.reason)
+        if not (live.running and needs_it):
             raise
         if not desired.options.allow_restart:
             said = put_back(client, live, changes, error, desired.options)
@@ -518,3 +524,16 @@ def _again(client: IncusClient, desired: DesiredInstance) -> LiveInstance:
 def _needs_restart(reason: str) -> bool:
     reason = reason.lower()
     return any(sign in reason for sign in _NEEDS_RESTART)
+
+
+def _is_held_by_stop(client: IncusClient, live: LiveInstance, reason: str) -> bool:
+    """Whether Incus refuses changes of a machine whose guest was asked to shut down and did not.
+
+    Incus 6.0.4 gives a virtual machine free again only when it has stopped, though nobody waits for
+    that any more (`Shutdown` of driver_qemu.go).
+    """
+    return (
+        live.instance_type == "virtual-machine"
+        and 'busy running a "stop" operation' in reason
+        and not running_operations(client, live.name)
+    )

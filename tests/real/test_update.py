@@ -547,6 +547,23 @@ def test_guest_that_gives_no_memory_back_restarts(
     assert there(proxied, name).raw["state"]["pid"] != before
 
 
+def test_machine_that_an_earlier_stop_holds_restarts(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name))
+    before = there(proxied, name).raw["state"]["pid"]
+    seen_as_vm(proxy, name)
+    text = 'Failed to create instance update operation: Instance is busy running a "stop" operation'
+    proxy.on("PATCH", PATH, reply(500, error(text, 500)))
+    machine = options_of(instance_type="virtual-machine", config={"user.x": "1"})
+
+    after = made.update(reporter, options=machine)
+
+    assert after.live.config["user.x"] == "1"
+    assert there(proxied, name).raw["state"]["pid"] != before
+    assert f"restarting {name}: {text}" in reporter.infos
+
+
 def shrinks(left: int) -> Any:
     """The answer of a running VM whose guest still has so many MiB (driver_qemu.go)."""
     text = f"Failed setting memory to 96MiB (currently {left}MiB) as it was taking too long"
