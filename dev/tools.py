@@ -16,9 +16,7 @@ from dev.python_env import ensure_programs, ensure_venv
 from dev.supported import ensure_supported
 
 
-def ensure(
-    *, only_python: bool = False, servers: bool = False, supported: bool = False
-) -> None:
+def ensure(*, only_python: bool = False, servers: bool = False, supported: bool = False) -> None:
     """Get the tools, or only those that are Python packages.
 
     `servers` gets, besides, the newer Incus and the storage driver that tests run with. `supported`

@@ -179,15 +179,15 @@ def execute(command: str, timeout: float = 120.0) -> tuple[int, str]:
     # the output.
     typed = (
         f"printf '\\n%s%s\\n' {mark} begin; "
-        f"echo {encoded} | base64 -d | sh 2>&1 </dev/null; "
+        f'sh -c "$(echo {encoded} | base64 -d)" 2>&1 </dev/null; '
         f"printf '\\n%s%s %d\\n' {mark} end $?\n"
     )
     pattern = re.compile(
         rf"{mark}begin\r?\n(?P<output>.*?)\r?\n{mark}end (?P<code>\d+)\r?\n", re.DOTALL
     )
     with shell() as connection:
-        # An unfinished line of an earlier user is dropped.
-        connection.sendall(b"\x03" + typed.encode())
+        # An unfinished line of an earlier user is dropped: to its beginning, and delete to its end.
+        connection.sendall(b"\x01\x0b" + typed.encode())
         text = _read_until(connection, lambda seen: pattern.search(seen) is not None, timeout)
     match = pattern.search(text)
     if match is None:
