@@ -190,7 +190,7 @@ def test_guest_that_does_not_shut_down(made: Machine) -> None:
     assert made.live().running
     assert made.live().config["limits.memory"] == "704MiB"
     assert made.boot_id() == boot
-    assert made.runs("acpid")
+    assert made.runs("setsid acpid -d >/dev/null 2>&1 </dev/null & sleep 2; pidof acpid")
     made.declare(resources=before["resources"], timeouts=before["timeouts"])
     made.stack.up()
     assert made.boot_id() == boot
