@@ -223,10 +223,12 @@ def stop_gently(
             return
         if isinstance(error, ANSWER_LOST):
             raise
+        is_machine = live.instance_type == "virtual-machine"
+        held = ". Until it has stopped, Incus may refuse every other change of it" * is_machine
         raise ReconcileError(
             f"{name} did not shut down within {grace:g} s ({error}); it was not killed, since "
             "that can lose data: see what keeps it, raise timeouts.stop, "
-            f"or stop it yourself with `incus stop --project {client.project} {name}`"
+            f"or stop it yourself with `incus stop --project {client.project} {name}`{held}"
         ) from error
 
 
