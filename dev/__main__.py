@@ -12,7 +12,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (not installed, so nobody else che
 # The folder itself is where Python looks first when it runs one; its modules are dev.*, though.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from dev import checks, stack, tools  # noqa: E402
+from dev import checks, stack, tools, vm_lab  # noqa: E402
 from dev.console import Failure, say  # noqa: E402
 from dev.sandbox import Daemon  # noqa: E402
 
@@ -56,6 +56,21 @@ def _run(arguments: argparse.Namespace) -> int:
             return checks.lint()
         case "daemon":
             _daemon(arguments)
+        case "vm-lab":
+            return _vm_lab(arguments)
+    return 0
+
+
+def _vm_lab(arguments: argparse.Namespace) -> int:
+    match arguments.action:
+        case "up":
+            vm_lab.up()
+        case "down":
+            vm_lab.down()
+        case "status":
+            vm_lab.status()
+        case "shell":
+            return vm_lab.shell(arguments.arguments)
     return 0
 
 
@@ -101,6 +116,15 @@ def _parser() -> argparse.ArgumentParser:
         help="only get what is needed: .venv, Incus, busybox, Pulumi, a newer Incus, and the "
         "oldest and newest Python and Pulumi that are supported",
     )
+    lab = commands.add_parser(
+        "vm-lab", help="a host with Incus where virtual machines run, with KVM or emulated"
+    )
+    lab.add_argument(
+        "action",
+        choices=["up", "down", "shell", "status"],
+        help="make and start it; end it; open its root shell, or run a command there; describe it",
+    )
+    lab.add_argument("arguments", nargs=argparse.REMAINDER, help="a command for the root shell")
     daemon = commands.add_parser("daemon")
     daemon.add_argument("action", choices=["start", "restart", "kill", "stop", "destroy"])
     daemon.add_argument("directory")

@@ -71,7 +71,12 @@ ROWS = (
         _incus(image_alias="other-image"),
         note="in place if the new alias points at the image that the instance was made of",
     ),
-    Row("resources.vcpu_count", {"resources": {}}, {"resources": {"vcpu_count": 1}}),
+    Row(
+        "resources.vcpu_count",
+        {"resources": {}},
+        {"resources": {"vcpu_count": 1}},
+        note="a virtual machine takes another number live, up to what its host had at its boot",
+    ),
     Row(
         "resources.memory_mib",
         {"resources": {"memory_mib": 64}},

@@ -77,10 +77,10 @@ def _is_complete() -> bool:
 def _make() -> None:
     if not apt.available():
         raise Failure("it is unpacked from Debian's archive, and this machine has no apt-get")
-    program = _mmdebstrap()
+    program = mmdebstrap()
     partial = _place().with_name(_place().name + ".partial")
     kept = _place().with_name(_place().name + ".packages")
-    _keep_packages(partial, kept)
+    keep_packages(partial, kept)
     sources = _place().with_name(_place().name + ".sources")
     sources.write_text("\n".join(apt.source_of(suite) for suite in (_SUITE, _BACKPORTS)))
     command = [
@@ -101,13 +101,13 @@ def _make() -> None:
     try:
         run(as_root(command))
     finally:
-        _keep_packages(partial, kept, remove=False)
+        keep_packages(partial, kept, remove=False)
     _finish(partial)
     run(as_root(["rm", "-rf", str(_place()), str(kept)]))
     run(as_root(["mv", str(partial), str(_place())]))
 
 
-def _mmdebstrap() -> Path:
+def mmdebstrap() -> Path:
     """The program that unpacks a Debian system: the machine's, or one got for this."""
     if found := shutil.which("mmdebstrap"):
         return Path(found)
@@ -124,7 +124,7 @@ def _mmdebstrap() -> Path:
     return folder / "usr/bin/mmdebstrap"
 
 
-def _keep_packages(partial: Path, kept: Path, *, remove: bool = True) -> None:
+def keep_packages(partial: Path, kept: Path, *, remove: bool = True) -> None:
     """Keep the packages that an interrupted run has fetched, and remove the rest of it."""
     script = 'mkdir -p "$2"; cp -n "$1"/var/cache/apt/archives/*.deb "$2" 2>/dev/null || true'
     run(as_root(["sh", "-c", script, "sh", str(partial), str(kept)]))

@@ -82,6 +82,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["dir", "btrfs"],
         help="the driver of the pool `default` (dir)",
     )
+    machines = parser.getgroup("virtual machines", "tests/system/vm: a host where they run")
+    machines.addoption(
+        "--vm-host",
+        default=os.environ.get("PIKA_TEST_VM_HOST", ""),
+        metavar="HOST",
+        help="`lab` (see `python3 dev vm-lab`), a remote of the incus client, or the path of a "
+        "daemon's socket; without it these tests are left out",
+    )
+    machines.addoption(
+        "--vm-image",
+        default=os.environ.get("PIKA_TEST_VM_IMAGE", ""),
+        metavar="ALIAS",
+        help="the alias of a virtual machine's image there, with the incus-agent (the lab's own)",
+    )
+    machines.addoption(
+        "--vm-share",
+        default="/usr/share",
+        metavar="FOLDER",
+        help="a folder of the host that is not empty, which machines get read-only (/usr/share)",
+    )
+    machines.addoption(
+        "--vm-keep",
+        default="",
+        metavar="FOLDER",
+        help="keep the machine and its stack there for a next run, which may be of single tests",
+    )
 
     group.addoption("--outcomes", type=Path, metavar="FILE", help="where to write what came out")
 

@@ -136,7 +136,7 @@ def _add_instance(group: argparse._ArgumentGroup) -> None:
         "--exec-within",
         type=float,
         metavar="SECONDS",
-        help="until commands can be run in the guest (120)",
+        help="until commands can be run in the guest (300)",
     )
 
 

@@ -20,6 +20,7 @@ from ..incus.instances import (
     push_guest_file,
     start_exec,
 )
+from ..reconcile.console import last_console_words
 from ..reconcile.instances.lifecycle import fetch_instance, wait_for_pending_operations
 from ..reconcile.shared.reporter import Progress, Reporter
 from ..redaction import cut_front
@@ -96,6 +97,7 @@ def _until_reached(
     client: IncusClient, name: str, step: Callable[[], T], progress: Progress, within: float
 ) -> T:
     pause = _PAUSE
+    is_machine = False
     while True:
         try:
             return step()
@@ -108,6 +110,7 @@ def _until_reached(
             seen = error
         else:
             # A frozen one may go on.
+            is_machine = live is not None and live.instance_type == "virtual-machine"
             if live is None or not (live.running or live.status == "Frozen"):
                 state = live.status if live else "gone"
                 raise JobNotBegun(f"{name} is {state} before the command was begun ({seen})")
@@ -116,7 +119,9 @@ def _until_reached(
                 f"no command could be run in {name} within {within:g} s (timeouts.wait); last "
                 f"seen: {seen}"
             )
-        progress.tick(f"last seen: {seen}")
+        if progress.is_due:
+            shown = last_console_words(client, name) if is_machine else ""
+            progress.tick(f"last seen: {seen}{shown}")
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 

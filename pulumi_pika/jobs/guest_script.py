@@ -20,6 +20,8 @@ BEGUN_PATH: Final = f"{FOLDER}/begun"
 """Is there once the work was begun, and holds the script's process id."""
 EXIT_PATH: Final = f"{FOLDER}/exit"
 """Holds the exit code, and `timed-out` behind it where the time limit ended the work."""
+OUTPUT_PATH: Final = f"{FOLDER}/output"
+"""Holds what the work writes, where the work is detached."""
 TIMED_OUT: Final = "timed-out"
 
 REQUEST_SCHEMA_VERSION: Final = 2
@@ -39,11 +41,14 @@ class Script:
         text: what stands in `SCRIPT_PATH`.
         steps: the arguments of each call, and whether it runs as root.
         limit: seconds after which the work is ended in the guest.
+        output: the file in the guest that holds what the work writes; empty where the server
+            records it.
     """
 
     text: str
     steps: tuple[tuple[tuple[str, ...], bool], ...]
     limit: int
+    output: str = ""
 
 
 def request_of(options: JobOptions) -> str:
@@ -58,8 +63,12 @@ def request_of(options: JobOptions) -> str:
     )
 
 
-def script_of(plan: IncusRuntimePlan, options: JobOptions) -> Script:
+def script_of(plan: IncusRuntimePlan, options: JobOptions, *, is_detached: bool = False) -> Script:
     """The script of a job.
+
+    A detached work goes on when what started it is ended, and writes to a file in the guest. A
+    virtual machine's is: its agent ends a command when the daemon that relays it is restarted, and
+    the daemon records nothing more of it.
 
     An entry command runs as root, whatever the command is to run as: it reads the request file and
     sees to that itself.
@@ -89,6 +98,8 @@ def script_of(plan: IncusRuntimePlan, options: JobOptions) -> Script:
     )
     text = _TEMPLATE.format(
         folder=FOLDER,
+        script=SCRIPT_PATH,
+        output=OUTPUT_PATH,
         exit_path=EXIT_PATH,
         begun_path=BEGUN_PATH,
         folders=" ".join(shlex.quote(path) for path in sorted(folders)),
@@ -102,9 +113,10 @@ def script_of(plan: IncusRuntimePlan, options: JobOptions) -> Script:
         timed_out=TIMED_OUT,
         failed=PREPARE_FAILED,
     )
+    run, output = ("detach", OUTPUT_PATH) if is_detached else ("run", "")
     if as_root:
-        return Script(text, ((("prepare", "run"), True),), limit)
-    return Script(text, ((("prepare",), True), (("run",), False)), limit)
+        return Script(text, ((("prepare", run), True),), limit, output)
+    return Script(text, ((("prepare",), True), ((run,), False)), limit, output)
 
 
 # systemd mounts /run over what was there before; until it has, nothing may be put there
@@ -130,7 +142,7 @@ prepare() {{
         ;;
     esac
     mkdir -p {folder} {folders} || fail "cannot make the job's directories"
-    rm -f {exit_path} {begun_path} {folder}/{timed_out}
+    rm -f {exit_path} {begun_path} {output} {folder}/{timed_out}
     (umask 077 && printf '%s\\n' {request} >{request_path}) || fail "cannot write "{request_path}
     (umask 077 && printf '%s\\n' {work} >{folder}/work) || fail "cannot write {folder}/work"
     [ {owner} = 0:0 ] || chown {owner} {folder} {folder}/work {folders} {request_path} ||
@@ -169,6 +181,15 @@ run() {{
     [ -e {folder}/{timed_out} ] && why=" {timed_out}"
     printf '%s\\n' "$code$why" >{exit_path}.part && mv {exit_path}.part {exit_path}
     exit "$code"
+}}
+
+detach() {{
+    if command -v setsid >/dev/null 2>&1; then
+        setsid /bin/sh {script} run >{output} 2>/dev/null </dev/null &
+    else
+        /bin/sh {script} run >{output} 2>/dev/null </dev/null &
+    fi
+    wait "$!"
 }}
 
 for step in "$@"; do "$step"; done

@@ -12,8 +12,9 @@ from ..reconcile.instances.runtime_options import OptionProblem
 
 DEFAULT_RESOURCES: Final = RuntimeResources(vcpu_count=2, memory_mib=4096)
 """The limits of a job's instance where the spec gives none."""
-EXEC_WITHIN: Final = 120.0
-"""Seconds until a command can be run in the guest, where `timeouts.wait` is not given."""
+EXEC_WITHIN: Final = 300.0
+"""Seconds until a command can be run in the guest, where `timeouts.wait` is not given. A virtual
+machine on a slow host boots for two minutes and more."""
 
 Count = Annotated[int, Field(ge=1, le=100)]
 Identity = Annotated[int, Field(ge=0, le=2**32 - 2)]

@@ -310,7 +310,8 @@ def _work(
 ) -> Ended:
     """Runs the command."""
     name = made.live.name
-    script = script_of(plan, options)
+    is_machine = runtime.instance_type == "virtual-machine"
+    script = script_of(plan, options, is_detached=is_machine)
     operation = start_command(
         made.client,
         name,
@@ -322,7 +323,13 @@ def _work(
     )
     uuid = made.live.uuid
     command = Command(
-        name, uuid, operation, script.limit, plan.paths.events_path, plan.lifecycle_root
+        name,
+        uuid,
+        operation,
+        script.limit,
+        plan.paths.events_path,
+        plan.lifecycle_root,
+        script.output,
     )
     return Follower(made.client, command, watcher, capture.write).to_end()
 

@@ -73,6 +73,7 @@ _HANG: Final = 5.0
 """After so many looks at the events that took so many seconds each, they are left alone."""
 _SAID: Final = 500
 """Characters of what the script, or the daemon, says of a failure."""
+_AGENT_PAUSES: Final = (1.0, 3.0, 6.0)
 _CODE: Final = re.compile(rb"[0-9]{1,3}")
 _NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
 
@@ -88,6 +89,8 @@ class Command:
         limit: seconds after which the guest ends it.
         events_path: the guest's events file.
         lifecycle_root: the directory below which the command's user may write.
+        output_path: the guest's file with what a detached command writes; empty where the server
+            records it.
     """
 
     instance: str
@@ -96,6 +99,7 @@ class Command:
     limit: float
     events_path: str
     lifecycle_root: str
+    output_path: str = ""
 
 
 @dataclass(slots=True)
@@ -126,8 +130,12 @@ class Follower:
         self._watcher = watcher
         self._take = take
         name = command.instance
-        self._output = Tail(client, exec_output(name, command.operation, "stdout"))
-        self._events = Tail(client, url("instances", name, "files"), {"path": command.events_path})
+        files = url("instances", name, "files")
+        if command.output_path:
+            self._output = Tail(client, files, {"path": command.output_path})
+        else:
+            self._output = Tail(client, exec_output(name, command.operation, "stdout"))
+        self._events = Tail(client, files, {"path": command.events_path})
         self._reader = EventReader()
         self._begun = self._heard = time.monotonic()
         self._silent_since: float | None = None
@@ -206,6 +214,23 @@ class Follower:
         )
 
     def _read_output(self, *, all_of_it: bool) -> None:
+        if not self._command.output_path:
+            self._read_recorded(all_of_it=all_of_it)
+            return
+        # The agent may be away for a moment, and is for good in a machine that has stopped.
+        for pause in (*(_AGENT_PAUSES if all_of_it else ()), None):
+            try:
+                # Looked at first: to read a FIFO would never end.
+                entry = guest_entry(self._client, self._command.instance, self._command.output_path)
+                if entry is not None and entry.type == "file":
+                    self._read_recorded(all_of_it=all_of_it)
+                return
+            except (IncusApiError, UnexpectedResponse, NotAFile):
+                if pause is None or self._instance()[1]:
+                    return
+                time.sleep(pause)
+
+    def _read_recorded(self, *, all_of_it: bool) -> None:
         begun = time.monotonic()
         chunks, end, until = 0, 0.0, begun + _REST_WITHIN
         while not self._cut:
@@ -269,6 +294,10 @@ class Follower:
             return self._by_marker(marker)
         if marker is None and code == PREPARE_FAILED:
             raise JobNotBegun(f"the guest could not prepare the command: {self._complaint()}")
+        if marker is None and self._command.output_path and self._begun_there():
+            # What started it was ended, and it goes on.
+            self._forget("the daemon no longer follows the command")
+            return None
         # The script itself was ended, as a rule since its instance stops, which may take a moment.
         if gone := self._gone_within(_STOPS_WITHIN if code else 0):
             return self._lost(f"{gone}, and left no word of it")
@@ -385,6 +414,9 @@ class Follower:
             f"its {self._command.limit:g} s; the instance is stopped"
         )
         with suppress(IncusError, ReconcileError):
+            if self._command.output_path:
+                # A machine that has stopped shows none of its files.
+                self._read_output(all_of_it=True)
             if self._instance()[0]:
                 kill_instance(self._client, name)
             self._read_output(all_of_it=True)

@@ -196,7 +196,7 @@ class TimeoutsArgs(TypedDict, total=False):
     """How long Incus may take to delete the instance. Default: 300 seconds. Change: in place."""
     wait: pulumi.Input[float]
     """How long to wait for the state that `wait_for` names; for a job, until a command can be run
-    in the guest. Default: 300 seconds; 120 seconds for a job. Change: in place."""
+    in the guest. Default: 300 seconds. Change: in place."""
     stop: pulumi.Input[float]
     """How long the guest may take to shut down. After that a delete kills the guest, and an update
     fails. Default: 30 seconds. Change: in place."""

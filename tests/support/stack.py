@@ -52,6 +52,8 @@ class Stack:
     environment: dict[str, str]
     name: str = _NEW
     last: str = field(default="", repr=False)
+    timeout: float = TIMEOUT
+    """Seconds that a command may take."""
 
     def program(self, text: str) -> None:
         (self.directory / "__main__.py").write_text(text)
@@ -79,7 +81,7 @@ class Stack:
             env={**self.environment, **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=TIMEOUT,
+            timeout=self.timeout,
             check=False,
         )
         self.last = done.stdout.decode(errors="backslashreplace")

@@ -6,6 +6,7 @@ from typing import Any, Final
 from ...incus.client import IncusClient
 from ...incus.errors import IncusError
 from ...incus.guest_files import read_kernel_file, read_small_file
+from ...incus.instances import exec_text
 from ...redaction import cut, redact
 from ...text_safety import (
     for_engine,
@@ -30,6 +31,7 @@ STATES: Final = (
 SCHEMA_VERSION: Final = 1
 UNKNOWN_STATE: Final = "unknown"
 _BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
+_BOOT_ID_WITHIN: Final = 30.0
 _LONGEST_MESSAGE: Final = 500
 _SHOWN: Final = 80
 """Characters of a value that is not as it should be."""
@@ -101,10 +103,10 @@ def fetch_guest_status(client: IncusClient, live: LiveInstance, path: str) -> Gu
         boot_id = status.get("boot_id")
         if not isinstance(boot_id, str) or not boot_id:
             return _unknown(f"the status file {path} does not say of which boot it is")
-        present = read_kernel_file(client, live.name, _BOOT_ID_PATH)
+        present = _present_boot_id(client, live)
     except IncusError as error:
         return _unknown(f"the status file {path} cannot be read: {error}")
-    if present.decode(errors="replace").strip() != boot_id.strip():
+    if present.strip() != boot_id.strip():
         return _unknown(
             f"the status file {path} is of an earlier boot (it says {status['state']!r})"
         )
@@ -114,6 +116,18 @@ def fetch_guest_status(client: IncusClient, live: LiveInstance, path: str) -> Gu
         updated_at=_text(status.get("updated_at")),
         details=map_texts(status.get("details"), _safe),
     )
+
+
+def _present_boot_id(client: IncusClient, live: LiveInstance) -> str:
+    """Return the id of the boot that the guest is in.
+
+    Incus 6.0.4 reads as many bytes of a virtual machine's file as its size says, and a file of the
+    kernel has the size 0. So a command reads it there.
+    """
+    if live.instance_type == "virtual-machine":
+        command = ["cat", _BOOT_ID_PATH]
+        return exec_text(client, live.name, command, timeout=_BOOT_ID_WITHIN)
+    return read_kernel_file(client, live.name, _BOOT_ID_PATH).decode(errors="replace")
 
 
 def _parse(content: bytes, path: str) -> dict[str, Any] | str:

@@ -230,10 +230,12 @@ def shut_down(
             return
         if isinstance(error, LOST_REPLY_ERRORS):
             raise
+        is_machine = live.instance_type == "virtual-machine"
+        held = ". Until it has stopped, Incus may refuse every other change of it" * is_machine
         raise ReconcileError(
             f"{name} did not shut down within {grace:g} s ({error}); it was not killed, since "
             "that can lose data: see what keeps it, raise timeouts.stop, "
-            f"or stop it yourself with `incus stop --project {client.project} {name}`"
+            f"or stop it yourself with `incus stop --project {client.project} {name}`{held}"
         ) from error
 
 

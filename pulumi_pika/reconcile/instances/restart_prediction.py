@@ -54,6 +54,8 @@ def restart_reasons(
     )
     reasons = [f"`{key}`" for key in changed if _needs_restart(key, virtual)]
     if virtual:
+        if "limits.cpu" in changed and not _fewer(old_config, new_config):
+            reasons.append("`limits.cpu` (a virtual machine may not be able to take more live)")
         if "limits.memory" in changed:
             reasons.append("`limits.memory` (a virtual machine may not be able to take it live)")
         reasons += [
@@ -70,6 +72,16 @@ def restart_reasons(
     elif _shrinks(old_config.get("limits.memory"), new_config.get("limits.memory")):
         reasons.append("`limits.memory` (a container that uses more cannot take it live)")
     return reasons
+
+
+def _fewer(old: dict[str, str], new: dict[str, str]) -> bool:
+    """Whether a number of processors becomes a smaller one, which a virtual machine takes live.
+
+    More of them than its host has cannot be added live (Incus 6.0.4, `setCPUs`), nor can a limit be
+    added or dropped.
+    """
+    before, after = old.get("limits.cpu", ""), new.get("limits.cpu", "")
+    return before.isdecimal() and after.isdecimal() and int(after) < int(before)
 
 
 def _shrinks(old: str | None, new: str | None) -> bool:

@@ -1,5 +1,6 @@
 """Brings a live instance to a changed plan, in place, touching only what changed."""
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from ...incus.instances import (
     patch_instance,
     rename_instance,
     replace_instance,
+    running_operations,
 )
 from ...planner.plan import IncusRuntimePlan
 from ..shared.errors import (
@@ -75,8 +77,12 @@ _NEEDS_RESTART: Final = (
     "while the instance is running",
     "restart required",
     "beyond boot time size",
+    # A virtual machine gets the processors at most that there were for it when it booted.
+    "cannot allocate more cpus than available",
     "support hotplugging",
     "cannot live update",
+    # A virtual machine whose guest does not give back the memory that the new limit takes from it.
+    "as it was taking too long",
     # A container that uses more memory than the new limit.
     "setting cgroup item for the container failed",
     # A mount that is in use, or that a daemon which was killed in plugging it in left behind, on
@@ -85,6 +91,10 @@ _NEEDS_RESTART: Final = (
     "failed to add mount for device inside container",
 )
 """How Incus says that a running instance cannot take a change (its instance drivers)."""
+_SHRINKS: Final = re.compile(r"\(currently (\d+)MiB\) as it was taking too long")
+"""How Incus says that a guest has not given back all memory within seconds. The guest stays asked
+for it, and goes on giving memory back meanwhile (6.0.4, `updateMemoryLimit`)."""
+_SHRINKS_AFTER: Final = 2.0
 
 
 def update_runtime(
@@ -370,12 +380,13 @@ def _apply(
     if not changes:
         return False
     try:
-        _retry_on_conflict(
-            lambda now: _send_live(client, now, desired, previous), client, live, desired
+        _while_it_shrinks(
+            lambda now: _send_live(client, now, desired, previous), client, live, desired, reporter
         )
     except (IncusApiError, OperationFailed) as error:
         # A PATCH that cannot be done is a 500 to Incus; its text tells why.
-        if not (live.running and _needs_restart(error.reason)):
+        needs_it = _needs_restart(error.reason) or _is_held_by_stop(client, live, error.reason)
+        if not (live.running and needs_it):
             raise
         if not desired.options.allow_restart:
             said = restore_devices(client, live, changes, error, desired.options)
@@ -402,6 +413,30 @@ def _apply(
             client, desired.name, timeout=desired.options.timeouts.update, reporter=reporter
         )
     return True
+
+
+def _while_it_shrinks(
+    send: Callable[[LiveInstance], None],
+    client: IncusClient,
+    live: LiveInstance,
+    desired: DesiredInstance,
+    reporter: Reporter,
+) -> None:
+    """Send a change, and again for as long as the guest gives memory back for it."""
+    left: int | None = None
+    while True:
+        try:
+            _retry_on_conflict(send, client, live, desired)
+        except (IncusApiError, OperationFailed) as error:
+            found = _SHRINKS.search(error.reason)
+            if not found or (left is not None and int(found[1]) >= left):
+                raise
+            left = int(found[1])
+            reporter.info(f"{desired.name}: its guest gives memory back, and has {left} MiB so far")
+            time.sleep(_SHRINKS_AFTER)
+            live = _refetch(client, desired)
+        else:
+            return
 
 
 def _retry_on_conflict(
@@ -509,3 +544,16 @@ def _refetch(client: IncusClient, desired: DesiredInstance) -> LiveInstance:
 def _needs_restart(reason: str) -> bool:
     reason = reason.lower()
     return any(sign in reason for sign in _NEEDS_RESTART)
+
+
+def _is_held_by_stop(client: IncusClient, live: LiveInstance, reason: str) -> bool:
+    """Whether Incus refuses changes of a machine whose guest was asked to shut down and did not.
+
+    Incus 6.0.4 gives a virtual machine free again only when it has stopped, though nobody waits for
+    that any more (`Shutdown` of driver_qemu.go).
+    """
+    return (
+        live.instance_type == "virtual-machine"
+        and 'busy running a "stop" operation' in reason
+        and not running_operations(client, live.name)
+    )

@@ -10,7 +10,8 @@ from ...incus.errors import (
     IncusUnreachable,
     OperationError,
 )
-from ...incus.instances import console_log, exec_status
+from ...incus.instances import exec_status
+from ..console import console_lines, last_console_words
 from ..shared.errors import WaitFailed
 from ..shared.reporter import Progress, Reporter
 from .desired import DesiredInstance
@@ -70,7 +71,8 @@ def wait_for(
             seen = str(error)
         if progress.elapsed > options.timeouts.wait:
             raise _failed(client, desired, seen, progress.elapsed)
-        progress.tick(f"last seen: {seen}")
+        if progress.is_due:
+            progress.tick(f"last seen: {seen}{_on_console(client, desired)}")
         time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
@@ -117,9 +119,14 @@ _CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], 
 }
 
 
+def _on_console(client: IncusClient, desired: DesiredInstance) -> str:
+    is_machine = desired.options.instance_type == "virtual-machine"
+    return last_console_words(client, desired.name) if is_machine else ""
+
+
 def _failed(client: IncusClient, desired: DesiredInstance, seen: str, elapsed: float) -> WaitFailed:
     try:
-        lines = console_log(client, desired.name).splitlines()[-_CONSOLE_LINES:]
+        lines = console_lines(client, desired.name)[-_CONSOLE_LINES:]
     except IncusError:
         lines = []
     tail = "\n  ".join(lines)

@@ -8,6 +8,9 @@ from ...redaction import cut
 
 FIRST_AFTER: Final = 2.0
 EVERY: Final = 5.0
+_LONG: Final = 60.0
+_EVERY_WHEN_LONG: Final = 15.0
+"""After `_LONG` seconds, a line each 5 s would bury all else: some machines boot for minutes."""
 
 
 class Reporter(Protocol):
@@ -21,7 +24,8 @@ class Reporter(Protocol):
 
 
 class Progress:
-    """Says how long something has been going on: first after 2 s, then every 5 s."""
+    """Says how long something has been going on: first after 2 s, then every 5 s, and every 15 s
+    after the first minute."""
 
     def __init__(self, reporter: Reporter, what: str) -> None:
         self._reporter = reporter
@@ -34,11 +38,16 @@ class Progress:
         """Seconds since the beginning."""
         return time.monotonic() - self._start
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `tick` would say something now, for a detail that costs a request."""
+        return self.elapsed >= self._next
+
     def tick(self, detail: str = "") -> None:
         """Says how far it is, where it is time for that."""
         elapsed = self.elapsed
         if elapsed >= self._next:
-            self._next = elapsed + EVERY
+            self._next = elapsed + (EVERY if elapsed < _LONG else _EVERY_WHEN_LONG)
             self._reporter.info(f"{self._what}: {elapsed:.0f} s{f', {detail}' if detail else ''}")
 
     def operation(self, _elapsed: float, metadata: Mapping[str, Any]) -> None:

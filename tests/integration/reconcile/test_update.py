@@ -530,6 +530,60 @@ def test_guest_that_does_not_shut_down_is_not_killed_for_a_change(
     assert there(proxied, name).raw["state"]["pid"] == before
 
 
+def test_limit_is_sent_again_while_the_guest_gives_memory_back(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name, resources={"memory_mib": 128}))
+    before = there(proxied, name).raw["state"]["pid"]
+    proxy.on("PATCH", PATH, shrinks(112))
+    proxy.on("PATCH", PATH, shrinks(100), nth=2)
+
+    after = made.update(reporter, plan=plan_of(name, resources={"memory_mib": 96}))
+
+    assert after.live.config["limits.memory"] == "96MiB"
+    assert there(proxied, name).raw["state"]["pid"] == before
+    assert [line for line in reporter.infos if "gives memory back" in line] == [
+        f"{name}: its guest gives memory back, and has {left} MiB so far" for left in (112, 100)
+    ]
+
+
+def test_guest_that_gives_no_memory_back_restarts(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name, resources={"memory_mib": 128}))
+    before = there(proxied, name).raw["state"]["pid"]
+    proxy.on("PATCH", PATH, shrinks(112))
+    proxy.on("PATCH", PATH, shrinks(112), nth=2)
+
+    after = made.update(reporter, plan=plan_of(name, resources={"memory_mib": 96}))
+
+    assert after.live.config["limits.memory"] == "96MiB"
+    assert there(proxied, name).raw["state"]["pid"] != before
+
+
+def test_machine_that_an_earlier_stop_holds_restarts(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    made = make(proxied, plan_of(name))
+    before = there(proxied, name).raw["state"]["pid"]
+    seen_as_vm(proxy, name)
+    text = 'Failed to create instance update operation: Instance is busy running a "stop" operation'
+    proxy.on("PATCH", PATH, reply(500, error(text, 500)))
+    machine = options_of(instance_type="virtual-machine", config={"user.x": "1"})
+
+    after = made.update(reporter, options=machine)
+
+    assert after.live.config["user.x"] == "1"
+    assert there(proxied, name).raw["state"]["pid"] != before
+    assert f"restarting {name}: {text}" in reporter.infos
+
+
+def shrinks(left: int) -> Any:
+    """The answer of a running VM whose guest still has so many MiB (driver_qemu.go)."""
+    text = f"Failed setting memory to 96MiB (currently {left}MiB) as it was taking too long"
+    return reply(500, error(f"Failed updating memory limit: {text}", 500))
+
+
 def refuses(key: str) -> Any:
     """The answer of a running VM to a PATCH of such a key (driver_qemu.go, instance_patch.go)."""
     return reply(500, error(f'Key "{key}" cannot be updated when VM is running', 500))
@@ -766,6 +820,19 @@ def test_preview_knows_that_a_container_may_not_take_less_memory_live() -> None:
     assert "`limits.memory`" in reasons("64MiB", "32MiB")[0]
     assert "`limits.memory`" in reasons(None, "32MiB")[0]
     assert reasons("64MiB", "96MiB") == reasons("64MiB", None) == reasons("50%", "32MiB") == []
+
+
+def test_preview_knows_that_a_machine_may_not_take_more_processors_live() -> None:
+    def reasons(old: str | None, new: str | None) -> list[str]:
+        before = {"limits.cpu": old} if old else {}
+        after = {"limits.cpu": new} if new else {}
+        machine = options_of(instance_type="virtual-machine")
+        return restart_reasons(machine, machine, before, after, {}, {}, False)
+
+    assert "`limits.cpu`" in reasons("1", "2")[0]
+    assert "`limits.cpu`" in reasons(None, "1")[0]
+    assert "`limits.cpu`" in reasons("2", None)[0]
+    assert reasons("2", "1") == []
 
 
 def start_fails(proxy: Proxy, times: int) -> None:

@@ -333,3 +333,21 @@ def test_failed_wait_without_a_console_log_says_so(
         create_runtime(
             proxied, plan, options_of(wait_for="ready", timeouts={"wait": 0.3}), Recorder()
         )
+
+
+def test_boot_id_of_a_machine_is_read_by_a_command(
+    proxy: Proxy, proxied: IncusClient, client: IncusClient, name: str
+) -> None:
+    """Incus serves the kernel's files of a virtual machine as empty."""
+    make(client, plan_of(name))
+    text = status("ready").replace('"', '\\"')
+    assert shell(client, name, f'mkdir -p /run/pika-cloud; printf %s "{text}" >{STATUS}') == 0
+    seen = edit(lambda answer: answer["metadata"].update(type="virtual-machine"))
+    proxy.on("GET", f"/1.0/instances/{name}", seen, times=None)
+
+    found = fetch_guest_status(proxied, there(proxied, name), STATUS)
+
+    assert found.said() == "guest state 'ready'"
+    assert len(proxy.sent("POST", ".*/exec")) == 1
+    recorded = client.get_list(url("instances", name, "logs", "exec-output"))
+    assert recorded == [], "its record stays with the instance"

@@ -1,0 +1,79 @@
+"""A configuration of the `incus` client that knows the lab's machine as the remote `vm-lab`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import ssl
+from pathlib import Path
+
+from dev.console import Failure, run
+from dev.vm_lab_machine import folder, port
+
+REMOTE = "vm-lab"
+
+
+def configuration() -> Path:
+    """Return the folder that INCUS_CONF names for it."""
+    return folder() / "client"
+
+
+def settings() -> dict[str, str]:
+    """Return the environment with which `incus` and pulumi_pika use the lab's machine."""
+    return {"INCUS_CONF": str(configuration()), "INCUS_REMOTE": REMOTE}
+
+
+def enrol(token: str) -> None:
+    """Make a client certificate, have the machine's Incus trust it, and write the configuration."""
+    place = configuration()
+    (place / "servercerts").mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.chmod(0o700)
+    certificate, key = place / "client.crt", place / "client.key"
+    run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+            *("ec_paramgen_curve:secp384r1", "-sha384", "-nodes", "-days", "3650"),
+            *("-subj", "/CN=vm-lab", "-keyout", str(key), "-out", str(certificate)),
+        ]
+    )
+    key.chmod(0o600)
+    fingerprint = json.loads(base64.b64decode(token))["fingerprint"]
+    context = ssl.create_default_context()
+    # It is checked below, against the fingerprint in the token.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(certificate, key)
+    connection = http.client.HTTPSConnection("127.0.0.1", port(), timeout=120, context=context)
+    try:
+        connection.connect()
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        server = connection.sock.getpeercert(binary_form=True) or b""
+        if hashlib.sha256(server).hexdigest() != fingerprint:
+            raise Failure(f"another server than the lab's answers at 127.0.0.1:{port()}")
+        body = json.dumps({"type": "client", "trust_token": token})
+        connection.request("POST", "/1.0/certificates", body)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+        if response.status not in (200, 201):
+            raise Failure(f"its Incus does not trust the new client: {text.strip()}")
+    finally:
+        connection.close()
+    pem = ssl.DER_cert_to_PEM_cert(server)
+    (place / "servercerts" / f"{REMOTE}.crt").write_text(pem)
+    # Written last: with it, the configuration is complete.
+    (place / "config.yml").write_text(
+        f"default-remote: {REMOTE}\n"
+        "remotes:\n"
+        f"  {REMOTE}:\n"
+        f"    addr: https://127.0.0.1:{port()}\n"
+        "    auth_type: tls\n"
+        "    protocol: incus\n"
+        "    public: false\n"
+    )
+
+
+def is_complete() -> bool:
+    """Return whether the configuration is there."""
+    return (configuration() / "config.yml").exists()
