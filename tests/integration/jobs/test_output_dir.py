@@ -348,7 +348,7 @@ def test_signal_just_after_the_making_leaves_nothing(
         create_job_instance(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "make", interrupted)
+    monkeypatch.setattr(run_module, "create_job_instance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         job(client, name, "true")
     assert fetch_instance(client, name) is None

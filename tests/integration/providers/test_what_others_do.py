@@ -754,7 +754,7 @@ def test_what_could_not_be_deleted_runs_again(
         raise OperationFailed("no", operation="o", reason="no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(delete, "remove", refused)
+        patched.setattr(delete, "remove_instance", refused)
         with pytest.raises(ProviderError, match=r"put right\. It was started again"):
             managed.destroy()
     assert seen(client, name).running

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pulumi_pika.incus.client import IncusClient, url
-from pulumi_pika.incus.errors import BadRequest, NotFound
+from pulumi_pika.incus.errors import BadRequest, NotFound, UnexpectedResponse
 from pulumi_pika.incus.instances import create_instance, get_instance
 from pulumi_pika.incus.storage import get_volume
 from pulumi_pika.providers import host_connection, runtime_calls
@@ -142,9 +142,10 @@ def test_client_quotes(odd: str, sandbox: Sandbox, tmp_path: Path) -> None:
     with Proxy(sandbox.socket, tmp_path / "p.socket") as proxy:
         client = IncusClient(proxy.socket, odd)
         for path in (url("instances", odd), url("profiles", odd), url("images", "aliases", odd)):
-            with pytest.raises((NotFound, BadRequest)):
+            # Incus 7.0 answers `.` and `..` with a redirect, which is not followed.
+            with pytest.raises((NotFound, BadRequest, UnexpectedResponse)):
                 client.get(path)
-        with pytest.raises((NotFound, BadRequest)):
+        with pytest.raises((NotFound, BadRequest, UnexpectedResponse)):
             get_volume(client, odd, odd)
         assert len(proxy.requests) == 4
         depth = {"instances": 3, "profiles": 3, "images": 4, "storage-pools": 6}

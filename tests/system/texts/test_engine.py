@@ -34,7 +34,7 @@ from pulumi_pika import IncusJob, IncusRuntime
 
 declared = json.loads(pathlib.Path("declared.json").read_text())
 for kind, outputs in (
-    (IncusJob, ("status", "message", "log_tail", "outputs", "left_out", "retained_status")),
+    (IncusJob, ("status", "message", "log_tail", "collected_files", "skipped_outputs", "retained_status")),
     (IncusRuntime, ("guest_status", "description", "labels", "config", "devices", "plan")),
 ):
     for name, arguments in declared.get(kind.__name__, {}).items():
@@ -132,10 +132,10 @@ def test_jobs(stack: Stack, name: str, colour: str) -> None:
     outputs = stack.outputs()
     for job in jobs:
         assert outputs[f"{job}.status"] == "failed"
-        brought = [output["path"] for output in outputs[f"{job}.outputs"]]
+        brought = [output["path"] for output in outputs[f"{job}.collected_files"]]
         assert "artifacts/plain.txt" in brought
         assert len(brought) == 6, brought
-        assert len(outputs[f"{job}.left_out"]) == 3, outputs[f"{job}.left_out"]
+        assert len(outputs[f"{job}.skipped_outputs"]) == 3, outputs[f"{job}.skipped_outputs"]
 
     checked(stack, "refresh", "--yes", "--skip-preview", "--diff", colour=colour)
     checked(stack, "preview", "--refresh", "--diff", "--expect-no-changes", colour=colour)
