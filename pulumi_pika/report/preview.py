@@ -173,7 +173,8 @@ class Diagnostic(_Read):
     message: Annotated[str, _or("")] = ""
     """The line without its codes."""
     codes: frozenset[str] = frozenset()
-    """What the line is about; of `validation.warning_codes`. They are read before secrets are taken out."""
+    """What the line is about; see `validation.warning_codes`. The codes are read before secrets are
+    redacted."""
     severity: Annotated[str, _or("")] = ""
     urn: Annotated[Urn | None, BeforeValidator(lambda text: Urn.parse(text) if text else None)] = (
         None
