@@ -34,7 +34,8 @@ from pulumi_pika import IncusJob, IncusRuntime
 
 declared = json.loads(pathlib.Path("declared.json").read_text())
 for kind, outputs in (
-    (IncusJob, ("status", "message", "log_tail", "collected_files", "skipped_outputs", "retained_status")),
+    (IncusJob, ("status", "message", "log_tail", "collected_files", "skipped_outputs",
+                "retained_status")),
     (IncusRuntime, ("guest_status", "description", "labels", "config", "devices", "plan")),
 ):
     for name, arguments in declared.get(kind.__name__, {}).items():
