@@ -98,8 +98,7 @@ def adopt_instance(
 
 
 def is_incomplete(live: LiveInstance) -> bool:
-    """Return whether the daemon stopped during the instance's creation: its root disk is
-    incomplete.
+    """Return whether an interrupted create of the daemon left an incomplete root disk.
 
     Incus sets ``volatile.apply_template`` when it unpacks an image, and removes it at the first
     start, which sets ``volatile.last_state.power`` (observed with 6.0.4).

@@ -108,7 +108,7 @@ def refuse_protected(client: IncusClient, live: LiveInstance) -> None:
 
 
 def protection(project: str, live: LiveInstance) -> str:
-    """Return a sentence on why a protected instance is not deleted and how to end the protection."""
+    """Return a sentence on why a protected instance stays, and how to end the protection."""
     name = live.name
     if PROTECTION_KEY in live.config:
         way = (
