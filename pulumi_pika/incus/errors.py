@@ -19,10 +19,7 @@ class IncusError(PikaError):
 
 
 class IncusUnreachable(IncusError):
-    """Signal that no reply came.
-
-    There is no socket or no permission, the connection was interrupted, or the reply did not come
-    in time.
+    """Signal that no reply came: no socket, no permission, a broken connection, or a timeout.
 
     Attributes:
         sent: whether the request may have reached the server. If so, it may have been carried out

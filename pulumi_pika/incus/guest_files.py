@@ -243,7 +243,7 @@ def read_chunks(
         reply = _ask(client, "GET", path, params, timeout=wait, headers=headers, within=whole)
         if reply.status not in (200, 206, 416):
             raise _refusal(client, reply, where)
-        # The reply for a log lacks the header; a log is always a file.
+        # The reply for a log does not have the header; a log is always a file.
         kind = reply.headers.get("X-Incus-Type", "file")
         if kind != "file":
             raise NotAFile(f"{where}: it is a {kind}")

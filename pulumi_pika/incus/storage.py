@@ -205,7 +205,10 @@ def get_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> Enti
 
 
 def list_snapshots(client: IncusClient, pool: str, volume: str) -> list[dict[str, Any]]:
-    """Return the snapshots of a custom volume, the oldest first; their names lack the volume's."""
+    """Return the snapshots of a custom volume, the oldest first.
+
+    Their names are without the volume's name.
+    """
     path = url("storage-pools", pool, "volumes", "custom", volume, "snapshots")
     found = [data for data in client.get_list(path, recursion="1") if isinstance(data, dict)]
     for data in found:

@@ -1,4 +1,4 @@
-"""Check guest paths, which are POSIX paths on whatever machine the plan is made."""
+"""Check guest paths, which are POSIX paths on every machine."""
 
 
 def is_plain(path: str) -> bool:

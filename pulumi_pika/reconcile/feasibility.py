@@ -258,7 +258,7 @@ def _name_obstacles(
     if live is None or (predecessor is not None and predecessor.is_it(live)):
         return []
     owner = live.config.get(OWNER_KEY, "")
-    # Objects that are missing on the host are already reported, and an adoption could name them.
+    # Missing objects are already reported, and may be all that the adoption would be refused for.
     said = any(finding.path[:1] in (("incus",), ("instance_type",)) for finding in found)
     if said and not owner and may_adopt(live, plan, options):
         return []
@@ -303,7 +303,7 @@ def _mount_obstacles(
         and volume_name(mount.source) not in gone
     ]
     looked_at = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
-    # The pools of mounts are matched by the mounts' order.
+    # `mount_storage_pools` is in the order of the mounts, so it is reduced to the known ones.
     pools = [options.pool_of(index) for index, _ in known]
     options = options.model_copy(update={"mount_storage_pools": pools})
     try:

@@ -228,8 +228,8 @@ class HostFacts:
                     answer: Any = ask()
                 except Unauthorised as error:
                     answer = error
-                # The time of the request counts: the reply may lack objects that were created
-                # meanwhile.
+                # The time of the request counts: the reply may not include objects that were
+                # created meanwhile.
                 found = self._kept[key] = (now, answer)
         if isinstance(found[1], Unauthorised):
             raise found[1]
@@ -377,7 +377,7 @@ def _volume_problems(
         wanted = {(pool, volume_name(mount.source)) for _, mount in mounts}
         if not pool or wanted <= set(facts.volumes(project)):
             return
-        # An earlier list may lack a volume that this `up` has created in another pool.
+        # An earlier list may not include a volume that this `up` has created in another pool.
         volumes = facts.volumes(project, since=begun)
     except (Unauthorised, BadRequest, NotFound):
         return  # Problems of the project are already reported; the create reports the rest.

@@ -141,8 +141,7 @@ def create_volumes(
         try:
             create_volume(client, pool, name, description=f"data of {desired.name}", config=marks)
         except AlreadyExists:
-            # Another client created the volume after the check: the volume exists and belongs to
-            # that client.
+            # Another client created the volume after the check. The undo step does not delete it.
             _refuse_foreign(client, desired, pool, name)
             continue
         except (IncusUnreachable, UnexpectedResponse) as error:

@@ -172,7 +172,7 @@ class Survey:
 
         Raises:
             ForeignVolume: a volume holds the data of another runtime.
-            PlacementError: a volume cannot be mounted, or lacks a directory.
+            PlacementError: a volume cannot be mounted, or does not have a directory.
             VolumeElsewhere: a volume is in another pool, or has another name.
             SourceMissing: a source is missing.
         """

@@ -34,8 +34,8 @@ class Undo:
     def run(self) -> str:
         """Take all steps; return a sentence on the result, for the end of an error message.
 
-        An interruption during the steps is raised after the last one. The step that was interrupted
-        is taken once more.
+        An interruption during the steps is raised after the last one. The interrupted step is
+        repeated.
         """
         undone, left = [], []
         interrupted: KeyboardInterrupt | None = None
