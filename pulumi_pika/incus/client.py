@@ -229,7 +229,12 @@ class IncusClient:
         return self._send("GET", path, params, **options, within=within)
 
     def head(self, path: str, /, *, timeout: float | None = None, **params: str) -> Reply:
-        """Return the reply to a HEAD: what `get_raw` would return, without a body."""
+        """Return the reply to a HEAD: what `get_raw` would return, without a body.
+
+        Args:
+            path: the path, quoted.
+            timeout: how long to wait for the reply, in seconds.
+        """
         return self._send("HEAD", path, params, timeout=timeout)
 
     def change(
@@ -248,6 +253,16 @@ class IncusClient:
 
         With an `etag`, the server refuses (PreconditionFailed) if the object has changed since it
         was read. `data` is a body that is not JSON, in place of `body`.
+
+        Args:
+            method: the HTTP method.
+            path: the path, quoted.
+            body: the JSON body.
+            etag: the ETag of the object when it was read; empty for no check.
+            timeout: how long to wait for the reply, in seconds. Default: 60.
+            params: the query.
+            data: the raw body.
+            headers: further headers.
         """
         sent = {**(headers or {}), **({"If-Match": etag} if etag else {})}
         reply = self._send(
@@ -278,7 +293,17 @@ class IncusClient:
         params: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
-        """Send a change and wait for its operation, if there is one; see `wait`."""
+        """Send a change and wait for its operation, if there is one; see `wait`.
+
+        Args:
+            method: the HTTP method.
+            path: the path, quoted.
+            body: the JSON body.
+            etag: see `change`.
+            timeout: how long to wait for the operation, in seconds.
+            params: the query.
+            on_progress: see `wait`.
+        """
         operation = self.change(method, path, body, etag=etag, params=params)
         if not operation:
             return {}

@@ -66,6 +66,12 @@ def guest_entry(
     None also stands for a socket and for a missing instance: the server answers 404 to all of
     these. A FIFO, a device and most of ``/proc`` look like files of length 0.
 
+    Args:
+        client: a client in the object's project.
+        instance: the instance's name.
+        path: the absolute path in the guest.
+        timeout: how long to wait for the reply, in seconds. Default: 10.
+
     Raises:
         NoAnswerInTime: no reply came within `timeout` seconds.
         IncusUnreachable: no reply came.
@@ -165,6 +171,12 @@ def list_guest_directory(
 
     The names are as the guest reports them: one may contain a slash, or be ``..``. Bytes of a name
     that are not UTF-8 come as U+FFFD, and a path with that name finds nothing.
+
+    Args:
+        client: a client in the object's project.
+        instance: the instance's name.
+        path: the absolute path in the guest.
+        timeout: how long to wait for the reply, in seconds. Default: 10.
 
     Raises:
         NoAnswerInTime: no reply came within `timeout` seconds.

@@ -26,6 +26,11 @@ def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entit
 
     Without the state, Incus 6.0.4 shows a container that is stopping as running.
 
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        state: whether the state is requested too. Default: True.
+
     Raises:
         MemberOffline: it is on a cluster member that does not reply.
     """
@@ -60,7 +65,14 @@ def find_instance(client: IncusClient, uuid: str) -> Entity | None:
 
 
 def rename_instance(client: IncusClient, name: str, new: str, *, timeout: float) -> None:
-    """Rename a stopped instance."""
+    """Rename a stopped instance.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        new: the new name.
+        timeout: how long to wait for the operation, in seconds.
+    """
     client.run("POST", url("instances", name), {"name": new}, timeout=timeout)
 
 
@@ -78,6 +90,12 @@ def patch_instance(client: IncusClient, name: str, body: dict[str, Any], etag: s
     """Merge a change into an instance.
 
     Config is merged by key (``""`` unsets), devices by name; profiles and description are replaced.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        body: the changes.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
     client.change("PATCH", url("instances", name), body, etag=etag, timeout=120.0)
 
@@ -85,7 +103,15 @@ def patch_instance(client: IncusClient, name: str, body: dict[str, Any], etag: s
 def replace_instance(
     client: IncusClient, name: str, body: dict[str, Any], etag: str, timeout: float
 ) -> None:
-    """Replace the whole instance: whatever `body` omits is removed."""
+    """Replace the whole instance: whatever `body` omits is removed.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        body: the whole instance.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
+        timeout: how long to wait for the operation, in seconds.
+    """
     client.run("PUT", url("instances", name), body, etag=etag, timeout=timeout)
 
 
@@ -119,7 +145,13 @@ def set_power(
 
 
 def delete_instance(client: IncusClient, name: str, *, timeout: float) -> None:
-    """Delete a stopped instance."""
+    """Delete a stopped instance.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        timeout: how long to wait for the operation, in seconds.
+    """
     client.run("DELETE", url("instances", name), timeout=timeout)
 
 
@@ -134,6 +166,15 @@ def push_guest_file(
     group: int = 0,
 ) -> None:
     """Write a file into the guest. Mode and owner apply only if the file does not exist yet.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        path: the absolute path in the guest.
+        data: the contents of the file.
+        mode: the permissions, in octal digits. Default: 0600.
+        user: the uid of the owner. Default: 0.
+        group: the gid of the owner. Default: 0.
 
     Raises:
         NotFound: its directory does not exist.
@@ -169,6 +210,13 @@ def start_exec(
 
     The command is visible in the operation, in the server's log and in its events: it must not
     contain secrets.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        command: the command and its arguments.
+        user: the uid under which it runs. Default: 0.
+        group: the gid under which it runs. Default: 0.
     """
     body = {
         "command": command,
@@ -194,6 +242,12 @@ def exec_output(name: str, operation: str, stream: str) -> str:
 
 def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: float) -> int:
     """Run a command in the guest, without its output, and return its exit status.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        command: the command and its arguments.
+        timeout: how long to wait for the command, in seconds.
 
     Raises:
         OperationFailed: the guest cannot be reached, or the command cannot be started.

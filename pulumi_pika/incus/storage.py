@@ -97,6 +97,12 @@ def rename_volume(client: IncusClient, pool: str, name: str, to: str) -> None:
 
     Incus changes the devices of stopped instances with it, which takes 6.0.4 half a minute.
 
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        to: the new name.
+
     Raises:
         IncusApiError: a running instance uses the volume.
     """
@@ -115,6 +121,14 @@ def create_volume(
     content_type: str = "filesystem",
 ) -> None:
     """Create an empty custom volume.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        description: its description.
+        config: its config.
+        content_type: `filesystem` or `block`. Default: `filesystem`.
 
     Raises:
         AlreadyExists: a volume of that name exists.
@@ -142,6 +156,14 @@ def patch_volume(
 
     Incus clears the description if a PATCH has none. The ETag covers name, type and config, and not
     the description (Incus cmd/incusd/storage_volumes.go).
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        description: its description.
+        config: the keys to merge.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
     body = {"description": description, "config": config}
     client.change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
@@ -149,6 +171,12 @@ def patch_volume(
 
 def delete_volume(client: IncusClient, pool: str, name: str, *, timeout: float = 120.0) -> None:
     """Delete a custom volume that is not in use, with its snapshots.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        timeout: how long Incus may take, in seconds. Default: 120.
 
     Raises:
         BadRequest: it is in use, if only by a stopped instance or a profile.
@@ -171,6 +199,16 @@ def restore_volume(
 
     This is one request, which the server answers at the end. The config of a snapshot is not
     restored; `config` replaces the volume's whole config, and only if the restore succeeded.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        snapshot: the snapshot's name.
+        description: the volume's description afterwards.
+        config: the volume's config afterwards.
+        etag: the ETag of the volume when it was read; empty for no check.
+        timeout: how long to wait for the reply, in seconds.
     """
     body = {"restore": snapshot, "description": description, "config": config}
     client.change("PUT", volume_url(pool, name), body, etag=etag, timeout=timeout)
@@ -247,7 +285,17 @@ def patch_snapshot(
     expires_at: str,
     etag: str,
 ) -> None:
-    """Set description and expiry, the only values of a snapshot that can be changed."""
+    """Set description and expiry, the only values of a snapshot that can be changed.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        volume: the volume's name.
+        name: the snapshot's name.
+        description: its description.
+        expires_at: when it is deleted, as RFC 3339, or `NEVER`.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
+    """
     body = {"description": description, "expires_at": expires_at}
     client.change("PUT", snapshot_url(pool, volume, name), body, etag=etag)
 
@@ -261,7 +309,16 @@ def delete_snapshot(
     timeout: float,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Delete a snapshot."""
+    """Delete a snapshot.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        volume: the volume's name.
+        name: the snapshot's name.
+        timeout: how long to wait for the operation, in seconds.
+        on_progress: see `IncusClient.wait`.
+    """
     path = snapshot_url(pool, volume, name)
     client.run("DELETE", path, timeout=timeout, on_progress=on_progress)
 

@@ -59,6 +59,11 @@ def device_name(kind: MountKind, source: str, guest_path: str) -> str:
 
     Incus 6.0 allows 63 characters, but virtual machines had problems above 31 (lxc/incus issue
     2799); these names stay well below both.
+
+    Args:
+        kind: the kind of the mount.
+        source: the source of the mount.
+        guest_path: the guest path of the mount.
     """
     beginning, state = NAME_PREFIXES[kind]
     digest = _fnv1a_low32(

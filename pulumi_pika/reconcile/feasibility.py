@@ -217,6 +217,13 @@ def free_share(
 
     This is the share of its predecessor, of an instance that it adopts, or of one that is left over
     from an interrupted create.
+
+    Args:
+        client: a client in the runtime's project.
+        plan: the plan.
+        options: the options.
+        predecessor: the instance that is deleted first, if there is one.
+        holder_rule: see `HolderRule`.
     """
     if predecessor is not None:
         if predecessor.plan.incus.project != client.project:

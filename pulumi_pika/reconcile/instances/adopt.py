@@ -31,6 +31,11 @@ def may_adopt(live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOption
     That is so if its ownership label names this resource, or if `adopt` allows it. `adopt` allows
     an instance without an owner, and one of a stack with the same URN in another backend. It does
     not allow an instance of another resource.
+
+    Args:
+        live: the instance as last fetched.
+        plan: the plan.
+        options: the options.
     """
     match relation(live.config, options.owner, options.backend):
         case "ours":
@@ -45,6 +50,12 @@ def adopt_instance(
     client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, reporter: Reporter
 ) -> tuple[DesiredInstance, LiveInstance] | None:
     """Bring an existing instance to the plan, in place.
+
+    Args:
+        client: a client in the instance's project.
+        plan: the plan.
+        options: the options.
+        reporter: receives progress and warnings.
 
     Returns:
         What the instance is to be, and the instance; None if it no longer exists: its create failed
@@ -126,7 +137,14 @@ def different_advice(live: LiveInstance, options: RuntimeOptions) -> str:
 def fixed_differences(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> list[str]:
-    """Return how an instance differs from the plan in ways that would need another instance."""
+    """Return how an instance differs from the plan in ways that would need another instance.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        plan: the plan.
+        options: the options.
+    """
     differences = []
     if live.instance_type != options.instance_type:
         differences.append(

@@ -109,6 +109,11 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
     """Return the smallest set of changes that turns `live` into the desired instance.
 
     Keys and devices that neither the current nor the previous plan names are left alone.
+
+    Args:
+        live: the instance as last fetched.
+        desired: the desired instance.
+        previous: what the resource set before.
     """
     changes = Changes()
     for key, value in desired.config.items():

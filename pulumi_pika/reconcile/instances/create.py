@@ -234,7 +234,13 @@ def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool
 
 
 def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
-    """Return why an instance of the wanted name is not adopted, and what to do."""
+    """Return why an instance of the wanted name is not adopted, and what to do.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        options: the options.
+    """
     owner = live.config.get(OWNER_KEY)
     whose = relation(live.config, options.owner, options.backend)
     if whose == "other_backend":

@@ -114,6 +114,13 @@ def create_volumes(
 ) -> None:
     """Create the volumes that are missing, each with an ownership label.
 
+    Args:
+        client: a client in the instance's project.
+        desired: the desired instance.
+        missing: the volumes to create.
+        undo: receives the steps that delete what was created.
+        reporter: receives progress and warnings.
+
     Raises:
         ForeignVolume: another runtime created one of them in the meantime.
     """
@@ -185,6 +192,11 @@ def claim_volumes(
     client: IncusClient, desired: DesiredInstance, volumes: Iterable[VolumeRef]
 ) -> None:
     """Write this runtime's ownership label on volumes that had another one.
+
+    Args:
+        client: a client in the instance's project.
+        desired: the desired instance.
+        volumes: the volumes to relabel.
 
     Raises:
         PreconditionFailed: another client changed one of them in the meantime.

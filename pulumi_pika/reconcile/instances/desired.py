@@ -217,7 +217,17 @@ def assemble(
     left_out: Collection[str],
     autorestart: bool,
 ) -> DesiredInstance:
-    """Return the desired instance of plan, options and the values that only a server knows."""
+    """Return the desired instance of plan, options and the values that only a server knows.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        pool: the storage pool of the custom volumes of mounts that name none.
+        root_pool: the storage pool of the root disk; default: `pool`.
+        root_name: the name of the root device.
+        left_out: the devices of optional mounts whose source is missing.
+        autorestart: whether the server knows ``boot.autorestart``.
+    """
     devices = declared_devices(plan, options, pool, root_pool)
     for name in left_out:
         devices.pop(name, None)

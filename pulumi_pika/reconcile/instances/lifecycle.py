@@ -94,7 +94,13 @@ def find_owned_instance(
 
 
 def why_not_owned(client: IncusClient, live: LiveInstance, claim: Claim) -> str:
-    """Return why an instance of the name is not the one that a state manages."""
+    """Return why an instance of the name is not the one that a state manages.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        claim: what the state knows of it.
+    """
     where = f"the instance {live.name} in project {client.project} at {client.host}"
     owner = live.config.get(OWNER_KEY, "")
     if owner and owner not in claim.owners:
@@ -121,7 +127,14 @@ def wait_for_pending_operations(
     timeout: float = _BUSY_FOR,
     progress: OnProgress | None = None,
 ) -> None:
-    """Wait until no operation is running on an instance; the result is visible at the instance."""
+    """Wait until no operation is running on an instance; the result is visible at the instance.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        timeout: how long to wait for each operation, in seconds. Default: 60.
+        progress: called while an operation runs.
+    """
     for operation in running_operations(client, name):
         with suppress(OperationError):
             client.wait(
@@ -130,7 +143,13 @@ def wait_for_pending_operations(
 
 
 def fetch_after_lost_reply(client: IncusClient, name: str, error: Exception) -> LiveInstance | None:
-    """Return the instance after its operations have ended, if the reply to a change was lost."""
+    """Return the instance after its operations have ended, if the reply to a change was lost.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        error: the error of the change.
+    """
     if isinstance(error, IncusUnreachable) and not error.sent:
         raise error
     try:
@@ -149,6 +168,13 @@ def start_instance(
 
     If the start fails, it is retried once after all operations on the instance have ended: the stop
     of an earlier, interrupted call may have got in its way.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        timeout: how long Incus may take, in seconds.
+        reporter: receives progress and warnings.
+        frozen: whether the instance is frozen rather than stopped. Default: False.
 
     Raises:
         OperationFailed: the instance does not start; the text is Incus's.
@@ -175,6 +201,11 @@ def start_instance(
 def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
     """Make an ephemeral instance persistent, so that a stop does not delete it.
 
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        reporter: receives progress and warnings.
+
     Raises:
         RestartRefused: Incus refuses; nothing was stopped.
     """
@@ -200,6 +231,12 @@ def prepare_stop(
     An ephemeral instance is made persistent. A frozen instance is unfrozen, so that its guest can
     shut down.
 
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        timeout: how long Incus may take to unfreeze it, in seconds.
+        reporter: receives progress and warnings.
+
     Raises:
         RestartRefused: it is ephemeral and cannot be made persistent; nothing was stopped.
     """
@@ -218,7 +255,7 @@ def shut_down(
         client: a client in the instance's project.
         name: the instance's name.
         grace: how long the guest may take, in seconds.
-        timeout: how long to wait for the operation, in seconds; at least ten more than `grace`.
+        timeout: how long to wait for the operation, in seconds; at least `grace` + 10 are used.
         reporter: receives progress.
 
     Raises:
@@ -261,6 +298,11 @@ def remove_instance(client: IncusClient, name: str, *, timeout: float) -> None:
     """Delete a stopped instance; an instance that is already missing counts as deleted.
 
     An instance that is busy, for example after an interrupted create, is retried for a while.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        timeout: how long Incus may take, in seconds.
     """
     deadline = time.monotonic() + min(timeout, _BUSY_FOR)
     while True:

@@ -77,6 +77,11 @@ def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> I
     local pool on the member that received the request. All runtimes would then follow their volumes
     to that member.
 
+    Args:
+        client: a client in the volume's project.
+        pool: the storage pool.
+        name: the volume's name.
+
     Raises:
         PlacementError: no member takes it, or the server has none.
     """

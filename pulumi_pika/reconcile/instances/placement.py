@@ -128,6 +128,14 @@ def resolve_pool(
 ) -> tuple[str | None, str | None]:
     """Return the pool of a runtime's volumes and the name of its root disk, if it needs them.
 
+    Args:
+        client: a client in the instance's project.
+        plan: the plan.
+        options: the options.
+        known_pool: the pool of an existing instance's volumes.
+        known_root: the name of an existing instance's root device.
+        known_root_pool: the pool of an existing instance's root disk.
+
     Raises:
         PlacementError: a profile is missing, or nothing names a pool.
         IncusError: the server could not be asked.
@@ -426,7 +434,14 @@ def is_root(device: dict[str, str]) -> bool:
 
 
 def root_moved(project: str, name: str, pool: str, wanted: str) -> str:
-    """Return a sentence on a root disk that is in another pool than the program wants."""
+    """Return a sentence on a root disk that is in another pool than the program wants.
+
+    Args:
+        project: the instance's project.
+        name: the instance's name.
+        pool: the pool in which the root disk is.
+        wanted: the pool that the program names.
+    """
     move = f"incus move --project {project} {name} --storage {wanted}"
     return (
         f"the root disk of {name} is in pool {pool}, and the program wants it in {wanted}; Incus "

@@ -43,7 +43,17 @@ def restart_reasons(
     new_devices: Devices,
     profiles_change: bool,
 ) -> list[str]:
-    """Return, in human-readable form, the changes that may need a restart of a running instance."""
+    """Return, in human-readable form, the changes that may need a restart of a running instance.
+
+    Args:
+        old: the options before.
+        new: the new options.
+        old_config: the config keys before.
+        new_config: the new config keys.
+        old_devices: the devices before.
+        new_devices: the new devices.
+        profiles_change: whether the profiles change.
+    """
     if new.running is False or old.running is False:
         return []
     virtual = new.instance_type == "virtual-machine"

@@ -191,6 +191,11 @@ def root_elsewhere(project: str, live: LiveInstance, devices: Devices) -> str:
     """Return a sentence on a root disk that is in another pool than its device is to name.
 
     The result is empty if the pool is right. Incus changes the pool of a root disk only by a move.
+
+    Args:
+        project: the instance's project.
+        live: the instance as last fetched.
+        devices: the desired devices.
     """
     root = root_device_name(devices)
     wanted = devices[root].get("pool") if root else None

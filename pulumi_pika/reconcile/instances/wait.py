@@ -38,6 +38,11 @@ def wait_for(
 ) -> LiveInstance | None:
     """Wait for the state that `wait_for` of the options names.
 
+    Args:
+        client: a client in the instance's project.
+        desired: the desired instance.
+        reporter: receives progress and warnings.
+
     Returns:
         The instance as last fetched, if each fetch includes its inside; else None.
 

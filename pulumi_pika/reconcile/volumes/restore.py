@@ -117,6 +117,11 @@ def plan_restore(
 ) -> RestorePlan | None:
     """Return the steps for `restore_from`; None if it is already restored. Nothing is changed.
 
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
+
     Raises:
         SnapshotMissing: the snapshot does not exist.
         RestoreRefused: an instance that uses the volume cannot be stopped and started, or the
@@ -194,6 +199,13 @@ def restore_volume_data(
     They are started again whatever fails. The safety snapshot is taken after the stop, so that it
     has everything that they wrote.
 
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
+        plan: the steps, from `plan_restore`.
+        reporter: receives progress and warnings.
+
     Raises:
         RestoreFailed: the restore failed; the message says what became of data and instances.
     """
@@ -250,6 +262,12 @@ def resume_interrupted_restore(
 ) -> None:
     """Start the instances that an interrupted restore left stopped.
 
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
+        reporter: receives progress and warnings.
+
     Raises:
         RestoreFailed: one does not start.
     """
@@ -289,6 +307,11 @@ def safety_name(snapshot: str, now: datetime, taken: Collection[str] = ()) -> st
 
     The name has the time in seconds. If an earlier restore in the same second has taken it, the
     next free second is used.
+
+    Args:
+        snapshot: the name of the snapshot that is restored.
+        now: the current time.
+        taken: the names of the existing snapshots.
     """
     while (name := f"{SAFETY_PREFIX}{_core(snapshot)}-{now:%Y%m%d-%H%M%S}") in taken:
         now += timedelta(seconds=1)

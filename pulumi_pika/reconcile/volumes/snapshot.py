@@ -132,6 +132,11 @@ def create_or_adopt_snapshot(
 ) -> LiveSnapshot:
     """Take the snapshot, or resume managing one that an earlier attempt of this resource took.
 
+    Args:
+        client: a client in the volume's project.
+        options: the desired snapshot.
+        reporter: receives progress and warnings.
+
     Raises:
         VolumeGone: the volume does not exist.
         SnapshotExists: the snapshot exists, and this resource does not own it.
@@ -153,6 +158,11 @@ def create_or_adopt_snapshot(
 
 def check_retainable(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -> None:
     """Raise an error if this resource does not own an existing snapshot.
+
+    Args:
+        client: a client in the volume's project.
+        live: the snapshot as last fetched.
+        options: the desired snapshot.
 
     Raises:
         SnapshotExists: another resource, or none, owns it.
@@ -239,6 +249,11 @@ def change_snapshot(
     client: IncusClient, options: SnapshotOptions, *, created_at: str
 ) -> LiveSnapshot:
     """Set the description and the expiry if they are given and differ.
+
+    Args:
+        client: a client in the volume's project.
+        options: the desired snapshot.
+        created_at: the time of its creation, from the state.
 
     Raises:
         VolumeGone: the snapshot is missing.
@@ -359,6 +374,13 @@ def take_snapshot(
     reporter: Reporter,
 ) -> LiveSnapshot:
     """Take a snapshot that is known to be missing.
+
+    Args:
+        client: a client in the volume's project.
+        options: the desired snapshot.
+        expires_at: when it expires, as RFC 3339; `NEVER`, or None for the volume's
+            `snapshots.expiry`.
+        reporter: receives progress and warnings.
 
     Raises:
         AlreadyExists: another client took one of that name first.

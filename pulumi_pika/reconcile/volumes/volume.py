@@ -151,6 +151,11 @@ def find_volume_changes(
 
     Keys that neither the current nor the previous options name are left alone. A size that is no
     longer given is no longer managed, and stays.
+
+    Args:
+        live: the volume as last fetched.
+        options: the desired volume.
+        previous: the options that were applied before; None if there is no state.
     """
     desired = options.desired_config()
     before = previous.desired_config() if previous else {}
@@ -191,6 +196,11 @@ def create_or_adopt_volume(
     An existing volume is used if its ownership label names this resource: it was retained when the
     resource was deleted, or the reply to its creation was lost. A volume without an owner is
     adopted only with `adopt`.
+
+    Args:
+        client: a client in the volume's project.
+        options: the desired volume.
+        reporter: receives progress and warnings.
 
     Raises:
         VolumeExists: a volume without an owner exists, and `adopt` is off.
@@ -247,6 +257,11 @@ def create_or_adopt_volume(
 
 def check_adoptable(client: IncusClient, live: LiveVolume, options: VolumeOptions) -> None:
     """Raise an error if this resource may not, or cannot, manage an existing volume.
+
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
 
     Raises:
         VolumeExists: it has no owner, and `adopt` is off.
@@ -371,6 +386,12 @@ def fetch_owned_volume(
 
     A volume that was renamed outside Pulumi gets its name back.
 
+    Args:
+        client: a client in the volume's project.
+        options: the volume's options, which locate it.
+        claim: what the state knows of it.
+        reporter: receives progress and warnings.
+
     Raises:
         VolumeInUse: it was renamed, and a running instance uses it.
         VolumeGone: it does not exist.
@@ -411,6 +432,11 @@ def find_owned_volume(client: IncusClient, options: VolumeOptions, claim: Claim)
 
     The search is by its name. If the name is not in use, or another volume has it, the search is by
     the ownership labels in the pool.
+
+    Args:
+        client: a client in the volume's project.
+        options: the volume's options, which locate it.
+        claim: what the state knows of it.
     """
     named = fetch_volume(client, options.storage_pool, options.volume_name)
     if named is not None and is_owned(named, claim):
@@ -480,6 +506,12 @@ def remove_volume(
 
     Otherwise, report that it is retained, and how to go on.
 
+    Args:
+        client: a client in the volume's project.
+        options: the options that were applied.
+        reporter: receives progress and warnings.
+        claim: what the state knows of it.
+
     Raises:
         VolumeInUse: it is in use.
         IncusError: it could not be deleted.
@@ -524,6 +556,11 @@ def retry_on_conflict(
     client: IncusClient, live: LiveVolume, send: Callable[[LiveVolume], None]
 ) -> None:
     """Send a change, and retry once if another client changed the volume in the meantime.
+
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        send: sends the change for the volume as last fetched.
 
     Raises:
         PreconditionFailed: it was changed again.
