@@ -1,10 +1,10 @@
 """Remove secret values from texts, before the texts are cut.
 
 A text that is cut first may end within a secret, and the rest of that secret is no longer
-recognized. So code that cuts a text of a guest or a server calls `redact` or `cut` of this module,
-and code that receives a text in pieces uses `Stream`. The secret values are known when a call of
-Pulumi comes in, and apply to its thread, within `redacting`. Elsewhere, as in `run_job`, no value
-is secret.
+recognized. So code that cuts a text of a guest or a server calls `redact` or `cut` of this module.
+Code that receives a text in pieces uses `Stream`. The secret values are known when a call of Pulumi
+comes in, and apply to its thread, within `redacting`. Elsewhere, as in `run_job`, no value is
+secret.
 
 This module imports nothing of the package but `text_safety`, so that every layer can use it.
 """

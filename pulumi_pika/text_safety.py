@@ -140,8 +140,8 @@ def break_directives(text: str) -> str:
     what follows. An unknown command ends the engine with a panic and leaves the stack locked
     (sdk/go/common/diag/colors/colors.go). A diff decodes JSON and YAML within a value and shows the
     result, so an escaped directive counts too (pkg/backend/display/object_diff.go, `decodeValue`).
-    Other strings stand for a value that is not known yet or, as the key of a mapping, for a file of
-    the machine that runs Pulumi.
+    Other strings stand for a value that is not known yet. As the key of a mapping, one stands for a
+    file of the machine that runs Pulumi.
 
     U+FFFD is inserted at each such place: after the ``<`` of a directive. In a text with a
     directive within escapes, it replaces each backslash.

@@ -422,8 +422,9 @@ class IncusClient:
     def _operation(self, reply: Reply, operation: str, what: str) -> dict[str, Any]:
         """Return the operation in a reply of /wait.
 
-        Incus 6.0 answers with an error inside a 200 if the operation failed, and also if it still
-        runs when the time of the wait is up. Later versions answer with the operation.
+        Incus 6.0 answers with an error inside a 200 if the operation failed. It does the same if
+        the operation still runs when the time of the wait is up. Later versions answer with the
+        operation.
         """
         try:
             return self._metadata(reply, what)

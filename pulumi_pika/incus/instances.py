@@ -14,9 +14,9 @@ _SHOWN_WITHIN: Final = 30.0
 """How long Incus 6.0 may be unable to show a container that is stopping, in seconds.
 
 Its state is the error "Invalid PID" then, usually for less than a second. If the guest ended just
-when a file of it was first requested, Incus waits until no file has been requested for 10 to 20 s
-(6.0.4 `stopForkfile`). A cluster member that has just come back may also refuse forwarded requests
-(6.0.4: "Server isn't ready yet").
+when a file of it was first requested, the state lasts longer. Incus then waits until no file has
+been requested for 10 to 20 s (6.0.4 `stopForkfile`). A cluster member that has just come back may
+also refuse forwarded requests (6.0.4: "Server isn't ready yet").
 """
 _PASSES: Final = ("invalid pid", "isn't ready yet")
 

@@ -1,8 +1,8 @@
 """Establish trust with a token, and create the certificate that the server is to trust.
 
-A token (``incus config trust add NAME``) has the server's fingerprint and addresses, and a secret
-that is valid for one certificate (Incus doc/authentication.md). This module creates the certificate
-and stores it for later runs, when the token is used up and no longer needed.
+A token (``incus config trust add NAME``) has the server's fingerprint and addresses, and a secret.
+The secret is valid for one certificate (Incus doc/authentication.md). This module creates the
+certificate and stores it for later runs, when the token is used up and no longer needed.
 """
 
 import base64
@@ -159,8 +159,8 @@ def enrol(client: IncusClient, token: TrustToken) -> None:
 def is_trusted(client: IncusClient) -> bool:
     """Return whether the server trusts this client.
 
-    While another process is adding the certificate, Incus 6.0 answers a 403 to this request, which
-    any client may send, until the certificate is added.
+    Any client may send this request. Even so, Incus 6.0 answers a 403 while another process is
+    adding the certificate.
     """
     for _ in range(20):
         try:

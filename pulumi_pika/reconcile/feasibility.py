@@ -215,8 +215,8 @@ def free_share(
 ) -> Share | None:
     """Return the share of the project's limits that is in use now and becomes free for a runtime.
 
-    This is the share of its predecessor, of an instance that it adopts, or of one that is left over
-    from an interrupted create.
+    It belongs to the predecessor, to an instance that the runtime adopts, or to one that an
+    interrupted create left.
 
     Args:
         client: a client in the runtime's project.

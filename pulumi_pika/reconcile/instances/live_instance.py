@@ -165,11 +165,11 @@ class LiveInstance:
     def _nics(self) -> dict[str, str]:
         """Return the interfaces that Incus's own nic devices created, each with its device's name.
 
-        An interface belongs to a device if it has the device's hardware address, which Incus stores
-        as ``volatile.<device>.hwaddr``, or the device's interface name in a container. A bridge or
-        bond that the guest creates of a nic has the nic's hardware address, and then its addresses
-        too. If neither is known, the interfaces with a counterpart on the host (``host_name``)
-        count, each under its own name.
+        An interface belongs to a device if it has the device's hardware address, or, in a
+        container, the device's interface name. Incus stores the address as
+        ``volatile.<device>.hwaddr``. A bridge or bond that the guest creates of a nic has the nic's
+        hardware address, and then its addresses too. If neither is known, the interfaces with a
+        counterpart on the host (``host_name``) count, each under its own name.
         """
         nics: dict[str, str] = {}
         networks = self._networks()

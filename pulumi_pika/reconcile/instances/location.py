@@ -1,6 +1,6 @@
 """Choose the cluster member of a new instance if its data leaves Incus no choice.
 
-Incus puts a new instance on any member, and the volumes of a local pool can be used on their own
+Incus may put a new instance on any member. The volumes of a local pool can be used on their own
 member only. So an instance goes to the member of its existing volumes. If it has none yet, both go
 to a member that this module chooses.
 """
@@ -99,8 +99,8 @@ def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> I
 def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:
     """Return a member for an object with local data, among those that Incus may choose itself.
 
-    The name decides (rendezvous hashing). Many objects are spread evenly without a count, the same
-    name always gives the same member, and a change of the members moves as few objects as possible.
+    The name decides (rendezvous hashing). Many objects are spread evenly without a count. The same
+    name always gives the same member. A change of the members moves as few objects as possible.
 
     Args:
         client: the client, whose target may be a group.

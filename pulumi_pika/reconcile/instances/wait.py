@@ -23,9 +23,9 @@ _LONGEST_PAUSE: Final = 1.0
 _INSIDE_EVERY: Final = 5.0
 """How often to enter a container although nothing inside is waited for, in seconds.
 
-Incus 6.0.4 can report a container whose guest has ended as running for as long as a client requests
-its files, as a wait for ``guest_status`` does. Entering the container shows that it is stopping,
-and requests no files meanwhile.
+Incus 6.0.4 can report a container as running although its guest has ended, for as long as a client
+requests its files. A wait for ``guest_status`` does so. Entering the container shows that it is
+stopping, and requests no files meanwhile.
 """
 _CONSOLE_LINES: Final = 20
 
