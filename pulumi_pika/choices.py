@@ -1,6 +1,6 @@
-"""The allowed values of every argument that is a choice; models, arguments and docs read them here.
+"""Define the allowed values of every argument that is a choice.
 
-Pure: it needs neither pydantic nor Pulumi.
+Models, arguments and docs read them here. Pure: the module needs neither pydantic nor Pulumi.
 """
 
 from typing import Literal

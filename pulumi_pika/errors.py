@@ -21,8 +21,10 @@ class PikaError(Exception):
 
 
 def internal_error_message(error: Exception) -> str:
-    """Return a sentence on an exception that this package did not raise on purpose, with the place
-    in the code that it came from."""
+    """Return a sentence on an exception that this package did not raise on purpose.
+
+    The sentence has the place in the code at which the exception was raised.
+    """
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next

@@ -1,9 +1,10 @@
-"""Takes secret values out of texts, before anything is cut from them.
+"""Remove secret values from texts, before the texts are cut.
 
-A text that is cut first may end within a secret, and nothing finds what is left of that secret. So
-code that cuts a text of a guest or a server calls `redact` or `cut` of this module, and code that
-takes one in pieces uses `Stream`. Which values are secret is known where a call of Pulumi's comes
-in, and holds for its thread, within `redacting`. Elsewhere, as in `run_job`, no value is secret.
+A text that is cut first may end within a secret, and the rest of that secret is no longer
+recognized. So code that cuts a text of a guest or a server calls `redact` or `cut` of this module.
+Code that receives a text in pieces uses `Stream`. The secret values are known when a call of Pulumi
+comes in, and apply to its thread, within `redacting`. Elsewhere, as in `run_job`, no value is
+secret.
 
 This module imports nothing of the package but `text_safety`, so that every layer can use it.
 """
@@ -18,19 +19,21 @@ from typing import Final
 from .text_safety import one_line
 
 HIDDEN: Final = "[secret]"
-"""What stands for a secret value."""
+"""The replacement for a secret value."""
 _LONGEST_HELD: Final = 16 * 1024
-"""How much of a stream is kept back at most."""
+"""How much of a stream is held back at most, in characters."""
 _PART: Final = 8
-"""The beginning of a secret of so many characters, at the end of a stream, is taken out too. A
-shorter one may be the end of any word."""
+"""The minimum length of a secret's beginning that is removed at the end of a stream.
+
+A shorter beginning may be the end of any word.
+"""
 
 
 class ValueRedactor:
-    """Replaces values in any text.
+    """Replace values in any text.
 
     Args:
-        values: the values; empty ones do not count.
+        values: the values; empty ones are ignored.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
@@ -41,12 +44,14 @@ class ValueRedactor:
         self._beginnings: list[str] | None = None
 
     def __call__(self, text: str) -> str:
-        """Return the text with `HIDDEN` for each of the values."""
+        """Return the text with `HIDDEN` in place of each value."""
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Return the part of a text whose values are replaced, and the rest, which has to wait for
-        what follows: one of the values may begin in it."""
+        """Return the part of a text that is ready, with values replaced, and the rest.
+
+        The rest must wait for the next piece, because one of the values may begin in it.
+        """
         if self._pattern is None:
             return text, ""
         done, at, held = [], 0, self._first_begun(text, 0)
@@ -59,8 +64,10 @@ class ValueRedactor:
         return "".join(done), text[held:]
 
     def _first_begun(self, text: str, start: int) -> int:
-        """Return where the text from there to its end is the beginning of a value, and not all of
-        it; its length if it is so nowhere."""
+        """Return the first position from which the rest of the text is an incomplete value.
+
+        The result is the length of the text if there is no such position.
+        """
         if self._beginnings is None:
             self._beginnings = sorted(value[:_LONGEST_HELD] for value in self._known)
         firsts = {value[0] for value in self._beginnings}
@@ -83,7 +90,7 @@ _current: ContextVar[ValueRedactor] = ContextVar("pika_redactor", default=_NOTHI
 
 @contextmanager
 def redacting(redactor: ValueRedactor) -> Iterator[None]:
-    """Let the values of a redactor be secret in this thread, within the block."""
+    """Treat the values of a redactor as secret in this thread, within the block."""
     token = _current.set(redactor)
     try:
         yield
@@ -92,31 +99,31 @@ def redacting(redactor: ValueRedactor) -> Iterator[None]:
 
 
 def redact(text: str) -> str:
-    """Return the text without what is secret in this thread."""
+    """Return the text without the secrets of this thread."""
     return _current.get()(text)
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text of others as one line without secrets and unseen characters.
+    """Return an untrusted text as one line without secrets and invisible characters.
 
     Args:
-        text: the text, whole.
+        text: the whole text.
         most: how many characters the line may have; a longer one ends with an ellipsis.
     """
     return one_line(redact(text), most)
 
 
 def cut_front(text: str, most: int) -> str:
-    """Return the end of a text of others, as `cut` returns its beginning."""
+    """Return the end of an untrusted text, as `cut` returns its beginning."""
     line = one_line(redact(text))
     return line if len(line) <= most else "\N{HORIZONTAL ELLIPSIS}" + line[1 - most :]
 
 
 class Stream:
-    """Takes secrets out of a text that comes in pieces.
+    """Remove secrets from a text that comes in pieces.
 
-    What may be the beginning of a secret is kept back until what follows shows whether it is. The
-    secrets are those of the thread that makes this.
+    The possible beginning of a secret is held back until the next piece decides. The secrets are
+    those of the thread that creates this object.
     """
 
     def __init__(self) -> None:
@@ -124,11 +131,11 @@ class Stream:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Return what of the text so far was not returned yet, and can be shown."""
+        """Return the new part of the text that can be shown."""
         shown, self._held = self._redactor.feed(self._held + text)
         return shown
 
     def finish(self) -> str:
-        """Return the rest, when no more comes."""
+        """Return the rest at the end of the text."""
         rest, self._held = self._held, ""
         return HIDDEN if len(rest) >= _PART else self._redactor(rest)

@@ -1,8 +1,8 @@
-"""Makes texts that others wrote safe to show and to hand to Pulumi.
+"""Make untrusted texts safe to show and to pass to Pulumi.
 
 A guest, a server, another client of the host or the author of a file may have written them.
-`UNSEEN` is the one set of characters that nobody sees; each function below says what it does with
-them. This module imports nothing of the package, so that every layer can use it.
+`UNSEEN` is the one set of invisible characters; each function below says what it does with them.
+This module imports nothing of the package, so that every layer can use it.
 """
 
 import re
@@ -11,28 +11,32 @@ from typing import Any, Final
 
 UNSEEN: Final = re.compile(
     "["
-    # Control characters, but for tab and newline; halves of surrogate pairs.
+    # Control characters, except tab and newline; halves of surrogate pairs.
     "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
-    # What ends a line or a paragraph, and the controls of the writing direction.
+    # Characters that end a line or a paragraph, and the controls of the writing direction.
     "\u2028-\u202e\u061c\u200e\u200f\u2066-\u2069"
-    # What takes no room, or none of its own: joiners, fillers, soft hyphens, tags, notation.
+    # Characters without a width, or without one of their own: joiners, fillers, soft hyphens, tags,
+    # notation.
     "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164"
     "\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     # Variants of the character before; not U+FE0E and U+FE0F, which ordinary symbols have.
     "\ufe00-\ufe0d\U000e0000-\U000e0fff"
     "]"
 )
-"""One character that nobody sees: a command to a terminal, what makes text look like another text,
-or what takes no room. Tab and newline are not among them."""
+"""One invisible character, in three kinds.
+
+The kinds are commands to a terminal, characters that make text look like another text, and
+characters without a width. Tab and newline are not among them.
+"""
 
 _SHOWN: Final = "\N{REPLACEMENT CHARACTER}"
 _NAMED: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def strip_controls(text: str) -> str:
-    """Return a text of any number of lines with U+FFFD for each unseen character.
+    """Return a text of any number of lines with U+FFFD for each invisible character.
 
-    Lines that end with CR and LF end with LF then.
+    Line ends of CR and LF become LF.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -40,33 +44,33 @@ def strip_controls(text: str) -> str:
 
 
 def one_line(text: str, most: int | None = None) -> str:
-    """Return a text as one line without unseen characters.
+    """Return a text as one line without invisible characters.
 
-    Each run of white space becomes one blank.
+    Each run of white space becomes one space.
 
     Args:
         text: the text.
         most: how many characters the line may have; a longer one is cut, and ends with an ellipsis.
-            None does not cut.
+            Default: None, no limit.
     """
     if most is None:
         return UNSEEN.sub(_SHOWN, " ".join(text.split()))
-    # Cut before and after: a text may be megabytes long, and all of it white.
+    # Cut before and after: a text may be megabytes long and consist of white space only.
     line = UNSEEN.sub(_SHOWN, " ".join(text[: most * 8].split()))
     whole = len(line) <= most and len(text) <= most * 8
     return line if whole else line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def without_breaks(text: str) -> str:
-    """Return a text as one line without unseen characters, with its blanks and tabs as they are."""
+    """Return a text as one line without invisible characters; spaces and tabs stay as they are."""
     return " ".join(strip_controls(text).split("\n"))
 
 
 def visible(text: str) -> str:
     """Return a text as one line with an escape for each character that cannot be read.
 
-    These are the unseen characters, newlines, and blanks other than the common one; an escape is
-    one of Python's, as ``\\n`` or ``\\u202e``. Backslashes stay as they are.
+    These are the invisible characters, newlines, and spaces other than the common one. An escape is
+    one of Python's, such as ``\\n`` or ``\\u202e``. Backslashes stay as they are.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -74,12 +78,15 @@ def visible(text: str) -> str:
 
 
 def is_visible(character: str) -> bool:
-    """Whether a reader can tell a character: it is not unseen, nor a blank but the common one."""
+    """Return whether a reader can recognize a character.
+
+    Invisible characters, and spaces other than the common one, cannot be recognized.
+    """
     return character.isprintable() and not UNSEEN.match(character)
 
 
 def escape(character: str) -> str:
-    """Return a character as the escape that stands for it in Python."""
+    """Return the Python escape of a character."""
     if character in _NAMED:
         return _NAMED[character]
     number = ord(character)
@@ -89,9 +96,9 @@ def escape(character: str) -> str:
 
 
 def visible_json(document: str) -> str:
-    """Return a JSON document with JSON's escapes for the unseen characters in its strings.
+    """Return a JSON document with JSON escapes for the invisible characters in its strings.
 
-    It means the same as before. Tabs and newlines outside of strings stay.
+    Its meaning does not change. Tabs and newlines outside of strings stay.
     """
     return UNSEEN.sub(lambda found: _json_escape(found[0]), document)
 
@@ -103,8 +110,9 @@ def _json_escape(character: str) -> str:
 
 _DIRECTIVE: Final = "<{%"
 _RESERVED: Final = re.compile(
-    # The key by which a map is no map (a secret, an asset, a reference), and the texts that stand
-    # for values not known yet: sdk/go/common/resource/sig/sig.go and resource/plugin/rpc.go.
+    # The key that turns a mapping into something else (a secret, an asset, a reference), and the
+    # strings that stand for unknown values: sdk/go/common/resource/sig/sig.go and
+    # resource/plugin/rpc.go.
     "4dabf18193072939515e22adb298388d"
     "|04da6b54-80e4-46f7-96ec-b56ff0331ba9"
     "|1c4a061d-8072-4f0a-a4cb-0ff528b18fe7"
@@ -116,27 +124,27 @@ _RESERVED: Final = re.compile(
 )
 _SHORTEST_RESERVED: Final = 32
 _TAG: Final = re.compile(r"^%(?=TAG)|!(?=[^\s\ufffd]*(?:binary|%))", re.MULTILINE)
-"""Where a YAML tag that means base64 begins, or what may give one such a meaning."""
+"""The start of a YAML tag that means base64, or of a text that may define such a tag."""
 _ESCAPE: Final = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|[\r\n\x85\u2028\u2029][ \t]*|(.))"
 )
 _MEANT: Final = {"n": "\n", "r": "\r", "t": "\t", "N": "\x85", "L": "\u2028", "P": "\u2029"}
 _ROUNDS: Final = 12
-"""How often a text is unescaped; one that could be once more is nobody's honest text."""
+"""How often a text is unescaped; honest texts need fewer rounds."""
 
 
 def break_directives(text: str) -> str:
-    """Return a text in which Pulumi finds nothing but text.
+    """Return a text in which Pulumi finds no commands and no reserved values.
 
-    Pulumi takes ``<{%...%}>`` in a message, or in a value that a diff shows, for a command to
-    colour what follows. One that it does not know ends the engine with a panic and leaves the
-    stack locked (sdk/go/common/diag/colors/colors.go). A diff decodes JSON and YAML within a value
-    and shows what comes of it, so that an escaped directive is one too
-    (pkg/backend/display/object_diff.go, `decodeValue`). Other texts stand for a value that is not
-    known yet or, as the key of a map, for a file of the machine that runs Pulumi.
+    Pulumi treats ``<{%...%}>`` in a message, or in a value that a diff shows, as a command to color
+    what follows. An unknown command ends the engine with a panic and leaves the stack locked
+    (sdk/go/common/diag/colors/colors.go). A diff decodes JSON and YAML within a value and shows the
+    result, so an escaped directive counts too (pkg/backend/display/object_diff.go, `decodeValue`).
+    Other strings stand for a value that is not known yet. As the key of a mapping, one stands for a
+    file of the machine that runs Pulumi.
 
-    U+FFFD comes into each place that Pulumi would take for more than text: it stands behind the
-    ``<`` of a directive. In a text that has a directive within escapes it replaces each backslash.
+    U+FFFD is inserted at each such place: after the ``<`` of a directive. In a text with a
+    directive within escapes, it replaces each backslash.
     """
     text = text.replace(_DIRECTIVE, f"<{_SHOWN}{{%")
     text = _RESERVED.sub(lambda found: f"{found[0][0]}{_SHOWN}{found[0][1:]}", text)
@@ -145,8 +153,10 @@ def break_directives(text: str) -> str:
 
 
 def _has_hidden_one(text: str) -> bool:
-    """Whether decoding a text as JSON or YAML, as often as there is anything to decode, may give a
-    directive. Decodes more than either would."""
+    """Return whether decoding a text as JSON or YAML, repeatedly, may give a directive.
+
+    It decodes more than either format does.
+    """
     for _ in range(_ROUNDS):
         decoded = _ESCAPE.sub(_unescaped, text)
         if _DIRECTIVE in decoded or _TAG.search(decoded):
@@ -165,9 +175,9 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def for_engine(text: str) -> str:
-    """Return a text of any number of lines as Pulumi's engine can keep and show it.
+    """Return a text of any number of lines as Pulumi's engine can store and show it.
 
-    A text that is changed has U+FFFD in it, so that no text of a program is taken for it.
+    A changed text contains U+FFFD, so it cannot be confused with a text of the program.
     """
     if text.isascii() and text.isalnum() and len(text) < _SHORTEST_RESERVED:
         return text
@@ -175,16 +185,16 @@ def for_engine(text: str) -> str:
 
 
 def key_for_engine(key: str) -> str:
-    """Return a text as the key of a map: a diff shows keys as they are, without quotes."""
+    """Return a string as the key of a mapping: a diff shows keys as they are, without quotes."""
     return for_engine(key).replace("\n", _SHOWN)
 
 
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a tree as of JSON with every string in it changed, and with keys that Pulumi can show.
+    """Return a JSON-like tree with every string changed, and with keys that Pulumi can show.
 
     Args:
-        value: a mapping, a list, or a value of which only strings are changed.
-        change: what becomes of a string that is no key.
+        value: a mapping, a list, or another value. Values other than strings are not changed.
+        change: returns the new value of a string that is not a key.
     """
     if isinstance(value, str):
         return change(value)

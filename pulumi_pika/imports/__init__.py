@@ -1,1 +1,1 @@
-"""From existing instances to the program that declares them. Pure: no server, no file."""
+"""Turn existing instances into the program that declares them. Pure: no server, no file."""

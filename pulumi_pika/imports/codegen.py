@@ -1,4 +1,4 @@
-"""Writes the program that declares what was read."""
+"""Write the program that declares the instances that were read."""
 
 import keyword
 import re
@@ -21,14 +21,14 @@ _TAKEN: Final = ("IncusHost", "IncusRuntime", "config", "host", "pulumi")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the instances were read.
+    """Describe where the instances were read.
 
     Attributes:
         project: their Incus project.
-        host: the host, for people.
-        remote: the remote of the `incus` client's that was named; empty for none.
-        socket: the socket that was named; empty for none.
-        known_as: the remote by which the `incus` client names the host, if none was named.
+        host: the host, in human-readable form.
+        remote: the remote of the `incus` client that the user named; empty for none.
+        socket: the socket that the user named; empty for none.
+        known_as: the remote by which the `incus` client names the host, if the user named none.
     """
 
     project: str
@@ -39,7 +39,7 @@ class Origin:
 
 
 def write_program(found: Sequence[Imported], origin: Origin) -> str:
-    """The program, in Python.
+    """Return the program, in Python.
 
     Args:
         found: the instances.
@@ -64,7 +64,7 @@ def write_program(found: Sequence[Imported], origin: Origin) -> str:
 
 
 def secret_commands(found: Iterable[Imported], origin: Origin) -> list[str]:
-    """The commands that take the secret values over into the stack's config.
+    """Return the commands that copy the secret values into the stack configuration.
 
     Args:
         found: the instances.
@@ -95,7 +95,7 @@ def _secrets(secrets: dict[Secret, str], origin: Origin) -> list[str]:
 
 
 def _commands(secrets: dict[Secret, str], origin: Origin) -> list[str]:
-    # Through a pipe: neither a shell's history nor a list of processes sees the value.
+    # Through a pipe: neither a shell's history nor a list of processes shows the value.
     return [
         f"{_get(secret, origin)} | pulumi config set --secret {name}"
         for secret, name in secrets.items()
@@ -103,7 +103,7 @@ def _commands(secrets: dict[Secret, str], origin: Origin) -> list[str]:
 
 
 def _get(secret: Secret, origin: Origin) -> str:
-    """The command that shows the value at the host that it was read from."""
+    """Return the command that shows the value on the host that it was read from."""
     instance = f"{origin.remote or origin.known_as}:{secret.instance}"
     words = ["incus", "config", *(["device"] if secret.device else []), "get"]
     words += ["--project", origin.project]
@@ -117,7 +117,7 @@ def _get(secret: Secret, origin: Origin) -> str:
 
 
 def _secret_names(declared: Sequence[Imported]) -> dict[Secret, str]:
-    """The names in the stack's config, each given once."""
+    """Return the names in the stack configuration, each of them unique."""
     names: dict[Secret, str] = {}
     for imported in declared:
         for secret in _secrets_of(imported.arguments):

@@ -1,4 +1,4 @@
-"""Tells kinds of mounts by the names of their devices."""
+"""Recognize the kinds of mounts by the names of their devices."""
 
 from typing import Final, get_args
 
@@ -11,5 +11,5 @@ _KINDS: Final[dict[str, MountKind]] = {
 
 
 def kind_of(device: str) -> MountKind | None:
-    """The kind of mount that a device's name is one of, by its label; None where it is none."""
+    """Return the kind of mount in a device's name, by its label; None if the name has none."""
     return _KINDS.get(device.rpartition("-")[0])

@@ -1,4 +1,4 @@
-"""Values as Python, laid out as formatters do, whatever characters they have."""
+"""Write values as Python, in the layout of formatters, whatever characters they have."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,17 @@ from unicodedata import east_asian_width
 from ..text_safety import escape, is_visible
 
 WIDTH: Final = 88
-"""Columns of a line, as of Black and Ruff where nothing else is set."""
+"""The columns of a line, as in Black and Ruff by default."""
 _INDENT: Final = "    "
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call with one argument.
+    """Describe a call with one argument.
 
     Attributes:
-        function: what is called, as it is to stand.
-        argument: the argument: a text, or, as a keyword argument, a name as it is to stand.
+        function: the function, as it is to be written.
+        argument: the argument: a string, or, for a keyword argument, a name as it is to be written.
         keyword: the argument's name; empty for none.
     """
 
@@ -29,18 +29,18 @@ class Call:
 
     @property
     def inner(self) -> str:
-        """What stands between the parentheses."""
+        """Return the text between the parentheses."""
         return f"{self.keyword}={self.argument}" if self.keyword else quoted(self.argument)
 
 
 def quoted(text: str) -> str:
-    """A text as a Python literal in one line; what a reader could not see is escaped."""
+    """Return a string as a Python literal in one line; invisible characters are escaped."""
     quote = "'" if text.count('"') > text.count("'") else '"'
     return quote + "".join(_escaped(character, quote) for character in text) + quote
 
 
 def argument(name: str, value: Any) -> str:
-    """A keyword argument of a call, in lines with an indent and the comma at the end."""
+    """Return a keyword argument of a call, in indented lines with a comma at the end."""
     return f"{_INDENT}{name}={_laid_out(value, 1, f'{name}=')},"
 
 
@@ -51,7 +51,7 @@ def _escaped(character: str, quote: str) -> str:
 
 
 def _width(text: str) -> int:
-    """The columns that a text takes."""
+    """Return the columns that a string takes."""
     return len(text) + sum(east_asian_width(character) in "WF" for character in text)
 
 
@@ -69,12 +69,12 @@ def _in_line(value: Any) -> str:
 
 
 def _laid_out(value: Any, depth: int, before: str) -> str:
-    """A value in one line where it fits, else in several.
+    """Return a value in one line if it fits, else in several lines.
 
     Args:
         value: the value.
         depth: how far its line is indented.
-        before: what stands before it in the line.
+        before: the text before it in the line.
     """
     line = _in_line(value)
     # A comma follows.
@@ -85,7 +85,7 @@ def _laid_out(value: Any, depth: int, before: str) -> str:
         return f"{value.function}(\n{inner}{value.inner}\n{outer})"
     if isinstance(value, str):
         parts = re.findall(r"[^\n]*\n|[^\n]+", value)
-        # A formatter would put together again what fits between the parentheses.
+        # A formatter would join what fits between the parentheses.
         if len(parts) < 2 or len(inner) + _width(line) <= WIDTH:
             return line
         return "(\n" + "".join(f"{inner}{quoted(part)}\n" for part in parts) + f"{outer})"

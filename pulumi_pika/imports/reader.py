@@ -1,8 +1,8 @@
-"""Reads an existing instance into the arguments of the `IncusRuntime` that takes it over.
+"""Read an existing instance into the arguments of the `IncusRuntime` that adopts it.
 
-What the program does not name stays as it is when an instance is taken over, with two exceptions:
-devices under the plan's prefix, which are removed, and what a mount's device has beyond its mount.
-An instance with such a device is not read, so that taking over never takes anything away.
+An adoption leaves everything alone that the program does not name, with two exceptions. It removes
+devices with the plan's prefix, and settings of a mount's device that a mount cannot express. An
+instance with such a device is not read, so that an adoption never removes anything.
 """
 
 import shlex
@@ -61,24 +61,27 @@ from .secret_detection import (
 
 _TRUE: Final = ("true", "1", "yes", "on")
 _OWN_KEYS: Final = ("limits.cpu", "limits.memory", "boot.autorestart", USER_DATA_KEY)
-"""Keys that other arguments than `config` are about."""
+"""The keys that other arguments than `config` cover."""
 _INCUS_KEYS: Final = ("volatile.", MARK_PREFIX)
 _IMAGE_KEYS: Final = "image."
 _TELLING: Final = 6
-"""Characters of a secret that are looked for in other values; fewer are there by chance."""
+"""The minimum length, in characters, of a secret that is searched for in other values.
+
+Shorter ones occur by chance.
+"""
 _STAYS: Final = "it stays as it is, outside of the program"
 
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """What else of a host it takes to read its instances.
+    """Hold what else of a host is needed to read its instances.
 
     Attributes:
         aliases: the image aliases: the fingerprint for each instance type.
-        images: the fingerprints of the images that are there.
+        images: the fingerprints of the existing images.
         image_properties: the properties of each image, by its fingerprint.
         profile_devices: the devices of each profile.
-        missing_paths: the host paths, of those that devices name, that are known not to be there.
+        missing_paths: those host paths of devices that are known not to exist.
         autorestart: whether the server knows `boot.autorestart`.
     """
 
@@ -92,15 +95,15 @@ class HostView:
 
 @dataclass(slots=True)
 class Imported:
-    """An instance as arguments, or why it is none.
+    """Hold an instance as arguments, or why it cannot be declared.
 
     Attributes:
-        name: its name.
-        arguments: the arguments, in the order of `IncusRuntime`'s; `Secret` stands for values
-            that are to come from the stack's secret config.
-        notes: what of it stays outside of the program, or changes when it is taken over.
-        refused: why it is left out; empty where it is not.
-        owned: whether it is left out since another resource has it.
+        name: the name of the instance.
+        arguments: the arguments, in the order of `IncusRuntime`'s; `Secret` stands for values that
+            are to come from the stack's secret configuration.
+        notes: what the program does not declare, or what an adoption changes.
+        refused: why the instance is skipped; empty if it is not.
+        owned: whether it is skipped because another resource owns it.
     """
 
     name: str
@@ -111,11 +114,11 @@ class Imported:
 
 
 def read_instance(live: LiveInstance, host: HostView) -> Imported:
-    """The arguments of an instance.
+    """Return the arguments of an instance.
 
     Args:
         live: the instance.
-        host: what else of its host counts.
+        host: what else of its host is needed.
     """
     found = Imported(live.name)
     if whose := _whose(live):
@@ -132,7 +135,7 @@ def read_instance(live: LiveInstance, host: HostView) -> Imported:
 
 
 def _whose(live: LiveInstance) -> str:
-    """Who has the instance already; empty for nobody."""
+    """Return the owner of the instance; empty if it has none."""
     if owner := live.config.get(OWNER_KEY):
         command = shlex.join(
             ["incus", "config", "unset", "--project", live.project, live.name, OWNER_KEY]
@@ -144,18 +147,18 @@ def _whose(live: LiveInstance) -> str:
 
 
 class _Reading:
-    """One instance being read."""
+    """Read one instance."""
 
     def __init__(self, live: LiveInstance, host: HostView, found: Imported) -> None:
         self._live = live
         self._host = host
         self._found = found
         self._pool = ""
-        """Where volumes, and a root disk with a size of its own, are."""
+        """The pool of the volumes, and of a root disk with a size of its own."""
         self._root: str | None = root_device_name(live.devices)
 
     def read(self) -> None:
-        """Reads all of it."""
+        """Read everything."""
         live = self._live
         profiles = live.profiles
         if not profiles:
@@ -215,7 +218,7 @@ class _Reading:
         return shlex.join(["incus", *words, "--project", self._live.project])
 
     def _alias(self) -> str:
-        """The alias that points at the image that it was made of."""
+        """Return the alias that points at the image that the instance was created from."""
         fingerprint, kind = self._live.fingerprint, self._live.instance_type
         if not fingerprint:
             self._refuse("it was made of no image, or none is known; a runtime is made of one")
@@ -237,7 +240,7 @@ class _Reading:
         return ""
 
     def _mounts(self) -> list[dict[str, Any]]:
-        """The mounts of the devices under the plan's prefix, by guest path."""
+        """Return the mounts of the devices with the plan's prefix, by guest path."""
         mounts, pools = [], set()
         for name, device in sorted(self._live.devices.items()):
             if not name.startswith(DEVICE_NAME_PREFIX):
@@ -288,7 +291,7 @@ class _Reading:
         return resources
 
     def _root_size(self) -> int | None:
-        """The size of a root disk of its own in GiB, where the plan can say all of that disk."""
+        """Return the size of its own root disk in GiB, if the plan can express all of that disk."""
         if self._root is None:
             return None
         device = self._live.devices[self._root]
@@ -301,7 +304,7 @@ class _Reading:
         return size // 1024
 
     def _storage_pool(self) -> str | None:
-        """The pool, where the profiles do not say the same."""
+        """Return the pool, if the profiles do not already give the same."""
         devices: Devices = {}
         for profile in self._live.profiles:
             devices.update(self._host.profile_devices.get(profile, {}))
@@ -310,7 +313,10 @@ class _Reading:
         return self._pool if self._pool not in ("", by_profiles) else None
 
     def _lifecycle(self) -> dict[str, Any]:
-        """Its lifecycle root, where its mark says another than the usual one, and all below it."""
+        """Return the lifecycle root and the paths below it.
+
+        They are needed only if the instance's config has another root than the default.
+        """
         root = self._live.config.get(LIFECYCLE_ROOT_KEY, DEFAULT_LIFECYCLE_ROOT)
         if root == DEFAULT_LIFECYCLE_ROOT:
             return {}
@@ -321,7 +327,7 @@ class _Reading:
         return {"lifecycle_root": root, "paths": paths}
 
     def _policies(self) -> dict[str, str]:
-        # What a profile says of restarts has to be said again: the plan's word is written to the
+        # A profile's restart settings must be repeated, because the plan's policy is written to the
         # instance.
         expanded = {**(self._live.raw.get("expanded_config") or {}), **self._live.config}
         if not self._host.autorestart or expanded.get("boot.autorestart") not in _TRUE:
@@ -353,7 +359,7 @@ class _Reading:
         }
 
     def _is_of_image(self, key: str, value: str) -> bool:
-        """Whether a key is what the image says, or an image that is gone may have said."""
+        """Return whether the image sets a key's value, or a deleted image may have set it."""
         if not key.startswith(_IMAGE_KEYS):
             return False
         properties = self._host.image_properties.get(self._live.fingerprint)
@@ -367,7 +373,10 @@ class _Reading:
         }
 
     def _examine(self, given: dict[str, Any]) -> None:
-        """Looks at it as `pulumi up` will, and drops what the program could not say."""
+        """Validate the arguments as `pulumi up` does.
+
+        Config keys, devices and labels that the program cannot express are dropped.
+        """
         spec_fields = {k: v for k, v in given.items() if k in RuntimeSpec.model_fields}
         try:
             plan = RuntimeSpec.model_validate(
@@ -401,7 +410,7 @@ class _Reading:
             del given[where]
 
     def _foresee(self, plan: IncusRuntimePlan, options: RuntimeOptions) -> None:
-        """Tells what taking it over changes, beyond marks and spellings."""
+        """Note what an adoption changes, apart from the ownership label and spellings."""
         desired = assemble(
             plan,
             options,
@@ -430,7 +439,10 @@ class _Reading:
             self._note(f"`pulumi up` removes the mark {key}")
 
     def _without_secrets(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The arguments with `Secret` where a value looks like one, or holds one that does."""
+        """Return the arguments with `Secret` in place of secrets.
+
+        A value counts as secret if it looks like one, or contains a value that does.
+        """
         name, config = self._live.name, given.get("config", {})
         data = given.get("cloud_init_user_data", "")
         values = [value for key, value in config.items() if looks_secret(key, value)]
@@ -474,7 +486,7 @@ class _Reading:
 
 
 def _mount_of(name: str, device: Device) -> tuple[dict[str, Any], str]:
-    """The mount of a device, or why it is none."""
+    """Return the mount of a device, or why the device is not a mount."""
     kind = kind_of(name)
     source, path = device.get("source", ""), device.get("path", "")
     if kind is None:
@@ -491,12 +503,12 @@ def _mount_of(name: str, device: Device) -> tuple[dict[str, Any], str]:
 
 
 def _said(device: Device) -> Device:
-    """A mount's device with one spelling of what means the same."""
+    """Return a mount's device in one spelling, so that equal devices compare as equal."""
     said = dict(device)
     if said.pop("readonly", "") in _TRUE:
         said["readonly"] = "true"
     if said.get("required") in _TRUE:
-        del said["required"]  # as it is by default
+        del said["required"]  # It is the default.
     return said
 
 

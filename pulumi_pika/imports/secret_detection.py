@@ -1,7 +1,7 @@
-"""Which values of an instance look like secrets, and what stands in their place.
+"""Detect values of an instance that look like secrets, and define their placeholder.
 
-If in doubt a value is one: then a command puts it into the stack's secret config, and nothing is
-lost. A secret in a program is in its repository for ever.
+In doubt, a value counts as secret: a command then puts it into the stack's secret configuration,
+and nothing is lost. A secret in a program would stay in its repository for ever.
 """
 
 import re
@@ -13,7 +13,7 @@ _NAMED_ANYWHERE: Final = re.compile(
     r"|conn(ection)?[^a-z0-9]?str|signature|signing|encrypt|licen[cs]e|kubeconfig|netrc",
     re.IGNORECASE,
 )
-"""In a key's name; AUTHOR is none."""
+"""Parts of a key's name; AUTHOR is not among them."""
 _NAMED_AS_WORD: Final = re.compile(
     r"(?:^|[^a-z])(?:[a-z]*pw|pin|psk|sig|sas|otp|totp|hash|hmac|salt|seed|session|login|shadow)"
     r"(?:$|[^a-z])",
@@ -24,7 +24,7 @@ _SPOKEN_OF: Final = re.compile(
     r"|(?:api|private|access)[-_ ]?key|\b(?:psk|pwd)\b",
     re.IGNORECASE,
 )
-"""In a value of several words."""
+"""Signs of a secret within a value of several words."""
 _IN_VALUE: Final = re.compile(
     # A user, a password or a token in a URL.
     r"[a-z][a-z0-9+.-]*://[^/\s?#]*@"
@@ -41,7 +41,7 @@ _RANDOM: Final = re.compile(r"(?=[A-Za-z+]*[0-9])(?=[0-9+]*[A-Za-z])[A-Za-z0-9+]
 """Letters and digits in one long word."""
 
 _USERS: Final = ("environment.", "user.", "smbios11.")
-"""Where the keys of instances are of the user's making."""
+"""The prefixes of config keys that users may invent."""
 _ALWAYS: Final = ("systemd.credential",)
 _GUEST_DATA: Final = (
     "cloud-init.user-data",
@@ -50,7 +50,7 @@ _GUEST_DATA: Final = (
     "user.vendor-data",
     "user.meta-data",
 )
-"""What cloud-init reads, by its names in Incus: the ones of now, and those with `user.` before."""
+"""The keys that cloud-init reads: their present names in Incus, and those with `user.`."""
 _HARMLESS: Final = frozenset(
     {
         "apt_preserve_sources_list",
@@ -78,12 +78,15 @@ _HARMLESS: Final = frozenset(
         "timezone",
     }
 )
-"""Keys of cloud-config whose values hold no secrets. Scripts, files and users may hold any."""
+"""Keys of cloud-config whose values contain no secrets.
+
+Scripts, files and users may contain some.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """In place of a value that is to come from the stack's secret config.
+    """Stand for a value that is to come from the stack's secret configuration.
 
     Attributes:
         instance: the instance's name.
@@ -97,7 +100,7 @@ class Secret:
 
 
 def looks_secret(key: str, value: str) -> bool:
-    """Return whether a config key of an instance, or its value, looks as if the value were secret.
+    """Return whether a config key of an instance, or its value, looks secret.
 
     Args:
         key: the config key.
@@ -111,21 +114,22 @@ def looks_secret(key: str, value: str) -> bool:
         name = key.partition(".")[2]
         if _NAMED_ANYWHERE.search(name) or _NAMED_AS_WORD.search(name) or _RANDOM.search(value):
             return True
-    # All others are Incus's own, as `cloud-init.network-config`, `raw.lxc` or `oci.entrypoint`.
+    # All others are Incus's own, such as `cloud-init.network-config`, `raw.lxc` or
+    # `oci.entrypoint`.
     several = len(value.split()) > 1
     return holds_secret(value) or (several and _SPOKEN_OF.search(value) is not None)
 
 
 def holds_secret(value: str) -> bool:
-    """Return whether a text, whatever it is of, has a secret in one of the usual shapes."""
+    """Return whether any text contains a secret in one of the usual forms."""
     return _IN_VALUE.search(value) is not None
 
 
 def _is_harmless(text: str) -> bool:
-    """Return whether data for cloud-init has nothing but what cannot hold a secret."""
-    import yaml  # only where an instance has such data
+    """Return whether data for cloud-init contains only parts that cannot hold a secret."""
+    import yaml  # imported only if an instance has such data
 
-    # A merge can make much of little, and no such data needs one.
+    # Merge keys can expand a small text into a huge one, and no such data needs them.
     if text.lstrip().startswith("#!") or "<<" in text:
         return False
     try:

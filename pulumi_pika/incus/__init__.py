@@ -1,1 +1,1 @@
-"""A client of Incus's REST API. It knows nothing of plans and nothing of Pulumi."""
+"""Talk to Incus's REST API. This package knows nothing of plans and nothing of Pulumi."""

@@ -1,4 +1,4 @@
-"""Finds the socket of the local Incus daemon."""
+"""Find the socket of the local Incus daemon."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .errors import BadHostSettings, IncusUnreachable
 
-# The packages' own places: Debian, Ubuntu and Zabbly; then the user daemon's.
+# The directories of the packages of Debian, Ubuntu and Zabbly; then that of a user's own daemon.
 USUAL_SOCKETS = (
     "/var/lib/incus/unix.socket",
     "/run/incus/unix.socket",
@@ -15,15 +15,15 @@ USUAL_SOCKETS = (
 
 
 def find_socket(argument: str | None = None, environ: Mapping[str, str] | None = None) -> Path:
-    """The unix socket to talk to: the argument, INCUS_SOCKET, INCUS_DIR, or a usual place.
+    """Return the unix socket to use: the argument, INCUS_SOCKET, INCUS_DIR, or a usual path.
 
-    A place that was named is taken as it is, present or not, so that a mistyped one is reported
-    and no other daemon is used in its stead. The variables are those of the `incus` client
-    (Incus doc/environment.md).
+    A path that is named is used whether it exists or not. So a mistyped path is reported, and no
+    other daemon is used in its place. The variables are those of the `incus` client (Incus
+    doc/environment.md).
 
     Raises:
         BadHostSettings: the argument is empty.
-        IncusUnreachable: nothing was named and no usual place has a socket.
+        IncusUnreachable: no path is named, and no usual path has a socket.
     """
     environ = os.environ if environ is None else environ
     if argument is not None:

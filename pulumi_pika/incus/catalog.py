@@ -1,4 +1,4 @@
-"""What instances are made from: images and profiles."""
+"""Fetch what instances are created from: images and profiles."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ from .client import IncusClient, url
 
 
 def image_fingerprint(client: IncusClient, alias: str) -> str:
-    """The fingerprint that an alias points at now.
+    """Return the fingerprint of the image that an alias points at now.
 
     Raises:
-        NotFound: no such alias in this project.
+        NotFound: the project has no such alias.
     """
     return str(client.get(url("images", "aliases", alias)).data.get("target", ""))
 
 
 def profile_devices(client: IncusClient, name: str) -> dict[str, dict[str, str]]:
-    """A profile's own devices, as of two seconds ago at most.
+    """Return a profile's own devices; the reply may be up to two seconds old.
 
     Raises:
-        NotFound: no such profile in this project.
+        NotFound: the project has no such profile.
     """
     devices: Any = client.get_briefly(url("profiles", name)).data.get("devices")
     return devices if isinstance(devices, dict) else {}

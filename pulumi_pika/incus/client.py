@@ -1,4 +1,4 @@
-"""Requests in Incus's terms: a project on every call, errors as exceptions, operations awaited."""
+"""Send requests in Incus's terms: with a project, errors as exceptions, operations awaited."""
 
 import json
 import threading
@@ -32,25 +32,25 @@ from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport
 _SUCCESS: Final = 200
 _RUNNING: Final = 103
 _WAIT_SLICE: Final = 2.0
-"""Seconds that one /wait may take: the rhythm of progress lines."""
+"""How long one request to /wait may take, in seconds: the interval of progress lines."""
 _GET_PAUSES: Final = (0.05, 0.3)
-"""Seconds before a GET that failed is sent again."""
+"""The pauses before a failed GET is sent again, in seconds."""
 _BRIEFLY: Final = 2.0
-"""Seconds for which `get_briefly` does not ask again."""
+"""How long `get_briefly` reuses a reply, in seconds."""
 _RECONNECT_FOR: Final = 20.0
-"""Seconds that a broken-off wait goes on trying to reach the daemon again."""
+"""How long an interrupted wait tries to reach the daemon again, in seconds."""
 _STARTS_WITHIN: Final = 15.0
-"""Seconds that a server which is just starting is given before its refusal is an error."""
+"""How long a starting server may refuse requests before that is an error, in seconds."""
 _STARTING: Final = b"Daemon is starting up"
-"""What a server says that has begun nothing yet, with a 503 (Incus cmd/incusd/daemon.go)."""
+"""The reply of a server that is still starting, with a 503 (Incus cmd/incusd/daemon.go)."""
 
 OnProgress = Callable[[float, Mapping[str, Any]], None]
-"""Called while an operation goes on, with the seconds so far and the operation's metadata."""
+"""Called while an operation runs, with the seconds so far and the operation's metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server says of itself (GET /1.0)."""
+    """Hold a server's description of itself (GET /1.0)."""
 
     version: str
     extensions: frozenset[str]
@@ -58,33 +58,36 @@ class Server:
     clustered: bool
     name: str
     fingerprint: str
-    """Of its certificate, which a cluster's members share; it tells servers apart."""
+    """The fingerprint of its certificate.
+
+    The members of a cluster share it. It identifies the server.
+    """
 
     def has(self, extension: str) -> bool:
-        """Whether the server has the API extension (Incus doc/api-extensions.md)."""
+        """Return whether the server has the API extension (Incus doc/api-extensions.md)."""
         return extension in self.extensions
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A thing of the server's, and the ETag that it had."""
+    """Hold an object of the server, and the ETag that it had."""
 
     data: dict[str, Any]
     etag: str
 
 
 class IncusClient:
-    """A client of one server. Thread-safe; `in_project` and `beside` share its connections.
+    """Send requests to one server. Thread-safe; `in_project` and `beside` share its connections.
 
     Args:
-        socket: the daemon's unix socket; by default it is looked for (see `find_socket`).
-        project: the Incus project of all calls.
-        transport: another way to the server, in place of a socket.
-        target: the cluster member, or ``@group``, that new instances and volumes go to; empty for
-            the server's own choice.
+        socket: the daemon's unix socket; default: the result of `find_socket`.
+        project: the Incus project of all requests.
+        transport: another connection to the server, in place of a socket.
+        target: the cluster member, or ``@group``, of new instances and volumes; empty for the
+            server's own choice.
 
     Attributes:
-        member: the cluster member on which volumes are looked for and made, once that is decided;
+        member: the cluster member on which volumes are looked up and created, once it is decided;
             see `beside`.
     """
 
@@ -108,17 +111,17 @@ class IncusClient:
         self._asking = threading.Lock()
 
     def in_project(self, project: str) -> "IncusClient":
-        """The same client for another project."""
+        """Return the same client for another project."""
         client = copy(self)
         client.project = project
         return client
 
     def beside(self, location: str) -> "IncusClient":
-        """The same client for what has to be on one cluster member.
+        """Return the same client for work that has to be on one cluster member.
 
         Args:
-            location: as an instance or a volume has it; on a server that is no cluster ``none``,
-                and empty for storage that all members share.
+            location: the location of an instance or a volume, as Incus reports it. It is ``none``
+                on a server without a cluster, and empty for storage that all members share.
         """
         if location in ("", "none", self.member):
             return self
@@ -128,25 +131,25 @@ class IncusClient:
 
     @property
     def placement(self) -> dict[str, str]:
-        """The query of a request that makes an instance."""
+        """Return the query parameters of a request that creates an instance."""
         target = self.member or self.target
         return {"target": target} if target else {}
 
     @property
     def host(self) -> str:
-        """Where the server is, for messages."""
+        """Return the server's address, for messages."""
         return self.transport.host
 
     @property
     def is_local(self) -> bool:
-        """Whether the server sees this machine's files, so that host paths can be looked at.
+        """Return whether the server sees this machine's files, so that host paths can be checked.
 
-        A cluster's instances may be on another of its members.
+        An instance of a cluster may be on another member.
         """
         return self.transport.is_local and not self.server().clustered
 
     def server(self) -> Server:
-        """What the server says of itself; asked once."""
+        """Return the server's description of itself, which is requested once."""
         if "server" not in self._shared:
             data = self.get("/1.0").data
             if data.get("auth") == "untrusted":
@@ -165,17 +168,18 @@ class IncusClient:
         return self._shared["server"]
 
     def get(self, path: str, /, **params: str) -> Entity:
-        """The thing at `path`.
+        """Return the object at `path`.
 
-        A GET changes nothing, so one that fails for the server's own reasons is sent again.
+        A GET changes nothing, so it is sent again if it fails because of the server.
         """
         reply = self._get(path, params)
         return Entity(self._metadata(reply, f"GET {path}"), reply.headers.get("ETag", ""))
 
     def get_briefly(self, path: str, /) -> Entity:
-        """The thing at `path`, as it was at most two seconds ago.
+        """Return the object at `path`, as it was at most two seconds ago.
 
-        For what many things that are made at once have in common; all of them wait for one answer.
+        This is for objects that many resources share while they are created; all of them wait for
+        one reply.
         """
         key = (self.project, path)
         with self._asking:
@@ -186,7 +190,7 @@ class IncusClient:
             return entity
 
     def get_list(self, path: str, /, **params: str) -> list[Any]:
-        """The collection at `path`."""
+        """Return the collection at `path`."""
         reply = self._get(path, params)
         listed = self._envelope(reply, f"GET {path}").get("metadata")
         if not isinstance(listed, list):
@@ -209,23 +213,28 @@ class IncusClient:
         within: float | None = None,
         **params: str,
     ) -> Reply:
-        """What is at `path` where that is no JSON, as a file or a console log.
+        """Return the contents of `path` if they are not JSON, for example a file or a console log.
 
-        It is asked for once, and an answer that is an error is returned as well.
+        The request is sent once. A reply that is an error is returned as well.
 
         Args:
             path: the path, quoted.
-            max_bytes: how much of an answer is read.
+            max_bytes: the limit of the reply's length, in bytes.
             headers: further headers.
-            timeout: seconds to wait for the next part of the answer.
-            within: seconds until the whole answer is there; by default `timeout`.
+            timeout: how long to wait for the next part of the reply, in seconds.
+            within: how long the whole reply may take, in seconds; default: `timeout`.
             params: the query.
         """
         options: dict[str, Any] = {"max_bytes": max_bytes, "headers": headers, "timeout": timeout}
         return self._send("GET", path, params, **options, within=within)
 
     def head(self, path: str, /, *, timeout: float | None = None, **params: str) -> Reply:
-        """The answer to a HEAD: what `get_raw` would say, without a body."""
+        """Return the reply to a HEAD: what `get_raw` would return, without a body.
+
+        Args:
+            path: the path, quoted.
+            timeout: how long to wait for the reply, in seconds.
+        """
         return self._send("HEAD", path, params, timeout=timeout)
 
     def change(
@@ -240,10 +249,20 @@ class IncusClient:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> str:
-        """Sends a change and returns the id of the operation that carries it out, or ``""``.
+        """Send a change and return the id of the operation that carries it out, or ``""``.
 
-        An `etag` makes the server refuse (PreconditionFailed) where the thing is no longer the one
-        that was read. `data` is a body that is no JSON, in place of `body`.
+        With an `etag`, the server refuses (PreconditionFailed) if the object has changed since it
+        was read. `data` is a body that is not JSON, in place of `body`.
+
+        Args:
+            method: the HTTP method.
+            path: the path, quoted.
+            body: the JSON body.
+            etag: the ETag of the object when it was read; empty for no check.
+            timeout: how long to wait for the reply, in seconds. Default: 60.
+            params: the query.
+            data: the raw body.
+            headers: further headers.
         """
         sent = {**(headers or {}), **({"If-Match": etag} if etag else {})}
         reply = self._send(
@@ -274,7 +293,17 @@ class IncusClient:
         params: Mapping[str, str] | None = None,
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
-        """Sends a change and waits for its operation, where there is one; see `wait`."""
+        """Send a change and wait for its operation, if there is one; see `wait`.
+
+        Args:
+            method: the HTTP method.
+            path: the path, quoted.
+            body: the JSON body.
+            etag: see `change`.
+            timeout: how long to wait for the operation, in seconds.
+            params: the query.
+            on_progress: see `wait`.
+        """
         operation = self.change(method, path, body, etag=etag, params=params)
         if not operation:
             return {}
@@ -288,22 +317,22 @@ class IncusClient:
         what: str,
         progress: OnProgress | None = None,
     ) -> dict[str, Any]:
-        """Waits for an operation and returns its metadata.
+        """Wait for an operation and return its metadata.
 
-        A wait that is cut off, or answered by no proper answer, is taken up again; the operation
-        itself is never started anew.
+        A wait that is interrupted, or that gets an invalid reply, is continued. The operation
+        itself is never started again.
 
         Args:
-            operation: its id.
-            timeout: seconds to wait at most.
-            what: what it does, for messages.
-            progress: called about every two seconds while it goes on.
+            operation: the id of the operation.
+            timeout: how long to wait at most, in seconds.
+            what: what the operation does, for messages.
+            progress: called about every two seconds while the operation runs.
 
         Raises:
-            OperationFailed: it failed; the text is Incus's.
-            OperationTimedOut: it goes on still.
-            OperationLost: the server no longer knows it.
-            IncusUnreachable, ServerFailure, UnexpectedResponse: no proper answer came for a while.
+            OperationFailed: the operation failed; the text is Incus's.
+            OperationTimedOut: the operation is still running.
+            OperationLost: the server no longer knows the operation.
+            IncusUnreachable, ServerFailure, UnexpectedResponse: no valid reply came for a while.
         """
         path = f"/1.0/operations/{segment(operation)}/wait"
         start = time.monotonic()
@@ -322,7 +351,7 @@ class IncusClient:
                 reply = self._send("GET", path, {"timeout": str(slice_)}, timeout=slice_ + 30)
                 state = self._operation(reply, operation, what)
             except (IncusUnreachable, ServerFailure, UnexpectedResponse):
-                # The answer is lost, the operation goes on: what it comes to can still be seen.
+                # The reply is lost, but the operation runs on: its result can still be observed.
                 now = time.monotonic()
                 unreachable_since = unreachable_since or now
                 if now - unreachable_since > _RECONNECT_FOR:
@@ -354,15 +383,15 @@ class IncusClient:
                 progress(time.monotonic() - start, metadata if isinstance(metadata, dict) else {})
 
     def peek(self, operation: str, *, seconds: float) -> dict[str, Any] | None:
-        """Waits a moment for an operation; its state where it has ended, None while it goes on.
+        """Wait a moment for an operation; return its state if it has ended, None while it runs.
 
         Args:
-            operation: its id.
-            seconds: how long to wait, at least one.
+            operation: the id of the operation.
+            seconds: how long to wait, in seconds; at least one.
 
         Raises:
-            OperationLost: the server does not know it (any more).
-            IncusUnreachable, ServerFailure, UnexpectedResponse: no proper answer came.
+            OperationLost: the server does not know the operation, or no longer knows it.
+            IncusUnreachable, ServerFailure, UnexpectedResponse: no valid reply came.
         """
         path = f"/1.0/operations/{segment(operation)}/wait"
         slice_ = max(1, round(seconds))
@@ -383,17 +412,19 @@ class IncusClient:
                 if not error.sent:
                     raise
             else:
-                # Asked for an instance that just stops, Incus 6.0.4 may answer 500 (invalid PID).
+                # Incus 6.0.4 may answer 500 (invalid PID) to a request for an instance that is just
+                # stopping.
                 if reply.status < 500:
                     return reply
             time.sleep(pause)
         return self._send("GET", path, params)
 
     def _operation(self, reply: Reply, operation: str, what: str) -> dict[str, Any]:
-        """The operation as an answer of /wait shows it.
+        """Return the operation in a reply of /wait.
 
-        Incus 6.0 answers with an error inside a 200 where the operation failed, and also where it
-        goes on when the time of the wait is up; later versions answer with the operation.
+        Incus 6.0 answers with an error inside a 200 if the operation failed. It does the same if
+        the operation still runs when the time of the wait is up. Later versions answer with the
+        operation.
         """
         try:
             return self._metadata(reply, what)
@@ -402,13 +433,13 @@ class IncusClient:
                 raise
             if "deadline exceeded" not in error.reason:
                 return {"status_code": error.status, "err": error.reason}
-        # Its own failure may read the same: look.
+        # A failure of the operation itself may have the same text, so the operation is fetched.
         reply = self._send("GET", url("operations", operation), {})
         return self._metadata(reply, what)
 
     def _send(self, method: str, path: str, params: Mapping[str, str], **options: Any) -> Reply:
         if "/volumes/" in path and path.startswith("/1.0/storage-pools/"):
-            # The members' local pools are apart, and each may have a volume of that name.
+            # The local pools of the members are separate, and each may have a volume of that name.
             makes = method == "POST" and path.endswith("/volumes/custom")
             where = self.member or (self.target if makes else "")
             if where:
@@ -418,7 +449,7 @@ class IncusClient:
             reply = self.transport.send(
                 method, path, params={"project": self.project, **params}, **options
             )
-            # It was refused before anything was done, so that a change may be sent again too.
+            # The server refused it before it did anything, so a change may be sent again too.
             starting = reply.status == 503 and _STARTING in reply.body
             if not starting or time.monotonic() > deadline:
                 return reply
@@ -429,7 +460,7 @@ class IncusClient:
         try:
             envelope = json.loads(reply.body)
             if b"\\u" in reply.body:
-                # Half a character, which could be written nowhere.
+                # A lone surrogate, which cannot be encoded.
                 json.dumps(envelope, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise UnexpectedResponse(
@@ -461,9 +492,9 @@ class IncusClient:
 
 
 def segment(name: str) -> str:
-    """`name` as one segment of a path, whatever characters it has.
+    """Return `name` as one segment of a path, whatever characters it has.
 
-    ``.`` and ``..``, which clients and servers fold away, are quoted too, so that a server refuses
+    ``.`` and ``..``, which clients and servers would resolve, are quoted too. So a server refuses
     them rather than answering for another path.
     """
     quoted = quote(name, safe="")
@@ -471,5 +502,5 @@ def segment(name: str) -> str:
 
 
 def url(*segments: str) -> str:
-    """The path ``/1.0/...`` of the given segments, each quoted."""
+    """Return the path ``/1.0/...`` of the given segments, each quoted."""
     return "/1.0/" + "/".join(segment(part) for part in segments)

@@ -1,4 +1,4 @@
-"""Cluster members: which there are, which answer, and what is on which."""
+"""List cluster members and groups, and find out which member does not reply."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,12 +7,15 @@ from .client import IncusClient, url
 from .errors import IncusError, MemberOffline, ServerFailure
 
 _SHARED: Final = frozenset({"ceph", "cephfs", "cephobject", "linstor", "lvmcluster", "truenas"})
-"""Drivers of storage that all members share (Incus internal/server/storage/drivers, `Remote`)."""
+"""Drivers of storage that all members share.
+
+Source: Incus internal/server/storage/drivers, `Remote`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A cluster member, as the others see it."""
+    """Describe a cluster member, as the other members see it."""
 
     name: str
     status: str
@@ -20,18 +23,18 @@ class Member:
     groups: frozenset[str]
     architecture: str
     scheduling: str
-    """``all``, ``manual`` (only where it is named) or ``group`` (only by a group of its)."""
+    """``all``, ``manual`` (only if it is named) or ``group`` (only through one of its groups)."""
 
     @property
     def online(self) -> bool:
-        """Whether it takes part, and takes new instances: neither offline nor evacuated."""
+        """Return whether it takes new instances: it is neither offline nor evacuated."""
         return self.status == "Online"
 
     def takes(self, group: str) -> bool:
-        """Whether Incus would put a new instance there by itself.
+        """Return whether Incus would put a new instance there by itself.
 
         Args:
-            group: the cluster group that is asked for; empty for any.
+            group: the requested cluster group; empty for any.
         """
         if not self.online or (group and group not in self.groups):
             return False
@@ -39,7 +42,7 @@ class Member:
 
 
 def list_members(client: IncusClient) -> list[Member]:
-    """The members, from the one that answers; the others need not be there."""
+    """Return the members, as the member that replies lists them; the others need not be online."""
     return [
         _member(data)
         for data in client.get_list("/1.0/cluster/members", recursion="1")
@@ -48,31 +51,31 @@ def list_members(client: IncusClient) -> list[Member]:
 
 
 def list_groups(client: IncusClient) -> list[str]:
-    """The names of the cluster groups."""
+    """Return the names of the cluster groups."""
     return [str(path).rpartition("/")[2] for path in client.get_list("/1.0/cluster/groups")]
 
 
 def is_shared(client: IncusClient, pool: str) -> bool:
-    """Whether a pool's volumes are on no member in particular."""
+    """Return whether a pool's volumes belong to no particular member."""
     return str(client.get(url("storage-pools", pool)).data.get("driver", "")) in _SHARED
 
 
 def image_architecture(client: IncusClient, alias: str) -> str:
-    """The architecture of the image that an alias points at."""
+    """Return the architecture of the image that an alias points at."""
     target = str(client.get(url("images", "aliases", alias)).data.get("target", ""))
     return str(client.get(url("images", target)).data.get("architecture", ""))
 
 
 def member_trouble(client: IncusClient, name: str, error: ServerFailure) -> IncusError:
-    """What a failed request for an instance really is: its cluster member may not answer.
+    """Return the error behind a failed request for an instance: its cluster member may be offline.
 
-    A member that cannot reach the one with the instance says so with a 500 and one of many texts.
-    Lists come from the cluster's database, whatever is offline.
+    A member that cannot reach the instance's member answers with a 500 and one of many texts. Lists
+    come from the cluster's database, whichever members are offline.
 
     Args:
         client: the client.
         name: the instance.
-        error: what the request ended with.
+        error: the error of the request.
     """
     try:
         if not client.server().clustered:
@@ -83,7 +86,7 @@ def member_trouble(client: IncusClient, name: str, error: ServerFailure) -> Incu
         member = next((it for it in list_members(client) if it.name == where), None)
     except IncusError:
         return error
-    # For some seconds after it is gone it still counts as online.
+    # For some seconds after a member has gone offline, it still counts as online.
     if member is None or (member.online and data.get("status") != "Error"):
         return error
     return MemberOffline(

@@ -1,6 +1,6 @@
-"""What can go wrong between us and an Incus server.
+"""Define the errors of requests to an Incus server.
 
-Every message says what was tried, where, why it failed and, where there is one, what to do next.
+Each message says what was tried, where, why it failed and, if possible, what to do next.
 """
 
 import re
@@ -11,19 +11,19 @@ from ..redaction import cut
 from ..text_safety import one_line
 
 MOST_SAID: Final = 4000
-"""Characters of a server's reason that a message has."""
+"""How many characters of a server's reason a message has."""
 
 
 class IncusError(PikaError):
-    """Base of all that this package raises about a server."""
+    """Signal a problem with a server. The base of all errors of this package."""
 
 
 class IncusUnreachable(IncusError):
-    """No answer came: no socket, no permission, a connection cut off, or no reply in time.
+    """Signal that no reply came: no socket, no permission, a broken connection, or a timeout.
 
     Attributes:
-        sent: whether the request may have reached the server, so that it may have been carried
-            out though no reply came. The caller has to look before it repeats anything.
+        sent: whether the request may have reached the server. If so, it may have been carried out
+            although no reply came, and the caller must check before it repeats anything.
     """
 
     sent: bool
@@ -34,11 +34,11 @@ class IncusUnreachable(IncusError):
 
 
 class ServerCertificateChanged(IncusUnreachable):
-    """The server shows another certificate than the one that it is known by; nothing was sent.
+    """Signal that the server's certificate is not the expected one; no request was sent.
 
     Attributes:
-        expected: the fingerprint of the certificate that it is known by.
-        shown: that of the certificate that it shows.
+        expected: the fingerprint of the expected certificate.
+        shown: the fingerprint of the certificate that the server shows.
     """
 
     expected: str
@@ -56,21 +56,21 @@ class ServerCertificateChanged(IncusUnreachable):
 
 
 class BadHostSettings(IncusError):
-    """What was said of the host cannot be so; nothing was sent anywhere."""
+    """Signal that the settings of the host are not valid; no request was sent."""
 
 
 class CredentialsMissing(BadHostSettings):
-    """A file of certificates or keys that the settings name is not on this machine.
+    """Signal that a file of certificates or keys in the settings does not exist on this machine.
 
-    Another machine may have it: with `preflight="off"`, a preview does without.
+    Another machine may have it. With `preflight="off"`, a preview works without it.
     """
 
 
 class MemberOffline(IncusError):
-    """A cluster member that is needed does not answer.
+    """Signal that a cluster member that is needed does not reply.
 
     Attributes:
-        member: its name.
+        member: the name of the member.
     """
 
     member: str
@@ -81,15 +81,15 @@ class MemberOffline(IncusError):
 
 
 class UnexpectedResponse(IncusError):
-    """An answer that is not Incus's: no JSON, another shape, or larger than we read."""
+    """Signal a reply that is not Incus's: not JSON, of another shape, or too long."""
 
 
 class AnswerTooLong(UnexpectedResponse):
-    """An answer that has more bytes than are read of it."""
+    """Signal a reply that is longer than the limit."""
 
 
 class IncusApiError(IncusError):
-    """The server answered with an error.
+    """Signal that the server answered with an error.
 
     Attributes:
         status: the HTTP status.
@@ -106,39 +106,42 @@ class IncusApiError(IncusError):
 
 
 class BadRequest(IncusApiError):
-    """The server refuses what was asked (400)."""
+    """Signal that the server refuses the request (400)."""
 
 
 class Unauthorised(IncusApiError):
-    """The server does not let this client do that (401, 403)."""
+    """Signal that the server does not allow this client to do that (401, 403)."""
 
 
 class NotFound(IncusApiError):
-    """There is no such thing (404)."""
+    """Signal that the object does not exist (404)."""
 
 
 class PlaceMissing(NotFound):
-    """The project or the storage pool itself is missing, with all that was in it (404)."""
+    """Signal that the project or the storage pool itself is missing, with its contents (404)."""
 
 
 class AlreadyExists(IncusApiError):
-    """There is such a thing already (409, or a 500 that says so, as for instances)."""
+    """Signal that an object of that name exists already.
+
+    The status is 409, or a 500 that says so, as for instances.
+    """
 
 
 class PreconditionFailed(IncusApiError):
-    """The thing was changed meanwhile: its ETag is no longer the one sent (412)."""
+    """Signal that the object was changed in the meantime: its ETag is not the one sent (412)."""
 
 
 class ServerFailure(IncusApiError):
-    """The server failed (5xx)."""
+    """Signal that the server failed (5xx)."""
 
 
 class OperationError(IncusError):
-    """Base of what can become of an operation, other than success.
+    """Signal that an operation did not succeed. The base of the errors below.
 
     Attributes:
-        operation: its id.
-        reason: its own error text, where there is one.
+        operation: the id of the operation.
+        reason: the operation's own error text, if there is one.
     """
 
     operation: str
@@ -151,17 +154,17 @@ class OperationError(IncusError):
 
 
 class OperationFailed(OperationError):
-    """The operation ended in failure; `reason` is its text."""
+    """Signal that the operation failed; `reason` is its text."""
 
 
 class OperationTimedOut(OperationError):
-    """The operation was still going on when our time was up. It goes on at the server."""
+    """Signal that the operation was still running at the time limit. It runs on at the server."""
 
 
 class OperationLost(OperationError):
-    """The server no longer knows the operation (it keeps a finished one for 5 s only).
+    """Signal that the server no longer knows the operation; it keeps a finished one for 5 s only.
 
-    What became of it can only be seen at the thing that it worked on.
+    The result is visible only in the object that the operation worked on.
     """
 
 
@@ -182,7 +185,7 @@ _HINTS: dict[type[IncusApiError], str] = {
 
 
 def not_trusted(host: str, client_fingerprint: str) -> Unauthorised:
-    """The exception for a server that does not know this client."""
+    """Return the error for a server that does not trust this client."""
     shown = f"certificate {client_fingerprint[:12]}" if client_fingerprint else "no certificate"
     return Unauthorised(
         f"the server at {host} does not trust this client ({shown}): add the certificate there "
@@ -196,18 +199,18 @@ def not_trusted(host: str, client_fingerprint: str) -> Unauthorised:
 def api_error(
     status: int, reason: str, where: str, *, client_fingerprint: str = ""
 ) -> IncusApiError:
-    """The exception for an error answer.
+    """Return the error for an error reply.
 
     Args:
         status: the HTTP status.
         reason: the server's text.
-        where: what was asked for, as ``GET /1.0/instances/x (project p)``.
-        client_fingerprint: that of the certificate that was shown; empty without one.
+        where: what was requested, such as ``GET /1.0/instances/x (project p)``.
+        client_fingerprint: the fingerprint of the client certificate; empty without one.
     """
     reason = one_line(reason)
     kind = _BY_STATUS.get(status, ServerFailure if status >= 500 else IncusApiError)
-    # POST /1.0/instances answers 500 for a name that is taken, and so does the loser of two
-    # requests at once that make a volume (6.0.4: the text of its database).
+    # POST /1.0/instances answers 500 for a name that is in use. So does the slower of two requests
+    # that create the same volume at once (6.0.4: the text of its database).
     if kind is ServerFailure and any(sign in reason.lower() for sign in _TAKEN):
         kind = AlreadyExists
     # Collections answer 500 to a certificate that is restricted to other projects.

@@ -1,12 +1,12 @@
-"""Files of an instance, of any size, and the logs that Incus keeps of what ran in it.
+"""Read files of an instance, of any size, and the logs that Incus keeps of its commands.
 
-What a guest holds is the guest's own doing: a file may be a link or a FIFO, may have any name, and
-may change while it is read. A virtual machine's files are told of by a program in the guest.
+The guest controls its files: a file may be a link or a FIFO, may have any name, and may change
+while it is read. A program in the guest reports the files of a virtual machine.
 
-Incus 6.0.4 shows a FIFO as a file of length 0, and to read it hangs until somebody writes into it.
-In a container that runs, the process that hangs ends with the container; in one that is stopped it
-stays, and the instance can be deleted no more. So a file of length 0 of an instance that does not
-run is not to be read.
+Incus 6.0.4 shows a FIFO as a file of length 0. A request to read it hangs until a process writes
+into the FIFO. In a running container, the hanging process ends with the container. In a stopped one
+it stays, and the instance can no longer be deleted. So a file of length 0 of a stopped instance
+must not be read.
 """
 
 import json
@@ -21,56 +21,62 @@ from .errors import IncusError, IncusUnreachable, UnexpectedResponse, api_error
 from .transport import MAX_RESPONSE_BYTES, Reply
 
 CHUNK_BYTES: Final = 8 * 1024 * 1024
-"""How much of a file is in memory at a time."""
+"""How much of a file is in memory at a time, in bytes."""
 MAX_LISTING_BYTES: Final = 16 * 1024 * 1024
-"""How long the list of a directory may be."""
+"""How long the list of a directory may be, in bytes."""
 SMALL: Final = 1024 * 1024
-"""The bytes of a file that is read at once."""
+"""The largest file that is read at once, in bytes."""
 ANSWER_TIMEOUT: Final = 10.0
-"""Seconds to wait for an answer, or for more of it. The server has the file at hand."""
+"""How long to wait for a reply, or for more of it, in seconds. The server has the file at hand."""
 CHUNK_WITHIN: Final = 120.0
-"""Seconds until all of a chunk is there: 70 KiB a second."""
+"""How long a whole chunk may take, in seconds: this allows 70 KiB a second."""
 _PAUSES: Final = (0.05, 0.3)
-"""Seconds before a request that failed is sent again; none of those here changes anything."""
+"""The pauses before a failed request is sent again, in seconds; these requests change nothing."""
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
 class NoAnswerInTime(IncusUnreachable):
-    """A request for a file was not answered in time: it is a FIFO, or the server hangs."""
+    """Signal that a request for a file got no reply in time: it is a FIFO, or the server hangs."""
 
 
 class NotAFile(IncusError):
-    """What was to be read is a directory, or a symlink, which is not followed."""
+    """Signal that the path is a directory, or a symlink, which is not followed."""
 
 
 class TooLarge(UnexpectedResponse):
-    """A file of the guest is larger than it may be."""
+    """Signal that a file of the guest is larger than allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestEntry:
-    """What is at a path of a guest, which is not followed if it is a symlink."""
+    """Describe the entry at a path of a guest; a symlink is not followed."""
 
     type: str
     """``file`` (also of a FIFO or a device), ``directory`` or ``symlink``."""
     size: int | None
-    """The bytes of a file, as far as the guest says; None for all else."""
+    """The size of a file in bytes, as the guest reports it; None for all other entries."""
 
 
 def guest_entry(
     client: IncusClient, instance: str, path: str, *, timeout: float = ANSWER_TIMEOUT
 ) -> GuestEntry | None:
-    """What is at a path of the guest, or None.
+    """Return the entry at a path of the guest, or None.
 
-    None stands also for a socket and for an instance that is not there: the server answers 404 to
-    both. A FIFO, a device and most of ``/proc`` look like files of length 0.
+    None also stands for a socket and for a missing instance: the server answers 404 to all of
+    these. A FIFO, a device and most of ``/proc`` look like files of length 0.
+
+    Args:
+        client: a client in the object's project.
+        instance: the instance's name.
+        path: the absolute path in the guest.
+        timeout: how long to wait for the reply, in seconds. Default: 10.
 
     Raises:
-        NoAnswerInTime: no answer came within `timeout` seconds.
-        IncusUnreachable: no answer came.
+        NoAnswerInTime: no reply came within `timeout` seconds.
+        IncusUnreachable: no reply came.
         IncusApiError: the server answered with an error.
-        UnexpectedResponse: the answer is not Incus's.
+        UnexpectedResponse: the reply is not Incus's.
     """
     files = url("instances", instance, "files")
     reply = _ask(client, "HEAD", files, {"path": path}, timeout=timeout)
@@ -85,9 +91,9 @@ def guest_entry(
 
 
 def directories_above(path: str, root: str) -> list[str]:
-    """Return the directories on the way to a path of the guest, from `root` on, which comes first.
+    """Return the directories on the way to a path of the guest, starting with `root`.
 
-    Empty where the path is not below `root`.
+    The result is empty if the path is not below `root`.
     """
     root = root.rstrip("/")
     if not path.startswith(f"{root}/"):
@@ -100,17 +106,17 @@ def directories_above(path: str, root: str) -> list[str]:
 def find_detour(client: IncusClient, instance: str, path: str, root: str) -> str:
     """Return why a path of the guest may lead elsewhere, as a half-sentence; empty if it does not.
 
-    Whoever may write below `root` is not always the guest's root, whose files a symlink in place of
-    a directory could lead to.
+    A user who may write below `root` is not always root in the guest. A symlink in place of a
+    directory could lead to files of root.
 
     Args:
-        client: for the instance's project.
-        instance: its name.
-        path: absolute.
-        root: the directory below which others may write.
+        client: a client in the instance's project.
+        instance: the instance's name.
+        path: the absolute path.
+        root: the directory below which other users may write.
 
     Raises:
-        IncusError: it could not be told.
+        IncusError: the path could not be checked.
     """
     for above in directories_above(path, root):
         entry = guest_entry(client, instance, above)
@@ -120,14 +126,14 @@ def find_detour(client: IncusClient, instance: str, path: str, root: str) -> str
 
 
 def read_small_file(client: IncusClient, instance: str, path: str) -> bytes | None:
-    """A file of the guest, of 1 MiB at most; None where there is none.
+    """Return a file of the guest, of at most 1 MiB; None if it does not exist.
 
-    It is looked at first: to read a FIFO, which shows as an empty file, would never end. So a FIFO
-    and a device are empty here, and cost no more than that.
+    The entry is fetched first: a read of a FIFO, which shows as an empty file, would never end. So
+    a FIFO and a device are empty here, and need no further request.
 
     Raises:
         TooLarge: it is larger.
-        NotAFile: it became something else while it was looked at.
+        NotAFile: it became something else in the meantime.
         IncusError: it cannot be read.
     """
     entry = guest_entry(client, instance, path)
@@ -138,7 +144,7 @@ def read_small_file(client: IncusClient, instance: str, path: str) -> bytes | No
     if entry.size > SMALL:
         raise TooLarge(f"the file {path} of {instance} has {entry.size:,} bytes")
     files = url("instances", instance, "files")
-    # It may have grown since.
+    # It may have grown since its entry was fetched.
     content = next(iter(read_chunks(client, files, {"path": path}, chunk=SMALL + 1)), b"")
     if len(content) > SMALL:
         raise TooLarge(f"the file {path} of {instance} has more than {SMALL:,} bytes")
@@ -146,7 +152,7 @@ def read_small_file(client: IncusClient, instance: str, path: str) -> bytes | No
 
 
 def read_kernel_file(client: IncusClient, instance: str, path: str) -> bytes:
-    """A file below ``/proc`` or ``/sys``, which shows as empty and is not looked at first.
+    """Return a file below ``/proc`` or ``/sys``, which shows as empty, without fetching its entry.
 
     Raises:
         IncusError: it cannot be read.
@@ -161,16 +167,22 @@ def read_kernel_file(client: IncusClient, instance: str, path: str) -> bytes:
 def list_guest_directory(
     client: IncusClient, instance: str, path: str, *, timeout: float = ANSWER_TIMEOUT
 ) -> list[str] | None:
-    """The names in a directory of the guest, in no order; None where there is no directory.
+    """Return the names in a directory of the guest, in no order; None if it does not exist.
 
-    The names are as the guest gives them: one may hold a slash, or be ``..``. What is no UTF-8 in
-    a name comes as U+FFFD, and by that name nothing is found.
+    The names are as the guest reports them: one may contain a slash, or be ``..``. Bytes of a name
+    that are not UTF-8 come as U+FFFD, and a path with that name finds nothing.
+
+    Args:
+        client: a client in the object's project.
+        instance: the instance's name.
+        path: the absolute path in the guest.
+        timeout: how long to wait for the reply, in seconds. Default: 10.
 
     Raises:
-        NoAnswerInTime: no answer came within `timeout` seconds.
-        IncusUnreachable: no answer came.
+        NoAnswerInTime: no reply came within `timeout` seconds.
+        IncusUnreachable: no reply came.
         IncusApiError: the server answered with an error.
-        UnexpectedResponse: the answer is not Incus's, or longer than `MAX_LISTING_BYTES`.
+        UnexpectedResponse: the reply is not Incus's, or longer than `MAX_LISTING_BYTES`.
     """
     files = url("instances", instance, "files")
     where = f"GET {files} of {path!r}"
@@ -183,12 +195,13 @@ def list_guest_directory(
         return None
     try:
         names = json.loads(reply.body)["metadata"]
-        # How an empty list may come, too.
+        # An empty list may also come as null.
         names = [] if names is None else names
         if not isinstance(names, list):
             raise TypeError("no list")
         for name in names:
-            # Half a character, which could be written nowhere, is an error here; so is no text.
+            # A lone surrogate, which cannot be encoded, is an error here; so is a name that is not
+            # a string.
             str.encode(name)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnexpectedResponse(
@@ -207,28 +220,28 @@ def read_chunks(
     timeout: float = ANSWER_TIMEOUT,
     within: Callable[[], float] | None = None,
 ) -> Iterator[bytes]:
-    """Reads a file of a guest, or a log, from `start` to where it ended when that was begun.
+    """Yield a file of a guest, or a log, from `start` to its end at the time of the first request.
 
-    What is added meanwhile is not read, so that there is an end. That nothing is changed meanwhile
-    is not made sure of. Nothing comes where the file is not longer than `start`.
+    Later additions are not read, so that the read ends. Changes during the read are not detected.
+    Nothing is yielded if the file is not longer than `start`.
 
     Args:
         client: the client.
-        path: ``/1.0/instances/NAME/files``, or that of a log (``.../logs/exec-output/...``).
-        params: the query, for a file of a guest its ``path``.
+        path: ``/1.0/instances/NAME/files``, or the path of a log (``.../logs/exec-output/...``).
+        params: the query; for a file of a guest, its ``path``.
         start: the offset of the first byte to read.
-        chunk: how many bytes are asked for at a time, and are in memory.
-        timeout: seconds to wait for an answer, and again for each further part of it.
-        within: gives the seconds until a whole chunk has to be there; at most, and by default,
+        chunk: how many bytes are requested at a time, and are in memory.
+        timeout: how long to wait for a reply, and again for each further part of it, in seconds.
+        within: returns how long a whole chunk may take, in seconds; at most, and by default,
             `CHUNK_WITHIN`.
 
     Raises:
-        NotFound: there is no such file.
-        NotAFile: it is a symlink or a directory, or became one.
-        NoAnswerInTime: no answer came in time.
-        IncusUnreachable: no answer came.
+        NotFound: the file does not exist.
+        NotAFile: it is, or became, a symlink or a directory.
+        NoAnswerInTime: no reply came in time.
+        IncusUnreachable: no reply came.
         IncusApiError: the server answered with another error.
-        UnexpectedResponse: the answer is not what was asked for, or the file became shorter.
+        UnexpectedResponse: the reply is not what was requested, or the file became shorter.
     """
     params = params or {}
     where = f"GET {path}" + (f" of {params['path']!r}" if "path" in params else "")
@@ -242,12 +255,12 @@ def read_chunks(
         reply = _ask(client, "GET", path, params, timeout=wait, headers=headers, within=whole)
         if reply.status not in (200, 206, 416):
             raise _refusal(client, reply, where)
-        # Not on a log's answer, which always is a file.
+        # The reply for a log does not have the header; a log is always a file.
         kind = reply.headers.get("X-Incus-Type", "file")
         if kind != "file":
             raise NotAFile(f"{where}: it is a {kind}")
         if reply.status == 200:
-            # The server does not do ranges, or the file is empty: this is all of it.
+            # The server does not support ranges, or the file is empty: this is the whole file.
             for first in range(offset, min(len(reply.body), total or len(reply.body)), chunk):
                 yield reply.body[first : first + chunk]
             return
@@ -264,7 +277,7 @@ def read_chunks(
 
 
 def _checked_total(reply: Reply, where: str, offset: int, end: int) -> int:
-    """The length of the whole file; the part has to be that which was asked for."""
+    """Return the length of the whole file; check that the part is the requested one."""
     content_range = reply.headers.get("Content-Range", "")
     found = _CONTENT_RANGE.fullmatch(content_range)
     if found:
@@ -288,7 +301,7 @@ def _ask(
     headers: Mapping[str, str] | None = None,
     max_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Reply:
-    """Asks, and again where the connection broke off or the server failed."""
+    """Send a request, and again if the connection broke or the server failed."""
     for pause in (*_PAUSES, None):
         begun = time.monotonic()
         try:
@@ -305,7 +318,7 @@ def _ask(
                 )
         except IncusUnreachable as error:
             if error.sent and time.monotonic() - begun >= timeout:
-                # Once more would take as long, and leave one more process hanging.
+                # Another attempt would take as long, and leave one more hanging process.
                 raise NoAnswerInTime(str(error), sent=True) from error
             if not error.sent or pause is None:
                 raise
@@ -317,14 +330,14 @@ def _ask(
 
 
 def _refusal(client: IncusClient, reply: Reply, where: str) -> IncusError:
-    """The exception for an answer that is not what was asked for."""
+    """Return the error for a reply that is not what was requested."""
     where = f"{where} (project {client.project}, {client.host})"
     if reply.status < 400:
         return UnexpectedResponse(f"{where}: the answer ({reply.status}) is not Incus's")
     try:
         reason = str(json.loads(reply.body)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        # The answer to a HEAD has no text.
+        # The reply to a HEAD has no text.
         reason = ""
     return api_error(
         reply.status, reason, where, client_fingerprint=client.transport.client_fingerprint

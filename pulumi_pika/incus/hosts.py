@@ -1,4 +1,4 @@
-"""A host and how it is reached, from what was said of it."""
+"""Resolve the settings of a host, and connect to it."""
 
 import os
 import shlex
@@ -30,11 +30,11 @@ from .transport import (
 from .trust import decode_token, identity_for, known_identity
 
 _PORT: Final = 8443
-"""Incus's own, where an address names none."""
+"""Incus's own port, for addresses without one."""
 
 
 _NAMING: Final = ("socket", "url", "remote", "trust_token")
-"""The settings that name a host. One that is given is never passed over."""
+"""The settings that name a host. One that is given is never ignored."""
 _TLS: Final = (
     "certificate",
     "key",
@@ -43,15 +43,15 @@ _TLS: Final = (
     "ca_certificate",
     "insecure",
 )
-"""The settings that only a connection by https has."""
+"""The settings that apply only to an https connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """The settings of a host; see `IncusHost` for each.
+    """Hold the settings of a host; see `IncusHost` for each.
 
     `socket`, `url`, `remote` and `trust_token` name a host, and are None if they are not given: an
-    empty one is refused. In the others, an empty string is a setting that is not given.
+    empty one is refused. For the others, an empty string means that the setting is not given.
     """
 
     socket: str | None = None
@@ -92,7 +92,7 @@ class HostSettings:
 
     @property
     def placement(self) -> str:
-        """The cluster member, or ``@group``, as Incus's ``?target=`` takes it."""
+        """Return the cluster member, or ``@group``, as Incus's ``?target=`` takes it."""
         if self.target and self.cluster_group:
             raise BadHostSettings(
                 f"target {self.target!r} and cluster_group {self.cluster_group!r}: give one of "
@@ -102,18 +102,19 @@ class HostSettings:
 
 
 def resolve(settings: HostSettings, environ: Mapping[str, str] | None = None) -> HostSettings:
-    """Return the settings with a socket, a url or a trust token, whatever names the host.
+    """Return the settings with a socket, a URL or a trust token, whichever setting names the host.
 
-    If no setting names a host, the environment does: INCUS_REMOTE, INCUS_SOCKET, INCUS_DIR, and at
-    last the usual sockets. An empty variable counts as not set, as for the `incus` client. A host
-    that is named is never replaced by the local one. INCUS_PROJECT is the default of the project.
+    If no setting names a host, the environment does: INCUS_REMOTE, INCUS_SOCKET, INCUS_DIR, and
+    finally the usual sockets. An empty variable counts as not set, as for the `incus` client. A
+    host that is named is never replaced by the local one. INCUS_PROJECT is the default of the
+    project.
 
     Raises:
-        BadHostSettings: the settings are wrong, or contradict each other.
-        IncusUnreachable: no host is named, and there is no usual socket.
+        BadHostSettings: the settings are not valid, or contradict each other.
+        IncusUnreachable: no host is named, and no usual socket exists.
     """
     environ = os.environ if environ is None else environ
-    _ = settings.placement  # What contradicts itself is said before what is missing on a machine.
+    _ = settings.placement  # Contradictions are reported first.
     for name in _NAMING:
         value = getattr(settings, name)
         if value is not None and not value.strip(" \t\r\n,"):
@@ -142,7 +143,7 @@ def resolve(settings: HostSettings, environ: Mapping[str, str] | None = None) ->
 
 
 def empty_setting(name: str) -> str:
-    """Return the message for a setting that is given and empty."""
+    """Return the message for a setting that is given but empty."""
     return (
         f"{name} is empty: give it a value, or leave it out. An empty one is refused, since what "
         "would be used in its place may be another host, or one that is not checked"
@@ -153,7 +154,7 @@ def _refuse_tls(settings: HostSettings, why: str) -> None:
     """Refuse settings of an https connection for a host that is a unix socket.
 
     Raises:
-        BadHostSettings: there is one: the program means another host than this one.
+        BadHostSettings: one is given, so the program means another host.
     """
     given = [name for name in (*_TLS, "trust_token") if getattr(settings, name)]
     if given:
@@ -165,14 +166,14 @@ def _refuse_tls(settings: HostSettings, why: str) -> None:
 
 
 def connect(settings: HostSettings, environ: Mapping[str, str] | None = None) -> IncusClient:
-    """A client of the host. Nothing is sent yet.
+    """Return a client of the host. No request is sent yet.
 
     Args:
-        settings: what `resolve` returned.
+        settings: the result of `resolve`.
         environ: the environment.
 
     Raises:
-        BadHostSettings: what was said of the host cannot be so.
+        BadHostSettings: the settings of the host are not valid.
     """
     environ = os.environ if environ is None else environ
     limits = TimeLimits(settings.connect_timeout, settings.reply_timeout)
@@ -188,7 +189,7 @@ def connect(settings: HostSettings, environ: Mapping[str, str] | None = None) ->
 
 
 def _with_remote(settings: HostSettings, remote: Remote) -> HostSettings:
-    """The settings with what the user's `incus` client knows where nothing else was said.
+    """Return the settings, completed with what the user's `incus` client knows of the remote.
 
     Raises:
         BadHostSettings: the remote has no address.
@@ -282,7 +283,7 @@ def _given_identity(settings: HostSettings) -> ClientIdentity:
     if not certificate:
         raise BadHostSettings("key is given, and certificate is not; they go together")
     if not key and "-----BEGIN" not in certificate:
-        # `incus remote generate-certificate` makes a .crt and a .key.
+        # `incus remote generate-certificate` creates a .crt and a .key.
         key = str(Path(certificate).with_suffix(".key"))
     if not key:
         raise BadHostSettings("certificate is given, and key is not; they go together")
@@ -297,10 +298,10 @@ def _given_identity(settings: HostSettings) -> ClientIdentity:
 
 
 def clean_url(url: str) -> str:
-    """``https://host:port`` with Incus's own port where none is named.
+    """Return ``https://host:port``, with Incus's own port if none is named.
 
     Raises:
-        BadHostSettings: it is no such URL.
+        BadHostSettings: it is not a valid URL of that kind.
     """
     url = url.strip()
     try:
@@ -316,7 +317,7 @@ def clean_url(url: str) -> str:
         or parts.query
         or parts.fragment
     ):
-        # What precedes an `@` may be a password.
+        # The text before an `@` may be a password.
         shown = url.rpartition("@")[2]
         raise BadHostSettings(
             f"url: {shown!r} is no address of an Incus server; it looks like https://host:{_PORT}"

@@ -1,4 +1,4 @@
-"""Instances: look, make, change, start and stop, remove, and reach into."""
+"""Fetch, create, change, start, stop and delete instances, and reach into their guests."""
 
 import time
 from contextlib import suppress
@@ -12,23 +12,30 @@ from .shapes import describe_mismatch
 
 _NEEDED: Final = ("name", "type", "status", "config", "devices")
 _SHOWN_WITHIN: Final = 30.0
-"""Seconds for which Incus 6.0 may be unable to show a container that is ending: its state is the
-error "Invalid PID" then, usually for less than a second. Where its guest ended in the moment in
-which a file of it was first looked at, Incus waits until nobody has looked at one for 10 to 20 s
-(6.0.4 `stopForkfile`). So may a cluster member that is just back be refused what is passed on to it
-(6.0.4: "Server isn't ready yet")."""
+"""How long Incus 6.0 may be unable to show a container that is stopping, in seconds.
+
+Its state is the error "Invalid PID" then, usually for less than a second. If the guest ended just
+when a file of it was first requested, the state lasts longer. Incus then waits until no file has
+been requested for 10 to 20 s (6.0.4 `stopForkfile`). A cluster member that has just come back may
+also refuse forwarded requests (6.0.4: "Server isn't ready yet").
+"""
 _LONGEST_TEXT: Final = 64 * 1024
 """Bytes of what a command writes that are read at most."""
 _PASSES: Final = ("invalid pid", "isn't ready yet")
 
 
 def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entity | None:
-    """The instance, with its state where that is wanted (one request), or None.
+    """Return the instance, with its state if that is requested (one request), or None.
 
-    Without its state, Incus 6.0.4 shows a container that is ending as one that runs.
+    Without the state, Incus 6.0.4 shows a container that is stopping as running.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        state: whether the state is requested too. Default: True.
 
     Raises:
-        MemberOffline: it is on a cluster member that does not answer.
+        MemberOffline: it is on a cluster member that does not reply.
     """
     deadline = time.monotonic() + _SHOWN_WITHIN
     while True:
@@ -51,8 +58,8 @@ def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entit
 
 
 def find_instance(client: IncusClient, uuid: str) -> Entity | None:
-    """The instance of this project with the id ``volatile.uuid``, or None."""
-    # The server's own filter (doc/rest-api.md); an id has no characters that mean anything in it.
+    """Return the instance of this project with the id ``volatile.uuid``, or None."""
+    # The server's own filter (doc/rest-api.md); an id has no characters with a meaning in it.
     found = client.get_list(
         "/1.0/instances", filter=f"config.volatile.uuid eq {uuid}", recursion="1"
     )
@@ -61,29 +68,53 @@ def find_instance(client: IncusClient, uuid: str) -> Entity | None:
 
 
 def rename_instance(client: IncusClient, name: str, new: str, *, timeout: float) -> None:
-    """Gives a stopped instance another name."""
+    """Rename a stopped instance.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        new: the new name.
+        timeout: how long to wait for the operation, in seconds.
+    """
     client.run("POST", url("instances", name), {"name": new}, timeout=timeout)
 
 
 def create_instance(client: IncusClient, body: dict[str, Any]) -> str:
-    """Starts the making of an instance; the id of the operation."""
+    """Start the creation of an instance; return the id of the operation."""
     return client.change("POST", "/1.0/instances", body, params=client.placement)
 
 
 def running_operations(client: IncusClient, name: str) -> list[str]:
-    """The ids of the operations that are going on at an instance."""
+    """Return the ids of the operations that are running on an instance."""
     return operations_at(client, url("instances", name))
 
 
 def patch_instance(client: IncusClient, name: str, body: dict[str, Any], etag: str) -> None:
-    """Merges: config by key (``""`` unsets), devices by name, profiles and description whole."""
+    """Merge a change into an instance.
+
+    Config is merged by key (``""`` unsets), devices by name; profiles and description are replaced.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        body: the changes.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
+    """
     client.change("PATCH", url("instances", name), body, etag=etag, timeout=120.0)
 
 
 def replace_instance(
     client: IncusClient, name: str, body: dict[str, Any], etag: str, timeout: float
 ) -> None:
-    """Puts the whole instance: what `body` leaves out is removed."""
+    """Replace the whole instance: whatever `body` omits is removed.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        body: the whole instance.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
+        timeout: how long to wait for the operation, in seconds.
+    """
     client.run("PUT", url("instances", name), body, etag=etag, timeout=timeout)
 
 
@@ -97,27 +128,33 @@ def set_power(
     force: bool = False,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Starts or stops an instance.
+    """Start or stop an instance.
 
     Args:
         client: the client.
         name: the instance.
         action: ``start``, ``stop`` or ``restart``.
-        timeout: seconds to wait for the operation.
-        grace: seconds that the guest gets to shut down before the operation fails.
-        force: kill it.
+        timeout: how long to wait for the operation, in seconds.
+        grace: how long the guest may take to shut down before the operation fails, in seconds.
+        force: whether to kill it.
         on_progress: see `IncusClient.wait`.
     """
     body: dict[str, Any] = {"action": action, "force": force}
     if grace and not force:
-        # Incus takes whole seconds, and 0 for a kill.
+        # Incus takes integers of seconds, and 0 for a kill.
         body["timeout"] = max(1, round(grace))
     path = url("instances", name, "state")
     client.run("PUT", path, body, timeout=timeout, on_progress=on_progress)
 
 
 def delete_instance(client: IncusClient, name: str, *, timeout: float) -> None:
-    """Removes a stopped instance."""
+    """Delete a stopped instance.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        timeout: how long to wait for the operation, in seconds.
+    """
     client.run("DELETE", url("instances", name), timeout=timeout)
 
 
@@ -131,11 +168,20 @@ def push_guest_file(
     user: int = 0,
     group: int = 0,
 ) -> None:
-    """Puts a file into the guest. Mode and owner count where there is none yet.
+    """Write a file into the guest. Mode and owner apply only if the file does not exist yet.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        path: the absolute path in the guest.
+        data: the contents of the file.
+        mode: the permissions, in octal digits. Default: 0600.
+        user: the uid of the owner. Default: 0.
+        group: the gid of the owner. Default: 0.
 
     Raises:
         NotFound: its directory does not exist.
-        IncusApiError: the guest cannot be reached, as a virtual machine without its agent.
+        IncusApiError: the guest cannot be reached, for example a virtual machine without its agent.
     """
     client.change(
         "POST",
@@ -153,7 +199,7 @@ def push_guest_file(
 
 
 def console_log(client: IncusClient, name: str) -> str:
-    """What the instance's console shows; empty where the server keeps no log of it."""
+    """Return the instance's console log; empty if the server keeps none."""
     reply = client.get_raw(url("instances", name, "console"))
     return reply.body.decode(errors="replace") if reply.status == 200 else ""
 
@@ -161,9 +207,19 @@ def console_log(client: IncusClient, name: str) -> str:
 def start_exec(
     client: IncusClient, name: str, command: list[str], *, user: int = 0, group: int = 0
 ) -> str:
-    """Starts a command in the guest, whose output the server records; the id of the operation.
+    """Start a command in the guest, and return the id of the operation.
 
-    The command shows in the operation, in the server's log and its events: no place for secrets.
+    The server records its output.
+
+    The command is visible in the operation, in the server's log and in its events: it must not
+    contain secrets.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        command: the command and its arguments.
+        user: the uid under which it runs. Default: 0.
+        group: the gid under which it runs. Default: 0.
     """
     body = {
         "command": command,
@@ -177,7 +233,7 @@ def start_exec(
 
 
 def exec_output(name: str, operation: str, stream: str) -> str:
-    """The path of what a command of `start_exec` wrote, while it runs and after.
+    """Return the path of the output of a command of `start_exec`, while it runs and afterwards.
 
     Args:
         name: the instance.
@@ -188,13 +244,19 @@ def exec_output(name: str, operation: str, stream: str) -> str:
 
 
 def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: float) -> int:
-    """Runs a command in the guest, without its output; its exit status.
+    """Run a command in the guest, without its output, and return its exit status.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        command: the command and its arguments.
+        timeout: how long to wait for the command, in seconds.
 
     For commands that end at once only: Incus 6.0.4 ends a command of a virtual machine whose output
     nobody takes as soon as it has begun, and the status is -1 then.
 
     Raises:
-        OperationFailed: the guest cannot be reached, or the command not be started at all.
+        OperationFailed: the guest cannot be reached, or the command cannot be started.
     """
     body = {
         "command": command,

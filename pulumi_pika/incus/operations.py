@@ -1,10 +1,10 @@
-"""What a server is busy with."""
+"""List the operations that a server is running."""
 
 from .client import IncusClient
 
 
 def operations_at(client: IncusClient, path: str) -> list[str]:
-    """The ids of the operations that are going on at the thing of a path."""
+    """Return the ids of the operations that are running on the object at a path."""
     by_status = client.get("/1.0/operations", recursion="1").data
     return [
         str(operation.get("id", ""))

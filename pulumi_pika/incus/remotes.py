@@ -1,6 +1,6 @@
-"""The user's own `incus` client: its remotes, and the certificate that it shows to them.
+"""Read the config of the user's own `incus` client: its remotes and its client certificate.
 
-Read, never written. See Incus doc/remotes.md and shared/cliconfig.
+The config is never written. See Incus doc/remotes.md and shared/cliconfig.
 """
 
 import os
@@ -15,15 +15,17 @@ from .errors import BadHostSettings
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """An entry of the `incus` client's config."""
+    """Hold an entry of the `incus` client's config."""
 
     name: str
     addresses: tuple[str, ...]
-    """``https://host:port``, or ``unix:PATH``; ``unix:`` alone is the usual socket. Empty if the
-    config has none."""
+    """The addresses: ``https://host:port``, or ``unix:PATH``.
+
+    ``unix:`` alone is the usual socket. Empty if the config has none.
+    """
     project: str
     server_certificate: Path | None
-    """The server's certificate as the client saw it first; None where CAs vouch for it."""
+    """The server's certificate as the client saw it first; None if CAs sign it."""
     client_certificate: Path
     client_key: Path
     ca: Path | None
@@ -33,7 +35,7 @@ class Remote:
 
 
 def config_directory(environ: Mapping[str, str]) -> Path:
-    """The `incus` client's own directory: INCUS_CONF, or the platform's place for it."""
+    """Return the `incus` client's own directory: INCUS_CONF, or the platform's usual path."""
     if given := environ.get("INCUS_CONF"):
         return Path(given)
     home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
@@ -44,11 +46,11 @@ def config_directory(environ: Mapping[str, str]) -> Path:
 
 
 def find_remote(name: str, environ: Mapping[str, str] | None = None) -> Remote:
-    """The remote of that name.
+    """Return the remote of a name.
 
     Raises:
-        BadHostSettings: there is none, or it is no Incus server, or not one that is reached with
-            a client certificate.
+        BadHostSettings: it does not exist, is not an Incus server, or does not use a client
+            certificate.
     """
     environ = os.environ if environ is None else environ
     user = config_directory(environ)
@@ -56,7 +58,7 @@ def find_remote(name: str, environ: Mapping[str, str] | None = None) -> Remote:
     if name == "local":
         return _remote(name, {"addr": "unix:"}, user, user)
     known: dict[str, Path] = {}
-    # The user's own entries have the last word.
+    # The user's own entries take precedence.
     for directory in (shared, user):
         for entry in _remotes(directory):
             known[entry] = directory

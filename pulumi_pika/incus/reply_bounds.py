@@ -1,8 +1,8 @@
-"""Bounds of one request in total: the seconds until its answer is there, and the bytes of it.
+"""Limit one request as a whole: the seconds until its reply is complete, and its bytes.
 
-The time limit of a socket is one for each read. A server that sends a byte a second would never
-reach it, nor one that sends an endless row of ``100 Continue``, which Python's `http.client` skips
-without a bound. So each read and each write of a connection gets only what is left of the whole
+The time limit of a socket applies to each read. A server that sends a byte a second would never
+reach it. Nor would one that sends an endless row of ``100 Continue``, which Python's `http.client`
+skips without a limit. So each read and each write of a connection gets only the rest of the whole
 request's time.
 """
 
@@ -14,13 +14,16 @@ from typing import Any, Final
 from .errors import AnswerTooLong
 
 _HEAD_BYTES: Final = 1024 * 1024
-"""The bytes of an answer that are not its body: the head, answers before it (1xx), and trailers."""
+"""The limit for the bytes outside the body: the head, earlier replies (1xx), and trailers."""
 _SENT_AT_ONCE: Final = 64 * 1024
-"""The bytes that are given to a socket at a time; of more, TLS limits each record's time."""
+"""How many bytes are given to a socket at a time; for more, TLS limits the time of each record."""
 
 
 class ReplyBounds:
-    """What a request may still take. Each thread's session has one, for one request at a time."""
+    """Hold the remaining limits of a request.
+
+    Each thread's session has one, for one request at a time.
+    """
 
     def __init__(self) -> None:
         self._within = self._wait = 0.0
@@ -28,12 +31,12 @@ class ReplyBounds:
         self._max_bytes = self._bytes = 0
 
     def set(self, *, within: float, wait: float, max_bytes: int) -> None:
-        """Set the bounds of the next request.
+        """Set the limits of the next request.
 
         Args:
-            within: seconds from the first byte of the request to the last one of the answer.
+            within: seconds from the first byte of the request to the last one of the reply.
             wait: seconds without any byte.
-            max_bytes: bytes of the answer's body.
+            max_bytes: bytes of the reply's body.
         """
         self._within, self._wait = within, wait
         self._max_bytes = max_bytes
@@ -46,10 +49,10 @@ class ReplyBounds:
         self._bytes = 8 * self._max_bytes + _HEAD_BYTES
 
     def seconds(self) -> float:
-        """Return the seconds that the next read or write may take.
+        """Return how long the next read or write may take, in seconds.
 
         Raises:
-            TimeoutError: none are left.
+            TimeoutError: no time is left.
         """
         left = self._until - time.monotonic()
         if left <= 0:
@@ -57,10 +60,10 @@ class ReplyBounds:
         return min(left, self._wait)
 
     def count(self, size: int) -> None:
-        """Count bytes of the answer, of whatever part of it.
+        """Count bytes of the reply, of any part of it.
 
         Raises:
-            AnswerTooLong: there are more than any answer of the allowed length has.
+            AnswerTooLong: there are more bytes than a reply of the allowed length can have.
         """
         self._bytes -= size
         if self._bytes < 0:
@@ -68,7 +71,7 @@ class ReplyBounds:
 
 
 class _BoundedReader(io.RawIOBase):
-    """The bytes of a socket, read within the bounds."""
+    """Read the bytes of a socket within the limits."""
 
     def __init__(self, raw: io.RawIOBase, sock: Any, bounds: ReplyBounds) -> None:
         self._raw, self._sock, self._bounds = raw, sock, bounds
@@ -88,7 +91,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """An answer, all parts of which are read within the bounds."""
+    """Read all parts of a reply within the limits."""
 
     def __init__(self, bounds: ReplyBounds, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
@@ -96,10 +99,10 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class BoundedConnection:
-    """Keeps a connection of urllib3's within the bounds; to be named before its class.
+    """Keep a connection of urllib3 within the limits. List it before the connection's class.
 
     Attributes:
-        bounds: those of the session that the connection belongs to.
+        bounds: the limits of the session that the connection belongs to.
     """
 
     bounds: ReplyBounds
@@ -122,5 +125,5 @@ class BoundedConnection:
             super().send(view[start : start + _SENT_AT_ONCE])  # type: ignore[misc]
 
     def response_class(self, sock: Any, *arguments: Any, **options: Any) -> _BoundedResponse:
-        """Make the object that reads the answer, in place of the class that `http.client` has."""
+        """Return the object that reads the reply, in place of `http.client`'s class."""
         return _BoundedResponse(self.bounds, sock, *arguments, **options)

@@ -1,6 +1,6 @@
-"""What shape the answers of a server have, as far as anything here relies on it.
+"""Check the shapes of a server's replies, as far as this package relies on them.
 
-Incus's field names mean the same wherever they occur, so one table does for all answers.
+Incus's field names mean the same wherever they occur, so one table serves all replies.
 """
 
 from collections.abc import Mapping
@@ -10,21 +10,21 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class _Map:
-    """A map."""
+    """Describe a mapping."""
 
     of: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """A list."""
+    """Describe a list."""
 
     of: Any
 
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """A map with known fields, among others."""
+    """Describe a mapping with known fields, among others."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,11 +77,11 @@ _NAMES: Final = {str: "a text", bool: "true or false", int: "a whole number"}
 
 
 def describe_mismatch(answer: Any, *, needs: tuple[str, ...] = ()) -> str:
-    """What is wrong with the shape of an answer's object, for a message; empty where nothing is.
+    """Return what is wrong with the shape of a reply's object, for a message; empty if nothing is.
 
     Args:
         answer: the object.
-        needs: fields that it has to have.
+        needs: the fields that it must have.
     """
     for name in needs:
         if isinstance(answer, dict) and name not in answer:
@@ -96,7 +96,7 @@ def _misfit(value: Any, shape: Any, at: str) -> str:
         at_field = isinstance(shape, _Object)
         for key, item in value.items():
             inner = shape.fields.get(key) if isinstance(shape, _Object) else shape.of
-            # A field that is an empty map or list may be null: so Go writes it.
+            # Go writes a field that is an empty mapping or list as null.
             if inner is None or (item is None and at_field and not isinstance(inner, type)):
                 continue
             if wrong := _misfit(item, inner, f"{at}.{key}" if at else key):
@@ -109,7 +109,7 @@ def _misfit(value: Any, shape: Any, at: str) -> str:
             if wrong := _misfit(item, shape.of, f"{at}[{index}]"):
                 return wrong
         return ""
-    # True is an int to Python, and none to Incus.
+    # True is an int in Python, but not in Incus.
     if isinstance(value, shape) and not (shape is int and isinstance(value, bool)):
         return ""
     return f"`{at}` is {_kind(value)}, not {_NAMES[shape]}"

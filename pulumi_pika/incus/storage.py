@@ -1,4 +1,4 @@
-"""Custom volumes."""
+"""Fetch, create, change, restore and delete custom volumes and their snapshots."""
 
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -8,10 +8,10 @@ from .errors import NotFound, PlaceMissing
 
 
 def get_volume(client: IncusClient, pool: str, name: str) -> Entity | None:
-    """The custom volume, or None.
+    """Return the custom volume, or None.
 
     Raises:
-        PlaceMissing: there is no such pool, or no such project.
+        PlaceMissing: the pool or the project does not exist.
     """
     try:
         return client.get(volume_url(pool, name))
@@ -21,7 +21,7 @@ def get_volume(client: IncusClient, pool: str, name: str) -> Entity | None:
 
 
 def _refuse_missing_place(client: IncusClient, pool: str, error: NotFound) -> None:
-    """Tell a missing volume or snapshot from a missing pool or project, which is 404 as well."""
+    """Distinguish a missing volume or snapshot from a missing pool or project, which is 404 too."""
     reason = error.reason.lower()
     if "volume" in reason:
         return
@@ -61,8 +61,9 @@ def list_volumes(client: IncusClient) -> list[tuple[str, str]]:
 
 
 def list_all_volumes(client: IncusClient) -> list[tuple[str, str, str]]:
-    """Return project, pool and name of the custom volumes of all projects; none if the server is
-    too old to list them.
+    """Return project, pool and name of the custom volumes of all projects.
+
+    The result is empty if the server is too old to list them.
 
     Raises:
         Unauthorised: the client may not list them.
@@ -73,13 +74,13 @@ def list_all_volumes(client: IncusClient) -> list[tuple[str, str, str]]:
     for listed in map(str, client.get_list("/1.0/storage-pools")):
         pool = unquote(listed.rpartition("/")[2])
         path = url("storage-pools", pool, "volumes", "custom")
-        # No more than the names: to say of each who uses it costs the server 5 ms. Incus refuses a
-        # project beside all-projects.
+        # Only the names: listing the users of a volume costs the server 5 ms for each. Incus
+        # refuses a project beside all-projects.
         for volume in client.get_list(path, **{"all-projects": "true", "project": ""}):
             parts = urlsplit(str(volume))
             steps = [unquote(step) for step in parts.path.split("/") if step]
             project = parse_qs(parts.query).get("project", ["default"])[0]
-            if len(steps) == 6:  # A snapshot has more.
+            if len(steps) == 6:  # The path of a snapshot has more steps.
                 found.append((project, pool, steps[-1]))
     return found
 
@@ -92,8 +93,15 @@ def list_pool_volumes(client: IncusClient, pool: str) -> list[dict[str, Any]]:
 
 
 def rename_volume(client: IncusClient, pool: str, name: str, to: str) -> None:
-    """Give a custom volume another name. Incus changes the devices of stopped instances with it,
-    which takes 6.0.4 half a minute.
+    """Rename a custom volume.
+
+    Incus changes the devices of stopped instances with it, which takes 6.0.4 half a minute.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        to: the new name.
 
     Raises:
         IncusApiError: a running instance uses the volume.
@@ -112,10 +120,18 @@ def create_volume(
     config: dict[str, str],
     content_type: str = "filesystem",
 ) -> None:
-    """Makes a custom volume, empty.
+    """Create an empty custom volume.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        description: its description.
+        config: its config.
+        content_type: `filesystem` or `block`. Default: `filesystem`.
 
     Raises:
-        AlreadyExists: there is one of that name.
+        AlreadyExists: a volume of that name exists.
     """
     body: dict[str, Any] = {
         "name": name,
@@ -136,18 +152,31 @@ def patch_volume(
     config: dict[str, str],
     etag: str = "",
 ) -> None:
-    """Merges `config` by key (``""`` unsets) and sets the description, which Incus clears where a
-    PATCH has none.
+    """Merge `config` by key (``""`` unsets) and set the description.
 
-    The ETag covers name, type and config, and not the description (Incus
-    cmd/incusd/storage_volumes.go).
+    Incus clears the description if a PATCH has none. The ETag covers name, type and config, and not
+    the description (Incus cmd/incusd/storage_volumes.go).
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        description: its description.
+        config: the keys to merge.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
     body = {"description": description, "config": config}
     client.change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
 
 
 def delete_volume(client: IncusClient, pool: str, name: str, *, timeout: float = 120.0) -> None:
-    """Removes a custom volume that nothing uses, with its snapshots.
+    """Delete a custom volume that is not in use, with its snapshots.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        timeout: how long Incus may take, in seconds. Default: 120.
 
     Raises:
         BadRequest: it is in use, if only by a stopped instance or a profile.
@@ -166,35 +195,45 @@ def restore_volume(
     etag: str,
     timeout: float,
 ) -> None:
-    """Puts the contents of a snapshot in place of the volume's own, and then sets its config.
+    """Replace the contents of the volume by those of a snapshot, and then set its config.
 
-    One request, which the server answers once it is done. The config of a snapshot is not
-    restored; `config` replaces the volume's whole, and only where the restore succeeded.
+    This is one request, which the server answers at the end. The config of a snapshot is not
+    restored; `config` replaces the volume's whole config, and only if the restore succeeded.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        name: the volume's name.
+        snapshot: the snapshot's name.
+        description: the volume's description afterwards.
+        config: the volume's config afterwards.
+        etag: the ETag of the volume when it was read; empty for no check.
+        timeout: how long to wait for the reply, in seconds.
     """
     body = {"restore": snapshot, "description": description, "config": config}
     client.change("PUT", volume_url(pool, name), body, etag=etag, timeout=timeout)
 
 
 def pool_driver(client: IncusClient, pool: str) -> str:
-    """The storage driver of a pool: dir, zfs, btrfs, lvm, ..."""
+    """Return the storage driver of a pool: dir, zfs, btrfs, lvm, ..."""
     return str(client.get(url("storage-pools", pool)).data.get("driver", ""))
 
 
 def volume_url(pool: str, name: str) -> str:
-    """The path of a custom volume."""
+    """Return the path of a custom volume."""
     return url("storage-pools", pool, "volumes", "custom", name)
 
 
 def snapshot_url(pool: str, volume: str, name: str) -> str:
-    """The path of a custom volume's snapshot."""
+    """Return the path of a custom volume's snapshot."""
     return url("storage-pools", pool, "volumes", "custom", volume, "snapshots", name)
 
 
 def get_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> Entity | None:
-    """A snapshot of a custom volume, or None; None too where the volume is missing.
+    """Return a snapshot of a custom volume; None if the snapshot or the volume is missing.
 
     Raises:
-        PlaceMissing: there is no such pool, or no such project.
+        PlaceMissing: the pool or the project does not exist.
     """
     try:
         return client.get(snapshot_url(pool, volume, name))
@@ -204,7 +243,10 @@ def get_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> Enti
 
 
 def list_snapshots(client: IncusClient, pool: str, volume: str) -> list[dict[str, Any]]:
-    """The snapshots of a custom volume, the oldest first; their names without the volume's."""
+    """Return the snapshots of a custom volume, the oldest first.
+
+    Their names are without the volume's name.
+    """
     path = url("storage-pools", pool, "volumes", "custom", volume, "snapshots")
     found = [data for data in client.get_list(path, recursion="1") if isinstance(data, dict)]
     for data in found:
@@ -215,15 +257,18 @@ def list_snapshots(client: IncusClient, pool: str, volume: str) -> list[dict[str
 def create_snapshot(
     client: IncusClient, pool: str, volume: str, name: str, expires_at: str | None
 ) -> str:
-    """Begins a snapshot, which copies the volume's config and description; the operation's id.
+    """Start a snapshot, which copies the volume's config and description.
 
     Args:
         client: the client.
         pool: the pool.
         volume: the volume.
         name: the snapshot's name.
-        expires_at: when it is removed, as RFC 3339; `NEVER`, or None for what the volume's
-            `snapshots.expiry` says.
+        expires_at: when it is deleted, as RFC 3339; `NEVER`, or None for the default, the volume's
+            `snapshots.expiry`.
+
+    Returns:
+        The id of the operation.
     """
     body = {"name": name, "expires_at": expires_at}
     path = url("storage-pools", pool, "volumes", "custom", volume, "snapshots")
@@ -240,7 +285,17 @@ def patch_snapshot(
     expires_at: str,
     etag: str,
 ) -> None:
-    """Sets description and expiry, which is all that can be changed of a snapshot."""
+    """Set description and expiry, the only values of a snapshot that can be changed.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        volume: the volume's name.
+        name: the snapshot's name.
+        description: its description.
+        expires_at: when it is deleted, as RFC 3339, or `NEVER`.
+        etag: the ETag; the request is refused if it no longer matches. Empty: no check.
+    """
     body = {"description": description, "expires_at": expires_at}
     client.change("PUT", snapshot_url(pool, volume, name), body, etag=etag)
 
@@ -254,7 +309,16 @@ def delete_snapshot(
     timeout: float,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Removes a snapshot."""
+    """Delete a snapshot.
+
+    Args:
+        client: a client in the object's project.
+        pool: the storage pool.
+        volume: the volume's name.
+        name: the snapshot's name.
+        timeout: how long to wait for the operation, in seconds.
+        on_progress: see `IncusClient.wait`.
+    """
     path = snapshot_url(pool, volume, name)
     client.run("DELETE", path, timeout=timeout, on_progress=on_progress)
 

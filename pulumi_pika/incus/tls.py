@@ -1,7 +1,7 @@
-"""TLS as Incus has it: version 1.3, a certificate on both sides, and the server's own one pinned.
+"""Set up TLS as Incus uses it: version 1.3, a certificate on both sides, the server's pinned.
 
-A server's certificate is self-signed as a rule, and names whatever its host was called when it was
-made. So what counts is its fingerprint; names are compared only where a CA vouches for them.
+A server's certificate is usually self-signed, and has the name that the host had at the time. So
+the fingerprint is checked; names are compared only if a CA signs them.
 """
 
 import contextlib
@@ -26,18 +26,21 @@ _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
 )
 _KEPT_CONNECTIONS: Final = 2
-"""Of a session, that is: of a thread; one is in use, and one may wait for an operation."""
+"""How many connections of a session, and so of a thread, are kept.
+
+One is in use, and one may wait for an operation.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTrust:
-    """How a server shows that it is the right one; one of the four.
+    """Describe how a server proves its identity, in one of four ways.
 
     Attributes:
         fingerprint: the SHA-256 of its certificate, as 64 lower-case hex digits.
-        ca: certificates, as PEM, of which one has signed its certificate.
-        system: one of the system's own CAs has signed it.
-        insecure: any server will do.
+        ca: certificates, as PEM, one of which has signed its certificate.
+        system: whether one of the system's own CAs has signed it.
+        insecure: whether any server is accepted.
     """
 
     fingerprint: str = ""
@@ -48,24 +51,27 @@ class ServerTrust:
 
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
-    """What this client shows to a server: certificate and private key, as PEM."""
+    """Hold this client's certificate and private key, as PEM."""
 
     certificate: str
     key: str = field(repr=False)
     origin: str = ""
-    """Where it is from, for messages."""
+    """Where the certificate comes from, for messages."""
 
     @property
     def fingerprint(self) -> str:
-        """By which the server knows this client (``incus config trust list``)."""
+        """Return the fingerprint by which the server knows this client.
+
+        `incus config trust list` shows it.
+        """
         return certificate_fingerprint(self.certificate, self.origin)
 
 
 def certificate_fingerprint(pem: str, origin: str) -> str:
-    """The SHA-256 of the first certificate in a PEM text, in hex digits.
+    """Return the SHA-256 of the first certificate in a PEM string, in hex digits.
 
     Raises:
-        BadHostSettings: there is none in it.
+        BadHostSettings: the string has no certificate.
     """
     match = _CERTIFICATE.search(pem)
     try:
@@ -79,10 +85,12 @@ def certificate_fingerprint(pem: str, origin: str) -> str:
 
 
 def clean_fingerprint(text: str, origin: str) -> str:
-    """A SHA-256 fingerprint in any usual spelling (colons, blanks, capitals) as Incus spells it.
+    """Return a SHA-256 fingerprint in Incus's spelling.
+
+    Colons, spaces and capitals are accepted.
 
     Raises:
-        BadHostSettings: it is none.
+        BadHostSettings: it is not a valid fingerprint.
     """
     digits = re.sub(r"[\s:]", "", text).lower().removeprefix("sha256")
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
@@ -94,15 +102,15 @@ def clean_fingerprint(text: str, origin: str) -> str:
 
 
 def read_pem(value: str, origin: str, *, secret: bool = False) -> str:
-    """PEM text, given as such or as the path of a file with it.
+    """Return PEM text, given directly or as the path of a file with it.
 
     Args:
-        value: the one or the other.
-        origin: where it is from, for messages.
-        secret: keep it out of messages, since what looks like a path may be a mangled key.
+        value: the text or the path.
+        origin: where the value comes from, for messages.
+        secret: whether to keep it out of messages, because an invalid path may be a damaged key.
 
     Raises:
-        CredentialsMissing: no such file, or one that this user may not read.
+        CredentialsMissing: the file does not exist, or this user may not read it.
     """
     if "-----BEGIN" in value:
         return value
@@ -119,10 +127,10 @@ def read_pem(value: str, origin: str, *, secret: bool = False) -> str:
 
 
 def client_context(trust: ServerTrust, identity: ClientIdentity | None) -> ssl.SSLContext:
-    """The TLS settings of a connection.
+    """Return the TLS settings of a connection.
 
     Raises:
-        BadHostSettings: certificate and key do not fit each other, or cannot be read.
+        BadHostSettings: certificate and key do not match, or cannot be read.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -157,7 +165,7 @@ def client_context(trust: ServerTrust, identity: ClientIdentity | None) -> ssl.S
 
 
 class _Encrypted(Exception):
-    """OpenSSL would ask for a password at the terminal."""
+    """Signal that OpenSSL would ask for a password at the terminal."""
 
 
 def _no_password() -> str:
@@ -166,9 +174,10 @@ def _no_password() -> str:
 
 @contextlib.contextmanager
 def _as_file(text: str) -> Iterator[str]:
-    """A file with this text, for as long as it takes; in memory where the system can.
+    """Provide a file with this text for the duration of the block.
 
-    Python's ssl reads certificates and keys from files only.
+    The file is in memory if the system supports it. Python's ssl reads certificates and keys from
+    files only.
     """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("pulumi_pika")
@@ -185,14 +194,14 @@ def _as_file(text: str) -> Iterator[str]:
 
 
 class TlsAdapter(HTTPAdapter):
-    """Connections of `requests` that are as `client_context` says, and nothing else."""
+    """Make connections of `requests` with the settings of `client_context`, and no others."""
 
     def __init__(self, context: ssl.SSLContext, trust: ServerTrust, bounds: ReplyBounds) -> None:
         self._context, self._trust, self._bounds = context, trust, bounds
         super().__init__(pool_connections=1, pool_maxsize=_KEPT_CONNECTIONS)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Makes every pool of this adapter use the context, and look at the certificate."""
+        """Make every pool of this adapter use the context, and check the certificate."""
         super().init_poolmanager(*arguments, ssl_context=self._context, **options)
         pool = type("_Pool", (HTTPSConnectionPool,), {"ConnectionCls": self._connection_class()})
         self.poolmanager.pool_classes_by_scheme = {"https": pool}
@@ -200,12 +209,12 @@ class TlsAdapter(HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
-        """Where a request goes; what `requests` itself thinks of TLS does not count."""
+        """Return the destination of a request; TLS settings of `requests` itself are ignored."""
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {"cert_reqs": self._context.verify_mode}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Adds no CA of `requests`' own."""
+        """Do not add a CA of `requests`."""
 
     def _connection_class(self) -> type[HTTPSConnection]:
         pinned = self._trust.fingerprint
@@ -223,7 +232,7 @@ class TlsAdapter(HTTPAdapter):
                         self.close()
                         where = f"https://{self.host}:{self.port}"
                         raise ServerCertificateChanged(where, expected=pinned, shown=shown)
-                # Else urllib3 warns at each request that nothing was verified.
+                # Otherwise, urllib3 warns at each request that nothing was verified.
                 self.is_verified = True
 
         return Connection

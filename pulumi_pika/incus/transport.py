@@ -1,5 +1,4 @@
-"""Carries requests to a daemon, by its unix socket or by https: connections, time limits, bounded
-answers."""
+"""Carry requests to a daemon, by its unix socket or by https, with limits of time and length."""
 
 import errno
 import socket
@@ -40,7 +39,7 @@ _SCHEME: Final = "http+unix://"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, read whole."""
+    """Hold a complete reply."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,27 +48,29 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds to wait for a connection, and for the whole of an answer where a request sets no own
-    limit."""
+    """Hold the time limits for a connection and for a whole reply, in seconds.
+
+    The second applies to requests without a limit of their own.
+    """
 
     connect: float = CONNECT_TIMEOUT
     reply: float = REPLY_TIMEOUT
 
 
 class Transport(Protocol):
-    """What a client needs of a way to its server."""
+    """Define what a client needs of a connection to its server."""
 
     @property
     def host(self) -> str:
-        """Where the server is, for messages."""
+        """Return the server's address, for messages."""
 
     @property
     def is_local(self) -> bool:
-        """Whether the server is on this machine."""
+        """Return whether the server is on this machine."""
 
     @property
     def client_fingerprint(self) -> str:
-        """The certificate by which the server knows this client; empty without one."""
+        """Return the certificate by which the server knows this client; empty without one."""
 
     def send(
         self,
@@ -84,11 +85,11 @@ class Transport(Protocol):
         within: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Reply:
-        """Sends one request and reads its answer."""
+        """Send one request and return its reply."""
 
 
 class _Connection(BoundedConnection, UnixHTTPConnection):  # type: ignore[misc]
-    """The library's own leaves the socket open where it cannot connect."""
+    """Close the socket if it cannot connect, which the library's own class does not."""
 
     def __init__(self, place: str, timeout: Any, bounds: ReplyBounds) -> None:
         super().__init__(place, timeout)
@@ -115,7 +116,7 @@ class _Pool(UnixHTTPConnectionPool):  # type: ignore[misc]
 
 
 class _KeptAdapter(UnixAdapter):  # type: ignore[misc]
-    """One connection pool for a socket; the library's own makes one for every URL."""
+    """Share one connection pool for a socket; the library creates one for every URL."""
 
     def __init__(self, bounds: ReplyBounds) -> None:
         super().__init__()
@@ -130,7 +131,10 @@ class _KeptAdapter(UnixAdapter):  # type: ignore[misc]
 
 
 class _HttpTransport(ABC):
-    """What all ways to a server share. Thread-safe: each thread has a session of its own."""
+    """Implement what all connections to a server share.
+
+    Thread-safe: each thread has a session of its own.
+    """
 
     def __init__(self, limits: TimeLimits) -> None:
         self._limits = limits
@@ -139,15 +143,15 @@ class _HttpTransport(ABC):
     @property
     @abstractmethod
     def host(self) -> str:
-        """Where the server is, for messages."""
+        """Return the server's address, for messages."""
 
     @abstractmethod
     def _new_session(self, bounds: ReplyBounds) -> requests.Session:
-        """A session with the connections of one thread, which keep within the bounds."""
+        """Return a session with the connections of one thread, which keep within the limits."""
 
     @abstractmethod
     def _unreachable(self, where: str, error: Exception) -> IncusUnreachable:
-        """What a failed request is to the user."""
+        """Return the error for a failed request."""
 
     def _send_to(
         self,
@@ -175,8 +179,8 @@ class _HttpTransport(ABC):
                 params=params,
                 json=json,
                 data=data,
-                # A short answer could become one of any length. Nor would ranges be those of the
-                # file.
+                # A short compressed reply could expand to any length. Ranges would not be those of
+                # the file either.
                 headers={**(headers or {}), "Accept-Encoding": "identity"},
                 timeout=(self._limits.connect, limit),
                 stream=True,
@@ -216,17 +220,17 @@ class _HttpTransport(ABC):
         if session is None:
             self._local.bounds = ReplyBounds()
             session = self._new_session(self._local.bounds)
-            # Looking for proxies and a netrc costs time at each request, and there is none for
-            # a daemon.
+            # Looking for proxies and a netrc costs time at each request, and a daemon needs
+            # neither.
             session.trust_env = False
-            # Else the body of a redirect is read, without any bound, to be thrown away.
+            # Otherwise, the body of a redirect is read without a limit and dropped.
             session.get_redirect_target = _no_target  # type: ignore[method-assign,assignment]
             self._local.session = session
         return session
 
 
 class UnixTransport(_HttpTransport):
-    """Sends requests to one unix socket."""
+    """Send requests to one unix socket."""
 
     def __init__(self, socket: Path, limits: TimeLimits | None = None) -> None:
         super().__init__(limits or TimeLimits())
@@ -235,17 +239,17 @@ class UnixTransport(_HttpTransport):
 
     @property
     def host(self) -> str:
-        """The socket's path."""
+        """Return the socket's path."""
         return str(self.socket)
 
     @property
     def is_local(self) -> bool:
-        """A unix socket is on this machine."""
+        """Return True: a unix socket is on this machine."""
         return True
 
     @property
     def client_fingerprint(self) -> str:
-        """The server goes by the user of the socket, not by a certificate."""
+        """Return an empty string: the server checks the user of the socket, not a certificate."""
         return ""
 
     def send(
@@ -261,7 +265,7 @@ class UnixTransport(_HttpTransport):
         within: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Reply:
-        """Sends one request and reads its answer.
+        """Send one request and return its reply.
 
         Args:
             method: the HTTP method.
@@ -270,13 +274,13 @@ class UnixTransport(_HttpTransport):
             json: a JSON body.
             data: a raw body, in place of `json`.
             headers: further headers.
-            timeout: seconds to wait for the next part of the answer.
-            within: seconds until the whole answer is there; by default `timeout`.
-            max_bytes: how much of an answer is read; a longer one is refused.
+            timeout: how long to wait for the next part of the reply, in seconds.
+            within: how long the whole reply may take, in seconds; default: `timeout`.
+            max_bytes: the limit of the reply's length, in bytes; a longer one is refused.
 
         Raises:
-            IncusUnreachable: no answer came, or not the whole of it.
-            UnexpectedResponse: the answer is too long, or compressed.
+            IncusUnreachable: no reply, or no complete reply, came.
+            UnexpectedResponse: the reply is too long, or compressed.
         """
         return self._send_to(
             self._base,
@@ -317,13 +321,13 @@ class UnixTransport(_HttpTransport):
 
 
 class HttpsTransport(_HttpTransport):
-    """Sends requests to one server by https, or to whichever of its addresses answers.
+    """Send requests to one server by https, at any of its addresses that replies.
 
     Args:
         urls: ``https://host:port``, one or more of the same server or cluster.
-        trust: how the server shows that it is the right one.
-        identity: what this client shows; None shows nothing.
-        limits: how long it waits.
+        trust: how the server proves its identity.
+        identity: the certificate of this client; None for none.
+        limits: the time limits.
 
     Raises:
         BadHostSettings: the certificates cannot be used.
@@ -346,17 +350,20 @@ class HttpsTransport(_HttpTransport):
 
     @property
     def host(self) -> str:
-        """The address that answered last."""
+        """Return the address that replied last."""
         return self.urls[self._answering]
 
     @property
     def is_local(self) -> bool:
-        """Another machine as a rule, whose files cannot be looked at from here."""
+        """Return False: the server is usually on another machine.
+
+        Files of another machine cannot be checked here.
+        """
         return False
 
     @property
     def client_fingerprint(self) -> str:
-        """That of the identity."""
+        """Return the fingerprint of the identity."""
         return self.identity.fingerprint if self.identity else ""
 
     def send(
@@ -372,14 +379,14 @@ class HttpsTransport(_HttpTransport):
         within: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Reply:
-        """Sends one request and reads its answer; see `UnixTransport.send`.
+        """Send one request and return its reply; see `UnixTransport.send`.
 
-        A request goes to a second address only where the first cannot have seen it.
+        A request goes to a second address only if the first cannot have received it.
 
         Raises:
-            IncusUnreachable: no answer came from any address.
-            ServerCertificateChanged: the server is not the right one.
-            UnexpectedResponse: the answer is too long, or compressed.
+            IncusUnreachable: no reply came from any address.
+            ServerCertificateChanged: the server's certificate is not the expected one.
+            UnexpectedResponse: the reply is too long, or compressed.
         """
         first = self._answering
         errors: list[IncusUnreachable] = []
@@ -452,7 +459,10 @@ _NO_WAY: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNO
 
 
 def _most_telling(errors: Sequence[IncusUnreachable]) -> IncusUnreachable:
-    """One error for all addresses: a wrong certificate says more than a refused connection."""
+    """Return one error for all addresses.
+
+    A wrong certificate is more informative than a refused connection.
+    """
     wrong = [error for error in errors if isinstance(error, ServerCertificateChanged)]
     if wrong or len(errors) == 1:
         return (wrong or errors)[0]
@@ -460,18 +470,18 @@ def _most_telling(errors: Sequence[IncusUnreachable]) -> IncusUnreachable:
 
 
 def _no_target(response: requests.Response) -> None:
-    """Name no address that a redirect leads to."""
+    """Return no redirect target, so that redirects are not followed."""
 
 
 def _is_timeout(error: Exception) -> bool:
-    """Return whether the time of the request was up, rather than that of the connection."""
+    """Return whether the time of the request, rather than that of the connection, was up."""
     if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError):
         return True
     return isinstance(_os_error(error), TimeoutError)
 
 
 def _os_error(error: BaseException) -> OSError | None:
-    """The operating system's own error, which the libraries wrap several times."""
+    """Return the operating system's own error, which the libraries wrap several times."""
     seen: set[int] = set()
     stack: list[BaseException] = [error]
     found: OSError | None = None

@@ -1,8 +1,8 @@
-"""First contact: trust tokens, and the certificates that are made for them.
+"""Establish trust with a token, and create the certificate that the server is to trust.
 
-A token (``incus config trust add NAME``) carries the server's fingerprint and addresses, and a
-secret that is good for one certificate (Incus doc/authentication.md). The certificate is made here
-and kept for the runs to come, when the token is used up and does no harm.
+A token (``incus config trust add NAME``) has the server's fingerprint and addresses, and a secret.
+The secret is valid for one certificate (Incus doc/authentication.md). This module creates the
+certificate and stores it for later runs, when the token is used up and no longer needed.
 """
 
 import base64
@@ -26,30 +26,30 @@ from .errors import BadHostSettings, IncusApiError, Unauthorised
 from .tls import ClientIdentity, clean_fingerprint
 
 _DAYS: Final = 3650
-"""As long as the certificates that Incus makes itself are valid."""
+"""How many days a certificate is valid: as long as the certificates that Incus itself creates."""
 _LONGEST_NAME: Final = 64
-"""The characters that a certificate's common name may have (RFC 5280, ub-common-name)."""
+"""How many characters a certificate's common name may have (RFC 5280, ub-common-name)."""
 _ADDED_WITHIN: Final = 3.0
-"""Seconds until a certificate shows that another process has sent."""
+"""How long a certificate from another process may take to become visible, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustToken:
-    """A decoded token."""
+    """Hold a decoded token."""
 
     text: str = field(repr=False)
     client_name: str
     fingerprint: str
-    """Of the server's certificate."""
+    """The fingerprint of the server's certificate."""
     addresses: tuple[str, ...]
-    """``host:port``, all that the server listens on."""
+    """The addresses on which the server listens: ``host:port``."""
 
 
 def decode_token(text: str) -> TrustToken:
-    """Reads a trust token.
+    """Decode a trust token.
 
     Raises:
-        BadHostSettings: it is none.
+        BadHostSettings: it is not a valid token.
     """
     text = "".join(text.split())
     try:
@@ -68,26 +68,26 @@ def decode_token(text: str) -> TrustToken:
 
 
 def identities_directory(environ: Mapping[str, str]) -> Path:
-    """Where the certificates made here are kept."""
+    """Return the directory of the certificates that this module creates."""
     home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pulumi_pika" / "clients"
 
 
 def identity_for(token: TrustToken, environ: Mapping[str, str]) -> ClientIdentity:
-    """The certificate for a token, made at the first time.
+    """Return the certificate for a token, and create it the first time.
 
-    Each server and client name has one of its own, since certificates differ in what they are
-    restricted to.
+    Each pair of server and client name has its own, because certificates differ in their
+    restrictions.
 
     Raises:
-        BadHostSettings: it cannot be made or read.
+        BadHostSettings: it cannot be created or read.
     """
     directory = identities_directory(environ) / token.fingerprint[:16]
     name = _certificate_name(token.client_name)
     certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Several provider processes may begin at once.
+        # Several provider processes may start at once.
         with _locked(directory / ".lock"):
             if not (certificate.exists() and key.exists()):
                 _make(certificate, key, name)
@@ -102,10 +102,10 @@ def identity_for(token: TrustToken, environ: Mapping[str, str]) -> ClientIdentit
 
 
 def known_identity(fingerprint: str, environ: Mapping[str, str]) -> ClientIdentity | None:
-    """The certificate that an earlier run made for a server, where a token is no longer given.
+    """Return the certificate that an earlier run created for a server, if no token is given.
 
     Raises:
-        BadHostSettings: there are several, and nothing says which.
+        BadHostSettings: there are several, and no setting says which to use.
     """
     directory = identities_directory(environ) / fingerprint[:16]
     try:
@@ -125,10 +125,10 @@ def known_identity(fingerprint: str, environ: Mapping[str, str]) -> ClientIdenti
 
 
 def enrol(client: IncusClient, token: TrustToken) -> None:
-    """Has the server trust this client, unless it does already.
+    """Make the server trust this client, unless it does already.
 
     Raises:
-        Unauthorised: the token is used up, or has expired, or was taken back.
+        Unauthorised: the token is used up, has expired, or was revoked.
         IncusError: the server cannot be reached, or refuses for another reason.
     """
     if is_trusted(client):
@@ -137,8 +137,8 @@ def enrol(client: IncusClient, token: TrustToken) -> None:
     try:
         client.change("POST", "/1.0/certificates", body)
     except IncusApiError as error:
-        # Another process of this run may have been first. Incus takes a token back before it has
-        # added the certificate that came with it.
+        # Another process of this run may have been first. Incus revokes a token before it has added
+        # the certificate that came with it.
         deadline = time.monotonic() + _ADDED_WITHIN
         while not (trusted := is_trusted(client)) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -157,10 +157,10 @@ def enrol(client: IncusClient, token: TrustToken) -> None:
 
 
 def is_trusted(client: IncusClient) -> bool:
-    """Whether the server knows this client.
+    """Return whether the server trusts this client.
 
-    While another process has just been adding the certificate, Incus 6.0 answers a 403 to this,
-    which anybody may ask, until it has made up its mind.
+    Any client may send this request. Even so, Incus 6.0 answers a 403 while another process is
+    adding the certificate.
     """
     for _ in range(20):
         try:
@@ -171,9 +171,9 @@ def is_trusted(client: IncusClient) -> bool:
 
 
 def _certificate_name(client_name: str) -> str:
-    """Return the common name of a client's certificate, and the name of its files.
+    """Return the common name of a client's certificate, which is also the name of its files.
 
-    A long name is cut, and ends in a digest of the whole, so that no two have the same.
+    A long name is cut and ends in a digest of the whole name, so that no two names are equal.
     """
     name = re.sub(r"[^A-Za-z0-9._@-]", "_", client_name).lstrip(".") or "client"
     if len(name) <= _LONGEST_NAME:
@@ -187,10 +187,10 @@ def _read(certificate: Path, key: Path) -> ClientIdentity:
 
 
 def _make(certificate: Path, key: Path, name: str) -> None:
-    """Makes a key and a self-signed certificate, as `incus remote generate-certificate` does.
+    """Create a key and a self-signed certificate, as `incus remote generate-certificate` does.
 
-    With the `openssl` command: Python's own library makes no certificates, and one that does is
-    much to install for what is done once.
+    The `openssl` command creates them: Python's own library cannot, and a library that can is too
+    large a dependency for something that is done once.
     """
     openssl = shutil.which("openssl")
     if openssl is None:

@@ -20,7 +20,7 @@ from ..incus.instances import (
     push_guest_file,
     start_exec,
 )
-from ..reconcile.console import last_console_words
+from ..reconcile.instances.console import last_console_words
 from ..reconcile.instances.lifecycle import fetch_instance, wait_for_pending_operations
 from ..reconcile.shared.reporter import Progress, Reporter
 from ..redaction import cut_front

@@ -1,1 +1,1 @@
-"""Pure functions and pydantic models: a spec goes in, a plan comes out. No I/O."""
+"""Turn a spec into a plan, with pure functions and pydantic models. No I/O."""

@@ -1,7 +1,7 @@
-"""Deterministic device names.
+"""Compute deterministic device names.
 
-A name is derived from what a mount is (kind, source, guest path) and from nothing else, so that it
-is the same on every machine, whatever the order of the mounts.
+A name depends only on the mount's kind, source and guest path. So it is the same on every machine,
+whatever the order of the mounts.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from ..choices import MountKind
 
 DEVICE_NAME_PREFIX: Final = "pk-"
-"""Every device that a plan names begins with this; no other device may."""
+"""The prefix of every device that a plan names; no other device may have it."""
 
 LABELS: Final[dict[MountKind, str]] = {
     "persistent_volume": "persist",
@@ -17,7 +17,7 @@ LABELS: Final[dict[MountKind, str]] = {
     "artifact_output": "artifact",
     "cache": "cache",
 }
-"""What stands for a kind in names, and in what is hashed."""
+"""The short form of a kind, in names and in the hashed text."""
 
 # ASCII letters and digits in lower case; every other byte is a dash.
 _CLEAN: Final = bytes(
@@ -33,8 +33,11 @@ _FNV_OFFSET: Final = 0x84222325
 
 
 def normalize_for_hash(text: str) -> bytes:
-    """A source or guest path as it is hashed: letters and digits in lower case, else dashes."""
-    # "replace" makes one "?" of each character outside ASCII, however many bytes it has in UTF-8.
+    """Return a source or guest path as it is hashed.
+
+    Letters and digits are in lower case; every other byte is a dash.
+    """
+    # "replace" turns each character outside ASCII into one "?", however many bytes it has in UTF-8.
     return text.encode("ascii", "replace").translate(_CLEAN).strip(b"-")
 
 
@@ -48,14 +51,19 @@ NAME_PREFIXES: Final[dict[MountKind, tuple[str, int]]] = {
     kind: (f"{DEVICE_NAME_PREFIX}{label[:6]}-", _fnv1a_low32(f"{label}-".encode()))
     for kind, label in LABELS.items()
 }
-"""How each kind's names begin, and the hash of what each kind's seeds begin with."""
+"""The start of each kind's names, and the hash of the start of each kind's seeds."""
 
 
 def device_name(kind: MountKind, source: str, guest_path: str) -> str:
-    """The Incus device name of a mount: ``pk-<kind>-<8 hex digits>``, at most 18 characters.
+    """Return the Incus device name of a mount: ``pk-<kind>-<8 hex digits>``, at most 18 characters.
 
-    Incus 6.0 allows 63 characters, but virtual machines had trouble above 31
-    (lxc/incus issue 2799); these stay well below both.
+    Incus 6.0 allows 63 characters, but virtual machines had problems above 31 (lxc/incus issue
+    2799); these names stay well below both.
+
+    Args:
+        kind: the kind of the mount.
+        source: the source of the mount.
+        guest_path: the guest path of the mount.
     """
     beginning, state = NAME_PREFIXES[kind]
     digest = _fnv1a_low32(

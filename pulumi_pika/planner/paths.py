@@ -1,10 +1,10 @@
-"""Rules for guest paths, which are POSIX paths whatever machine plans them."""
+"""Check guest paths, which are POSIX paths on every machine."""
 
 
 def is_plain(path: str) -> bool:
-    """Whether `path` is plainly in order: a quick test that passes almost every good path.
+    """Return whether `path` is obviously valid: a quick test that passes almost every good path.
 
-    False says nothing but that the path needs the thorough look: ``/a/.b`` is in order too.
+    False only means that the path needs the full check: ``/a/.b`` is valid too.
     """
     return (
         path.startswith("/")
@@ -15,7 +15,7 @@ def is_plain(path: str) -> bool:
 
 
 def reference_path_reason(path: str) -> str | None:
-    """Why the reference planner refuses `path` (known to be non-blank), or None."""
+    """Return why the reference planner refuses `path` (known to be non-blank), or None."""
     if not path.startswith("/"):
         return "must be absolute"
     if ".." in path.split("/"):
@@ -24,9 +24,10 @@ def reference_path_reason(path: str) -> str | None:
 
 
 def strict_path_reason(path: str) -> str | None:
-    """Why `path`, absolute and without ``..``, is still no name that means one place only, or None.
+    """Return why `path`, absolute and without ``..``, still has several readings, or None.
 
-    The reference lets these through; they make two spellings of one directory look different.
+    The reference planner accepts such paths; they make two spellings of one directory look
+    different.
     """
     if path == "/":
         return None
@@ -41,10 +42,13 @@ def strict_path_reason(path: str) -> str | None:
 
 
 def is_within(path: str, root: str) -> bool:
-    """Whether `path` is `root` or below it, by path component: /a-evil is not within /a."""
+    """Return whether `path` is `root` or below it, by path component: /a-evil is not within /a."""
     return path == root or path.startswith(root if root.endswith("/") else root + "/")
 
 
 def same_directory_key(path: str) -> str:
-    """A spelling that all names of one directory share: no empty, ``.`` or closing segments."""
+    """Return a spelling that all names of one directory share.
+
+    It has no empty, ``.`` or final segments.
+    """
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))

@@ -1,4 +1,4 @@
-"""The plan: what a spec comes to. Everything that touches Incus reads it and nothing else."""
+"""Define the plan of a spec. All code that works with Incus reads the plan and nothing else."""
 
 from typing import Any, Final, Literal, Self
 
@@ -19,8 +19,10 @@ from .spec_models import (
 )
 
 INCUS_READ_ONLY_DISK_IO_BUS: Final = "virtiofs"
-"""The `io.bus` of read-only disks: 9p, the other share protocol, is the slower fallback
-(Incus doc/reference/devices_disk.md)."""
+"""The `io.bus` of read-only disks.
+
+9p, the other share protocol, is the slower fallback (Incus doc/reference/devices_disk.md).
+"""
 
 
 class IncusMountPlan(Part):
@@ -43,7 +45,7 @@ class IncusMountPlan(Part):
 
 
 class IncusRuntimePlan(Part):
-    """Everything that is to be made of a runtime. `RuntimeSpec.build_incus_plan` makes it."""
+    """The complete plan of a runtime; `RuntimeSpec.build_incus_plan` creates it."""
 
     identity: RuntimeIdentity
     """The name of the instance, and the id that its data is labelled with."""
@@ -67,17 +69,17 @@ class IncusRuntimePlan(Part):
     """Any JSON object. Default: an empty mapping."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as its wire JSON: optional values that are absent have no key."""
+        """Return the plan as its wire JSON: optional values that are absent have no key."""
         return self.model_dump(exclude_none=True)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The plan that `to_dict` wrote.
+        """Return the plan that `to_dict` wrote.
 
         Raises:
             pydantic.ValidationError: `data` has another shape.
-            ValueError: a device name or an io bus is not the one that the mount gets, so that no
-                planner wrote `data`.
+            ValueError: a device name or an io bus does not match its mount, so no planner wrote
+                `data`.
         """
         plan = cls.model_validate(data)
         for mount in plan.mounts:

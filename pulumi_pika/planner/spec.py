@@ -1,4 +1,4 @@
-"""The spec: what a user asks for."""
+"""Define the spec: the runtime that a user declares."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -24,9 +24,9 @@ from .spec_models import (
 
 
 class RuntimeMount(Part):
-    """A directory of the guest and where its contents live.
+    """A directory of the guest, and where its contents are stored.
 
-    `source` is a path of the host where it is absolute, and the name of a custom volume otherwise.
+    `source` is a path of the host if it is absolute, and the name of a custom volume otherwise.
     """
 
     kind: MountKind
@@ -45,7 +45,7 @@ class RuntimeMount(Part):
 class RuntimeSpec(Part):
     """A declared runtime.
 
-    `RuntimeSpec.model_validate(data)` raises pydantic's ValidationError on a wrong shape.
+    `RuntimeSpec.model_validate(data)` raises pydantic's ValidationError if the shape is wrong.
     """
 
     identity: RuntimeIdentity
@@ -74,10 +74,10 @@ class RuntimeSpec(Part):
     """Any JSON object; part of the plan, not shown to the guest. Default: an empty mapping."""
 
     def build_incus_plan(self) -> IncusRuntimePlan:
-        """The plan of this spec, with a deterministic device name for each mount.
+        """Return the plan of this spec, with a deterministic device name for each mount.
 
         Raises:
-            RuntimeSpecError: the spec says something impossible; all of it, in order.
+            RuntimeSpecError: the spec is not valid; the error has all problems, in order.
         """
         from .validate import find_problems
 
@@ -86,8 +86,8 @@ class RuntimeSpec(Part):
             from .spec_errors import RuntimeSpecError
 
             raise RuntimeSpecError(problems)
-        # Validation makes all mounts at once, in half the time of a call for each, and copies
-        # labels and metadata, so that a later change to the spec's cannot reach the plan.
+        # One validation creates all mounts, in half the time of one call for each. It also copies
+        # labels and metadata, so that a later change of the spec's cannot reach the plan.
         return IncusRuntimePlan.model_validate(
             {
                 "identity": self.identity,
@@ -105,7 +105,7 @@ class RuntimeSpec(Part):
 
 
 def plan_mounts(mounts: Iterable[RuntimeMount]) -> list[IncusMountPlan]:
-    """The device of each mount, in the order of the mounts."""
+    """Return the device of each mount, in the order of the mounts."""
     return [IncusMountPlan.model_validate(_mount_device(mount)) for mount in mounts]
 
 

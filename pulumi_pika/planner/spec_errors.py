@@ -1,7 +1,7 @@
-"""What can be wrong with a spec that has the right shape.
+"""Define the problems of a spec that has the right shape.
 
-`str(problem)` is the message; the attributes carry what it is made of. `location` is the property
-path of the field, such as ``mounts[2].source``, for tools that point at it.
+`str(problem)` is the message; the attributes hold its parts. `location` is the property path of the
+field, such as ``mounts[2].source``, for tools that point at it.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from ..errors import PikaError
 
 @dataclass(frozen=True, slots=True)
 class EmptyField:
-    """A required text is empty or blank."""
+    """Report a required string that is empty or blank."""
 
     field: str
     """The name of the field, for the message."""
@@ -25,7 +25,7 @@ class EmptyField:
 
 @dataclass(frozen=True, slots=True)
 class InvalidPath:
-    """A path is relative, climbs, lies outside the lifecycle root, or is spelled ambiguously."""
+    """Report a path that is relative, has ``..``, lies outside its root, or is ambiguous."""
 
     field: str
     """The name of the field, for the message."""
@@ -42,7 +42,7 @@ class InvalidPath:
 
 @dataclass(frozen=True, slots=True)
 class MismatchedStateRoot:
-    """`lifecycle_root` and `paths.state_dir` are not the same directory."""
+    """Report that `lifecycle_root` and `paths.state_dir` are not the same directory."""
 
     lifecycle_root: str
     """The root as given."""
@@ -60,7 +60,7 @@ class MismatchedStateRoot:
 
 @dataclass(frozen=True, slots=True)
 class MismatchedGuestRequestPath:
-    """The bootstrap and the paths name different request files."""
+    """Report that `bootstrap` and `paths` name different request files."""
 
     bootstrap_path: str
     """The path in `bootstrap`."""
@@ -78,7 +78,7 @@ class MismatchedGuestRequestPath:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateMountGuestPath:
-    """Two mounts want one directory of the guest."""
+    """Report two mounts with the same directory of the guest."""
 
     guest_path: str
     """The path that two mounts have."""
@@ -91,14 +91,17 @@ class DuplicateMountGuestPath:
 
 @dataclass(frozen=True, slots=True)
 class DeviceNameCollision:
-    """Two mounts get one device name, since names ignore all but ASCII letters and digits."""
+    """Report two mounts with the same device name.
+
+    Names ignore all characters except ASCII letters and digits.
+    """
 
     device_name: str
     """The device name that both mounts get."""
     first: str
     """The first mount, as `SOURCE -> GUEST_PATH`."""
     second: str
-    """The second mount, likewise."""
+    """The second mount, as `SOURCE -> GUEST_PATH`."""
     location: str = ""
     """The property path of the second mount."""
 
@@ -121,12 +124,12 @@ Problem = (
 
 
 class RuntimeSpecError(PikaError, ValueError):
-    """A spec has the right shape and says something impossible.
+    """Signal that a spec has the right shape but is not valid.
 
     Attributes:
-        problems: all that is wrong, as a tuple of the problem types of this module. Problems that
-            the reference planner knows come first, in its order; those that only this planner
-            refuses come after them.
+        problems: everything that is wrong, as a tuple of the problem types of this module. Problems
+            that the reference planner also finds come first, in its order. Problems that only this
+            planner refuses come after them.
     """
 
     problems: tuple[Problem, ...]

@@ -1,6 +1,6 @@
-"""The parts that a spec and its plan share, with the exact defaults of the wire shape.
+"""Define the parts that a spec and its plan share, with the exact defaults of the wire shape.
 
-All models are strict (no "4096" for 4096), refuse unknown fields, and are frozen.
+All models are strict ("4096" is not valid for 4096), refuse unknown fields, and are frozen.
 """
 
 from typing import Annotated, Final
@@ -22,23 +22,23 @@ Metadata = dict[str, JsonValue]
 
 
 class Part(BaseModel):
-    """Base of all models of the wire shape: strict, closed, immutable."""
+    """Base of all models of the wire shape: strict, without unknown fields, immutable."""
 
     model_config = ConfigDict(
         strict=True,
         extra="forbid",
         frozen=True,
-        # A finite number is all that JSON can say.
+        # JSON can express finite numbers only.
         allow_inf_nan=False,
-        # No limit, but any makes pydantic look into the text and refuse lone surrogates (what
-        # Python makes of file names that are not UTF-8): they could not be sent to Incus.
+        # This is no real limit, but any limit makes pydantic check the string and refuse lone
+        # surrogates (Python's form of file names that are not UTF-8): they cannot be sent to Incus.
         str_min_length=0,
         hide_input_in_errors=True,
     )
 
 
 class RuntimeIdentity(Part):
-    """Who the runtime is: a stable id of the user's, and the Incus instance's name."""
+    """The identity of a runtime: a stable id that the user chooses, and the instance's name."""
 
     runtime_id: str
     """An id of your choice that says which runtime data belongs to. Not empty."""
@@ -48,7 +48,7 @@ class RuntimeIdentity(Part):
 
 
 class IncusTarget(Part):
-    """Where and from what: Incus project, profile and image alias."""
+    """The source and the project of an instance: Incus project, profile and image alias."""
 
     project: str
     """The Incus project. Not empty."""
@@ -59,7 +59,7 @@ class IncusTarget(Part):
 
 
 class RuntimeResources(Part):
-    """Limits; what is absent is not limited by the plan. Memory in MiB, root disk in GiB."""
+    """Limits of the instance. The plan sets no limit for an absent field."""
 
     vcpu_count: U8 | None = None
     """The number of virtual CPUs, at most 255. Default: None, no limit by the plan."""
@@ -70,7 +70,10 @@ class RuntimeResources(Part):
 
 
 class LifecyclePaths(Part):
-    """Where host and guest meet inside the guest; all are below the lifecycle root."""
+    """Files and directories in the guest for the exchange with the host.
+
+    All are below the lifecycle root.
+    """
 
     state_dir: str = DEFAULT_LIFECYCLE_ROOT
     """The directory itself; the same as `lifecycle_root`. Default: `/run/pika-cloud`."""
@@ -94,7 +97,10 @@ class LifecyclePaths(Part):
 
 
 class OutputCollection(Part):
-    """What a finished job brings home, and when. Given at all, the mode is required."""
+    """Which outputs of a finished job are collected, and when.
+
+    If it is given, `mode` is required.
+    """
 
     mode: OutputMode
     """When outputs are collected: `none` (never), `failure_only` (if the job failed) or `always`.
@@ -109,7 +115,7 @@ class OutputCollection(Part):
 
 
 class RuntimePolicies(Part):
-    """What happens when the runtime ends. Given at all, the first two are required."""
+    """What happens when the work of the instance ends. If given, the first two are required."""
 
     restart_policy: RestartPolicy
     """`never`, `on_failure` or `always`: whether Incus restarts the instance, and whether a job is

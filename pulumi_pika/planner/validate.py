@@ -1,4 +1,4 @@
-"""Finds all that is wrong with a spec of the right shape."""
+"""Find everything that is wrong with a spec of the right shape."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _PATH_FIELDS = tuple(LifecyclePaths.model_fields)
 OUTSIDE = "must stay under lifecycle_root"
 
-# Unicode's White_Space, which is what the reference trims. `str.strip` without an argument would
-# take U+001C to U+001F as well.
+# Unicode's White_Space, which the reference planner trims. `str.strip` without an argument would
+# also remove U+001C to U+001F.
 _WHITE_SPACE: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
@@ -39,7 +39,10 @@ _WHITE_SPACE: Final = (
 
 
 def find_problems(spec: RuntimeSpec, device_names: Sequence[str]) -> list[Problem]:
-    """All problems of `spec`: the reference's own in its order, then those only we refuse.
+    """Return all problems of `spec`.
+
+    Problems that the reference planner finds come first, in its order. Problems that only this
+    planner refuses follow.
 
     Args:
         spec: the spec.
@@ -56,16 +59,20 @@ def find_problems(spec: RuntimeSpec, device_names: Sequence[str]) -> list[Proble
 @dataclass(slots=True)
 class _Found:
     known: list[Problem] = field(default_factory=list)
-    """What the reference refuses too."""
+    """The problems that the reference planner finds too."""
     stricter: list[Problem] = field(default_factory=list)
 
     def text(self, name: str, value: str, location: str) -> None:
-        """Reports a blank `value`."""
+        """Report a blank `value`."""
         if _is_blank(value):
             self.known.append(EmptyField(name, location))
 
     def path(self, name: str, path: str, location: str) -> bool:
-        """Reports what is wrong with `path` by itself; whether the reference would take it."""
+        """Report what is wrong with `path` by itself.
+
+        Returns:
+            Whether the reference planner accepts it.
+        """
         if is_plain(path):
             return True
         if _is_blank(path):
@@ -106,7 +113,7 @@ def _check_paths(spec: RuntimeSpec, found: _Found) -> None:
     if not root_is_sound:
         return
     for name, path in sound:
-        # A state directory elsewhere has just been reported for what it is.
+        # A state directory elsewhere has just been reported as a problem of its own.
         if name == "state_dir" or is_within(path, root):
             continue
         problems = found.stricter if path.startswith(root) else found.known
@@ -115,7 +122,7 @@ def _check_paths(spec: RuntimeSpec, found: _Found) -> None:
 
 def _check_bootstrap(spec: RuntimeSpec, found: _Found) -> None:
     request, expected = spec.bootstrap.guest_request_path, spec.paths.guest_request_path
-    # Where the two are equal, paths.guest_request_path has been looked at for both.
+    # If the two are equal, the check of paths.guest_request_path covers both.
     if request is not None and request != expected:
         location = "bootstrap.guest_request_path"
         if found.path(location, request, location):

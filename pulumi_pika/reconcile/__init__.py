@@ -1,1 +1,1 @@
-"""Brings a host to a plan: which steps, in place or anew, and how to take them back. No Pulumi."""
+"""Bring a host to a plan, in place or by a replacement, and undo what failed. No Pulumi."""

@@ -1,8 +1,8 @@
-"""Could a runtime be created, given that its predecessor goes?
+"""Check whether a runtime can be created after its predecessor is deleted.
 
-A replacement deletes the old instance first, since names are the user's own. So everything that a
-create refuses is looked for before that: what the host lacks (`preflight`), a name that is taken,
-volumes that cannot be mounted.
+A replacement deletes the old instance first, because the user chooses instance names. So everything
+that would make the create fail is checked before that: objects that are missing on the host
+(`preflight`), a name that is in use, and volumes that cannot be mounted.
 """
 
 from collections.abc import Callable, Collection
@@ -48,20 +48,20 @@ from .shared.ownership import (
 
 NAME: Final[Path] = ("identity", "instance_name")
 _MARKS: Final[tuple[Path, ...]] = (("owner",), ("adopt",))
-"""Beside the identity, what decides whose an instance or a volume is."""
+"""The properties that, besides the identity, decide who owns an instance or a volume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """The instance that is deleted before the new one is created."""
+    """Describe the instance that is deleted before the new one is created."""
 
     plan: IncusRuntimePlan
     options: RuntimeOptions
     uuid: str = ""
-    """Its own id, if that is known."""
+    """The ``volatile.uuid`` of the instance; empty if it is not known."""
 
     def is_it(self, live: LiveInstance) -> bool:
-        """Return whether a live instance is this one, so that the delete removes it."""
+        """Return whether a live instance is the predecessor, which the delete removes."""
         if self.uuid and live.uuid:
             return live.uuid == self.uuid
         owner = live.config.get(OWNER_KEY, "")
@@ -71,7 +71,7 @@ class Predecessor:
 
 
 HolderRule = Callable[[IncusClient, LiveInstance, IncusRuntimePlan, RuntimeOptions], str]
-"""Says why a create refuses the live instance that holds its name; empty if it does not."""
+"""Returns why a create refuses the live instance that holds its name; empty if it does not."""
 
 
 def refuse_holder(
@@ -79,7 +79,8 @@ def refuse_holder(
 ) -> str:
     """Return why an `IncusRuntime` cannot be created while a live instance holds its name.
 
-    An instance with the runtime's own marks is its predecessor, or what an interrupted create left.
+    An instance with the runtime's own ownership label is its predecessor, or is left over from an
+    interrupted create.
     """
     if not may_adopt(live, plan, options):
         return describe_existing(client, live, options)
@@ -91,10 +92,13 @@ def refuse_holder(
 def refuse_kept(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> str:
-    """Return why an `IncusRuntime` that is created before its predecessor is deleted cannot be
-    created while a live instance holds its name.
+    """Return why a create before the delete of the predecessor is refused because of its name.
 
-    The create keeps an instance with the runtime's own marks, and changes it in place.
+    Such a create keeps an instance that has the runtime's own ownership label, and changes it in
+    place.
+
+    Returns:
+        The reason; empty if the live instance that holds the name is no obstacle.
     """
     if not may_adopt(live, plan, options):
         return describe_existing(client, live, options)
@@ -104,7 +108,7 @@ def refuse_kept(
 def _refuse_different(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> str:
-    """Return why a live instance cannot become what a runtime is to be; empty if it can."""
+    """Return why a live instance cannot be changed in place to the desired one; empty if it can."""
     if is_incomplete(live):
         return ""
     if differences := fixed_differences(client, live, plan, options):
@@ -126,21 +130,21 @@ def find_obstacles(
     unknown: Collection[Path] = (),
     holder_rule: HolderRule = refuse_holder,
 ) -> list[Finding]:
-    """Return everything for which a create of the runtime would be refused.
+    """Return everything that would make a create of the runtime fail.
 
-    What the predecessor frees counts as free: its name, its share of the project's limits, and with
-    `delete_data` its own volumes.
+    Whatever the delete of the predecessor frees counts as free: its name, its share of the
+    project's limits and, with `delete_data`, its own volumes.
 
     Args:
         facts: what the host has.
         plan: the plan.
         options: the options.
         predecessor: the instance that is deleted first, if there is one.
-        unknown: the properties that are not known yet; what depends on them is skipped.
+        unknown: the properties that are not known yet; checks that depend on them are skipped.
         holder_rule: see `HolderRule`.
 
     Raises:
-        IncusError: the host cannot be asked.
+        IncusError: the host could not be asked.
     """
     client = facts.client.in_project(plan.incus.project)
     found = run_preflight(
@@ -172,7 +176,7 @@ def find_obstacles(
                 marks_known=marks_known,
             )
     except Unauthorised:
-        pass  # A restricted certificate may create instances and not look at all of this.
+        pass  # A restricted certificate may create instances, but may not read all of this.
     return found
 
 
@@ -183,9 +187,10 @@ def _without_mounted(
     options: RuntimeOptions,
     predecessor: Predecessor | None,
 ) -> list[Finding]:
-    """Leave out what is said of volumes that the instance has mounted, if it is not replaced.
+    """Remove the findings about volumes that the instance already has mounted.
 
-    A `storage_pool` that names the pool in which the root disk is by now changes nothing else.
+    Nothing is removed if the instance is replaced. A `storage_pool` that names the pool of the
+    existing root disk changes nothing else.
     """
     sources = [it for it in found if len(it.path) == 3 and it.path[::2] == ("mounts", "source")]
     if not sources or predecessor is None or options.storage_pool is None:
@@ -208,10 +213,17 @@ def free_share(
     predecessor: Predecessor | None,
     holder_rule: HolderRule = refuse_holder,
 ) -> Share | None:
-    """Return what of the project's limits is free for a runtime though an instance uses it now.
+    """Return the share of the project's limits that is in use now and becomes free for a runtime.
 
-    That is the share of its predecessor, of an instance that it takes over, or of the one that an
+    It belongs to the predecessor, to an instance that the runtime adopts, or to one that an
     interrupted create left.
+
+    Args:
+        client: a client in the runtime's project.
+        plan: the plan.
+        options: the options.
+        predecessor: the instance that is deleted first, if there is one.
+        holder_rule: see `HolderRule`.
     """
     if predecessor is not None:
         if predecessor.plan.incus.project != client.project:
@@ -228,9 +240,9 @@ def free_share(
 
 
 def _share_of_marked(client: IncusClient, owner: str) -> Share | None:
-    """Return the share of the one instance that carries an owner's mark, whatever its name is.
+    """Return the share of the one instance that has an owner's label, whatever its name is.
 
-    With `--target-replace` and another name the engine does not tell what is replaced.
+    With `--target-replace` and another name, the engine does not report which instance it replaces.
     """
     listed = client.get_list("/1.0/instances", recursion="1") if owner else []
     marked = [
@@ -253,7 +265,7 @@ def _name_obstacles(
     if live is None or (predecessor is not None and predecessor.is_it(live)):
         return []
     owner = live.config.get(OWNER_KEY, "")
-    # What the host lacks is said already, and may be what an adoption would name.
+    # Missing objects are already reported, and may be all that the adoption would be refused for.
     said = any(finding.path[:1] in (("incus",), ("instance_type",)) for finding in found)
     if said and not owner and may_adopt(live, plan, options):
         return []
@@ -274,7 +286,7 @@ def _name_obstacles(
 
 
 def _same_stack(one: str, other: str) -> bool:
-    """Return whether two URNs (``urn:pulumi:STACK::PROJECT::TYPE::NAME``) are of one stack."""
+    """Return whether two URNs (``urn:pulumi:STACK::PROJECT::TYPE::NAME``) have the same stack."""
     return one.startswith("urn:pulumi:") and one.split("::")[:2] == other.split("::")[:2]
 
 
@@ -288,7 +300,7 @@ def _mount_obstacles(
     pool_known: bool,
     marks_known: bool,
 ) -> list[Finding]:
-    """Return why mounts could not be made; those whose sources are not known are left out."""
+    """Return why mounts could not be created. Mounts whose sources are not known are skipped."""
     gone = _volumes_that_go(predecessor)
     known = [
         (index, mount)
@@ -298,7 +310,7 @@ def _mount_obstacles(
         and volume_name(mount.source) not in gone
     ]
     looked_at = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
-    # The pools of mounts go by their place among them.
+    # `mount_storage_pools` is in the order of the mounts, so it is reduced to the known ones.
     pools = [options.pool_of(index) for index, _ in known]
     options = options.model_copy(update={"mount_storage_pools": pools})
     try:
@@ -327,7 +339,7 @@ def _mount_obstacles(
 
 
 def _volumes_that_go(predecessor: Predecessor | None) -> Collection[str]:
-    """Return the volumes that are deleted with the predecessor, and are free for a new one."""
+    """Return the volumes that are deleted with the predecessor and become free."""
     if predecessor is None or not predecessor.options.delete_data:
         return ()
     return own_volumes(predecessor.plan)

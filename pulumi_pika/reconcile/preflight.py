@@ -1,7 +1,7 @@
-"""Looks, before anything is made, whether a host has what a runtime needs.
+"""Check, before anything is created, whether a host has what a runtime needs.
 
-What is looked up belongs to the host or to a project, not to a runtime: it is asked for once, and
-does for all runtimes that are checked in the next half minute.
+The facts belong to the host or to a project, not to a runtime. Each is requested once and serves
+all runtimes that are checked in the next half minute.
 """
 
 import re
@@ -39,11 +39,14 @@ from .volumes.volume_options import name_problems, size_bytes
 
 IO_BUS_EXTENSION: Final = "disk_io_bus_cache_filesystem"
 NAMES_EXTENSION: Final = "container_disk_tmpfs"
-"""The first API extension after the rule for names of new volumes, which has none of its own."""
+"""The first API extension after the rule for names of new volumes.
+
+The rule has no extension of its own.
+"""
 _FINGERPRINT: Final = re.compile(r"[0-9a-fA-F]{12,64}")
 _REMOTE_IMAGE: Final = re.compile(r"[a-zA-Z0-9_.-]+:[^:]+")
 _KEPT_FOR: Final = 30.0
-"""Seconds for which an answer counts."""
+"""How long a reply is reused, in seconds."""
 
 Path = tuple[str | int, ...]
 T = TypeVar("T")
@@ -51,15 +54,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that the host lacks, and the property that wants it.
+    """Describe something that is missing on the host, and the property that needs it.
 
     Attributes:
-        path: the property, as ``("incus", "profile")``.
-        reason: what is the matter, and what to do.
-        may_come: whether something else in the program may bring it before it is needed.
-        instead: what the host has in its place. It follows the reason, but not where the property
-            is secret: a name that is much like it would tell it.
-        awaited: what a preview says has to be so when the instance is created, if `may_come`.
+        path: the property, such as ``("incus", "profile")``.
+        reason: the problem, and what to do.
+        may_come: whether another resource of the program may create it before it is needed.
+        instead: similar objects that the host has. The text follows the reason, unless the property
+            is secret: a similar name would reveal the secret.
+        awaited: the condition that a preview shows for the time of the creation, if `may_come`.
     """
 
     path: Path
@@ -69,13 +72,13 @@ class Finding:
     awaited: str = "It has to be there"
 
     def told(self, *, secret: bool) -> str:
-        """The reason and, unless the property is secret, what there is in its place."""
+        """Return the reason and, unless the property is secret, the similar objects on the host."""
         return self.reason if secret else self.reason + self.instead
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What an instance uses of its project's limits.
+    """Hold an instance's use of its project's limits.
 
     Attributes:
         memory: bytes of `limits.memory`.
@@ -89,13 +92,13 @@ class Share:
 
     @classmethod
     def of_plan(cls, plan: IncusRuntimePlan) -> "Share":
-        """The share of an instance that is changed in place."""
+        """Return the share of an instance that is changed in place."""
         resources = plan.resources
         return cls((resources.memory_mib or 0) * 2**20, resources.vcpu_count or 0)
 
     @classmethod
     def of_live(cls, live: LiveInstance) -> "Share":
-        """The share of an instance that is deleted, or taken over, by what Incus counts."""
+        """Return the share of an instance that is deleted or adopted, as Incus counts it."""
         config = live.raw.get("expanded_config") or live.config
         memory = size_bytes(str(config.get("limits.memory", ""))) or 0
         cpu = str(config.get("limits.cpu", ""))
@@ -106,40 +109,40 @@ class Share:
 class _Project:
     config: dict[str, str]
     usage: dict[str, tuple[float, float]]
-    """Limit and use by resource; only those that have a limit."""
+    """The limit and the use by resource; only resources with a limit have an entry."""
 
 
 @dataclass(slots=True)
 class HostFacts:
-    """What a host has, as far as it was asked for. Thread-safe."""
+    """Hold the facts about a host that have been requested so far. Thread-safe."""
 
     client: IncusClient
     _kept: dict[tuple[str, ...], tuple[float, Any]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def forget(self, before: float) -> None:
-        """Drops what was asked for before a moment (monotonic); that is asked for anew."""
+        """Drop the facts from before a moment (monotonic), so that they are requested again."""
         with self._lock:
             self._kept = {key: found for key, found in self._kept.items() if found[0] >= before}
 
     def server(self) -> Server:
-        """The server itself."""
+        """Return the server's description of itself."""
         return self.client.server()
 
     def project(self, name: str) -> "_Project | None":
-        """A project, or None.
+        """Return a project, or None.
 
         Raises:
-            Unauthorised: this client may not use it.
+            Unauthorised: this client may not use the project.
         """
         return self._ask(("project", name), lambda: self._project(name))
 
     def projects(self) -> list[str]:
-        """The projects that this client may use."""
+        """Return the projects that this client may use."""
         return self._ask(("projects",), lambda: _names(self.client.get_list("/1.0/projects")))
 
     def profiles(self, project: str) -> dict[str, dict[str, Any]]:
-        """The profiles that a project uses, by name."""
+        """Return the profiles that a project uses, by name."""
 
         def ask() -> dict[str, dict[str, Any]]:
             listed = self.client.in_project(project).get_list("/1.0/profiles", recursion="1")
@@ -148,7 +151,7 @@ class HostFacts:
         return self._ask(("profiles", project), ask)
 
     def aliases(self, project: str) -> dict[str, dict[str, str]]:
-        """The image aliases that a project sees: the fingerprint for each instance type."""
+        """Return the image aliases that a project sees: the fingerprint for each instance type."""
 
         def ask() -> dict[str, dict[str, str]]:
             listed = self.client.in_project(project).get_list("/1.0/images/aliases", recursion="1")
@@ -162,19 +165,26 @@ class HostFacts:
         return self._ask(("aliases", project), ask)
 
     def volumes(self, project: str, since: float = 0.0) -> list[VolumeRef]:
-        """Pool and name of each custom volume of a project, as of a moment (monotonic) or later."""
+        """Return pool and name of each custom volume of a project.
+
+        The list is as of `since` (monotonic) or later.
+        """
         return self._ask(
             ("volumes", project), lambda: list_volumes(self.client.in_project(project)), since
         )
 
     def all_volumes(self, since: float) -> list[tuple[str, str, str]]:
-        """Project, pool and name of all custom volumes, as of a moment (monotonic) or later."""
+        """Return project, pool and name of all custom volumes.
+
+        The list is as of `since` (monotonic) or later.
+        """
         return self._ask(("all volumes",), lambda: list_all_volumes(self.client), since)
 
     def has_pool(self, name: str) -> bool:
-        """Whether there is such a storage pool."""
+        """Return whether a storage pool exists."""
 
-        # One by one: a restricted certificate may look at each, and not at all of them.
+        # Pools are requested one by one: a restricted certificate may read each of them, but may
+        # not list them.
         def ask() -> bool:
             try:
                 self.client.get(url("storage-pools", name))
@@ -185,11 +195,11 @@ class HostFacts:
         return self._ask(("pool", name), ask)
 
     def members(self) -> list[Member]:
-        """The cluster's members."""
+        """Return the cluster's members."""
         return self._ask(("members",), lambda: list_members(self.client))
 
     def groups(self) -> list[str]:
-        """The cluster's groups."""
+        """Return the cluster's groups."""
         return self._ask(("groups",), lambda: list_groups(self.client))
 
     def _project(self, name: str) -> "_Project | None":
@@ -208,7 +218,8 @@ class HostFacts:
         return _Project(config, usage)
 
     def _ask(self, key: tuple[str, ...], ask: Callable[[], T], since: float = 0.0) -> T:
-        # Under the lock: others who want to know the same wait for this answer.
+        # The lock is held during the request, so that other threads wait for this reply instead of
+        # asking again.
         with self._lock:
             found = self._kept.get(key)
             now = time.monotonic()
@@ -217,7 +228,8 @@ class HostFacts:
                     answer: Any = ask()
                 except Unauthorised as error:
                     answer = error
-                # As of when it was asked for: what came meanwhile may not be in it.
+                # The time of the request counts: the reply may not include objects that were
+                # created meanwhile.
                 found = self._kept[key] = (now, answer)
         if isinstance(found[1], Unauthorised):
             raise found[1]
@@ -231,19 +243,19 @@ def run_preflight(
     options: RuntimeOptions,
     before: IncusRuntimePlan | Callable[[], Share | None] | None = None,
 ) -> list[Finding]:
-    """All that stands between a host and a runtime, as far as it can be told without making it.
+    """Return everything that prevents a runtime on a host and can be found without a create.
 
     Args:
         facts: what the host has.
         plan: the plan.
         options: the options.
         before: the plan of the instance that is changed, whose share of the project's limits is
-            used already; or a function that finds the share of an instance that is deleted first
-            or taken over. It is called only if the project is too full.
+            already in use. Or a function that returns the share of an instance that is deleted
+            first or adopted; it is called only if the project has too little left.
 
     Raises:
-        IncusUnreachable: the host does not answer.
-        IncusError: it cannot be asked.
+        IncusUnreachable: the host does not reply.
+        IncusError: the host could not be asked.
     """
     return [
         *_server_problems(facts, plan, options),
@@ -313,7 +325,7 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
             return
         members = {member.name: member for member in facts.members()}
     except Unauthorised:
-        return  # A restricted certificate may place instances, and not look at the cluster.
+        return  # A restricted certificate may place instances, but may not read the cluster.
     if target not in members:
         yield Finding(
             (),
@@ -336,7 +348,7 @@ def _pool_problems(facts: HostFacts, options: RuntimeOptions) -> Iterator[Findin
     try:
         there = facts.has_pool(pool)
     except Unauthorised:
-        return  # It may be used all the same.
+        return  # The pool may be usable nevertheless.
     if not there:
         yield Finding(
             ("storage_pool",),
@@ -348,7 +360,7 @@ def _pool_problems(facts: HostFacts, options: RuntimeOptions) -> Iterator[Findin
 def _volume_problems(
     facts: HostFacts, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> Iterator[Finding]:
-    """Persistent mounts whose volume would be created, and is in another pool already."""
+    """Find persistent mounts whose volume would be created although another pool has it."""
     project = plan.incus.project
     mounts = [
         (index, mount)
@@ -365,10 +377,10 @@ def _volume_problems(
         wanted = {(pool, volume_name(mount.source)) for _, mount in mounts}
         if not pool or wanted <= set(facts.volumes(project)):
             return
-        # What was listed before may lack a volume that this `up` has created in another pool.
+        # An earlier list may not include a volume that this `up` has created in another pool.
         volumes = facts.volumes(project, since=begun)
     except (Unauthorised, BadRequest, NotFound):
-        return  # What is wrong with the project is said already; the rest is told by the create.
+        return  # Problems of the project are already reported; the create reports the rest.
     client = facts.client.in_project(project)
     for index, mount in mounts:
         ref = (pool, volume_name(mount.source))
@@ -399,13 +411,15 @@ def _volume_problems(
 def _in_other_project(
     facts: HostFacts, since: float, name: str, project: str, owner: str
 ) -> tuple[str, str] | None:
-    """Return the project and the resource of a volume of that name that a `PersistentVolume` of the
-    same stack has in another project; None without one."""
+    """Return the project and the resource of a volume of that name in another project.
+
+    Only a volume of a `PersistentVolume` of the same stack counts. The result is None without one.
+    """
     stack = split_urn(owner)[0]
     try:
         listed = facts.all_volumes(since) if stack else []
     except (Unauthorised, BadRequest, NotFound):
-        return None  # A restricted certificate.
+        return None  # A restricted certificate may not list all volumes.
     for there, pool, listed_name in listed:
         if listed_name != name or there == project:
             continue
@@ -420,7 +434,7 @@ def _in_other_project(
 def _root_pool(
     profiles: dict[str, dict[str, Any]], plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> str:
-    """The pool of the root disk that the profiles give; empty without one."""
+    """Return the pool of the root disk that the profiles define; empty if they define none."""
     devices: dict[str, dict[str, str]] = {}
     for name in desired_profiles(plan, options):
         devices.update((profiles.get(name) or {}).get("devices") or {})
@@ -489,7 +503,10 @@ def _profile_problems(
 def _root_disk_problems(
     plan: IncusRuntimePlan, options: RuntimeOptions, profiles: dict[str, dict[str, Any]]
 ) -> Iterator[Finding]:
-    """Incus merges devices by name, and takes one root disk (6.0.4 "More than one root device")."""
+    """Find root disks that conflict with each other.
+
+    Incus merges devices by name and accepts one root disk (6.0.4: "More than one root device").
+    """
     names = desired_profiles(plan, options)
     devices: dict[str, tuple[dict[str, str], str]] = {}
     for profile in names:
@@ -534,7 +551,7 @@ def _image_problems(
 
 
 def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str:
-    """What to say of a fingerprint that stands where an alias is expected."""
+    """Return advice on a fingerprint that is given in place of an alias."""
     named = sorted(
         alias
         for alias, targets in aliases.items()
@@ -549,7 +566,10 @@ def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str
 
 
 def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding]:
-    """Incus doc/reference/projects.md: `managed` is what `restricted` alone comes to."""
+    """Find the restrictions of a project that the plan violates.
+
+    Source: Incus doc/reference/projects.md; `managed` is the default of `restricted`.
+    """
     disks = project.config.get("restricted.devices.disk", "managed")
     if project.config.get("restricted") != "true" or disks == "allow":
         return
@@ -572,15 +592,15 @@ def _limit_problems(
     *,
     counted: bool,
 ) -> Iterator[Finding]:
-    """The limits of a project that an instance would exceed.
+    """Find the limits of a project that an instance would exceed.
 
     Args:
         plan: the plan.
         options: the options.
         project: the project.
-        profiles: its profiles, by name.
-        share: what of the project's use is the instance's own, or becomes free for it.
-        counted: whether the instance is one of those that the project counts already.
+        profiles: the project's profiles, by name.
+        share: the part of the project's use that is the instance's own, or becomes free for it.
+        counted: whether the project already counts the instance.
     """
     name = plan.incus.project
     by_profile: dict[str, str] = {}
@@ -625,7 +645,7 @@ def _limit_problems(
 
 
 def _of_remote(image: str) -> str:
-    """What to say of an image of another server, as `incus launch` takes it."""
+    """Return advice on an image of another server, as `incus launch` accepts it."""
     _, _, alias = image.partition(":")
     return (
         f"; images come from the host itself: copy it there first, with `incus image copy {image} "

@@ -1,1 +1,1 @@
-"""Validation of property trees, without Pulumi: typed models, options and the plan."""
+"""Validate property trees without Pulumi, into typed models, options and the plan."""

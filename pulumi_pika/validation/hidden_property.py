@@ -1,8 +1,8 @@
-"""The one property of a resource that only its provider needs, and that no preview shows.
+"""Pack and unpack the one property that only the provider needs and that no preview shows.
 
-Pulumi hides properties whose names begin with two underscores. What says who owns a thing, which
-inputs are secret and what else only the provider needs travels in one of them. It is opened where
-a call comes in and closed where its result goes out; in between the values stand beside the others.
+Pulumi hides properties whose names begin with two underscores. One of them holds the owner, the
+names of the secret inputs, and whatever else only the provider needs. It is unpacked when a call
+comes in and packed when its result goes out. In between, its values stand beside the others.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,26 @@ from typing import Any, Final
 
 HIDDEN: Final = "__pika"
 SHOWN: Final = "pika_internal"
-"""Its name with an SDK that keeps properties such as `__pika` from providers (3.216 does): there
-the property shows in previews."""
+"""The name of the property with an SDK that hides properties such as `__pika` from providers.
+
+Version 3.216 does so. Previews show the property then.
+"""
 MANAGED_MOUNTS: Final = "managed_mounts"
 """The indices of the mounts whose volume is a `PersistentVolume` of the program."""
 RETAINED: Final = "retain_on_delete"
-"""Whether the user gave Pulumi's option of that name."""
+"""Whether the user set Pulumi's option of that name."""
 PREVIEWING: Final = "previewing"
-"""Whether the program runs for a preview, which no call tells. `check` takes and drops it."""
+"""Whether the program runs for a preview, which no call of the provider reveals.
+
+`check` reads and drops it.
+"""
 HOST: Final = "host_digest"
-"""How the host was reached at the last `check`; see `clients.host_digest`. It makes no diff."""
+"""A digest of the connection to the host at the last `check`; see `host_connection.host_digest`.
+
+It causes no diff.
+"""
 CREATE_FIRST: Final = "create_first"
-"""Whether the user gave Pulumi's option ``delete_before_replace=False``."""
+"""Whether the user set Pulumi's option ``delete_before_replace=False``."""
 KEYS: Final = (
     "owner",
     "backend",
@@ -35,12 +43,14 @@ KEYS: Final = (
     CREATE_FIRST,
     "generation",
 )
-"""What is in it."""
+"""The keys of the property."""
 
 
 def open_hidden(props: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return properties with what is hidden beside the others; a state of before this property
-    existed has it there already."""
+    """Return properties with the hidden values beside the others.
+
+    A state from before this property existed has them there already.
+    """
     tree = dict(props or {})
     for name in (SHOWN, HIDDEN):
         hidden = tree.pop(name, None)

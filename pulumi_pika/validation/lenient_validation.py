@@ -1,7 +1,7 @@
-"""Fits a property tree to a pydantic model, going on past what does not fit.
+"""Validate a property tree against a pydantic model, and continue after invalid values.
 
-What is unknown, or wrong, is given a stand-in of the right type, so that everything else can still
-be looked at: that is how all problems come at once, and how a preview plans what it knows.
+Unknown and invalid values get a placeholder of the right type, so that everything else can still be
+checked. So one run finds all problems, and a preview plans the values that it knows.
 """
 
 import types
@@ -42,7 +42,7 @@ _REASONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is wrong with one property, for the user."""
+    """Describe what is wrong with one property, for the user."""
 
     path: Path
     reason: str
@@ -50,23 +50,23 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class LenientResult(Generic[Model]):
-    """A model, and which of its parts are stand-ins."""
+    """Hold a model, and the paths of its placeholders."""
 
     model: Model
     failures: list[Failure] = field(default_factory=list)
     open: frozenset[Path] = frozenset()
-    """Unknown or failed: nothing that depends on these can be told."""
+    """Unknown or invalid paths: everything that depends on them is undecided."""
 
 
 def validate_leniently(
     model: type[Model], tree: dict[str, Any], unknown: Iterable[Path]
 ) -> LenientResult[Model]:
-    """The model of `tree`, with stand-ins at the `unknown` paths and wherever it does not fit.
+    """Return the model of `tree`, with placeholders at the `unknown` and the invalid paths.
 
     Args:
         model: the pydantic model.
         tree: a plain tree, which is changed.
-        unknown: where it is unknown.
+        unknown: the paths of its unknown values.
     """
     open_: set[Path] = set(unknown)
     failures: list[Failure] = []
@@ -78,7 +78,7 @@ def validate_leniently(
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 _record_error(model, tree, detail, failures, open_)
-    # Each round mends what the one before it found; no input is known that needs more.
+    # Each round replaces what the previous one found; no known input needs more rounds.
     failures.append(Failure((), "cannot be understood at all"))
     return LenientResult(
         model.model_validate(_placeholder_for(model, "0")), failures, frozenset({()})
@@ -92,13 +92,13 @@ def _record_error(
     failures: list[Failure],
     open_: set[Path],
 ) -> None:
-    # pydantic adds steps of its own to a location (`[key]`, a union's arm): cut those off.
+    # pydantic adds steps of its own to a location (`[key]`, a union's arm), which are removed here.
     path: Path = detail["loc"]
     if detail["type"] != "missing":
         while path and get_path(tree, path) is None and not _has_key(tree, path):
             path = path[:-1]
     if not path:
-        # It was in a map that an earlier problem has taken away (a key that is no Unicode).
+        # It was in a mapping that an earlier problem removed (a key that is not valid Unicode).
         return
     reason = _reason(model, path, detail)
     if detail["type"] == "string_type" and isinstance(get_path(tree, path), bool):
@@ -156,7 +156,7 @@ def _set_placeholder(model: type[BaseModel], tree: dict[str, Any], path: Path) -
 
 
 def _annotation_at(annotation: Any, path: Path) -> Any:
-    """The type that a model has at a path; Any where it has none."""
+    """Return the type that a model has at a path; Any if it has none."""
     for step in path:
         annotation = _unwrap_optional(annotation)
         origin, arguments = get_origin(annotation), get_args(annotation)
@@ -173,7 +173,7 @@ def _annotation_at(annotation: Any, path: Path) -> Any:
 
 
 def _unwrap_optional(annotation: Any) -> Any:
-    """A type without Annotated and without `| None`."""
+    """Return a type without Annotated and without `| None`."""
     while True:
         origin = get_origin(annotation)
         if origin is Annotated:
@@ -188,7 +188,10 @@ def _unwrap_optional(annotation: Any) -> Any:
 
 
 def _placeholder_for(annotation: Any, salt: str) -> Any:
-    """The smallest value of a type; texts differ by `salt`, so that no two stand-ins collide."""
+    """Return the smallest value of a type.
+
+    Strings differ by `salt`, so that no two placeholders collide.
+    """
     annotation = _unwrap_optional(annotation)
     origin = get_origin(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -1,4 +1,4 @@
-"""From inputs to options, for the resources that have no plan: volumes and snapshots."""
+"""Turn inputs into options, for the resources without a plan: volumes and snapshots."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,17 +20,19 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class ValidatedOptions(Generic[Model]):
-    """What the inputs come to; where something is unknown or wrong, options have a stand-in."""
+    """Hold the options of the inputs, with a placeholder for each unknown or invalid value."""
 
     options: Model
     failures: list[Failure]
     unknown: frozenset[Path]
     open: frozenset[Path]
-    """Unknown or wrong: nothing that depends on these can be told."""
+    """Unknown or invalid paths: everything that depends on them is undecided."""
 
     def with_problems(self, problems: Iterable[OptionProblem]) -> "ValidatedOptions[Model]":
-        """The same with further problems, as far as they are about what is known and of the right
-        type, and not of what has one already."""
+        """Return the result with further problems.
+
+        Problems of unknown or invalid values are dropped, and so is a second problem of one value.
+        """
         failures = list(self.failures)
         for path, reason in problems:
             said = any(failure.path == path for failure in failures)
@@ -44,12 +46,12 @@ def validate_options(
     inputs: dict[str, Any],
     find_problems: Callable[[Model], Iterable[OptionProblem]],
 ) -> ValidatedOptions[Model]:
-    """The options of a plain tree of inputs, and all that is wrong with them.
+    """Return the options of a plain tree of inputs, and everything that is wrong with them.
 
     Args:
-        model: the model of the options; inputs that are none of its fields are passed over.
-        inputs: the tree, which is left as it is.
-        find_problems: finds what no type can tell.
+        model: the model of the options; inputs that are not fields of it are ignored.
+        inputs: the tree, which is not changed.
+        find_problems: finds problems that no type expresses.
     """
     tree = {name: normalize(inputs[name]) for name in model.model_fields if name in inputs}
     unknown = frozenset(unknown_paths(tree))

@@ -1,4 +1,4 @@
-"""From the inputs of an `IncusRuntime` to its plan and options, for check, diff and create."""
+"""Turn the inputs of an `IncusRuntime` into its plan and options, for check, diff and create."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from .property_tree import (
 SPEC_FIELDS: Final = tuple(name for name in RuntimeSpec.model_fields if name != "provider")
 OPTION_FIELDS: Final = tuple(RuntimeOptions.model_fields)
 SECRET_INPUTS: Final = "secret_inputs"
-"""The input that names which other inputs are secret; see `secrets`."""
+"""The input that names the other inputs that are secret; see `providers.secret_marking`."""
 
 _ROOT: Final[Path] = ("lifecycle_root",)
 _STATE_DIR: Final[Path] = ("paths", "state_dir")
@@ -51,15 +51,15 @@ _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
     ("config", "boot.autostart"): (("policies", "restart_policy"),),
     ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),
 }
-"""What else the problems of `find_option_problems` with these paths may be about."""
+"""Further inputs that the problems of `find_option_problems` at these paths may depend on."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedInputs:
-    """What the inputs come to.
+    """Hold the plan and the options of the inputs.
 
-    Where something is unknown, `plan` and `options` have stand-ins there, and `plan_tree` and
-    `devices` say `UNKNOWN`.
+    For unknown values, `plan` and `options` have placeholders, and `plan_tree` and `devices` have
+    `UNKNOWN`.
     """
 
     plan: IncusRuntimePlan
@@ -71,10 +71,10 @@ class PlannedInputs:
 
 
 def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
-    """Validates and plans.
+    """Validate the inputs and plan the runtime.
 
     Args:
-        inputs: a plain tree (see `values.plain`), which is left as it is.
+        inputs: a plain tree (see `property_tree.normalize`), which is not changed.
     """
     unknown = frozenset(
         path
@@ -86,7 +86,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         "provider": "incus",
         **{name: _copy(inputs[name]) for name in SPEC_FIELDS if name in inputs},
     }
-    # Pulumi drops None: a `running` that is absent is one that was given as None.
+    # Pulumi drops None, so an absent `running` was given as None.
     option_tree: dict[str, Any] = {
         "running": None,
         **{name: _copy(inputs[name]) for name in OPTION_FIELDS if name in inputs},
@@ -140,13 +140,16 @@ def _plan(spec: RuntimeSpec) -> tuple[IncusRuntimePlan, tuple[Problem, ...]]:
         return spec.build_incus_plan(), ()
     except RuntimeSpecError as error:
         fields = {name: getattr(spec, name) for name in SPEC_FIELDS}
-        # Only to look for further problems; a plan with problems is never applied.
+        # Only to find further problems; a plan with problems is never applied.
         plan = IncusRuntimePlan.model_construct(**{**fields, "mounts": plan_mounts(spec.mounts)})
         return plan, error.problems
 
 
 def _concerns(problem: Problem) -> tuple[Path, ...]:
-    """The inputs that a problem is about: with one of them open, it may be none."""
+    """Return the inputs that a problem depends on.
+
+    If one of them is unknown or invalid, the problem may not exist.
+    """
     paths = (parse_path(problem.location), *_CONCERNS.get(type(problem).__name__, ()))
     if isinstance(problem, InvalidPath) and problem.reason == OUTSIDE:
         paths += (_ROOT,)
@@ -154,9 +157,9 @@ def _concerns(problem: Problem) -> tuple[Path, ...]:
 
 
 def _without_own_devices(plan: IncusRuntimePlan, options: RuntimeOptions) -> RuntimeOptions:
-    """Takes the plan's own devices out of `devices` again.
+    """Remove the plan's own devices from `devices`.
 
-    `check` shows all devices there, and Pulumi hands them back with `ignore_changes`.
+    `check` shows all devices there, and Pulumi returns them with `ignore_changes`.
     """
     own = declared_devices(plan, options.model_copy(update={"devices": {}}))
     theirs = {
@@ -170,14 +173,14 @@ def _without_own_devices(plan: IncusRuntimePlan, options: RuntimeOptions) -> Run
 
 
 def without_plans_devices(before: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs without the devices that an earlier plan made.
+    """Return the inputs without the devices that an earlier plan created.
 
-    `check` shows all devices in `devices`, and Pulumi hands those back for
-    `ignore_changes=["devices"]`, also if the plan has others by now.
+    `check` shows all devices in `devices`, and Pulumi returns those for
+    `ignore_changes=["devices"]`, even if the plan has other devices now.
 
     Args:
         before: the inputs that an earlier `check` returned; empty for a new instance.
-        inputs: the inputs, which are left as they are.
+        inputs: the inputs, which are not changed.
     """
     shown, given = before.get("devices"), inputs.get("devices")
     if not isinstance(shown, dict) or not isinstance(given, dict):
@@ -194,7 +197,7 @@ def without_plans_devices(before: dict[str, Any], inputs: dict[str, Any]) -> dic
 
 
 def plan_paths_of(path: Path) -> list[Path]:
-    """Where in the plan a part of the spec shows."""
+    """Return the paths in the plan at which a part of the spec appears."""
     if path[0] != "mounts" or len(path) < 3:
         return [path]
     mount, name = path[:2], path[2]
@@ -205,11 +208,11 @@ def plan_paths_of(path: Path) -> list[Path]:
 
 
 _NAMING: Final = frozenset({"kind", "source", "guest_path"})
-"""What a device's name is made from."""
+"""The parts of a mount from which a device's name is derived."""
 
 
 def affects_device_name(path: Path) -> bool:
-    """Whether a device's name depends on this part of the spec."""
+    """Return whether a device's name depends on this part of the spec."""
     return path[0] == "mounts" and (len(path) < 3 or path[2] in _NAMING)
 
 
@@ -231,7 +234,7 @@ def _show_unknown_devices(
         if path == ("devices",) or affects_device_name(path):
             return UNKNOWN
         if path[0] == "mounts" and path[2] == "mode":
-            # Mounts that are no list have no devices.
+            # Mounts that are not a list have no devices.
             if isinstance(path[1], int) and path[1] < len(device_names):
                 set_path(tree, (device_names[path[1]], "readonly"), UNKNOWN)
         elif path in (("resources",), ("resources", "root_disk_gib")):

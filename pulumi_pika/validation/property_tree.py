@@ -1,4 +1,4 @@
-"""Property trees as Pulumi hands them over: unknowns, whole numbers as floats, paths into them.
+"""Handle property trees as Pulumi passes them: unknowns, integers as floats, paths into them.
 
 A path is a tuple of keys and indices; ``("mounts", 0, "source")`` is written ``mounts[0].source``.
 """
@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""The string that stands for an unknown value on Pulumi's wire (`pulumi.runtime.rpc.UNKNOWN`). It
-is repeated here so that `python -m pulumi_pika plan` does not load Pulumi."""
+"""The string that stands for an unknown value in Pulumi's wire format.
+
+It is `pulumi.runtime.rpc.UNKNOWN`, repeated here so that `python -m pulumi_pika plan` does not load
+Pulumi.
+"""
 
 Path = tuple[str | int, ...]
 
@@ -21,7 +24,7 @@ _STEP: Final = re.compile(r"\.?(?:([^\[\].\"]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)
 
 
 def path_text(path: Path) -> str:
-    """The path as Pulumi writes property paths; keys with dots or brackets are quoted."""
+    """Return the path as Pulumi writes property paths; keys with dots or brackets are quoted."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -34,7 +37,7 @@ def path_text(path: Path) -> str:
 
 
 def parse_path(text: str) -> Path:
-    """The path that `path_text` wrote."""
+    """Return the path that `path_text` wrote."""
     path: list[str | int] = []
     for key, index, quoted in _STEP.findall(text):
         if index:
@@ -45,7 +48,7 @@ def parse_path(text: str) -> Path:
 
 
 def is_unknown(value: Any) -> bool:
-    """Whether a value is only known once something else has been made."""
+    """Return whether a value is known only after another resource has been created."""
     if isinstance(value, str):
         return value == UNKNOWN
     # An object of this class exists only if its module is loaded.
@@ -54,13 +57,17 @@ def is_unknown(value: Any) -> bool:
 
 
 _DEEPEST: Final = 100
-"""More levels than Pulumi's wire carries (protobuf reads 100, of which a list or map takes two or
-three); Python's own limit would depend on who calls."""
+"""The maximum depth of a tree: more levels than Pulumi's wire format carries.
+
+protobuf reads 100 levels, of which a list or a mapping takes two or three. Python's own limit would
+depend on the caller.
+"""
 
 
 def normalize(value: Any, *, depth: int = 0) -> Any:
-    """The tree with whole floats as ints, since Pulumi's wire has one kind of number, and with one
-    spelling of unknown (`UNKNOWN`).
+    """Return the tree with whole floats as integers, and with one form of unknown (`UNKNOWN`).
+
+    Pulumi's wire format has only one kind of number.
 
     Raises:
         RecursionError: the tree is nested too deeply.
@@ -68,7 +75,7 @@ def normalize(value: Any, *, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise RecursionError("nested too deeply")
     if type(value) is str:
-        return value  # Most values are texts: what follows would say the same, only later.
+        return value  # Most values are strings, which end below too, only later.
     if isinstance(value, dict):
         return {str(key): normalize(item, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -79,8 +86,8 @@ def normalize(value: Any, *, depth: int = 0) -> Any:
 
 
 def unknown_paths(value: Any, at: Path = ()) -> Iterator[Path]:
-    """Where a plain tree is unknown."""
-    # Nearly all trees have nothing to be found, and finding that out takes no paths.
+    """Yield the paths at which a plain tree is unknown."""
+    # Nearly all trees have no unknown, and this check needs no paths.
     if not _holds_unknown(value):
         return
     if isinstance(value, dict):
@@ -102,7 +109,7 @@ def _holds_unknown(value: Any) -> bool:
 
 
 def get_path(tree: Any, path: Path) -> Any:
-    """What is at a path; None where there is nothing."""
+    """Return the value at a path; None if there is none."""
     for step in path:
         if not _has_step(tree, step):
             return None
@@ -111,7 +118,7 @@ def get_path(tree: Any, path: Path) -> Any:
 
 
 def set_path(tree: Any, path: Path, value: Any) -> None:
-    """Puts a value at a path whose parent is there; does nothing where it is not."""
+    """Set the value at a path if its parent exists; do nothing otherwise."""
     parent: Any = get_path(tree, path[:-1])
     if isinstance(parent, dict) or _has_step(parent, path[-1]):
         parent[path[-1]] = value
@@ -124,11 +131,11 @@ def _has_step(tree: Any, step: str | int) -> bool:
 
 
 def paths_overlap(one: Path, other: Path) -> bool:
-    """Whether one path is the other, within it, or around it."""
+    """Return whether one path is the other, within it, or around it."""
     shared = min(len(one), len(other))
     return one[:shared] == other[:shared]
 
 
 def without_provider(props: dict[str, Any]) -> dict[str, Any]:
-    """The properties without what Pulumi keeps among them for itself, plain."""
+    """Return the properties, plain and without the one in which Pulumi stores the provider."""
     return {key: normalize(value) for key, value in props.items() if key != _PROVIDER_KEY}

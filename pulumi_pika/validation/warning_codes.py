@@ -1,8 +1,8 @@
-"""The codes of warnings that programs read, `python -m pulumi_pika report` among them.
+"""Define the codes of warnings, which programs such as `python -m pulumi_pika report` read.
 
-A preview hands a warning on as a line of text. The code at its end says what the line is about:
-texts are for people and may be reworded, codes stay. A program can write a line with a code too; a
-code therefore only ever adds to what a report finds in the resources themselves.
+A preview passes a warning on as a line of text. The code at its end says what the line is about:
+texts are for people and may be reworded, codes stay. A user's program can write a line with a code
+too. So a code can only add to what a report finds in the resources themselves.
 """
 
 import re
@@ -11,27 +11,29 @@ from typing import Final
 REPLACE: Final = "replace"
 """The resource is replaced."""
 STOP_KEEPING_DATA: Final = "stop-keeping-data"
-"""A volume that was kept so far goes with a later delete or replacement."""
+"""A volume that was retained so far is deleted with a later delete or replacement."""
 RESTORE: Final = "restore"
-"""A volume goes back to a snapshot of it."""
+"""A volume is restored from one of its snapshots."""
 RESTART: Final = "restart"
 """An instance may restart, or is stopped for a while."""
 HOST: Final = "host"
-"""The host lacks something, or could not be asked."""
+"""Something is missing on the host, or the host could not be asked."""
 UNREADABLE: Final = "unreadable"
-"""Stands for a code of which a part is not visible. Any code may have stood there."""
+"""The placeholder for a partly hidden code. Any code may have been there."""
 
 CODES: Final = frozenset({REPLACE, STOP_KEEPING_DATA, RESTORE, RESTART, HOST})
 
 _CODES: Final = re.compile(r"(?: \[pika:([a-z-]+)\])+\s*\Z")
 _CODE: Final = re.compile(r"\[pika:([a-z-]+)\]")
 _COVERED: Final = re.compile(r"\[[^\[\]\n]*\[secret\][^\[\]\n]*\]\s*\Z")
-"""A code with a mark in it: Pulumi takes the values of secrets out of a line wherever they are."""
+"""A code with a redacted part: Pulumi removes the values of secrets anywhere in a line."""
 
 
 class Coded(str):
-    """A text for people with codes for programs. The codes are no part of the text, so that nothing
-    that is taken out of the text, such as a secret, is taken out of them."""
+    """Hold a text for people, with codes for programs.
+
+    The codes are not part of the text. So the removal of a secret from the text cannot damage them.
+    """
 
     codes: tuple[str, ...] = ()
 
@@ -41,7 +43,7 @@ def coded(text: str, *codes: str) -> Coded:
 
     Args:
         text: the text.
-        codes: what it is about; of `CODES`.
+        codes: what the text is about; from `CODES`.
     """
     made = Coded(text)
     made.codes = codes
@@ -49,7 +51,7 @@ def coded(text: str, *codes: str) -> Coded:
 
 
 def ending(text: str) -> str:
-    """Return what a line of a text ends with for programs; empty for a text without codes."""
+    """Return the codes' form at the end of a line of a text; empty for a text without codes."""
     return "".join(f" [pika:{code}]" for code in getattr(text, "codes", ()))
 
 

@@ -1,5 +1,4 @@
-"""Takes over an instance that is there already: one that the user names, or one that an earlier
-try of the same resource left half done."""
+"""Adopt an existing instance, or resume managing one that an interrupted create left incomplete."""
 
 from ...incus.catalog import image_fingerprint
 from ...incus.client import IncusClient
@@ -27,10 +26,16 @@ from .update import apply_plan
 
 
 def may_adopt(live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions) -> bool:
-    """Whether an existing instance is this resource's by its marks, or is given to it.
+    """Return whether an existing instance may be managed by this resource.
 
-    `adopt` gives an instance without an owner, or one of a stack with the same URN in another
-    backend; it does not take another resource's.
+    That is so if its ownership label names this resource, or if `adopt` allows it. `adopt` allows
+    an instance without an owner, and one of a stack with the same URN in another backend. It does
+    not allow an instance of another resource.
+
+    Args:
+        live: the instance as last fetched.
+        plan: the plan.
+        options: the options.
     """
     match relation(live.config, options.owner, options.backend):
         case "ours":
@@ -44,13 +49,20 @@ def may_adopt(live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOption
 def adopt_instance(
     client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, reporter: Reporter
 ) -> tuple[DesiredInstance, LiveInstance] | None:
-    """Brings an existing instance to the plan, in place.
+    """Bring an existing instance to the plan, in place.
 
-    Returns None where there is none any more: its making failed at last, or was cut off half way,
-    and what there was of it is removed.
+    Args:
+        client: a client in the instance's project.
+        plan: the plan.
+        options: the options.
+        reporter: receives progress and warnings.
+
+    Returns:
+        What the instance is to be, and the instance; None if it no longer exists: its create failed
+        after all, or was interrupted, and its remains are removed.
 
     Raises:
-        AdoptionRefused: it differs in what cannot be changed in place; nothing was touched.
+        AdoptionRefused: it differs in a way that cannot be changed in place; nothing was changed.
         RuntimeFailed: a change failed.
     """
     name = plan.identity.instance_name
@@ -97,10 +109,10 @@ def adopt_instance(
 
 
 def is_incomplete(live: LiveInstance) -> bool:
-    """Whether the daemon ended while it made an instance of ours: its root disk is incomplete.
+    """Return whether an interrupted create of the daemon left an incomplete root disk.
 
-    Incus sets ``volatile.apply_template`` when an image is unpacked, and takes it away at the first
-    start, which sets ``volatile.last_state.power`` (seen with 6.0.4).
+    Incus sets ``volatile.apply_template`` when it unpacks an image, and removes it at the first
+    start, which sets ``volatile.last_state.power`` (observed with 6.0.4).
     """
     return (
         not live.running
@@ -111,7 +123,7 @@ def is_incomplete(live: LiveInstance) -> bool:
 
 
 def different_advice(live: LiveInstance, options: RuntimeOptions) -> str:
-    """Return what to do about an instance that differs in what cannot be changed in place."""
+    """Return the advice for an instance that differs in a way that cannot be changed in place."""
     if relation(live.config, options.owner, options.backend) != "ours":
         return "Change the program to match it, or remove the instance"
     return (
@@ -125,7 +137,14 @@ def different_advice(live: LiveInstance, options: RuntimeOptions) -> str:
 def fixed_differences(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> list[str]:
-    """What of an instance is not the plan's and would take another instance."""
+    """Return how an instance differs from the plan in ways that would need another instance.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        plan: the plan.
+        options: the options.
+    """
     differences = []
     if live.instance_type != options.instance_type:
         differences.append(

@@ -1,4 +1,4 @@
-"""Takes back what a failed adoption changed of an instance."""
+"""Undo the changes that a failed adoption made to an instance."""
 
 from ...incus.client import IncusClient
 from ...incus.instances import replace_instance
@@ -20,19 +20,19 @@ _VOLATILE = "volatile."
 def restore_adopted(
     client: IncusClient, before: LiveInstance, timeouts: Timeouts, reporter: Reporter
 ) -> bool:
-    """Give an instance back its config, devices, profiles, description and power state.
+    """Restore an instance's config, devices, profiles, description and power state.
 
     Args:
         client: a client for the instance's project and cluster member.
         before: the instance as it was before its adoption.
-        timeouts: how long its guest may take to shut down, and Incus to change it.
-        reporter: takes progress.
+        timeouts: the time limits for the guest's shutdown and for changes by Incus.
+        reporter: receives progress.
 
     Returns:
-        whether anything of it had been changed.
+        Whether anything of it had been changed.
 
     Raises:
-        IncusError, ReconcileError: it could not be put back.
+        IncusError, ReconcileError: it could not be restored.
     """
     name = before.name
     now = fetch_instance(client, name)
@@ -45,7 +45,7 @@ def restore_adopted(
             kill_instance(client, name)
         now = fetch_instance(client, name) or now
     if now.etag != before.etag:
-        # What Incus itself keeps is newer by now.
+        # The values that Incus itself maintains have changed since then.
         config = {k: v for k, v in before.config.items() if not k.startswith(_VOLATILE)}
         config |= {k: v for k, v in now.config.items() if k.startswith(_VOLATILE)}
         body = {**Changes().whole(before), "config": config}

@@ -1,4 +1,4 @@
-"""What has to be done to a live instance to make it the desired one; touches nothing."""
+"""Compute the changes that turn a live instance into the desired one; nothing is sent."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +11,7 @@ from .live_instance import LiveInstance
 
 @dataclass(frozen=True, slots=True)
 class LastApplied:
-    """What the resource had set before: the only things that it may take away."""
+    """Hold what the resource set before: the only values that it may remove."""
 
     config: dict[str, str] = field(default_factory=dict)
     devices: Devices = field(default_factory=dict)
@@ -25,17 +25,17 @@ class LastApplied:
 
 @dataclass(slots=True)
 class Changes:
-    """The difference, in the server's terms."""
+    """Hold the difference between a live and a desired instance, in Incus's terms."""
 
     config: dict[str, str] = field(default_factory=dict)
-    """Keys to set; an empty value unsets."""
+    """The config keys to set; an empty value unsets the key."""
     devices: Devices = field(default_factory=dict)
-    """Devices to add or to replace."""
+    """The devices to add or to replace."""
     removed_devices: list[str] = field(default_factory=list)
     profiles: list[str] | None = None
     description: str | None = None
     kept: list[str] = field(default_factory=list)
-    """What is no longer ours to set and was changed by somebody else, so that it stays."""
+    """Values that the program no longer sets and that another client changed; they stay."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -48,13 +48,13 @@ class Changes:
 
     @property
     def settings(self) -> bool:
-        """Whether anything but the devices changes."""
+        """Return whether anything other than the devices changes."""
         return bool(self.config or self.profiles is not None or self.description is not None)
 
     def patch(self, live: LiveInstance, *, devices: bool) -> dict[str, Any]:
-        """The body of a PATCH, with or without the devices; it cannot remove any.
+        """Return the body of a PATCH, with or without the devices; a PATCH cannot remove a device.
 
-        A PATCH that has no description clears it (Incus 6.0.4), so that it is always there.
+        A PATCH without a description clears it (Incus 6.0.4), so the body always has one.
         """
         body: dict[str, Any] = {
             "description": live.description if self.description is None else self.description
@@ -68,7 +68,10 @@ class Changes:
         return body
 
     def whole(self, live: LiveInstance) -> dict[str, Any]:
-        """The body of a PUT: the live instance, everything that others set included, changed."""
+        """Return the body of a PUT: the whole live instance with the changes.
+
+        It includes the values that other clients set.
+        """
         config = {**live.config, **self.config}
         devices = {**live.devices, **self.devices}
         for name in self.removed_devices:
@@ -84,14 +87,14 @@ class Changes:
         }
 
     def brief(self) -> str:
-        """The same as `summary`, with the marks of the resource as one item."""
+        """Return the same as `summary`, with the keys of the ownership label as one item."""
         others = {k: v for k, v in self.config.items() if not k.startswith(MARK_PREFIX)}
         marks = "its marks (user.pika.*)" if len(others) < len(self.config) else ""
         listed = replace(self, config=others).summary()
         return ", ".join(text for text in (listed, marks) if text)
 
     def summary(self) -> str:
-        """A list of what changes, without values, which may be secret."""
+        """Return a list of what changes, without values, because values may be secret."""
         said = [f"{'unset' if value == '' else 'set'} {key}" for key, value in self.config.items()]
         said += [f"device {name}" for name in self.devices]
         said += [f"remove device {name}" for name in self.removed_devices]
@@ -103,13 +106,19 @@ class Changes:
 
 
 def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApplied) -> Changes:
-    """The smallest set of changes that makes `live` what is desired.
+    """Return the smallest set of changes that turns `live` into the desired instance.
 
-    Keys and devices that neither the plan names now nor named before are left alone.
+    Keys and devices that neither the current nor the previous plan names are left alone.
+
+    Args:
+        live: the instance as last fetched.
+        desired: the desired instance.
+        previous: what the resource set before.
     """
     changes = Changes()
     for key, value in desired.config.items():
-        # Who owns it is written last, by itself; see `update.write_identity`.
+        # The keys of the ownership label are written last, on their own; see
+        # `update.write_identity`.
         if key not in IDENTITY_KEYS and live.config.get(key, "") != value:
             changes.config[key] = value
     for key in live.config:
@@ -118,10 +127,12 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
         if key.startswith(MARK_PREFIX) or (key in _PLAN_KEYS and key in previous.config):
             changes.config[key] = ""
         elif key.startswith("image."):
-            # Incus sets these too, from the image: one that the program drops stays as it is.
+            # Incus also sets these keys from the image. A key that the program drops keeps its
+            # value.
             continue
         elif key in previous.config:
-            # A key of `config` that was dropped there: ours to unset, unless somebody changed it.
+            # A key that the program dropped from `config` is unset, unless another client changed
+            # it.
             if previous.config[key] == live.config[key]:
                 changes.config[key] = ""
             else:
@@ -146,7 +157,7 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
         for profile in live.profiles
         if profile not in desired.profiles and profile not in previous.profiles
     ]
-    # Profiles that others added stay, before ours: the plan's own has the last word.
+    # Profiles that other clients added stay, before the program's: the plan's own takes precedence.
     if live.profiles != [*others, *desired.profiles]:
         changes.profiles = [*others, *desired.profiles]
     changes.description = description_to_set(
@@ -158,13 +169,14 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
 def description_to_set(
     live: str, given: str | None, before: str | None, kept: list[str]
 ) -> str | None:
-    """The description that an instance or a volume is to get; None where it stays as it is.
+    """Return the description that an instance or a volume is to get; None if it stays as it is.
 
     Args:
-        live: the one that it has.
-        given: what the program gives; None leaves it to others.
-        before: what it gave before. Dropped, that is ours to clear, unless somebody changed it.
-        kept: gets a word where somebody did.
+        live: the current description.
+        given: the description in the program; None if the program does not manage it.
+        before: the description in the program before. If the program drops it, it is cleared,
+            unless another client changed it.
+        kept: receives an entry if another client changed it.
     """
     if given is not None:
         return given if live != given else None
@@ -177,4 +189,4 @@ def description_to_set(
 
 
 _PLAN_KEYS = frozenset({"limits.cpu", "limits.memory", "boot.autorestart", "boot.autostart"})
-"""What a plan sets without the user's naming it: unset when the plan no longer has it."""
+"""The keys that a plan sets by itself; they are unset if the plan no longer has them."""

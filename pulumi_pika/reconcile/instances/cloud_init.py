@@ -1,7 +1,7 @@
-"""Find what newer servers refuse of cloud-init's config keys, which older ones let through.
+"""Find cloud-init config values that newer servers refuse and older servers accept.
 
 Incus parses the keys as YAML before it creates or changes an instance (shared/validate, IsYAML and
-IsCloudInitUserData). Since 7.0 it uses a parser that asks for a document, and for unique keys.
+IsCloudInitUserData). Since 7.0 it uses a parser that requires a document and unique keys.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Final
 from .runtime_options import USER_DATA_KEY, RuntimeOptions
 
 STRICT_EXTENSION: Final = "storage_volume_nbd"
-"""The first API extension after the change of the parser, which has none of its own."""
+"""The first API extension after the change of the parser, which has no extension of its own."""
 _HEADER: Final = "#cloud-config\n"
 _KEYS: Final = (USER_DATA_KEY, "cloud-init.vendor-data")
 _NETWORK_KEY: Final = "cloud-init.network-config"
@@ -19,7 +19,7 @@ _NETWORK_KEY: Final = "cloud-init.network-config"
 def find_refused_yaml(options: RuntimeOptions) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield the property and the reason of each value that a strict server refuses.
 
-    YAML that no server accepts is not among them: Incus itself says what is wrong with it.
+    YAML that no server accepts is not among them: Incus itself reports what is wrong with it.
     """
     given: list[tuple[tuple[str, ...], str | None]] = [
         (("config", key), options.config.get(key)) for key in (*_KEYS, _NETWORK_KEY)
@@ -39,8 +39,8 @@ def find_refused_yaml(options: RuntimeOptions) -> Iterator[tuple[tuple[str, ...]
 
 
 def _refusal(text: str) -> str:
-    """Return why a strict server refuses a YAML text, or an empty string."""
-    import yaml  # only where there is a text
+    """Return why a strict server refuses a YAML string, or an empty string."""
+    import yaml  # imported only if there is a value to check
 
     try:
         node = next(iter(yaml.compose_all(text, Loader=yaml.SafeLoader)), None)

@@ -1,4 +1,4 @@
-"""Makes a runtime: volumes, instance, start, wait; or takes back all of it."""
+"""Create a runtime: its volumes, its instance, the start and the wait; or undo all of it."""
 
 import re
 import time
@@ -55,29 +55,33 @@ from .runtime_options import RuntimeOptions
 from .wait import wait_for
 
 _APPEARS_WITHIN: Final = 3.0
-"""Seconds for which an instance is looked for whose creation got no answer."""
+"""How long to look for an instance after the reply to its creation was lost, in seconds."""
 
 
 def create_runtime(
     client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, reporter: Reporter
 ) -> tuple[DesiredInstance, LiveInstance]:
-    """Makes the runtime; returns what it was made to be, and what it is.
+    """Create the runtime.
 
-    An instance that an earlier try of the same resource made, whose end nobody saw, is finished;
-    one that `adopt` names is taken over.
+    If an interrupted create of the same resource left an instance, that instance is completed. An
+    instance that `adopt` allows is adopted.
 
     Args:
         client: a client in the plan's project.
         plan: the plan.
         options: the options.
-        reporter: takes progress and warnings.
+        reporter: receives progress and warnings.
+
+    Returns:
+        What the instance was to be, and the instance as it is.
 
     Raises:
-        InstanceExists: there is an instance of that name; nothing was touched.
-        AdoptionRefused: it may be taken over, but differs in what cannot be changed in place.
-        RuntimeFailed: it failed, and everything that it had made is gone again (or the message
-            names what is not).
-        ReconcileError, IncusError: it failed before anything was made.
+        InstanceExists: an instance of that name exists; nothing was changed.
+        AdoptionRefused: the instance may be adopted, but differs in a way that cannot be changed in
+            place.
+        RuntimeFailed: the create failed, and everything that it had created is deleted (or the
+            message names what is not).
+        ReconcileError, IncusError: the create failed before anything was created.
     """
     existing = fetch_instance(client, plan.identity.instance_name)
     if existing and not may_adopt(existing, plan, options):
@@ -95,7 +99,8 @@ def create_runtime(
         claim_volumes(client, placement.desired, placement.claimed_volumes)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
-        # An earlier try's instance may come to light only now that its name turned out taken.
+        # The instance of an interrupted create may become visible only now, because its name is in
+        # use.
         appeared = isinstance(error, InstanceExists) and fetch_instance(
             client, placement.desired.name
         )
@@ -117,21 +122,21 @@ def create_runtime(
 def create_and_start(
     client: IncusClient, desired: DesiredInstance, undo: Undo, reporter: Reporter
 ) -> LiveInstance:
-    """Makes the instance, starts it where it is to run, and waits for what is waited for.
+    """Create the instance, start it if it is to run, and wait for what `wait_for` names.
 
     Args:
-        client: a client for the cluster member that it is to be on.
-        desired: what it is to be.
-        undo: gets the step that takes it back.
-        reporter: takes progress.
+        client: a client for the cluster member on which the instance is to be.
+        desired: what the instance is to be.
+        undo: receives the step that deletes the instance.
+        reporter: receives progress.
 
     Raises:
-        InstanceExists: its name is taken.
-        ReconcileError, IncusError: it failed; `undo` takes it back.
+        InstanceExists: the name is in use.
+        ReconcileError, IncusError: the create failed; `undo` undoes it.
     """
     attempt = new_generation()
     name = desired.name
-    # Whether it may come still, though there is none: its end was not seen.
+    # Whether the instance may still appear although it does not exist yet: the end was not seen.
     open_ = False
     undo.push(f"instance {name}", lambda: _remove_attempt(client, name, attempt, open_))
     what = f"making {name}"
@@ -147,7 +152,7 @@ def create_and_start(
         )
         open_ = False
     except KeyboardInterrupt:
-        # The request may have been on its way.
+        # The request may already have been sent.
         open_ = True
         raise
     except (AlreadyExists, OperationFailed) as error:
@@ -159,7 +164,8 @@ def create_and_start(
             raise
         raise InstanceExists(describe_existing(client, other, desired.options)) from None
     except LOST_REPLY_ERRORS as error:
-        # The answer is lost, not the instance: look whether ours is there and as it should be.
+        # The reply is lost, but the instance may exist: check whether this attempt created it
+        # correctly.
         if isinstance(error, IncusUnreachable) and not (error.sent or open_):
             undo.drop()
             raise
@@ -199,13 +205,13 @@ def create_and_start(
 
 
 def _find_attempt(client: IncusClient, name: str, attempt: str) -> LiveInstance | None:
-    """The instance that this attempt made, which may take a moment to appear."""
+    """Return the instance that this attempt created, which may take a moment to appear, or None."""
     live = _find(client, name)
     return live if live is not None and live.config.get(GENERATION_KEY) == attempt else None
 
 
 def _find(client: IncusClient, name: str) -> LiveInstance | None:
-    """The instance of a name, which may take a moment to appear; None where none does."""
+    """Return the instance of a name, which may take a moment to appear; None if none appears."""
     deadline = time.monotonic() + _APPEARS_WITHIN
     while True:
         live = fetch_instance(client, name)
@@ -217,7 +223,7 @@ def _find(client: IncusClient, name: str) -> LiveInstance | None:
 
 
 def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool) -> bool:
-    """Removes the instance if this attempt made it, and no other of that name."""
+    """Delete the instance if this attempt created it, and no other instance of that name."""
     live = _find_attempt(client, name, attempt) if may_come else fetch_instance(client, name)
     if live is None or live.config.get(GENERATION_KEY) != attempt:
         return False
@@ -228,7 +234,13 @@ def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool
 
 
 def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
-    """Return why an instance of the wanted name is not taken over, and what to do."""
+    """Return why an instance of the wanted name is not adopted, and what to do.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        options: the options.
+    """
     owner = live.config.get(OWNER_KEY)
     whose = relation(live.config, options.owner, options.backend)
     if whose == "other_backend":
@@ -269,8 +281,11 @@ def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeO
 
 
 def _name_is_taken(reason: str) -> bool:
-    """Whether an operation failed for its instance's name; 6.0.4 shows its database's error, or
-    that another's work on an instance of that name goes on."""
+    """Return whether an operation failed because the instance's name is in use.
+
+    Incus 6.0.4 shows its database's error, or reports that another operation on an instance of that
+    name is running.
+    """
     return (
         "already exists" in reason
         or "UNIQUE constraint failed: instances" in reason
@@ -279,11 +294,11 @@ def _name_is_taken(reason: str) -> bool:
 
 
 def explain_failure(error: Exception, desired: DesiredInstance) -> str:
-    """A sentence on why an instance could not be made."""
+    """Return a sentence on why an instance could not be created."""
     plan = desired.plan
     text = str(error).rstrip(". ")
     reason = error.reason if isinstance(error, IncusApiError | OperationError) else ""
-    # 6.0.4 says of an unknown alias that no image was provided.
+    # For an unknown alias, Incus 6.0.4 reports that no image was provided.
     if re.search(r"image.*not (found|provided)", reason.lower()):
         text += (
             f"; is there an image with the alias {plan.incus.image_alias} in project "

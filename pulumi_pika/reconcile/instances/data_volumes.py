@@ -1,4 +1,4 @@
-"""The custom volumes that a runtime makes for its own mounts: made, told apart, removed."""
+"""Create, identify and delete the custom volumes that a runtime creates for its own mounts."""
 
 import time
 from collections.abc import Iterable
@@ -43,11 +43,11 @@ VolumeRef = tuple[str, str]
 """The pool and the name of a custom volume."""
 
 _APPEARS_WITHIN: Final = 3.0
-"""Seconds for which a volume is looked for whose creation got no answer."""
+"""How long to look for a volume after the reply to its creation was lost, in seconds."""
 
 
 def own_volumes(plan: IncusRuntimePlan) -> list[str]:
-    """The names of the volumes that hold a plan's own data: those of its persistent mounts."""
+    """Return the names of the volumes with a plan's own data: those of its persistent mounts."""
     names = [volume_name(mount.source) for mount in plan.mounts if _is_own(mount)]
     return list(dict.fromkeys(names))
 
@@ -75,16 +75,17 @@ def foreign_owner(
     owners: Iterable[str],
     backends: Iterable[str],
 ) -> str | None:
-    """Whose data a volume holds, where a mount would write into another runtime's; else None.
+    """Return the other runtime whose data a mount would write into, or None.
 
-    Volumes without marks, and those of a `PersistentVolume`, are anybody's to mount.
+    Volumes without an ownership label, and those of a `PersistentVolume`, may be mounted by any
+    runtime.
 
     Args:
         config: the volume's config.
-        mount: the mount that wants it.
+        mount: the mount that uses the volume.
         runtime_id: the runtime's id.
-        owners: the URNs that the runtime goes, or went, by.
-        backends: the digests of the backends that the runtime's stack is, or was, in.
+        owners: the current and the earlier URNs of the runtime.
+        backends: the digests of the current and the earlier backends of the runtime's stack.
     """
     theirs = config.get(RUNTIME_ID_KEY)
     if theirs is None or not _is_own(mount) or mount.read_only:
@@ -111,10 +112,17 @@ def create_volumes(
     undo: Undo,
     reporter: Reporter,
 ) -> None:
-    """Makes the volumes that are missing, each with marks that say whose it is.
+    """Create the volumes that are missing, each with an ownership label.
+
+    Args:
+        client: a client in the instance's project.
+        desired: the desired instance.
+        missing: the volumes to create.
+        undo: receives the steps that delete what was created.
+        reporter: receives progress and warnings.
 
     Raises:
-        ForeignVolume: another runtime made one of them meanwhile.
+        ForeignVolume: another runtime created one of them in the meantime.
     """
     attempt = new_generation()
     marks = {
@@ -130,7 +138,8 @@ def create_volumes(
             if volume is None or volume.data.get("config", {}).get(GENERATION_KEY) != attempt:
                 return False
             if volume.data.get("used_by"):
-                # An instance that was changed has it by now: it is not in vain.
+                # An instance that was changed already uses the volume, so its creation was not in
+                # vain.
                 return False
             delete_volume(client, pool, name)
             return True
@@ -139,11 +148,11 @@ def create_volumes(
         try:
             create_volume(client, pool, name, description=f"data of {desired.name}", config=marks)
         except AlreadyExists:
-            # Made by somebody else since it was looked for: then it is there, and theirs.
+            # Another client created the volume after the check. The undo step does not delete it.
             _refuse_foreign(client, desired, pool, name)
             continue
         except (IncusUnreachable, UnexpectedResponse) as error:
-            # The answer is lost, not the volume.
+            # The reply is lost, but the volume may exist.
             if isinstance(error, IncusUnreachable) and not error.sent:
                 undo.drop()
                 raise
@@ -170,7 +179,7 @@ def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, na
 
 
 def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
-    """Whether the volume of an attempt is there, which may take a moment."""
+    """Return whether the volume of an attempt exists, which may take a moment."""
     deadline = time.monotonic() + _APPEARS_WITHIN
     while (volume := get_volume(client, pool, name)) is None:
         if time.monotonic() > deadline:
@@ -182,10 +191,15 @@ def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
 def claim_volumes(
     client: IncusClient, desired: DesiredInstance, volumes: Iterable[VolumeRef]
 ) -> None:
-    """Marks volumes as this runtime's that were another's.
+    """Write this runtime's ownership label on volumes that had another one.
+
+    Args:
+        client: a client in the instance's project.
+        desired: the desired instance.
+        volumes: the volumes to relabel.
 
     Raises:
-        PreconditionFailed: somebody else changed one meanwhile.
+        PreconditionFailed: another client changed one of them in the meantime.
     """
     for pool, name in volumes:
         marks = {
@@ -209,19 +223,19 @@ def remove_volumes(
     pool: str | None,
     reporter: Reporter,
 ) -> None:
-    """Removes the volumes that the runtime made for itself, with all data in them.
+    """Delete the volumes that the runtime created for itself, with all data in them.
 
-    A volume that is not marked as the runtime's, or that something still uses, is left.
+    A volume that does not have the runtime's ownership label, or that is still in use, is left.
 
     Args:
         client: a client in the plan's project.
         plan: the plan that was applied.
         options: the options that were applied; their owner is the runtime's URN.
-        pool: the pool of the volumes whose mounts name none, as of the last look.
-        reporter: takes progress and warnings.
+        pool: the pool of the volumes whose mounts name none, as last fetched.
+        reporter: receives progress and warnings.
 
     Raises:
-        RuntimeFailed: one could not be removed.
+        RuntimeFailed: a volume could not be deleted.
     """
     failed = []
     for where, name in _own_volumes_by_pool(plan, options, pool):
@@ -262,7 +276,10 @@ def _users(volume: dict[str, Any]) -> str:
 
 
 def _delete(client: IncusClient, pool: str, name: str) -> None:
-    """Deletes a volume; one that is gone already, or whose deletion got no answer, is deleted."""
+    """Delete a volume.
+
+    A volume that is already missing, or whose deletion got no reply, counts as deleted.
+    """
     try:
         delete_volume(client, pool, name)
     except NotFound:

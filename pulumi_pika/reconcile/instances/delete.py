@@ -1,4 +1,4 @@
-"""Removes a runtime's instance; its volumes only where the user asked for that."""
+"""Delete a runtime's instance, and its volumes only if the user asked for that."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ from .live_instance import PROTECTION_KEY, LiveInstance
 from .runtime_options import RuntimeOptions, Timeouts
 
 Deleted = Literal["deleted", "left", "missing"]
-"""What became of an instance: deleted, another's and left alone, or none of its name and id."""
+"""The outcome: `deleted`, `left` (another resource owns it) or `missing` (no such name and id)."""
 
 
 def delete_runtime(
@@ -34,25 +34,25 @@ def delete_runtime(
     claim: Claim,
     pool: str | None,
 ) -> Deleted:
-    """Shuts the instance down, kills it if it does not, and removes it.
+    """Shut the instance down, kill it if it does not stop, and delete it.
 
-    One that is gone already is done. One that the state does not own any more (another instance
-    has the name, another stack or a later create of this resource took it over) is left alone with
-    its volumes, with a warning. Volumes stay, but for `delete_data`.
+    An instance that is already missing counts as deleted. An instance that the state no longer owns
+    is left alone with its volumes, with a warning: another instance has the name, or another stack
+    or a later create of this resource adopted it. Volumes stay, except with `delete_data`.
 
     Args:
         client: a client in the plan's project.
         plan: the plan that was applied.
         options: the options.
-        reporter: takes progress and warnings.
+        reporter: receives progress and warnings.
         claim: what the state knows of the instance.
-        pool: the pool of its volumes, as of its last look.
+        pool: the pool of its volumes, as last fetched.
 
     Returns:
-        what became of the instance.
+        The outcome; see `Deleted`.
 
     Raises:
-        RuntimeFailed: it, or one of its volumes, could not be removed.
+        RuntimeFailed: the instance, or one of its volumes, could not be deleted.
     """
     name = plan.identity.instance_name
     found = find_owned_instance(client, name, claim, inside=False)
@@ -65,7 +65,7 @@ def delete_runtime(
     elif found.other is not None:
         reporter.warn(f"{why_not_owned(client, found.other, claim)}; it is left alone")
         if found.other.uuid == claim.identity:
-            # Who took the instance over has its data too.
+            # The resource that adopted the instance owns its data too.
             return "left"
     if options.delete_data:
         remove_volumes(client, plan, options, pool, reporter)
@@ -98,17 +98,17 @@ def _remove(
 
 
 def refuse_protected(client: IncusClient, live: LiveInstance) -> None:
-    """Refuse to delete an instance that Incus protects, before anything of it is stopped.
+    """Refuse to delete an instance that Incus protects, before anything is stopped.
 
     Raises:
-        RuntimeFailed: its config, or a profile's, has `security.protection.delete`.
+        RuntimeFailed: its config, or the config of a profile, has `security.protection.delete`.
     """
     if live.protected:
         raise RuntimeFailed(protection(client.project, live))
 
 
 def protection(project: str, live: LiveInstance) -> str:
-    """A sentence on why a protected instance is not deleted, and how to end the protection."""
+    """Return a sentence on why a protected instance stays, and how to end the protection."""
     name = live.name
     if PROTECTION_KEY in live.config:
         way = (
@@ -129,7 +129,11 @@ def protection(project: str, live: LiveInstance) -> str:
 def _start_again(
     client: IncusClient, before: LiveInstance, timeouts: Timeouts, reporter: Reporter
 ) -> str:
-    """Start an instance that ran before it could not be removed; a sentence on it, or nothing."""
+    """Start an instance again that ran before its deletion failed.
+
+    Returns:
+        A sentence on the outcome, or an empty string.
+    """
     if not before.running:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What an instance is to be, in Incus's terms: the one payload of plan and options."""
+"""Define the desired instance, in Incus's terms: the one payload of plan and options."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ LIFECYCLE_ROOT_KEY: Final = MARK_PREFIX + "lifecycle_root"
 DIGEST_KEY: Final = MARK_PREFIX + "plan_digest"
 
 WAITING_KEY: Final = MARK_PREFIX + "waiting_for"
-"""What the last update waited for in vain; the next one waits for it again."""
+"""The state that the last update waited for without success; the next update waits for it again."""
 
 AUTORESTART_EXTENSION: Final = "instance_auto_restart"
 
@@ -34,13 +34,15 @@ Devices = dict[str, Device]
 
 
 def is_host_path(source: str) -> bool:
-    """Whether a mount's source is a path of the host rather than a custom volume's name."""
+    """Return whether a mount's source is a host path rather than the name of a custom volume."""
     return source.startswith("/")
 
 
 def volume_name(source: str) -> str:
-    """The custom volume of a source; what follows a slash is a directory in it
-    (Incus doc/reference/devices_disk.md)."""
+    """Return the custom volume of a source, without the directory after a slash.
+
+    Source: Incus doc/reference/devices_disk.md.
+    """
     return source.partition("/")[0]
 
 
@@ -51,9 +53,9 @@ def mount_storage_pools(
 
     Args:
         plan: the plan.
-        options: the options; `mount_storage_pools` names pools of single mounts.
-        pool: the pool of all others, by default `storage_pool`; None before a server has been
-            asked.
+        options: the options; `mount_storage_pools` names the pools of single mounts.
+        pool: the pool of all other mounts; default: `storage_pool`. None if no server has been
+            asked yet.
     """
     return {
         mount.device_name: options.pool_of(index) or pool or options.storage_pool
@@ -62,7 +64,7 @@ def mount_storage_pools(
 
 
 def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) -> Device:
-    """The disk device of a mount. `io.bus` is an error on containers, so it is left out there."""
+    """Return the disk device of a mount. Containers refuse `io.bus`, so their devices have none."""
     device = {"type": "disk", "source": mount.source, "path": mount.guest_path}
     if not is_host_path(mount.source) and pool:
         device["pool"] = pool
@@ -79,15 +81,15 @@ def declared_devices(
     pool: str | None = None,
     root_pool: str | None = None,
 ) -> Devices:
-    """All devices that the plan and the options name, by name.
+    """Return all devices that the plan and the options name, by name.
 
     Args:
         plan: the plan.
         options: the options.
-        pool: the storage pool that the custom volumes are in; by default `storage_pool`. Unknown
-            (None) before a server has been asked, and then absent in the devices.
-        root_pool: the storage pool that the root disk is in, which counts if `storage_pool` names
-            none; by default that of the volumes.
+        pool: the storage pool of the custom volumes; default: `storage_pool`. If it is None,
+            because no server has been asked yet, the devices have no pool.
+        root_pool: the storage pool of the root disk if `storage_pool` names none; default: the pool
+            of the volumes.
     """
     pools = mount_storage_pools(plan, options, pool)
     root_pool = options.storage_pool or root_pool or pool
@@ -105,7 +107,7 @@ def declared_devices(
 
 
 def plan_digest(plan: IncusRuntimePlan) -> str:
-    """A digest of the whole plan: it tells plans apart, also in parts that no config key shows."""
+    """Return a digest of the whole plan, including the parts that no config key shows."""
     text = json.dumps(plan.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -113,7 +115,7 @@ def plan_digest(plan: IncusRuntimePlan) -> str:
 def desired_config(
     plan: IncusRuntimePlan, options: RuntimeOptions, *, autorestart: bool
 ) -> dict[str, str]:
-    """All config keys that the plan and the options set.
+    """Return all config keys that the plan and the options set.
 
     Args:
         plan: the plan.
@@ -127,7 +129,7 @@ def desired_config(
         config["limits.memory"] = f"{plan.resources.memory_mib}MiB"
     policy = plan.policies.restart_policy
     if autorestart:
-        # Set for `never` too: a profile may say otherwise, and the plan's word counts.
+        # Set for `never` too: a profile may set another value, and the plan takes precedence.
         config["boot.autorestart"] = "false" if policy == "never" else "true"
     if policy == "always":
         config["boot.autostart"] = "true"
@@ -146,13 +148,16 @@ def desired_config(
 
 
 def desired_profiles(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[str]:
-    """The profiles in the order in which Incus applies them: the plan's own has the last word."""
+    """Return the profiles in the order in which Incus applies them.
+
+    The plan's own profile is the last one and takes precedence.
+    """
     return [*options.extra_profiles, plan.incus.profile]
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredInstance:
-    """One instance, ready to be compared with a live one or to be made."""
+    """Describe one instance, ready to be compared with a live one or to be created."""
 
     plan: IncusRuntimePlan
     options: RuntimeOptions
@@ -160,31 +165,35 @@ class DesiredInstance:
     devices: Devices
     profiles: list[str]
     left_out: tuple[str, ...] = ()
-    """Devices of optional mounts whose source is missing."""
+    """The devices of optional mounts whose source is missing."""
     pool: str | None = None
-    """Where its root disk is, and the custom volumes of mounts that name no pool."""
+    """The pool of the root disk, and of the custom volumes of mounts that name no pool."""
     image: str = ""
-    """The fingerprint of the image that it is made of; by default what the plan's alias points
-    at."""
+    """The fingerprint of the image to create the instance from.
+
+    Default: empty, the image that the plan's alias points at.
+    """
 
     @property
     def pools(self) -> dict[str, str | None]:
-        """The pool of each mount's custom volume, by the name of the mount's device."""
+        """Return the pool of each mount's custom volume, by the name of the mount's device."""
         return mount_storage_pools(self.plan, self.options, self.pool)
 
     @property
     def name(self) -> str:
-        """The instance's name."""
+        """Return the instance's name."""
         return self.plan.identity.instance_name
 
     @property
     def image_config(self) -> dict[str, str]:
-        """The keys that Incus overwrites with the image's own properties as it makes the instance,
-        so that they have to be set afterwards, before the first start."""
+        """Return the keys that Incus overwrites with the image's properties at the creation.
+
+        They are set after the creation, before the first start.
+        """
         return {key: value for key, value in self.config.items() if key.startswith("image.")}
 
     def creation(self, generation: str) -> dict[str, Any]:
-        """The body of POST /1.0/instances."""
+        """Return the body of POST /1.0/instances."""
         alias = {"alias": self.plan.incus.image_alias}
         return {
             "name": self.name,
@@ -208,7 +217,17 @@ def assemble(
     left_out: Collection[str],
     autorestart: bool,
 ) -> DesiredInstance:
-    """The instance that plan and options come to, with what only a server could tell filled in."""
+    """Return the desired instance of plan, options and the values that only a server knows.
+
+    Args:
+        plan: the plan.
+        options: the options.
+        pool: the storage pool of the custom volumes of mounts that name none.
+        root_pool: the storage pool of the root disk; default: `pool`.
+        root_name: the name of the root device.
+        left_out: the devices of optional mounts whose source is missing.
+        autorestart: whether the server knows ``boot.autorestart``.
+    """
     devices = declared_devices(plan, options, pool, root_pool)
     for name in left_out:
         devices.pop(name, None)
@@ -226,5 +245,8 @@ def assemble(
 
 
 def _without_empty(config: dict[str, str]) -> dict[str, str]:
-    """Incus takes an empty value as unset; an empty label is one that is not there."""
+    """Remove empty values.
+
+    Incus treats an empty value as unset, so an empty label does not exist there.
+    """
     return {key: value for key, value in config.items() if value != ""}

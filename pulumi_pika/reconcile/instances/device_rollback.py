@@ -1,6 +1,6 @@
-"""Puts the devices of a running instance back after a change of them that failed half way.
+"""Restore the devices of a running instance after a change of them failed halfway.
 
-Incus unplugs the old devices before it plugs in the new ones. If a new one fails, Incus restores
+Incus unplugs the old devices before it plugs in the new ones. If a new device fails, Incus restores
 its own config, but not the devices of the guest (6.0.4, `devicesUpdate` of the drivers).
 """
 
@@ -20,7 +20,7 @@ from .live_instance import LiveInstance
 from .runtime_options import RuntimeOptions
 
 _HALF_WAY: Final = re.compile(r'failed to (add|start|update|remove|stop) device "([^"]*)"', re.I)
-"""How Incus says at which device, and in which step, a change of the devices ended."""
+"""How Incus reports the device, and the step, at which a change of the devices failed."""
 
 
 def restore_devices(
@@ -30,14 +30,14 @@ def restore_devices(
     error: IncusApiError | OperationFailed,
     options: RuntimeOptions,
 ) -> str:
-    """Plug the old devices in again; return a sentence on what came of it.
+    """Plug the old devices in again; return a sentence on the outcome.
 
     Args:
         client: the client.
         before: the running instance as it was before the change.
         changes: the change that failed.
-        error: how it failed.
-        options: for the time limit.
+        error: the error of the change.
+        options: the options; they have the time limit.
 
     Returns:
         An empty string if nothing had been unplugged.
@@ -45,7 +45,7 @@ def restore_devices(
     found = _HALF_WAY.search(error.reason)
     old = [name for name in (*changes.devices, *changes.removed_devices) if name in before.devices]
     if found and found[1].lower() == "stop":
-        # The device that cannot be unplugged is still there.
+        # A device that cannot be unplugged is still plugged in.
         old = [name for name in old if name != found[2]]
     if not found or not old:
         return ""

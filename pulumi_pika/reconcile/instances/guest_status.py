@@ -1,4 +1,4 @@
-"""What the guest says of itself in its status file, and whether that can be believed."""
+"""Read the status that the guest reports in its status file, and decide whether to trust it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,14 +34,14 @@ _BOOT_ID_PATH: Final = "/proc/sys/kernel/random/boot_id"
 _BOOT_ID_WITHIN: Final = 30.0
 _LONGEST_MESSAGE: Final = 500
 _SHOWN: Final = 80
-"""Characters of a value that is not as it should be."""
+"""How many characters of an invalid value a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuestStatus:
-    """The guest's own state, or why there is none to believe.
+    """Hold the state that the guest reports, or the reason why none can be trusted.
 
-    `state` is one of `STATES`, or ``unknown``; `reason` says why it is unknown, and is empty
+    `state` is one of `STATES`, or ``unknown``. `reason` says why the state is unknown, and is empty
     otherwise.
     """
 
@@ -52,7 +52,7 @@ class GuestStatus:
     details: Any = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As an output; what is empty has no key."""
+        """Return the status as an output; empty values have no key."""
         found = {
             "state": self.state,
             "reason": self.reason,
@@ -63,7 +63,7 @@ class GuestStatus:
         return {key: value for key, value in found.items() if value not in ("", None)}
 
     def said(self) -> str:
-        """A phrase for messages."""
+        """Return a phrase for messages."""
         if self.state == UNKNOWN_STATE:
             return self.reason
         message = cut(self.message, _LONGEST_MESSAGE)
@@ -71,21 +71,23 @@ class GuestStatus:
 
 
 def no_status_yet(path: str) -> GuestStatus:
-    """What can be said of a guest that has written nothing, or that was not looked at since its
-    start: the same, so that a look that finds nothing is no change."""
+    """Return the status of a guest that wrote no status file, or was not inspected since its start.
+
+    Both cases give the same value, so that a later inspection that finds nothing causes no diff.
+    """
     return GuestStatus(UNKNOWN_STATE, f"no word from the guest yet in {path}")
 
 
 def fetch_guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestStatus:
-    """Reads the status file of a guest.
+    """Read the status file of a guest.
 
-    A file with the boot id of another boot is of that boot, and not believed; one without a boot
-    id cannot be told to be of this one, and is not believed either.
+    A file with the boot id of another boot belongs to that boot and is not trusted. A file without
+    a boot id cannot be assigned to the current boot and is not trusted either.
 
     Args:
         client: a client in the instance's project.
         live: the instance.
-        path: where the file is in the guest (`paths.status_path` of the plan).
+        path: the path of the file in the guest (`paths.status_path` of the plan).
     """
     if not live.running:
         return _unknown(f"the instance is {live.status}")
@@ -131,7 +133,7 @@ def _present_boot_id(client: IncusClient, live: LiveInstance) -> str:
 
 
 def _parse(content: bytes, path: str) -> dict[str, Any] | str:
-    """The file's contents, or why they are not to be believed."""
+    """Return the contents of the file, or why they are not trusted."""
     status = guest_object(content, f"the status file {path}")
     if isinstance(status, str):
         return status
@@ -151,12 +153,12 @@ def _parse(content: bytes, path: str) -> dict[str, Any] | str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         return ""
-    # One with a secret stays whole: cut, it might show a part of the secret.
+    # A value with a secret is not cut: a cut value might show a part of the secret.
     return _safe(value if redact(value) != value else value[:_LONGEST_MESSAGE])
 
 
 def _safe(text: str) -> str:
-    # With a secret in it, it becomes a secret output, for which the secret has to be found again.
+    # A value with a secret becomes a secret output, so the secret must be found in it again.
     return text if redact(text) != text else for_engine(strip_controls(text))
 
 

@@ -1,4 +1,4 @@
-"""JSON that a guest wrote: whatever it is, nothing in it may break the state that it gets into."""
+"""Accept JSON that a guest wrote only if it cannot break the state in which it is stored."""
 
 import json
 import re
@@ -9,11 +9,11 @@ _DEEPEST: Final = 20
 
 
 def guest_object(content: bytes, what: str) -> dict[str, Any] | str:
-    """The object that a file of a guest holds, or why it is not taken.
+    """Return the JSON object in a file of a guest, or a string that says why it is refused.
 
     Args:
         content: the file's bytes.
-        what: what the file is called in messages.
+        what: the name of the file in messages.
     """
     try:
         found = json.loads(content)
@@ -27,8 +27,11 @@ def guest_object(content: bytes, what: str) -> dict[str, Any] | str:
 
 
 def _can_be_kept(value: Any, levels: int = _DEEPEST) -> bool:
-    """Whether a value can be an output: Pulumi's wire has but finite numbers, whole characters, and
-    few levels."""
+    """Return whether a value can be an output.
+
+    Pulumi's wire format carries finite numbers, complete characters and a limited number of levels
+    only.
+    """
     if isinstance(value, dict):
         return levels > 0 and all(
             _can_be_kept(key) and _can_be_kept(item, levels - 1) for key, item in value.items()

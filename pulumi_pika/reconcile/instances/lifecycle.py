@@ -1,4 +1,4 @@
-"""Starts and stops instances, and removes them."""
+"""Fetch, start, stop and delete instances."""
 
 import time
 from contextlib import suppress
@@ -39,50 +39,50 @@ _KILL_TIMEOUT: Final = 60.0
 _BUSY_FOR: Final = 60.0
 
 LOST_REPLY_ERRORS: Final = (IncusUnreachable, OperationLost, UnexpectedResponse)
-"""A change may have been carried out all the same: look."""
+"""Errors after which a change may still have been carried out: the instance must be fetched."""
 
 
 def fetch_instance(client: IncusClient, name: str, *, inside: bool = True) -> LiveInstance | None:
-    """The instance as it is now, or None.
+    """Return the instance as it is now, or None.
 
     Args:
         client: a client in its project.
         name: its name.
-        inside: whether its addresses and processes are looked at too, for which the server
-            enters the guest. Without that, Incus 6.0.4 shows a container that is ending as one that
-            runs.
+        inside: whether its addresses and processes are fetched too, for which the server enters the
+            guest. Without them, Incus 6.0.4 shows a container that is stopping as running.
     """
     entity = get_instance(client, name, state=inside)
     return LiveInstance.of(entity.data, entity.etag) if entity else None
 
 
 def fetch_instance_by_uuid(client: IncusClient, uuid: str) -> LiveInstance | None:
-    """The instance with an id, whatever its name is now; None without one."""
+    """Return the instance with a ``volatile.uuid``, whatever its name is now, or None."""
     entity = find_instance(client, uuid) if uuid else None
     return LiveInstance.of(entity.data, entity.etag) if entity else None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundInstance:
-    """What a search for a resource's own instance found."""
+    """Hold the result of a search for a resource's own instance."""
 
     live: LiveInstance | None
     """The resource's own instance, whatever its name is now."""
     other: LiveInstance | None = None
-    """The instance that has the name and is not the resource's own."""
+    """The instance that has the name but is not the resource's own."""
 
 
 def find_owned_instance(
     client: IncusClient, name: str, claim: Claim, *, inside: bool = True
 ) -> FoundInstance:
-    """Find the instance that a state manages: by its name, and by its uuid if another instance,
-    or none, has the name.
+    """Find the instance that a state manages.
+
+    The search is by its name, and by its uuid if the name is not in use or another instance has it.
 
     Args:
         client: a client in the instance's project.
-        name: the name that it was given.
-        claim: what the state knows of it.
-        inside: see `look`.
+        name: the name that the instance was given.
+        claim: what the state knows of the instance.
+        inside: see `fetch_instance`.
     """
     named = fetch_instance(client, name, inside=inside)
     if named is not None and claim.holds(named.config, named.uuid):
@@ -94,7 +94,13 @@ def find_owned_instance(
 
 
 def why_not_owned(client: IncusClient, live: LiveInstance, claim: Claim) -> str:
-    """Say why an instance of the name is not the one that a state manages."""
+    """Return why an instance of the name is not the one that a state manages.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        claim: what the state knows of it.
+    """
     where = f"the instance {live.name} in project {client.project} at {client.host}"
     owner = live.config.get(OWNER_KEY, "")
     if owner and owner not in claim.owners:
@@ -121,7 +127,14 @@ def wait_for_pending_operations(
     timeout: float = _BUSY_FOR,
     progress: OnProgress | None = None,
 ) -> None:
-    """Waits until nothing goes on at an instance; what became of it is seen at the instance."""
+    """Wait until no operation is running on an instance; the result is visible at the instance.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        timeout: how long to wait for each operation, in seconds. Default: 60.
+        progress: called while an operation runs.
+    """
     for operation in running_operations(client, name):
         with suppress(OperationError):
             client.wait(
@@ -130,7 +143,13 @@ def wait_for_pending_operations(
 
 
 def fetch_after_lost_reply(client: IncusClient, name: str, error: Exception) -> LiveInstance | None:
-    """The instance once nothing goes on at it, after a change whose answer was lost."""
+    """Return the instance after its operations have ended, if the reply to a change was lost.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        error: the error of the change.
+    """
     if isinstance(error, IncusUnreachable) and not error.sent:
         raise error
     try:
@@ -138,20 +157,27 @@ def fetch_after_lost_reply(client: IncusClient, name: str, error: Exception) -> 
             wait_for_pending_operations(client, name)
         return fetch_instance(client, name)
     except IncusUnreachable:
-        # What could not be done says more than that it could not be looked at.
+        # The error of the change is more useful than the error of the fetch.
         raise error from None
 
 
 def start_instance(
     client: IncusClient, name: str, *, timeout: float, reporter: Reporter, frozen: bool = False
 ) -> None:
-    """Starts a stopped instance, or has a frozen one go on.
+    """Start a stopped instance, or unfreeze a frozen one.
 
-    A start that fails is tried once more when nothing goes on at the instance any more: the stop of
-    an earlier call, which was cut off, may have got in its way.
+    If the start fails, it is retried once after all operations on the instance have ended: the stop
+    of an earlier, interrupted call may have got in its way.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        timeout: how long Incus may take, in seconds.
+        reporter: receives progress and warnings.
+        frozen: whether the instance is frozen rather than stopped. Default: False.
 
     Raises:
-        OperationFailed: it does not start; the text is Incus's.
+        OperationFailed: the instance does not start; the text is Incus's.
     """
     progress = Progress(reporter, f"starting {name}")
     action = "unfreeze" if frozen else "start"
@@ -159,7 +185,8 @@ def start_instance(
         try:
             set_power(client, name, action, timeout=timeout, on_progress=progress.operation)
         except (OperationError, *LOST_REPLY_ERRORS) as error:
-            # The outcome counts, not the answer that got lost or that came twice.
+            # The state of the instance counts, even if the reply was lost or the request was sent
+            # twice.
             live = fetch_after_lost_reply(client, name, error)
             if isinstance(error, OperationTimedOut) or live is None:
                 raise
@@ -172,7 +199,12 @@ def start_instance(
 
 
 def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
-    """Make an ephemeral instance a lasting one, so that a stop does not delete it.
+    """Make an ephemeral instance persistent, so that a stop does not delete it.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        reporter: receives progress and warnings.
 
     Raises:
         RestartRefused: Incus refuses; nothing was stopped.
@@ -194,11 +226,19 @@ def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) ->
 def prepare_stop(
     client: IncusClient, live: LiveInstance, *, timeout: float, reporter: Reporter
 ) -> None:
-    """Prepare an instance for a stop that is not to lose anything: an ephemeral one is made
-    lasting, and a frozen one goes on, so that its guest can shut down.
+    """Prepare an instance for a stop that must not lose anything.
+
+    An ephemeral instance is made persistent. A frozen instance is unfrozen, so that its guest can
+    shut down.
+
+    Args:
+        client: a client in the instance's project.
+        live: the instance as last fetched.
+        timeout: how long Incus may take to unfreeze it, in seconds.
+        reporter: receives progress and warnings.
 
     Raises:
-        RestartRefused: it is ephemeral and cannot be made lasting; nothing was stopped.
+        RestartRefused: it is ephemeral and cannot be made persistent; nothing was stopped.
     """
     if live.ephemeral and live.alive:
         make_lasting(client, live, reporter)
@@ -209,10 +249,17 @@ def prepare_stop(
 def shut_down(
     client: IncusClient, name: str, *, grace: float, timeout: float, reporter: Reporter
 ) -> None:
-    """Asks the guest to shut down, and leaves it running where it does not.
+    """Ask the guest to shut down, and leave it running if it does not.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        grace: how long the guest may take, in seconds.
+        timeout: how long to wait for the operation, in seconds; at least `grace` + 10 are used.
+        reporter: receives progress.
 
     Raises:
-        ReconcileError: it did not shut down in `grace` seconds.
+        ReconcileError: the guest did not shut down within `grace` seconds.
     """
     progress = Progress(reporter, f"stopping {name}")
     try:
@@ -240,7 +287,7 @@ def shut_down(
 
 
 def kill_instance(client: IncusClient, name: str) -> None:
-    """Stops an instance at once."""
+    """Stop an instance at once, without a shutdown of its guest."""
     try:
         set_power(client, name, "stop", timeout=_KILL_TIMEOUT, force=True)
     except (OperationError, BadRequest, *LOST_REPLY_ERRORS) as error:
@@ -250,9 +297,14 @@ def kill_instance(client: IncusClient, name: str) -> None:
 
 
 def remove_instance(client: IncusClient, name: str, *, timeout: float) -> None:
-    """Removes a stopped instance; one that is gone already is removed as well.
+    """Delete a stopped instance; an instance that is already missing counts as deleted.
 
-    An instance that is busy, as one whose making was cut off, is tried again for a while.
+    An instance that is busy, for example after an interrupted create, is retried for a while.
+
+    Args:
+        client: a client in the instance's project.
+        name: the instance's name.
+        timeout: how long Incus may take, in seconds.
     """
     deadline = time.monotonic() + min(timeout, _BUSY_FOR)
     while True:

@@ -1,4 +1,4 @@
-"""Reads a live instance back: what it is, and what plan it is an instance of."""
+"""Read a live instance: its properties, and the plan and options that it shows."""
 
 import ipaddress
 import re
@@ -27,10 +27,10 @@ from .placement import is_root
 from .runtime_options import USER_DATA_KEY, RuntimeOptions
 
 RUNNING: Final = frozenset({"Running", "Ready"})
-"""A guest that reports itself Ready is running."""
+"""The statuses of a running instance. A guest that reports itself Ready is running too."""
 
 FROZEN: Final = "Frozen"
-"""The status of an instance that `incus pause` froze: it holds its memory, and does nothing."""
+"""The status of an instance that `incus pause` froze: it keeps its memory and does nothing."""
 PROTECTION_KEY: Final = "security.protection.delete"
 
 _UNITS: Final = {
@@ -41,7 +41,7 @@ _UNITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class LiveInstance:
-    """An instance as the server shows it (GET /1.0/instances/NAME?recursion=1)."""
+    """Hold an instance as the server shows it (GET /1.0/instances/NAME?recursion=1)."""
 
     name: str
     project: str
@@ -57,7 +57,7 @@ class LiveInstance:
 
     @classmethod
     def of(cls, data: dict[str, Any], etag: str) -> "LiveInstance":
-        """The instance of a server's answer; parts that are missing are empty."""
+        """Return the instance in a server's reply; missing parts become empty."""
         return cls(
             name=str(data.get("name", "")),
             project=str(data.get("project", "")),
@@ -74,51 +74,54 @@ class LiveInstance:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """Return whether the instance is running."""
         return self.status in RUNNING
 
     @property
     def alive(self) -> bool:
-        """Whether it has processes: it runs, or is frozen."""
+        """Return whether the instance has processes: it is running or frozen."""
         return self.running or self.status == FROZEN
 
     @property
     def ephemeral(self) -> bool:
-        """Whether Incus deletes it when it stops (Incus doc/explanation/instances.md)."""
+        """Return whether Incus deletes it when it stops (Incus doc/explanation/instances.md)."""
         return bool(self.raw.get("ephemeral"))
 
     @property
     def protected(self) -> bool:
-        """Whether Incus refuses to delete it: its own config or a profile's says so."""
+        """Return whether Incus refuses to delete it because of its own config or a profile's."""
         expanded = self.raw.get("expanded_config")
         config = expanded if isinstance(expanded, dict) else self.config
         return str(config.get(PROTECTION_KEY, "")).lower() in ("true", "1", "yes", "on")
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the image that it was made of."""
+        """Return the fingerprint of the image that it was created from."""
         return self.config.get("volatile.base_image", "")
 
     @property
     def uuid(self) -> str:
-        """Its own id, which a new instance of the same name does not share."""
+        """Return its own id, which a new instance of the same name does not share."""
         return self.config.get("volatile.uuid", "")
 
     @property
     def generation(self) -> str:
-        """The generation that it is marked with; empty without one."""
+        """Return the generation in its ownership label; empty if it has none."""
         return self.config.get(GENERATION_KEY, "")
 
     @property
     def root_pool(self) -> str:
-        """The storage pool of its root disk, whether its own device or a profile's says so."""
+        """Return the storage pool of its root disk, which its own or a profile's device names."""
         devices = _devices(self.raw.get("expanded_devices"))
         name = root_device_name(devices)
         return str(devices[name].get("pool") or "") if name else ""
 
     @property
     def processes(self) -> int:
-        """How many processes the guest counts; -1 where a VM's agent does not answer."""
+        """Return the number of processes in the guest.
+
+        It is -1 if the agent of a virtual machine does not reply.
+        """
         count = (self.raw.get("state") or {}).get("processes", -1)
         return count if isinstance(count, int) else -1
 
@@ -127,9 +130,9 @@ class LiveInstance:
 
         Args:
             family: ``inet`` or ``inet6``.
-            access_interface: the nic that counts, by the name of its device or of its interface;
-                by default the first one of Incus's own nics. What the guest itself makes, such as
-                docker0, counts only if the instance has no nic of Incus's.
+            access_interface: the nic to use, by the name of its device or of its interface;
+                default: the first of Incus's own nics. Interfaces that the guest itself creates,
+                such as docker0, count only if the instance has no nic of Incus's.
         """
         networks = self._networks()
         nics = self._nics()
@@ -155,17 +158,18 @@ class LiveInstance:
         return by_nic
 
     def _networks(self) -> dict[str, dict[str, Any]]:
-        """The guest's interfaces by name, as the server saw them."""
+        """Return the guest's interfaces by name, as the server reports them."""
         networks = (self.raw.get("state") or {}).get("network") or {}
         return {str(name): dict(state or {}) for name, state in networks.items()}
 
     def _nics(self) -> dict[str, str]:
-        """The interfaces that Incus's own nic devices made, each with its device's name.
+        """Return the interfaces that Incus's own nic devices created, each with its device's name.
 
-        The hardware address tells, which Incus keeps as ``volatile.<device>.hwaddr``, or the name
-        that the interface has in a container. A bridge or bond that the guest makes of a nic has
-        its hardware address, and then its addresses too. If neither is known, the interfaces that
-        have a counterpart on the host count (``host_name``), each under its own name.
+        An interface belongs to a device if it has the device's hardware address, or, in a
+        container, the device's interface name. Incus stores the address as
+        ``volatile.<device>.hwaddr``. A bridge or bond that the guest creates of a nic has the nic's
+        hardware address, and then its addresses too. If neither is known, the interfaces with a
+        counterpart on the host (``host_name``) count, each under its own name.
         """
         nics: dict[str, str] = {}
         networks = self._networks()
@@ -185,7 +189,7 @@ class LiveInstance:
         }
 
     def owned_devices(self, names: set[str]) -> Devices:
-        """Its devices that a plan names: those called for, and all with the plan's prefix."""
+        """Return its devices that a plan names, and all devices with the plan's prefix."""
         return {
             name: device
             for name, device in self.devices.items()
@@ -194,7 +198,7 @@ class LiveInstance:
 
 
 def _global(network: dict[str, Any], family: str) -> list[str]:
-    """The global addresses of a family that an interface has."""
+    """Return the global addresses of a family that an interface has."""
     return [
         str(address.get("address", ""))
         for address in network.get("addresses") or ()
@@ -213,7 +217,7 @@ def _is_loopback(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the state says that an instance is."""
+    """Hold what the state expects of an instance."""
 
     plan: IncusRuntimePlan
     options: RuntimeOptions
@@ -221,16 +225,16 @@ class Expected:
     left_out: frozenset[str]
     pool: str | None
     status: str = ""
-    """The instance's status when it was last looked at."""
+    """The instance's status when it was last inspected."""
     fingerprint: str = ""
-    """Of the image that the instance was made of, where that is known."""
+    """The fingerprint of the image that the instance was created from; empty if it is not known."""
 
 
 def observed_plan(live: LiveInstance, expected: Expected) -> dict[str, Any]:
-    """The expected plan with everything replaced that the live instance shows otherwise.
+    """Return the expected plan with the values of the live instance where they differ.
 
-    What no instance can show (paths, bootstrap, metadata, the other policies) stays as expected;
-    the digest among the marks tells whether that is right.
+    Values that no instance can show (paths, bootstrap, metadata, the other policies) stay as
+    expected. The plan's digest in the instance's config shows whether they are right.
     """
     plan = expected.plan
     observed = plan.to_dict()
@@ -245,7 +249,7 @@ def observed_plan(live: LiveInstance, expected: Expected) -> dict[str, Any]:
         "profile": _observed_profiles(live, expected)[0],
     }
     if expected.fingerprint and live.fingerprint != expected.fingerprint:
-        # Rebuilt from another image: no alias tells which, the fingerprint does.
+        # Rebuilt from another image: no alias shows which one, but the fingerprint does.
         observed["incus"]["image_alias"] = live.fingerprint
     observed["resources"] = _observed_resources(live, plan)
     observed["mounts"] = _observed_mounts(live, expected)
@@ -258,7 +262,7 @@ def observed_plan(live: LiveInstance, expected: Expected) -> dict[str, Any]:
 
 
 def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
-    """The expected options with everything replaced that the live instance shows otherwise."""
+    """Return the expected options with the values of the live instance where they differ."""
     options = expected.options
     observed = options.model_dump(exclude_none=True)
     observed["instance_type"] = live.instance_type
@@ -269,7 +273,7 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     if options.running is not None:
         observed["running"] = _observed_running(live, expected.status, options.running)
     if WAITING_KEY in live.config:
-        # What was waited for last did not come: all that is known is that it runs.
+        # The state that was last waited for did not come: all that is known is that it runs.
         observed["wait_for"] = "running"
     if options.cloud_init_user_data is not None:
         observed["cloud_init_user_data"] = live.config.get(USER_DATA_KEY, "")
@@ -280,22 +284,29 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
 
 
 def _observed_running(live: LiveInstance, before: str, wanted: bool) -> bool:
-    """Return `running` as seen. A frozen instance is neither running nor stopped, so that it is
-    shown as what it was not to be; once shown so, it stays so."""
+    """Return `running` as observed.
+
+    A frozen instance is neither running nor stopped. It is first shown as the opposite of what was
+    expected. While it stays frozen, that value stays.
+    """
     if live.status != FROZEN:
         return live.running
     return wanted if before == FROZEN else not wanted
 
 
 def mebibytes(text: str) -> int | str:
-    """An Incus size as whole MiB where it is one, else the text (Incus doc/reference/units.md)."""
+    """Return an Incus size as an integer of MiB if it is one, else the string.
+
+    Source: Incus doc/reference/units.md.
+    """
     return _whole(text, 2**20)
 
 
 def _observed_profiles(live: LiveInstance, expected: Expected) -> tuple[str, list[str]]:
-    """The profile that has the last word, and those before it.
+    """Return the profile that takes precedence, and the profiles before it.
 
-    Profiles that others put before ours change nothing of what ours say, and are not seen.
+    Profiles that other clients put before the program's do not change the effect of the program's,
+    and are not shown.
     """
     own, extra = expected.plan.incus.profile, expected.options.extra_profiles
     ours = [profile for profile in live.profiles if profile in (own, *extra)]
@@ -305,7 +316,7 @@ def _observed_profiles(live: LiveInstance, expected: Expected) -> tuple[str, lis
 
 
 def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:
-    """The limits that the plan names; others' are others'."""
+    """Return the limits that the plan names; limits of other clients are not shown."""
     resources: dict[str, Any] = {}
     cpu, memory = live.config.get("limits.cpu"), live.config.get("limits.memory")
     if cpu and plan.resources.vcpu_count is not None:
@@ -354,7 +365,7 @@ def _mount_of(name: str, device: Device, instance_type: str) -> dict[str, Any]:
         "guest_path": device.get("path", ""),
         "read_only": device.get("readonly") in ("true", "1", "yes", "on"),
     }
-    # A container's device has no bus; the plan has one all the same.
+    # A container's device has no bus, but the plan has one nevertheless.
     bus = device.get("io.bus") or ("virtiofs" if instance_type == "container" else None)
     if mount["read_only"] and bus:
         mount["io_bus"] = bus
@@ -376,7 +387,7 @@ def _observed_labels(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, st
         for key, value in live.config.items()
         if key.startswith(LABEL_PREFIX)
     }
-    # Incus keeps no empty values: an empty label is one that is not there.
+    # Incus stores no empty values, so an empty label does not exist there.
     empty = {key: "" for key, value in plan.labels.items() if value == "" and key not in labels}
     return {**labels, **empty}
 
@@ -392,20 +403,20 @@ def _whole(text: str, unit: int) -> int | str:
 def outputs_of(
     live: LiveInstance, devices: set[str], access_interface: str | None = None
 ) -> dict[str, Any]:
-    """What the resource shows of an instance beyond what it was asked to be.
+    """Return the outputs of an instance that are not arguments of the resource.
 
     Args:
         live: the instance.
-        devices: the names of its devices that are the resource's.
-        access_interface: the nic whose addresses are `ipv4_address` and `ipv6_address`, if one
-            is named.
+        devices: the names of its devices that belong to the resource.
+        access_interface: the nic whose addresses are `ipv4_address` and `ipv6_address`; None if
+            none is named.
     """
     return {
         "instance_name": live.name,
         "status": live.status,
         "image_fingerprint": live.fingerprint,
         "devices": live.owned_devices(devices),
-        # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
+        # Empty rather than None: Pulumi drops None, and then treats the output as unknown.
         "ipv4_address": live.address("inet", access_interface) or "",
         "ipv6_address": live.address("inet6", access_interface) or "",
         "addresses": live.addresses(),
@@ -425,5 +436,5 @@ def _devices(value: Any) -> Devices:
 
 
 def root_device_name(devices: Devices) -> str | None:
-    """The name of the root disk among an instance's own devices."""
+    """Return the name of the root disk among an instance's own devices, or None."""
     return next((name for name, device in devices.items() if is_root(device)), None)

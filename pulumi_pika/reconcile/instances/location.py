@@ -1,8 +1,8 @@
-"""On which cluster member a new instance goes, where its data leaves no choice to Incus.
+"""Choose the cluster member of a new instance if its data leaves Incus no choice.
 
-Incus puts a new instance where it likes, and a local pool's volumes can be used on their own
-member only. So an instance goes to the volumes that it has, and where it has none yet, both go to
-a member that is chosen here.
+Incus may put a new instance on any member. The volumes of a local pool can be used on their own
+member only. So an instance goes to the member of its existing volumes. If it has none yet, both go
+to a member that this module chooses.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from .placement import Placement
 
 
 def select_member_for_volumes(client: IncusClient, placement: Placement) -> IncusClient:
-    """The client with the member that the instance and its volumes go to.
+    """Return the client with the member that the instance and its volumes go to.
 
-    Nothing is asked of a server that is no cluster, nor for a runtime without volumes.
+    A server without a cluster, and a runtime without volumes, need no request.
 
     Raises:
-        PlacementError: the volumes are on different members, or on another than `target`; or no
-            member may take the instance.
+        PlacementError: the volumes are on different members, or on another member than `target`; or
+            no member may take the instance.
     """
     desired = placement.desired
     if not client.server().clustered:
@@ -71,10 +71,16 @@ def select_member_for_volumes(client: IncusClient, placement: Placement) -> Incu
 
 
 def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> IncusClient:
-    """The client with the member that a new volume goes to; as it is where that does not matter.
+    """Return the client with the member that a new volume goes to.
 
-    Left to itself, Incus makes a local pool's volume on the member that the request came to, and
-    all runtimes would follow their volumes to that one.
+    The client is returned unchanged if any member will do. By default, Incus creates a volume of a
+    local pool on the member that received the request. All runtimes would then follow their volumes
+    to that member.
+
+    Args:
+        client: a client in the volume's project.
+        pool: the storage pool.
+        name: the volume's name.
 
     Raises:
         PlacementError: no member takes it, or the server has none.
@@ -91,15 +97,15 @@ def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> I
 
 
 def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:
-    """A member for a thing with local data, of those that Incus may choose itself.
+    """Return a member for an object with local data, among those that Incus may choose itself.
 
-    By the name (rendezvous hashing): many things spread evenly without any count, the same name
-    comes to the same member, and a member more or less moves the fewest.
+    The name decides (rendezvous hashing). Many objects are spread evenly without a count. The same
+    name always gives the same member. A change of the members moves as few objects as possible.
 
     Args:
         client: the client, whose target may be a group.
-        name: what is placed.
-        image_alias: the image that it is made of; counts where members differ in architecture.
+        name: the name of the object.
+        image_alias: the image that it is created from; used if members differ in architecture.
 
     Raises:
         PlacementError: no member takes it.
@@ -124,9 +130,9 @@ def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:
 
 
 def evacuated_member(client: IncusClient, live: LiveInstance) -> str:
-    """The member that an instance is stopped on because the member was evacuated; else empty.
+    """Return the evacuated member on which an instance is stopped; empty if there is none.
 
-    Asks only where a stopped instance is on a cluster.
+    A request is sent only if the instance is stopped and on a cluster.
     """
     if live.running or live.location in ("", "none"):
         return ""
@@ -136,7 +142,7 @@ def evacuated_member(client: IncusClient, live: LiveInstance) -> str:
 
 
 def not_clustered(client: IncusClient) -> str:
-    """What to say where a target is given to a server that is no cluster."""
+    """Return the message for a target that is given to a server without a cluster."""
     return (
         f"target {client.target!r}: the server at {client.host} is no cluster and has no members "
         "or groups to choose from; leave target and cluster_group out, or name the cluster's url"

@@ -1,4 +1,4 @@
-"""Finds an instance that others moved to another Incus project, and says what to do."""
+"""Find an instance that another client moved to another Incus project, and advise on it."""
 
 from ...incus.client import IncusClient
 from ...incus.errors import NotFound
@@ -22,14 +22,14 @@ def find_moved(client: IncusClient, uuid: str) -> LiveInstance | None:
         try:
             live = fetch_instance_by_uuid(client.in_project(project), uuid)
         except NotFound:
-            continue  # The project was removed meanwhile.
+            continue  # The project was deleted in the meantime.
         if live is not None:
             return live
     return None
 
 
 def describe_moved(client: IncusClient, name: str, live: LiveInstance) -> str:
-    """A sentence on an instance that is in another project than its resource says."""
+    """Return a sentence on an instance that is in another project than its resource."""
     back = f"incus move --project {live.project} {live.name} {name} --target-project "
     return (
         f"the instance {name} was moved from project {client.project} to {live.project} (there it "

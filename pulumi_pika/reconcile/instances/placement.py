@@ -1,4 +1,4 @@
-"""Finds out what only the server knows: pool, root device, and which sources are there."""
+"""Resolve what only the server knows: the pool, the root device, and which sources exist."""
 
 import stat
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ from .runtime_options import ROOT_DEVICE, RuntimeOptions
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """An instance whose every detail is known, and the volumes that it lacks."""
+    """Hold an instance with every detail known, and the volumes that are missing."""
 
     desired: DesiredInstance
     missing_volumes: tuple[VolumeRef, ...] = ()
     claimed_volumes: tuple[VolumeRef, ...] = ()
-    """Volumes that are taken over from another runtime, or from an earlier name of this one."""
+    """Volumes whose label names another runtime or an earlier name of this one, to be relabeled."""
     warnings: tuple[str, ...] = ()
 
 
@@ -62,27 +62,27 @@ def resolve_placement(
     known_backend: str = "",
     known_devices: Devices | None = None,
 ) -> Placement:
-    """Looks at the server, changes nothing.
+    """Resolve the details of an instance with the server, without changing anything.
 
     Args:
         client: a client in the plan's project.
         plan: the plan.
         options: the options.
-        known_pool: the pool that an existing instance's volumes are in.
+        known_pool: the pool of an existing instance's volumes.
         known_root: the name of an existing instance's root device.
-        known_root_pool: the pool that an existing instance's root disk is in.
-        known_owner: the URN that the resource had before, where it had another.
-        known_backend: the backend that an existing instance is marked with.
+        known_root_pool: the pool of an existing instance's root disk.
+        known_owner: the URN that the resource had before, if it had another one.
+        known_backend: the backend in an existing instance's ownership label.
         known_devices: the devices of an existing instance.
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
-        PlacementError: a profile is missing, no pool can be told, a container names a block volume,
-            or an existing instance has another device where a mount is to be.
-        VolumeElsewhere: a volume that a mount would create is in another pool already, or was
-            renamed outside.
+        PlacementError: a profile is missing, no pool can be determined, a container names a block
+            volume, or an existing instance has another device at a mount's path.
+        VolumeElsewhere: a volume that a mount would create exists in another pool, or was renamed
+            outside Pulumi.
         SourceMissing: the source of a snapshot or of a required mount is missing.
-        Unsupported: the server does not know what the plan needs.
+        Unsupported: the server does not support what the plan needs.
         IncusError: the server could not be asked.
     """
     autorestart = client.server().has(AUTORESTART_EXTENSION)
@@ -128,6 +128,14 @@ def resolve_pool(
 ) -> tuple[str | None, str | None]:
     """Return the pool of a runtime's volumes and the name of its root disk, if it needs them.
 
+    Args:
+        client: a client in the instance's project.
+        plan: the plan.
+        options: the options.
+        known_pool: the pool of an existing instance's volumes.
+        known_root: the name of an existing instance's root device.
+        known_root_pool: the pool of an existing instance's root disk.
+
     Raises:
         PlacementError: a profile is missing, or nothing names a pool.
         IncusError: the server could not be asked.
@@ -150,29 +158,29 @@ def resolve_pool(
 
 @dataclass(slots=True)
 class Survey:
-    """What a server has of the sources of a plan's mounts."""
+    """Hold what a server has of the sources of a plan's mounts."""
 
     missing_volumes: list[VolumeRef] = field(default_factory=list)
     claimed_volumes: list[VolumeRef] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     foreign: dict[str, str] = field(default_factory=dict)
-    """By device name: whose volume a mount names, and what to do."""
+    """By device name: the owner of the volume that a mount names, and what to do."""
     unusable: dict[str, str] = field(default_factory=dict)
-    """By device name: why a volume that is there cannot be mounted, and what to do."""
+    """By device name: why an existing volume cannot be mounted, and what to do."""
     without_directory: dict[str, str] = field(default_factory=dict)
-    """By device name: which directory a volume cannot have that is still to be created."""
+    """By device name: the directory that a volume cannot have because it is still to be created."""
     shadowed: dict[str, str] = field(default_factory=dict)
     """By device name: where the volume is in place of which an empty one would be created."""
     missing: dict[str, str] = field(default_factory=dict)
-    """By device name: which source is missing."""
+    """By device name: the source that is missing."""
 
     def refuse(self) -> None:
-        """Do nothing if all mounts can be made.
+        """Raise an error if a mount cannot be created.
 
         Raises:
             ForeignVolume: a volume holds the data of another runtime.
-            PlacementError: a volume cannot be mounted, or lacks a directory.
+            PlacementError: a volume cannot be mounted, or does not have a directory.
             VolumeElsewhere: a volume is in another pool, or has another name.
             SourceMissing: a source is missing.
         """
@@ -211,9 +219,9 @@ def survey_mounts(
         plan: the plan.
         options: the options.
         pool: the pool of the volumes whose mounts name none.
-        known_owner: see `place`, as the others.
-        known_backend: see `place`.
-        known_devices: see `place`.
+        known_owner: see `resolve_placement`, also for the following arguments.
+        known_backend: see `resolve_placement`.
+        known_devices: see `resolve_placement`.
 
     Raises:
         IncusError: the server could not be asked.
@@ -238,7 +246,7 @@ def survey_mounts(
             there = volume is not None
             if volume is not None:
                 config, runtime_id = volume.get("config") or {}, plan.identity.runtime_id
-                # A stack that has moved to another backend takes its volumes along.
+                # A stack that has moved to another backend keeps its volumes.
                 if owner := foreign_owner(config, mount, runtime_id, own, [options.backend]):
                     if options.adopt or not foreign_owner(
                         config, mount, runtime_id, earlier, backends
@@ -290,8 +298,10 @@ def survey_mounts(
 def _refuse_taken_paths(
     client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, devices: Devices
 ) -> None:
-    """Refuse a mount where the instance has a disk that was added by hand; Incus would, by its own
-    name for it."""
+    """Refuse a mount at the path of a disk that was added to the instance by hand.
+
+    Incus would refuse it too, but with its own name for the mount.
+    """
     names = {mount.device_name for mount in plan.mounts} | options.devices.keys()
     by_path = {
         device.get("path"): (name, device)
@@ -324,17 +334,18 @@ def find_elsewhere(
     ref: VolumeRef,
     volumes: Sequence[VolumeRef] | None = None,
 ) -> list[str]:
-    """Return the other pools that have a volume which a mount with no pool of its own may mean.
+    """Return the other pools with a volume that a mount without a pool of its own may mean.
 
-    A volume that holds the data of another runtime is not meant: that runtime has a pool of its
-    own. Empty if this client may not list volumes.
+    A volume that holds the data of another runtime is not meant, because that runtime has a pool of
+    its own. The result is empty if this client may not list volumes.
 
     Args:
         client: a client in the plan's project.
         plan: the plan.
         options: the options.
         mount: the mount.
-        ref: the pool that the mount comes to, in which there is no such volume, and its name.
+        ref: the pool that the mount resolves to, in which the volume is missing, and the volume's
+            name.
         volumes: all custom volumes of the project; listed if they are not given.
     """
     pools = []
@@ -353,7 +364,7 @@ def find_elsewhere(
 
 
 def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> str:
-    """Say what is wrong with a mount whose volume is in another pool, and what to do."""
+    """Return what is wrong with a mount whose volume is in another pool, and what to do."""
     listed = ", ".join(elsewhere)
     return (
         f"there is no custom volume {ref[1]} in pool {ref[0]}, and there is one in pool {listed}; "
@@ -384,13 +395,13 @@ def _host_path_exists(path: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        # What we may not look at, the daemon may.
+        # The daemon may read what this user may not.
         return True
     return stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISBLK(mode)
 
 
 def _needs_pool(plan: IncusRuntimePlan, options: RuntimeOptions) -> bool:
-    """Whether a mount of a custom volume names no pool of its own."""
+    """Return whether a mount of a custom volume names no pool of its own."""
     return any(
         not is_host_path(mount.source) and not options.pool_of(index)
         for index, mount in enumerate(plan.mounts)
@@ -398,7 +409,10 @@ def _needs_pool(plan: IncusRuntimePlan, options: RuntimeOptions) -> bool:
 
 
 def _profile_root(client: IncusClient, profiles: Sequence[str]) -> tuple[str, str | None]:
-    """Name and pool of the root disk that the profiles give; the last one that has it counts."""
+    """Return name and pool of the root disk that the profiles define.
+
+    If several profiles define one, the last profile counts.
+    """
     devices: dict[str, dict[str, str]] = {}
     for profile in profiles:
         try:
@@ -415,12 +429,19 @@ def _profile_root(client: IncusClient, profiles: Sequence[str]) -> tuple[str, st
 
 
 def is_root(device: dict[str, str]) -> bool:
-    """Whether a device is a root disk (Incus doc/reference/devices_disk.md)."""
+    """Return whether a device is a root disk (Incus doc/reference/devices_disk.md)."""
     return device.get("type") == "disk" and device.get("path") == "/" and not device.get("source")
 
 
 def root_moved(project: str, name: str, pool: str, wanted: str) -> str:
-    """A sentence on a root disk that is in another pool than the program wants it in."""
+    """Return a sentence on a root disk that is in another pool than the program wants.
+
+    Args:
+        project: the instance's project.
+        name: the instance's name.
+        pool: the pool in which the root disk is.
+        wanted: the pool that the program names.
+    """
     move = f"incus move --project {project} {name} --storage {wanted}"
     return (
         f"the root disk of {name} is in pool {pool}, and the program wants it in {wanted}; Incus "
@@ -430,7 +451,7 @@ def root_moved(project: str, name: str, pool: str, wanted: str) -> str:
 
 
 def profile_root_pool(client: IncusClient, profiles: Sequence[str]) -> str | None:
-    """The pool of the root disk that profiles give; None if they give none.
+    """Return the pool of the root disk of profiles; None if they have none.
 
     Raises:
         PlacementError: one of them does not exist.

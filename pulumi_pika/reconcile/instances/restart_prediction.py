@@ -1,6 +1,6 @@
-"""Which changes a running instance can take, as far as that can be told without trying.
+"""Predict which changes a running instance accepts, without trying them.
 
-The server has the last word; this is for previews. Sources: the key tables of Incus
+This is for previews; the server decides. Sources: the key tables of Incus
 doc/reference/instance_options.md, devices_disk.md, and its instance drivers.
 """
 
@@ -43,7 +43,17 @@ def restart_reasons(
     new_devices: Devices,
     profiles_change: bool,
 ) -> list[str]:
-    """What of a change may need a restart of a running instance, for people to read."""
+    """Return, in human-readable form, the changes that may need a restart of a running instance.
+
+    Args:
+        old: the options before.
+        new: the new options.
+        old_config: the config keys before.
+        new_config: the new config keys.
+        old_devices: the devices before.
+        new_devices: the new devices.
+        profiles_change: whether the profiles change.
+    """
     if new.running is False or old.running is False:
         return []
     virtual = new.instance_type == "virtual-machine"
@@ -85,7 +95,10 @@ def _fewer(old: dict[str, str], new: dict[str, str]) -> bool:
 
 
 def _shrinks(old: str | None, new: str | None) -> bool:
-    """Whether a memory limit gets lower; one that cannot be compared is taken not to."""
+    """Return whether a memory limit gets lower.
+
+    Limits that cannot be compared count as not getting lower.
+    """
     if new is None:
         return False
     before, after = mebibytes(old) if old else None, mebibytes(new)
@@ -99,7 +112,7 @@ def _needs_restart(key: str, virtual: bool) -> bool:
 
 
 def _without_limits(device: dict[str, str]) -> dict[str, str]:
-    """What of a disk is no size and no limit: those change in place (devices_disk.md)."""
+    """Return a disk device without size and limits, which change in place (devices_disk.md)."""
     return {
         key: value
         for key, value in device.items()

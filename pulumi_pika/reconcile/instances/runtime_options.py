@@ -1,4 +1,4 @@
-"""What a runtime has beyond its plan: where and how it is made, and what else it carries."""
+"""Define the options of a runtime beyond its plan, and check them without a server."""
 
 import re
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from ..shared.ownership import MARK_PREFIX
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
 
 JOB_KEY: Final = MARK_PREFIX + "job"
-"""On the instance of a job: the process that follows it, or `JOB_KEPT` once the job has ended."""
+"""On a job's instance: the process that supervises the job, or `JOB_KEPT` after its end."""
 JOB_KEPT: Final = "kept"
 
 ROOT_DEVICE: Final = "root"
 USER_DATA_KEY: Final = "cloud-init.user-data"
 
-# Incus 6.0 allows `[/.:_a-zA-Z0-9-]{1,63}`; 7.3 forbids the slash and wants alphanumeric ends.
+# Incus 6.0 allows `[/.:_a-zA-Z0-9-]{1,63}`; 7.3 forbids the slash and requires alphanumeric ends.
 _DEVICE_NAME: Final = re.compile(r"[a-zA-Z0-9]([.:_a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _CONFIG_KEY: Final = re.compile(r"[a-zA-Z0-9_]+([.\-/:][a-zA-Z0-9_.\-/:]+)+")
 _PLAN_KEYS: Final = {
@@ -35,14 +35,14 @@ _OTHER_FORMS: Final = {
     "limits.memory": ' (MiB; for a share of the host, as "50%", put the key into a profile and '
     "name that in `extra_profiles`)",
 }
-"""What to do for values that a field of the plan cannot say."""
+"""The advice for values that a field of the plan cannot express."""
 
 
 class Timeouts(Part):
-    """Time limits in seconds.
+    """Set the time limits, in seconds.
 
-    `create`, `update` and `delete` bound the work of one operation of Incus's, `wait` what
-    `wait_for` waits for, `stop` how long a guest may take to shut down before it is killed.
+    `create`, `update` and `delete` limit one operation of Incus. `wait` limits the wait for
+    `wait_for`. `stop` limits the shutdown of a guest before it is killed.
     """
 
     create: Seconds = 600.0
@@ -58,13 +58,16 @@ class Timeouts(Part):
 
 
 class RuntimeOptions(Part):
-    """The arguments of an `IncusRuntime` that are no part of its `RuntimeSpec`."""
+    """Hold the arguments of an `IncusRuntime` that are not part of its `RuntimeSpec`."""
 
     instance_type: InstanceType = "virtual-machine"
     storage_pool: str | None = None
     mount_storage_pools: list[str] = Field(default_factory=list)
-    """The storage pool of each mount's custom volume, in the order of the mounts. Where it is empty
-    or missing, it is `storage_pool`, or the pool of the profile's root disk."""
+    """The storage pools of the mounts' custom volumes, in the order of the mounts.
+
+    If an entry is empty or missing, the pool is `storage_pool`, or the pool of the profile's root
+    disk.
+    """
     running: bool | None = True
     config: dict[str, str] = Field(default_factory=dict)
     devices: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -81,12 +84,12 @@ class RuntimeOptions(Part):
     owner: str = ""
     """The URN of the resource."""
     backend: str = ""
-    """The digest of the Pulumi backend that the resource's stack is in."""
+    """The digest of the Pulumi backend of the resource's stack."""
 
     @field_validator("mount_storage_pools", mode="after")
     @classmethod
     def _without_empty_end(cls, pools: list[str]) -> list[str]:
-        # Mounts without a pool are the same whether the list ends before them or not.
+        # Trailing empty entries have no effect, so lists with and without them are equal.
         while pools and not pools[-1]:
             pools = pools[:-1]
         return pools
@@ -97,11 +100,11 @@ class RuntimeOptions(Part):
 
 
 OptionProblem = tuple[tuple[str | int, ...], str]
-"""A property path, as ``("config", "limits.cpu")``, and why its value is refused."""
+"""A property path, such as ``("config", "limits.cpu")``, and why its value is refused."""
 
 
 def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[OptionProblem]:
-    """All that Incus, or the plan, would not let through, found without asking a server."""
+    """Return all values that Incus or the plan would refuse, without asking a server."""
     return [
         *_name_problems(plan, options),
         *_limit_problems(plan),
@@ -138,7 +141,7 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         if value is None:
             continue
         if not value.strip():
-            if where[0] != "incus":  # the planner has said so
+            if where[0] != "incus":  # The planner has already reported it.
                 yield where, "must be non-empty"
         elif value in (".", "..") or "/" in value or not value.isprintable():
             yield where, f"`{value}` is no name that Incus allows: no slash, no control character"

@@ -1,4 +1,4 @@
-"""Brings a live instance to a changed plan, in place, touching only what changed."""
+"""Bring a live instance to a changed plan, in place, and change only what differs."""
 
 import re
 import time
@@ -69,7 +69,7 @@ from .runtime_options import RuntimeOptions
 from .wait import wait_for
 
 _APPEARS_WITHIN: Final = 3.0
-"""Seconds in which a change is seen to come about whose answer was lost."""
+"""How long a change whose reply was lost may take to become visible, in seconds."""
 _NEEDS_RESTART: Final = (
     "when vm is running",
     "the vm is running",
@@ -85,12 +85,12 @@ _NEEDS_RESTART: Final = (
     "as it was taking too long",
     # A container that uses more memory than the new limit.
     "setting cgroup item for the container failed",
-    # A mount that is in use, or that a daemon which was killed in plugging it in left behind, on
-    # the host or inside the container.
+    # A mount that is in use, or that a daemon which was killed while it plugged it in left behind,
+    # on the host or inside the container.
     "device or resource busy",
     "failed to add mount for device inside container",
 )
-"""How Incus says that a running instance cannot take a change (its instance drivers)."""
+"""How Incus reports that a running instance cannot take a change (its instance drivers)."""
 _SHRINKS: Final = re.compile(r"\(currently (\d+)MiB\) as it was taking too long")
 """How Incus says that a guest has not given back all memory within seconds. The guest stays asked
 for it, and goes on giving memory back meanwhile (6.0.4, `updateMemoryLimit`)."""
@@ -107,23 +107,26 @@ def update_runtime(
     claim: Claim,
     known_pool: str | None,
 ) -> tuple[DesiredInstance, LiveInstance]:
-    """Changes the runtime; returns what it was made to be, and what it is.
+    """Change the runtime.
 
     Args:
         client: a client in the plan's project.
         plan: the new plan.
         options: the new options.
-        reporter: takes progress and warnings.
-        previous: what the resource had set before.
+        reporter: receives progress and warnings.
+        previous: what the resource set before.
         claim: what the state knows of the instance.
-        known_pool: the pool of its volumes, as of its last look.
+        known_pool: the pool of its volumes, as last fetched.
+
+    Returns:
+        What the instance was to be, and the instance as it is.
 
     Raises:
-        InstanceGone: there is no such instance any more.
+        InstanceGone: the instance no longer exists.
         ForeignInstance: the instance of that name is another one.
-        RestartRefused: a change needs a restart that `allow_restart` does not let happen.
-        RuntimeFailed: a change failed. What had been done before stays; the message says so.
-        ReconcileError, IncusError: it failed before anything was changed.
+        RestartRefused: a change needs a restart that `allow_restart` does not allow.
+        RuntimeFailed: a change failed. Earlier changes stay; the message lists them.
+        ReconcileError, IncusError: the update failed before anything was changed.
     """
     live = _fetch_owned(client, plan, options, claim, reporter)
     return apply_plan(
@@ -142,12 +145,12 @@ def apply_plan(
     known_pool: str | None,
     generation: str = "",
 ) -> tuple[DesiredInstance, LiveInstance]:
-    """Changes a live instance to the plan; see `update_runtime`.
+    """Change a live instance to match the plan; see `update_runtime`.
 
     Args:
         live: the instance.
-        generation: the new generation of an instance that is taken over. Then nobody has waited
-            yet for what `wait_for` waits for.
+        generation: the new generation of an instance that is adopted. The state that `wait_for`
+            names has then not been waited for yet.
     """
     name = plan.identity.instance_name
     client = client.beside(live.location)
@@ -181,7 +184,7 @@ def apply_plan(
             make_lasting(client, live, reporter)
             live = _refetch(client, desired)
         _apply_and_start(client, live, desired, previous, reporter, fresh)
-        # Who owns them is written last: after a failure the state of before has to find its own.
+        # The owner is written last: after a failure, the previous state must find its own labels.
         claim_volumes(client, desired, placement.claimed_volumes)
         after = write_identity(client, desired, generation or previous.generation)
     except (IncusError, ReconcileError) as error:
@@ -195,8 +198,15 @@ def apply_plan(
 
 
 def root_elsewhere(project: str, live: LiveInstance, devices: Devices) -> str:
-    """Return a sentence on a root disk that is in another pool than its device is to name, or an
-    empty string. Incus changes the pool of a root disk by a move only."""
+    """Return a sentence on a root disk that is in another pool than its device is to name.
+
+    The result is empty if the pool is right. Incus changes the pool of a root disk only by a move.
+
+    Args:
+        project: the instance's project.
+        live: the instance as last fetched.
+        devices: the desired devices.
+    """
     root = root_device_name(devices)
     wanted = devices[root].get("pool") if root else None
     if not wanted or live.root_pool in ("", wanted):
@@ -246,7 +256,10 @@ def _fetch_owned(
 def _rename_back(
     client: IncusClient, live: LiveInstance, name: str, options: RuntimeOptions, reporter: Reporter
 ) -> LiveInstance | None:
-    """Gives an instance its planned name again. Incus renames stopped instances only."""
+    """Give an instance its planned name again.
+
+    Incus renames stopped instances only.
+    """
     reporter.info(f"renaming {live.name} back to {name}")
     timeouts = options.timeouts
     if live.alive:
@@ -272,15 +285,15 @@ def _rename_back(
 
 
 def write_identity(client: IncusClient, desired: DesiredInstance, generation: str) -> LiveInstance:
-    """Write the marks that say who owns an instance, as far as they differ; return the instance.
+    """Write the ownership label of an instance, as far as it differs; return the instance.
 
     Args:
         client: a client in its project.
-        desired: what it is to be.
-        generation: the new generation; empty if the present one stays.
+        desired: what the instance is to be.
+        generation: the new generation; empty to keep the present one.
 
     Raises:
-        IncusError: they could not be written; the instance is otherwise as desired.
+        IncusError: the label could not be written; the instance is otherwise as desired.
     """
     wanted = {key: value for key, value in desired.config.items() if key in IDENTITY_KEYS}
     if generation:
@@ -329,14 +342,14 @@ def _apply_and_start(
             reporter=reporter,
             frozen=live.status == "Frozen",
         )
-    # A wait that failed is not forgotten: its mark tells, or that the state does not say it runs.
+    # A failed wait is recorded: by its config key, or because the state does not say that it runs.
     turned_on = options.running is True and previous.running is not True
     if started or restarted or turned_on or (was_running and WAITING_KEY in live.config):
         _wait(client, desired, reporter)
 
 
 def _wait(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
-    """Wait for what `wait_for` names; mark the instance if it does not come."""
+    """Wait for what `wait_for` names; record it on the instance if it does not come."""
     try:
         wait_for(client, desired, reporter)
     except WaitFailed:
@@ -353,8 +366,8 @@ def restart_requested(options: RuntimeOptions, before: Any) -> bool:
     """Return whether `restart_triggers` restarts the instance.
 
     Args:
-        options: the new options. An argument that was dropped asks for nothing, and nothing starts
-            an instance that `running` stops.
+        options: the new options. A dropped `restart_triggers` restarts nothing. An instance that
+            `running` stops is not started.
         before: the value of `restart_triggers` that was applied last.
     """
     return (
@@ -371,7 +384,7 @@ def _apply(
     previous: LastApplied,
     reporter: Reporter,
 ) -> bool:
-    """Applies what differs; returns whether the instance was restarted for it."""
+    """Apply the differences; return whether the instance was restarted for them."""
     changes = find_changes(live, desired, previous)
     if changes.kept:
         reporter.warn(
@@ -408,7 +421,7 @@ def _apply(
             desired,
         )
     finally:
-        # It ran before; whatever became of the change, it is to run again.
+        # The instance ran before, so it is started again whatever the result of the change is.
         start_instance(
             client, desired.name, timeout=desired.options.timeouts.update, reporter=reporter
         )
@@ -454,7 +467,7 @@ def _retry_on_conflict(
 def _send_live(
     client: IncusClient, live: LiveInstance, desired: DesiredInstance, previous: LastApplied
 ) -> None:
-    """Applies the changes to an instance as it is, running or not."""
+    """Apply the changes to an instance as it is, running or not."""
     changes = find_changes(live, desired, previous)
     has_devices = bool(changes.devices or changes.removed_devices)
     if (
@@ -463,8 +476,8 @@ def _send_live(
         and changes.settings
         and has_devices
     ):
-        # A running VM's devices are changed before Incus looks whether it can take the keys, so
-        # that a refusal would leave half of it done. Keys alone are refused whole.
+        # Incus changes the devices of a running virtual machine before it checks the keys, so a
+        # refusal would leave the change half done. A change of keys alone is refused as a whole.
         try:
             patch_instance(client, desired.name, changes.patch(live, devices=False), live.etag)
         except LOST_REPLY_ERRORS as error:
@@ -494,7 +507,7 @@ def _send(
             patch_instance(client, desired.name, changes.patch(live, devices=True), live.etag)
     except (IncusApiError, OperationFailed) as error:
         if _needs_restart(error.reason):
-            raise  # A restart plugs in whatever its config has.
+            raise  # A restart plugs in all devices of the config.
         if live.running and (
             said := restore_devices(client, live, changes, error, desired.options)
         ):
@@ -512,9 +525,10 @@ def _change_still_pending(
     error: Exception,
     counts: Callable[[Changes], bool],
 ) -> bool:
-    """Whether a change whose answer was lost is still to be made.
+    """Return whether a change whose reply was lost is not yet visible.
 
-    It may be on its way still. What it needs must not be taken back while it comes about.
+    The request may still be on its way. Volumes that the change needs must not be deleted while it
+    is carried out.
     """
     deadline = time.monotonic() + _APPEARS_WITHIN
     while True:

@@ -1,4 +1,4 @@
-"""Waits until a started instance is what the user waits for."""
+"""Wait until a started instance reaches the state that the user names."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ...incus.errors import (
     OperationError,
 )
 from ...incus.instances import exec_status
-from ..console import console_lines, last_console_words
+from .console import console_lines, last_console_words
 from ..shared.errors import WaitFailed
 from ..shared.reporter import Progress, Reporter
 from .desired import DesiredInstance
@@ -22,31 +22,42 @@ from .live_instance import LiveInstance
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _INSIDE_EVERY: Final = 5.0
-"""Seconds after which a container is looked into though nothing there is waited for. Incus 6.0.4
-can take one whose guest has ended for running as long as somebody asks for its files, as a wait for
-``guest_status`` does; looking into it shows that it is ending, and asks for none meanwhile."""
+"""How often to enter a container although nothing inside is waited for, in seconds.
+
+Incus 6.0.4 can report a container as running although its guest has ended, for as long as a client
+requests its files. A wait for ``guest_status`` does so. Entering the container shows that it is
+stopping, and requests no files meanwhile.
+"""
 _CONSOLE_LINES: Final = 20
 
 Seen = tuple[bool, str]
-"""Whether what is waited for is there, and what was seen."""
+"""Whether the awaited state is reached, and what was observed."""
 
 
 def wait_for(
     client: IncusClient, desired: DesiredInstance, reporter: Reporter
 ) -> LiveInstance | None:
-    """Waits for `wait_for` of the options; returns the instance as last seen, where each look goes
-    into it.
+    """Wait for the state that `wait_for` of the options names.
+
+    Args:
+        client: a client in the instance's project.
+        desired: the desired instance.
+        reporter: receives progress and warnings.
+
+    Returns:
+        The instance as last fetched, if each fetch includes its inside; else None.
 
     Raises:
-        WaitFailed: it did not come in `timeouts.wait` seconds, or cannot come any more. Says what
-            was seen last, and the tail of the console log.
+        WaitFailed: the state did not come within `timeouts.wait` seconds, or cannot come any more.
+            The message has the last observation and the end of the console log.
     """
     options, name = desired.options, desired.name
     if options.wait_for == "running":
-        # The operation that starts an instance ends when it runs.
+        # The operation that starts an instance ends when the instance is running.
         return None
     check = _CHECKS[options.wait_for]
-    # For the rest Incus need not enter the guest, which costs it more than all else of a look.
+    # For the other states, Incus need not enter the guest, which costs more than the rest of a
+    # fetch.
     inside = options.wait_for == "ipv4" or options.instance_type == "virtual-machine"
     progress = Progress(reporter, f"{name}: waiting for {options.wait_for}")
     pause = _FIRST_PAUSE
@@ -78,7 +89,7 @@ def wait_for(
 
 
 class _GuestSaysFailed(Exception):
-    """Waiting longer is of no use."""
+    """Signal that further waiting is useless."""
 
 
 def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
@@ -87,7 +98,7 @@ def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
     try:
         exec_status(client, desired.name, ["true"], timeout=10)
     except OperationError as error:
-        # Incus reports a missing command as a failed start of it: the guest was reached.
+        # Incus reports a missing command as one that could not be started: the guest was reached.
         if "not found" in error.reason.lower():
             return True, "exec works"
         return False, error.reason or str(error)

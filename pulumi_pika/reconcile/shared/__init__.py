@@ -1,1 +1,1 @@
-"""What instances and volumes share: errors, ownership, progress, undo."""
+"""Define what instances and volumes share: errors, ownership, progress, undo."""

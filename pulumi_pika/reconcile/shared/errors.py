@@ -1,96 +1,119 @@
-"""What can go wrong while a host is brought to a plan."""
+"""Define the errors of bringing a host to a plan."""
 
 from ...errors import PikaError
 
 
 class ReconcileError(PikaError):
-    """Base: the host could not be brought to the plan. The message is for the user."""
+    """Signal that the host could not be brought to the plan. The base of the errors below.
+
+    The message is for the user.
+    """
 
 
 class InstanceExists(ReconcileError):
-    """There is an instance of that name already; nothing of it was touched."""
+    """Signal that an instance of that name exists already; it was not changed."""
 
 
 class InstanceGone(ReconcileError):
-    """The instance that was to be changed is not there any more."""
+    """Signal that the instance to change no longer exists."""
 
 
 class ForeignInstance(ReconcileError):
-    """The instance of that name is not the one that this resource made."""
+    """Signal that the instance of that name is not the one that this resource created."""
 
 
 class AdoptionRefused(ReconcileError):
-    """An existing instance cannot be brought to the plan in place; nothing of it was touched."""
+    """Signal that an existing instance cannot be changed in place to match the plan.
+
+    Nothing was changed.
+    """
 
 
 class ForeignVolume(ReconcileError):
-    """A volume holds the data of another runtime; nothing was made."""
+    """Signal that a volume holds the data of another runtime; nothing was created."""
 
 
 class VolumeElsewhere(ReconcileError):
-    """A volume that would be created empty is in another pool already; nothing was made."""
+    """Signal that a volume that would be created empty exists in another pool.
+
+    Nothing was created.
+    """
 
 
 class SourceMissing(ReconcileError):
-    """A mount's source is missing; nothing was made."""
+    """Signal that a mount's source is missing; nothing was created."""
 
 
 class PlacementError(ReconcileError):
-    """Where the runtime is to go cannot be told: no pool, no profile."""
+    """Signal that the runtime cannot be placed: no pool or no profile."""
 
 
 class PreflightFailed(ReconcileError):
-    """The host lacks what the runtime needs; nothing was made. Says all that is missing."""
+    """Signal that what the runtime needs is missing on the host; nothing was created.
+
+    The message lists everything that is missing.
+    """
 
 
 class ReplacementFailed(ReconcileError):
-    """A replacement cannot be carried out, or failed after the old instance was deleted. Says which
-    of the two, and how to go on."""
+    """Signal that a replacement cannot be carried out, or failed after the old instance's deletion.
+
+    The message says which of the two, and how to go on.
+    """
 
 
 class Unsupported(ReconcileError):
-    """The server is too old for what the plan asks for."""
+    """Signal that the server is too old for the plan."""
 
 
 class RestartRefused(ReconcileError):
-    """A change needs a restart, and `allow_restart` is off."""
+    """Signal that a change needs a restart, and `allow_restart` does not allow it."""
 
 
 class WaitFailed(ReconcileError):
-    """What `wait_for` waits for did not come."""
+    """Signal that the state that `wait_for` names was not reached."""
 
 
 class RuntimeFailed(ReconcileError):
-    """A create, update or delete failed; says what was undone and what was not."""
+    """Signal that a create, update or delete failed.
+
+    The message says what was undone and what was not.
+    """
 
 
 class VolumeExists(ReconcileError):
-    """There is a volume of that name that is nobody's by its marks; nothing of it was touched."""
+    """Signal that a volume of that name exists and has no owner; it was not changed."""
 
 
 class VolumeGone(ReconcileError):
-    """The volume that was to be changed, or to have a snapshot, is not there."""
+    """Signal that the volume to change, or to take a snapshot of, does not exist."""
 
 
 class VolumeRefused(ReconcileError):
-    """A volume cannot become what is asked for; nothing of it was touched."""
+    """Signal that a volume cannot be changed as requested; it was not changed."""
 
 
 class VolumeInUse(ReconcileError):
-    """A volume cannot be deleted since something uses it; nothing of it was touched."""
+    """Signal that a volume cannot be deleted because it is in use; it was not changed."""
 
 
 class SnapshotExists(ReconcileError):
-    """There is a snapshot of that name that is another's; nothing of it was touched."""
+    """Signal that a snapshot of that name exists and this resource does not own it.
+
+    The snapshot was not changed.
+    """
 
 
 class SnapshotMissing(ReconcileError):
-    """There is no such snapshot to restore; nothing was touched."""
+    """Signal that the snapshot to restore does not exist; nothing was changed."""
 
 
 class RestoreRefused(ReconcileError):
-    """A snapshot cannot be restored as things are; nothing was touched."""
+    """Signal that a snapshot cannot be restored in the present situation; nothing was changed."""
 
 
 class RestoreFailed(ReconcileError):
-    """A restore failed on its way; says what became of the data and of the instances."""
+    """Signal that a restore failed halfway.
+
+    The message says what became of the data and of the instances.
+    """

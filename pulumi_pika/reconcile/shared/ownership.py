@@ -1,8 +1,8 @@
-"""Who owns an instance, a custom volume or a snapshot: the marks, and the one test of them.
+"""Decide who owns an instance, a custom volume or a snapshot: the ownership label and its test.
 
-Each create, and each take-over of what is there, writes a new random generation on the thing and
-into the state. A state acts only on the generation that it has: a later create or another stack
-that took the thing over owns it from then on.
+Each create and each adoption writes a new random generation into the object's config and into the
+state. A state acts only on an object with the state's generation: a later create, or another stack
+that adopted the object, owns it from then on.
 """
 
 import secrets
@@ -11,21 +11,27 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 MARK_PREFIX: Final = "user.pika."
-"""Config keys of instances and volumes below this belong to pulumi_pika; no other client writes
-them."""
+"""The prefix of the config keys of instances and volumes that belong to pulumi_pika.
+
+Other clients do not write them.
+"""
 
 OWNER_KEY: Final = MARK_PREFIX + "owner"
-"""The URN of the resource."""
+"""The key of the URN of the resource."""
 RUNTIME_ID_KEY: Final = MARK_PREFIX + "runtime_id"
 GENERATION_KEY: Final = MARK_PREFIX + "generation"
-"""A random value of one create or take-over, followed by those that the same resource gave the
-thing before, latest first: `b.a`."""
+"""The key of the generation: a random value of one create or adoption.
+
+It is followed by the earlier values from the same resource, latest first: `b.a`.
+"""
 BACKEND_KEY: Final = MARK_PREFIX + "backend"
-"""A digest of the Pulumi backend that the resource's stack is in: two backends can each have a
-stack with the same URNs."""
+"""The key of a digest of the Pulumi backend of the resource's stack.
+
+Two backends can each have a stack with the same URNs.
+"""
 
 IDENTITY_KEYS: Final = frozenset({OWNER_KEY, RUNTIME_ID_KEY, GENERATION_KEY, BACKEND_KEY})
-"""The marks that say who owns a thing. They are written last, after all else has succeeded."""
+"""The keys of the ownership label. They are written last, after everything else has succeeded."""
 
 Relation = Literal["ours", "unmarked", "other_backend", "other"]
 
@@ -34,41 +40,41 @@ _KEPT_GENERATIONS: Final = 8
 
 
 def new_generation(earlier: str = "") -> str:
-    """Return the generation of one create or take-over.
+    """Return a new generation, for one create or adoption.
 
     Args:
-        earlier: the generation that the same resource gave the thing before; empty without one.
-            The last seven of them are kept in the new one.
+        earlier: the generation that the same resource gave the object before; empty if there is
+            none. Its last seven values are kept in the new one.
     """
     latest = earlier.split(".")[: _KEPT_GENERATIONS - 1] if earlier else []
     return ".".join([secrets.token_hex(8), *latest])
 
 
 def is_same_or_earlier(live: str, known: str) -> bool:
-    """Tell whether a thing's generation is one that the state knows as its own.
+    """Return whether an object's generation is one that the state knows as its own.
 
     It is an earlier one after a restore of an instance snapshot that is older than the last
-    take-over: Incus restores the config with the rest.
+    adoption: Incus restores the config too.
 
     Args:
-        live: the generation on the thing.
+        live: the object's generation.
         known: the generation in the state.
     """
     return live.split(".")[0] in known.split(".")
 
 
 def relation(config: Mapping[str, str], owner: str, backend: str) -> Relation:
-    """Tell how a thing's marks relate to a resource that has no state of it.
+    """Return the relation of an object's ownership label to a resource without a state.
 
     Args:
-        config: the thing's config.
+        config: the object's config.
         owner: the URN of the resource.
         backend: the digest of its backend; empty if it is not known.
 
     Returns:
-        `ours`: an interrupted create of this very resource, or a thing that it kept;
-        `unmarked`: no resource owns it; `other_backend`: a stack with the same URN in another
-        backend owns it; `other`: another resource owns it.
+        `ours`: an interrupted create of this resource, or an object that it retained; `unmarked`:
+            no resource owns it; `other_backend`: a stack with the same URN in another backend owns
+            it; `other`: another resource owns it.
     """
     marked = config.get(OWNER_KEY, "")
     if not marked:
@@ -76,22 +82,22 @@ def relation(config: Mapping[str, str], owner: str, backend: str) -> Relation:
     if marked != owner:
         return "other"
     known = config.get(BACKEND_KEY, "")
-    # A mark of before this key existed, or a program whose backend is not known.
+    # A label from before this key existed, or a program whose backend is not known.
     return "other_backend" if known and backend and known != backend else "ours"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a state knows of the thing that it manages.
+    """Hold what a state knows of the object that it manages.
 
     Attributes:
-        owners: the URNs that the resource has, or had.
-        generation: the generation that the state has; empty in a state of before it existed.
-        identity: what a new thing of the same name does not share: an instance's
-            ``volatile.uuid``, the creation time of a volume or a snapshot; empty if not known.
-        runtime_id: the runtime id; empty for what has none.
-        copies: whether a copy of the thing can have its name and its marks, as one of an
-            instance: then another identity is always another thing.
+        owners: the current and the earlier URNs of the resource.
+        generation: the generation in the state; empty in a state from before generations existed.
+        identity: a value that a new object of the same name does not share: an instance's
+            ``volatile.uuid``, or the creation time of a volume or a snapshot; empty if not known.
+        runtime_id: the runtime id; empty for objects without one.
+        copies: whether a copy of the object can have its name and its label, as for instances.
+            Another identity then always means another object.
     """
 
     owners: tuple[str, ...]
@@ -101,11 +107,11 @@ class Claim:
     copies: bool = True
 
     def holds(self, config: Mapping[str, str], identity: str) -> bool:
-        """Tell whether a live thing is the one that the state manages.
+        """Return whether a live object is the one that the state manages.
 
         Args:
-            config: the live thing's config.
-            identity: the live thing's own identity.
+            config: the live object's config.
+            identity: the live object's own identity.
         """
         same = bool(self.identity) and self.identity == identity
         if self.copies and self.identity and identity and not same:
@@ -117,7 +123,7 @@ class Claim:
         generation = config.get(GENERATION_KEY, "")
         if self.generation and generation:
             return is_same_or_earlier(generation, self.generation)
-        # From here on: the marks were taken off by hand, or are of before generations existed.
+        # From here on, the label was removed by hand, or is from before generations existed.
         if same:
             return True
         if self.runtime_id:
@@ -126,7 +132,10 @@ class Claim:
 
 
 def _is_urn(owner: str) -> bool:
-    """Tell whether a mark names a resource; anything else is an edit by hand, which is drift."""
+    """Return whether the owner in a label is the URN of a resource.
+
+    Any other value is an edit by hand, which is drift.
+    """
     return owner.startswith("urn:pulumi:")
 
 
@@ -139,15 +148,15 @@ def split_urn(urn: str) -> tuple[str, str, str]:
 
 
 def renamed_hint(owner: str, mark: str) -> str:
-    """Advise on a thing that a resource with another name of the same stack and type owns.
+    """Return advice on an object that a resource with another name, or of a renamed stack, owns.
 
     Args:
-        owner: the URN of the resource that declares the thing now.
-        mark: the URN on the thing.
+        owner: the URN of the resource that declares the object now.
+        mark: the URN in the object's label.
 
     Returns:
-        A sentence about `aliases`, or about a stack that was renamed; an empty string if no rename
-        is likely.
+        A sentence about `aliases`, or about a renamed stack; an empty string if a rename is
+        unlikely.
     """
     here, kind, name = split_urn(owner)
     there, its_kind, its_name = split_urn(mark)

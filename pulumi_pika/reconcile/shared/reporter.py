@@ -1,4 +1,4 @@
-"""How work tells what it does. The layer above decides where the lines go."""
+"""Report progress and warnings. The layer above decides where the lines go."""
 
 import time
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ _EVERY_WHEN_LONG: Final = 15.0
 
 
 class Reporter(Protocol):
-    """Takes lines for the user."""
+    """Receive lines for the user."""
 
     def info(self, message: str) -> None:
-        """A line of progress."""
+        """Report a line of progress."""
 
     def warn(self, message: str) -> None:
-        """Something that the user should know of, though the work goes on."""
+        """Report something that the user should know although the work goes on."""
 
 
 class Progress:
-    """Says how long something has been going on: first after 2 s, then every 5 s, and every 15 s
-    after the first minute."""
+    """Report how long a piece of work has been running: first after 2 s, then every 5 s, and every
+    15 s after the first minute."""
 
     def __init__(self, reporter: Reporter, what: str) -> None:
         self._reporter = reporter
@@ -35,7 +35,7 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the start."""
         return time.monotonic() - self._start
 
     @property
@@ -44,13 +44,13 @@ class Progress:
         return self.elapsed >= self._next
 
     def tick(self, detail: str = "") -> None:
-        """Says how far it is, where it is time for that."""
+        """Report the progress if the next report is due."""
         elapsed = self.elapsed
         if elapsed >= self._next:
             self._next = elapsed + (EVERY if elapsed < _LONG else _EVERY_WHEN_LONG)
             self._reporter.info(f"{self._what}: {elapsed:.0f} s{f', {detail}' if detail else ''}")
 
     def operation(self, _elapsed: float, metadata: Mapping[str, Any]) -> None:
-        """`tick` with what an Incus operation says of its own progress."""
+        """Report, as `tick` does, with the progress that an Incus operation reports."""
         said = [str(v) for k, v in metadata.items() if k.endswith("_progress")]
         self.tick(cut(", ".join(said), 200))

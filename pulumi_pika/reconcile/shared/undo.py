@@ -1,4 +1,4 @@
-"""Takes back, in reverse, what a piece of work has made."""
+"""Undo, in reverse order, what a piece of work has created."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,32 +10,32 @@ from .reporter import Reporter
 
 @dataclass(slots=True)
 class Undo:
-    """A stack of steps back.
+    """Hold a stack of undo steps.
 
-    `run` takes all of them, whatever fails, and returns what was done and what could not be.
+    `run` takes all of them, even if some fail, and returns what was undone and what was not.
     """
 
     reporter: Reporter
     _steps: list[tuple[str, Callable[[], bool]]] = field(default_factory=list)
 
     def push(self, what: str, step: Callable[[], bool]) -> None:
-        """Adds a step.
+        """Add a step.
 
         Args:
-            what: the thing that it removes, as ``volume x in pool y``.
-            step: removes it; returns whether there was anything to remove.
+            what: the object that the step deletes, such as ``volume x in pool y``.
+            step: deletes it; returns whether there was anything to delete.
         """
         self._steps.append((what, step))
 
     def drop(self) -> None:
-        """Removes the last step: its request never reached the server, so that there is nothing."""
+        """Remove the last step, because its request never reached the server."""
         self._steps.pop()
 
     def run(self) -> str:
-        """Takes all steps back; a sentence on what came of it, for the end of an error message.
+        """Take all steps; return a sentence on the result, for the end of an error message.
 
-        An interruption in the midst of it is raised when all is done: the step that it cut off is
-        taken once more.
+        An interruption during the steps is raised after the last one. The interrupted step is
+        repeated.
         """
         undone, left = [], []
         interrupted: KeyboardInterrupt | None = None

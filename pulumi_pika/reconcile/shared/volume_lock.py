@@ -1,7 +1,7 @@
-"""One lock for each custom volume, so that two resources of one `up` do not write it at once.
+"""Provide one lock per custom volume, so that two resources of one `up` do not write it at once.
 
-Incus compares ETags and writes in two steps: of two writes at the same moment one is lost, though
-both carry the ETag that they saw.
+Incus compares ETags and writes in two steps. If two clients write at the same moment, one change is
+lost although both sent the ETag that they had read.
 """
 
 import threading

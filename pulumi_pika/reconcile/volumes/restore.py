@@ -1,7 +1,7 @@
-"""Puts a volume back to a snapshot: its instances are stopped for that, and run again after.
+"""Restore a volume from a snapshot: stop its instances, restore, and start them again.
 
-What is to run again is written down in a mark of the volume before anything is stopped, so that a
-restore that was cut off is finished by the next.
+A config key of the volume records the instances to start again before anything is stopped. So the
+next restore finishes an interrupted one.
 """
 
 import json
@@ -59,33 +59,39 @@ from .volume_options import (
 )
 
 RESTORING_KEY: Final = MARK_PREFIX + "restoring"
-"""JSON: what a restore that is going on is to do still."""
+"""The key of a JSON value: the steps that a running restore still has to take."""
 SAFETY_PREFIX: Final = "pika-before-"
 
 _ONLY_NEWEST: Final = frozenset({"zfs", "linstor", "truenas"})
-"""Drivers that can only go back to the newest snapshot: they refuse an older one, or delete those
-after it (`CanRestoreVolume` in Incus's storage drivers)."""
+"""Drivers that can only go back to the newest snapshot.
+
+They refuse an older one, or delete the snapshots after it (`CanRestoreVolume` in Incus's storage
+drivers).
+"""
 _START_TIMEOUT: Final = 120.0
 _POLL: Final = 0.2
 
 InstanceRef = tuple[str, str]
-"""Project and name."""
+"""The project and the name of an instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """A restore that can be begun."""
+    """Describe a restore that can start."""
 
     snapshot: str
     safety_snapshot: str
-    """The snapshot to be taken first; empty without one."""
+    """The name of the snapshot to take first; empty for none."""
     stop: list[InstanceRef] = field(default_factory=list)
     """The running instances that use the volume."""
     start: list[InstanceRef] = field(default_factory=list)
-    """Those to run after: the same, and those that a restore that was cut off has stopped."""
+    """The instances to start afterwards.
+
+    They are the same, and those that an interrupted restore stopped.
+    """
 
     def text(self, options: VolumeOptions) -> str:
-        """What will be done, for people."""
+        """Return a human-readable description of the steps."""
         said = [f"the {options.where} goes back to its snapshot {self.snapshot}"]
         if self.stop:
             said.append(f"stops {_names(self.stop)} for it")
@@ -109,12 +115,17 @@ class RestorePlan:
 def plan_restore(
     client: IncusClient, live: LiveVolume, options: VolumeOptions
 ) -> RestorePlan | None:
-    """What is to be done for `restore_from`; None where that was done already. Touches nothing.
+    """Return the steps for `restore_from`; None if it is already restored. Nothing is changed.
+
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
 
     Raises:
-        SnapshotMissing: there is no such snapshot.
+        SnapshotMissing: the snapshot does not exist.
         RestoreRefused: an instance that uses the volume cannot be stopped and started, or the
-            storage driver would not keep other snapshots.
+            storage driver would delete other snapshots.
         IncusError: the server could not be asked.
     """
     snapshot = options.restore_from
@@ -129,8 +140,8 @@ def plan_restore(
         )
     safety = ""
     if options.snapshot_before_restore:
-        # A new one, even where a restore that was cut off has taken one: who knows what was
-        # written since.
+        # A new safety snapshot is taken even if an interrupted restore has taken one: data may have
+        # been written since.
         safety = safety_name(snapshot, datetime.now(UTC), names)
     _refuse_lossy(client, live, options, snapshot, names)
     problems, running = [], []
@@ -158,7 +169,7 @@ def plan_restore(
 
 
 def find_users(client: IncusClient, live: LiveVolume) -> list[tuple[InstanceRef, LiveInstance]]:
-    """The instances that use a volume, be it through a profile."""
+    """Return the instances that use a volume, directly or through a profile."""
     refs: dict[InstanceRef, None] = {}
     for kind, name, project in users(live.used_by):
         if kind == "instance":
@@ -183,13 +194,20 @@ def restore_volume_data(
     plan: RestorePlan,
     reporter: Reporter,
 ) -> LiveVolume:
-    """Stops, takes the safety snapshot, restores, and starts again, whatever fails.
+    """Stop the instances, take the safety snapshot, restore, and start the instances again.
 
-    The safety snapshot is taken once the instances are stopped, so that it has all that they
-    wrote.
+    They are started again whatever fails. The safety snapshot is taken after the stop, so that it
+    has everything that they wrote.
+
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
+        plan: the steps, from `plan_restore`.
+        reporter: receives progress and warnings.
 
     Raises:
-        RestoreFailed: says what became of data and instances.
+        RestoreFailed: the restore failed; the message says what became of data and instances.
     """
     if text := describe_interrupted_restore(live):
         reporter.warn(f"{text}; restoring anew")
@@ -242,7 +260,13 @@ def restore_volume_data(
 def resume_interrupted_restore(
     client: IncusClient, live: LiveVolume, options: VolumeOptions, reporter: Reporter
 ) -> None:
-    """Starts what a restore that was cut off has left stopped.
+    """Start the instances that an interrupted restore left stopped.
+
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
+        reporter: receives progress and warnings.
 
     Raises:
         RestoreFailed: one does not start.
@@ -261,7 +285,7 @@ def resume_interrupted_restore(
 
 
 def describe_interrupted_restore(live: LiveVolume) -> str:
-    """What a restore that was cut off has left to do, for people; empty without one."""
+    """Return, human-readable, the steps that an interrupted restore left to do; empty for none."""
     cut_off = _cut_off(live)
     if cut_off is None:
         return ""
@@ -279,10 +303,15 @@ def describe_interrupted_restore(live: LiveVolume) -> str:
 
 
 def safety_name(snapshot: str, now: datetime, taken: Collection[str] = ()) -> str:
-    """The name of the snapshot that is taken before another is restored.
+    """Return the name of the safety snapshot that is taken before another one is restored.
 
-    It tells the second; one that a restore before it has taken in the same second (it failed, or
-    another one followed at once) has that name already, and the next second's is free.
+    The name has the time in seconds. If an earlier restore in the same second has taken it, the
+    next free second is used.
+
+    Args:
+        snapshot: the name of the snapshot that is restored.
+        now: the current time.
+        taken: the names of the existing snapshots.
     """
     while (name := f"{SAFETY_PREFIX}{_core(snapshot)}-{now:%Y%m%d-%H%M%S}") in taken:
         now += timedelta(seconds=1)
@@ -290,7 +319,10 @@ def safety_name(snapshot: str, now: datetime, taken: Collection[str] = ()) -> st
 
 
 def _core(snapshot: str) -> str:
-    """What of a name shows in the safety snapshot's: within 64 characters, and once only."""
+    """Return the part of a snapshot's name that the safety snapshot's name repeats.
+
+    It is short enough for 64 characters, and appears only once.
+    """
     core = re.sub(rf"^{SAFETY_PREFIX}|-\d{{8}}-\d{{6}}$", "", snapshot)
     return core.encode()[:36].decode(errors="ignore") or "restore"
 
@@ -302,7 +334,7 @@ def _refuse_lossy(
     if not newer and not options.snapshot_before_restore:
         return
     driver = pool_driver(client, options.storage_pool)
-    # Block volumes of lvmcluster pools may be qcow2 files, which have a chain of snapshots as well.
+    # Block volumes of lvmcluster pools may be qcow2 files, which also have a chain of snapshots.
     if driver not in _ONLY_NEWEST and live.config.get("block.type") != "qcow2":
         return
     raise RestoreRefused(
@@ -329,7 +361,7 @@ def _take_safety(
         project=options.project,
         timeouts=SnapshotTimeouts(create=options.timeouts.restore),
     )
-    # The volume's own `snapshots.expiry` is for its routine, not for this.
+    # The volume's own `snapshots.expiry` is for scheduled snapshots, not for this one.
     take_snapshot(client, wanted, NEVER, reporter)
 
 
@@ -364,7 +396,7 @@ def _restore_snapshot(
     except (IncusUnreachable, UnexpectedResponse) as error:
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
-        # The answer is lost, and the work may go on: an instance must not run meanwhile.
+        # The reply is lost and the restore may still run: an instance must not run meanwhile.
         if not _comes_about(client, options, plan, progress, before):
             raise
 
@@ -376,8 +408,10 @@ def _comes_about(
     progress: Progress,
     process: Any,
 ) -> bool:
-    """Whether a restore gets done whose answer was lost: until its time is up, or the server that
-    was at it is no more."""
+    """Return whether a restore whose reply was lost is completed.
+
+    It waits until the time limit, or until the server process that worked on it has ended.
+    """
     while True:
         gone = False
         try:
@@ -398,7 +432,7 @@ def _server_process(client: IncusClient) -> Any:
 
 
 def _ticking(progress: Progress, work: Callable[[], None]) -> None:
-    """Does work that answers only at its end, and says meanwhile that it goes on."""
+    """Run work that returns only at its end, and report progress meanwhile."""
     raised: list[BaseException] = []
 
     def do() -> None:
@@ -419,7 +453,7 @@ def _ticking(progress: Progress, work: Callable[[], None]) -> None:
 def _start_again(
     client: IncusClient, refs: list[InstanceRef], reporter: Reporter
 ) -> dict[InstanceRef, str]:
-    """Starts all that ran; why, for those that do not start."""
+    """Start all instances that ran; return the reason for each that does not start."""
     failed: dict[InstanceRef, str] = {}
     for ref in refs:
         inner = client.in_project(ref[0])

@@ -1,9 +1,9 @@
-"""Makes, changes and removes the snapshot of a `VolumeSnapshot`.
+"""Create, change and delete the snapshot of a `VolumeSnapshot`.
 
-Incus takes no config with a snapshot: a snapshot copies its volume's, and that copy never changes.
-So the mark that says who owns a snapshot is set on the volume just before, and taken off it after;
-the copy stays. The generation, which a take-over changes, is kept on the volume, and so is the URN
-of a resource that was renamed since.
+Incus takes no config for a snapshot: a snapshot copies its volume's config, and the copy never
+changes. So the owner of a snapshot is written to the volume just before the snapshot, and removed
+afterwards; the copy stays. The generation, which an adoption changes, is stored on the volume. The
+URN of a resource that was renamed later is stored there too.
 """
 
 import time
@@ -50,12 +50,12 @@ from .volume import (
 from .volume_options import SnapshotOptions, instant
 
 SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
-"""Followed by a snapshot's name: the URN of the resource that makes it."""
+"""The key prefix before a snapshot's name; the value is the URN of the resource that creates it."""
 GENERATION_PREFIX: Final = MARK_PREFIX + "snapshot-generation."
-"""Followed by a snapshot's name: a `SnapshotRecord`."""
+"""The key prefix before a snapshot's name; the value is a `SnapshotRecord`."""
 
 _APPEARS_WITHIN: Final = 3.0
-"""Seconds for which a snapshot is looked for whose making got no answer."""
+"""How long to look for a snapshot after the reply to its creation was lost, in seconds."""
 
 _ANOTHER: Final = (
     "run `pulumi refresh`, and `pulumi up` takes another, of what the volume has by then"
@@ -64,18 +64,18 @@ _ANOTHER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRecord:
-    """What the config of a volume says of one of its snapshots, as ``GENERATION BACKEND OWNER``."""
+    """Hold the record of a snapshot in its volume's config: ``GENERATION BACKEND OWNER``."""
 
     generation: str = ""
     backend: str = ""
     """The digest of the backend of the stack that took it; empty if it is not known."""
     owner: str = ""
-    """The URN of the resource, if it has been renamed since; empty otherwise."""
+    """The URN of the resource if it was renamed after the creation; empty otherwise."""
 
     @classmethod
     def of(cls, config: Mapping[str, str], name: str) -> "SnapshotRecord":
         """Return the record of a snapshot in a config, or an empty one."""
-        # A URN may have blanks.
+        # A URN may contain spaces.
         parts = config.get(GENERATION_PREFIX + name, "").split(" ", 2)
         return cls(*parts)
 
@@ -86,12 +86,12 @@ class SnapshotRecord:
 
 @dataclass(frozen=True, slots=True)
 class LiveSnapshot:
-    """A snapshot of a custom volume as the server shows it."""
+    """Hold a snapshot of a custom volume as the server shows it."""
 
     name: str
     description: str
     expires_at: datetime | None
-    """None where it never expires."""
+    """When the snapshot expires; None for never."""
     expires_text: str
     created_at: str
     config: dict[str, str]
@@ -99,17 +99,17 @@ class LiveSnapshot:
 
     @property
     def backend(self) -> str:
-        """The digest of the backend of the stack that took it; empty if it is not known."""
+        """Return the digest of the backend of the stack that took it; empty if it is not known."""
         return SnapshotRecord.of(self.config, self.name).backend
 
     @property
     def owner(self) -> str:
-        """The URN of the resource that made it; empty where none did."""
+        """Return the URN of the resource that created it; empty if no resource did."""
         return self.config.get(SNAPSHOT_OWNER_PREFIX + self.name, "")
 
 
 def fetch_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> LiveSnapshot | None:
-    """The snapshot as it is now, or None."""
+    """Return the snapshot as it is now, or None."""
     entity = get_snapshot(client, pool, volume, name)
     if entity is None:
         return None
@@ -130,11 +130,16 @@ def fetch_snapshot(client: IncusClient, pool: str, volume: str, name: str) -> Li
 def create_or_adopt_snapshot(
     client: IncusClient, options: SnapshotOptions, reporter: Reporter
 ) -> LiveSnapshot:
-    """Takes the snapshot, or takes up the one that an earlier attempt of this resource made.
+    """Take the snapshot, or resume managing one that an earlier attempt of this resource took.
+
+    Args:
+        client: a client in the volume's project.
+        options: the desired snapshot.
+        reporter: receives progress and warnings.
 
     Raises:
-        VolumeGone: there is no such volume.
-        SnapshotExists: there is such a snapshot, and it is another's.
+        VolumeGone: the volume does not exist.
+        SnapshotExists: the snapshot exists, and this resource does not own it.
         IncusError: it could not be taken.
     """
     pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
@@ -152,7 +157,12 @@ def create_or_adopt_snapshot(
 
 
 def check_retainable(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -> None:
-    """Raise if an existing snapshot is not this resource's.
+    """Raise an error if this resource does not own an existing snapshot.
+
+    Args:
+        client: a client in the volume's project.
+        live: the snapshot as last fetched.
+        options: the desired snapshot.
 
     Raises:
         SnapshotExists: another resource, or none, owns it.
@@ -168,32 +178,33 @@ def check_retainable(client: IncusClient, live: LiveSnapshot, options: SnapshotO
 
 
 def generation_of(client: IncusClient, options: SnapshotOptions) -> str:
-    """Return the generation that a snapshot's volume has for it; empty without one."""
+    """Return the generation of a snapshot in its volume's config; empty if there is none."""
     return _record_of(client, options).generation
 
 
 def owner_of(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -> str:
-    """Return the URN of the resource that has a snapshot, also if it was renamed since.
+    """Return the URN of the resource that owns a snapshot, even if it was renamed later.
 
     Args:
         client: a client in the volume's project.
         live: the snapshot.
-        options: for where it is.
+        options: the options, which locate it.
     """
-    # A snapshot that no resource took has no record, whatever an earlier one of its name left.
+    # A record that an earlier snapshot of the name left does not apply to a snapshot without an
+    # owner.
     return live.owner and (_record_of(client, options).owner or live.owner)
 
 
 def pass_on(client: IncusClient, live: LiveSnapshot, options: SnapshotOptions) -> None:
-    """Write the URN of a resource that was renamed on the snapshot's volume.
+    """Write the URN of a renamed resource to the snapshot's volume.
 
     Args:
         client: a client in the volume's project.
         live: the snapshot, which the resource owns.
-        options: what it is to be.
+        options: the desired snapshot.
 
     Raises:
-        IncusError: it could not be written.
+        IncusError: the URN could not be written.
     """
     if not options.owner or owner_of(client, live, options) in ("", options.owner):
         return
@@ -217,14 +228,14 @@ def _set_record(
 
 
 def with_dropped_options(options: SnapshotOptions, before: SnapshotOptions) -> SnapshotOptions:
-    """Return the options with what they no longer say set to what that means in Incus.
+    """Return the options with dropped values set to what their absence means in Incus.
 
-    Without an expiry that it had, a snapshot never expires: whoever takes it out of the program
-    wants to keep the snapshot. A description is cleared.
+    If the expiry is dropped, the snapshot never expires: the user wants to keep it. A dropped
+    description is cleared.
 
     Args:
-        options: what the snapshot is to be.
-        before: what it was.
+        options: the desired snapshot.
+        before: the options before.
     """
     dropped = {}
     if before.expires_at is not None and options.expires_at is None:
@@ -237,11 +248,16 @@ def with_dropped_options(options: SnapshotOptions, before: SnapshotOptions) -> S
 def change_snapshot(
     client: IncusClient, options: SnapshotOptions, *, created_at: str
 ) -> LiveSnapshot:
-    """Sets description and expiry, where they are given and differ.
+    """Set the description and the expiry if they are given and differ.
+
+    Args:
+        client: a client in the volume's project.
+        options: the desired snapshot.
+        created_at: the time of its creation, from the state.
 
     Raises:
-        VolumeGone: the snapshot is gone.
-        SnapshotExists: another one has taken its place.
+        VolumeGone: the snapshot is missing.
+        SnapshotExists: another snapshot has its name.
     """
     for last in (False, True):
         live = fetch_snapshot(
@@ -276,7 +292,7 @@ def change_snapshot(
 
 
 def snapshot_differs(live: LiveSnapshot, options: SnapshotOptions) -> bool:
-    """Whether the snapshot's description or expiry is not what the options say."""
+    """Return whether the snapshot's description or expiry differs from the options."""
     if options.description is not None and live.description != options.description:
         return True
     return options.expires_at is not None and not same_instant(
@@ -285,7 +301,7 @@ def snapshot_differs(live: LiveSnapshot, options: SnapshotOptions) -> bool:
 
 
 def same_instant(one: str, other: str) -> bool:
-    """Whether two texts name one point in time, whatever the offset."""
+    """Return whether two strings name the same point in time, whatever their offsets."""
     return instant(one) == instant(other)
 
 
@@ -297,18 +313,20 @@ def remove_snapshot(
     created_at: str,
     generation: str,
 ) -> None:
-    """Removes the snapshot. One that is gone is done. Another one in its place stays, and so does
-    one that a later create of the resource has taken over.
+    """Delete the snapshot.
+
+    A snapshot that is already missing counts as deleted. Another snapshot of its name stays, and so
+    does one that a later create of the resource has adopted.
 
     Args:
         client: a client in the volume's project.
-        options: what it was made to be.
-        reporter: takes progress and warnings.
-        created_at: when it was made, as the state has it.
-        generation: its generation, as the state has it; empty in an older state.
+        options: the options of its creation.
+        reporter: receives progress and warnings.
+        created_at: the time of its creation, from the state.
+        generation: its generation, from the state; empty in an older state.
 
     Raises:
-        IncusError: it could not be removed.
+        IncusError: it could not be deleted.
     """
     pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
     live = fetch_snapshot(client, pool, volume, name)
@@ -342,7 +360,7 @@ def remove_snapshot(
         if fetch_snapshot(client, pool, volume, name) is not None:
             raise
     if found:
-        # The mark of a snapshot that is gone means nothing, so that its end is not waited for.
+        # The config key of a deleted snapshot has no meaning, so its removal is not waited for.
         with suppress(IncusError, VolumeGone), volume_lock(pool, volume):
             left = fetch_volume(client, pool, volume)
             if left is not None:
@@ -355,10 +373,17 @@ def take_snapshot(
     expires_at: str | None,
     reporter: Reporter,
 ) -> LiveSnapshot:
-    """Takes a snapshot that is known to be missing.
+    """Take a snapshot that is known to be missing.
+
+    Args:
+        client: a client in the volume's project.
+        options: the desired snapshot.
+        expires_at: when it expires, as RFC 3339; `NEVER`, or None for the volume's
+            `snapshots.expiry`.
+        reporter: receives progress and warnings.
 
     Raises:
-        AlreadyExists: somebody took one of that name first.
+        AlreadyExists: another client took one of that name first.
         IncusError: it could not be taken.
     """
     pool, volume, name = options.storage_pool, options.volume_name, options.snapshot_name
@@ -372,12 +397,12 @@ def take_snapshot(
             progress=progress.operation,
         )
     except OperationFailed as error:
-        # Two at once: the loser's operation fails with the text of the server's database.
+        # Two at once: the operation of the slower one fails with the text of the server's database.
         if "unique constraint failed" not in error.reason.lower():
             raise
         raise AlreadyExists(str(error), status=409, reason=error.reason) from error
     except (IncusUnreachable, OperationLost, UnexpectedResponse) as error:
-        # The answer is lost, not the snapshot: wait for it, and look.
+        # The reply is lost, but the snapshot may exist: wait for it and fetch it.
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
         deadline = time.monotonic() + _APPEARS_WITHIN
@@ -411,18 +436,20 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
         found = fetch_snapshot(
             client, options.storage_pool, options.volume_name, options.snapshot_name
         )
-        # With our mark it was taken after we set that: it is ours, whoever asked first.
+        # A snapshot with this label was taken after the label was set, so this resource owns it,
+        # whichever client asked first.
         if found is None:
             raise
         if not options.owner or found.owner != options.owner:
             raise _another(client, options, found) from None
         live = found
     finally:
-        # A mark that stays is no harm: it says only who was about to take a snapshot.
+        # A key that remains does no harm: it only says who was about to take a snapshot.
         with suppress(IncusError, VolumeGone):
             _unmark(client, options)
     if options.owner and live.owner not in ("", options.owner):
-        # Somebody else set a mark between ours and the snapshot, and takes it for theirs.
+        # Another resource wrote its key between this one and the snapshot, and treats the snapshot
+        # as its own.
         raise _another(client, options, live)
     return live
 
@@ -463,7 +490,7 @@ def _set_keys(client: IncusClient, volume: LiveVolume, keys: dict[str, str]) -> 
 
 
 def _await_operations(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> None:
-    """Waits for what is going on at a snapshot: it is listed before its contents are complete."""
+    """Wait for operations on a snapshot, which is listed before its contents are complete."""
     path = snapshot_url(options.storage_pool, options.volume_name, options.snapshot_name)
     progress = Progress(reporter, f"taking the {options.where}")
     for operation in operations_at(client, path):

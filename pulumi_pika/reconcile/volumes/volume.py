@@ -1,4 +1,4 @@
-"""Makes, takes up, changes and removes the custom volume of a `PersistentVolume`."""
+"""Create, adopt, change and delete the custom volume of a `PersistentVolume`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,54 +57,61 @@ from .volume_options import (
 )
 
 RESTORED_KEY: Final = MARK_PREFIX + "restored"
-"""The name of the snapshot that was restored last; set by the very request that restores it, so
-that a restore whose reply was lost is known to be done."""
+"""The key of the name of the snapshot that was restored last.
+
+The request that restores it also sets the key. So a restore whose reply was lost is known to be
+done.
+"""
 SAFETY_KEY: Final = MARK_PREFIX + "safety_snapshot"
-"""The name of the snapshot that was taken before that."""
+"""The key of the name of the safety snapshot that was taken before that."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveVolume:
-    """A custom volume as the server shows it."""
+    """Hold a custom volume as the server shows it."""
 
     name: str
     pool: str
     project: str
-    """The project that it was looked up in; where that has no volumes of its own, it is in
-    ``default``."""
+    """The project in which the volume was fetched.
+
+    If that project has no volumes of its own, the volume is in ``default``.
+    """
     content_type: str
     description: str
     config: dict[str, str]
     location: str
     created_at: str
     used_by: tuple[str, ...]
-    """URLs, as ``/1.0/instances/x?project=p``. Instances that have it from a profile are not
-    among them; the profile is."""
+    """The URLs of its users, such as ``/1.0/instances/x?project=p``.
+
+    For an instance that uses it through a profile, the profile is listed, not the instance.
+    """
     etag: str
 
     @property
     def owner(self) -> str:
-        """The URN of the resource that it is marked as."""
+        """Return the URN in its ownership label."""
         return self.config.get(OWNER_KEY, "")
 
     @property
     def generation(self) -> str:
-        """The generation that it is marked with; empty without one."""
+        """Return the generation in its ownership label; empty if it has none."""
         return self.config.get(GENERATION_KEY, "")
 
     @property
     def restored(self) -> str:
-        """The snapshot that was restored last; empty without one."""
+        """Return the name of the snapshot that was restored last; empty for none."""
         return self.config.get(RESTORED_KEY, "")
 
     @property
     def safety_snapshot(self) -> str:
-        """The snapshot that was taken before the last restore; empty without one."""
+        """Return the name of the last restore's safety snapshot; empty for none."""
         return self.config.get(SAFETY_KEY, "")
 
 
 def fetch_volume(client: IncusClient, pool: str, name: str) -> LiveVolume | None:
-    """The volume as it is now, or None."""
+    """Return the volume as it is now, or None."""
     entity = get_volume(client, pool, name)
     if entity is None:
         return None
@@ -125,13 +132,13 @@ def fetch_volume(client: IncusClient, pool: str, name: str) -> LiveVolume | None
 
 @dataclass(slots=True)
 class VolumeChanges:
-    """What differs, in the server's terms."""
+    """Hold the difference between a live and a desired volume, in Incus's terms."""
 
     config: dict[str, str] = field(default_factory=dict)
-    """Keys to set; an empty value unsets."""
+    """The config keys to set; an empty value unsets the key."""
     description: str | None = None
     kept: list[str] = field(default_factory=list)
-    """What is no longer ours to set and was changed by somebody else, so that it stays."""
+    """Values that the program no longer sets and that another client changed; they stay."""
 
     def __bool__(self) -> bool:
         return bool(self.config) or self.description is not None
@@ -140,17 +147,22 @@ class VolumeChanges:
 def find_volume_changes(
     live: LiveVolume, options: VolumeOptions, previous: VolumeOptions | None
 ) -> VolumeChanges:
-    """The smallest set of changes that makes `live` what the options say.
+    """Return the smallest set of changes that brings `live` to the options.
 
-    Keys that neither the options name now nor the previous ones named are left alone. A size that
-    is no longer given is one that is no longer looked after, and stays.
+    Keys that neither the current nor the previous options name are left alone. A size that is no
+    longer given is no longer managed, and stays.
+
+    Args:
+        live: the volume as last fetched.
+        options: the desired volume.
+        previous: the options that were applied before; None if there is no state.
     """
     desired = options.desired_config()
     before = previous.desired_config() if previous else {}
     changes = VolumeChanges()
     for key, value in desired.items():
         if key in IDENTITY_KEYS:
-            continue  # Written last, by itself; see `_write_identity`.
+            continue  # Written last, on its own; see `write_identity`.
         seen = live.config.get(key)
         if not (same_size(seen, value) if key == SIZE_KEY else seen == value):
             changes.config[key] = value
@@ -179,17 +191,23 @@ def find_volume_changes(
 def create_or_adopt_volume(
     client: IncusClient, options: VolumeOptions, reporter: Reporter
 ) -> LiveVolume:
-    """Makes the volume, or takes up the one that is there; everything but a restore.
+    """Create the volume, or use the existing one; everything except a restore.
 
-    A volume is taken up where its marks say that it is this resource's: one that was kept when the
-    resource was deleted, or whose making got no answer. One without marks is, with `adopt`.
+    An existing volume is used if its ownership label names this resource: it was retained when the
+    resource was deleted, or the reply to its creation was lost. A volume without an owner is
+    adopted only with `adopt`.
+
+    Args:
+        client: a client in the volume's project.
+        options: the desired volume.
+        reporter: receives progress and warnings.
 
     Raises:
-        VolumeExists: there is one without marks, and `adopt` is off.
-        ForeignVolume: there is one that is another's.
-        VolumeRefused: the one that is there cannot become what is asked for.
-        SnapshotMissing: `restore_from` is given, and there is no volume yet.
-        IncusError: it could not be made.
+        VolumeExists: a volume without an owner exists, and `adopt` is off.
+        ForeignVolume: another resource owns the existing volume.
+        VolumeRefused: the existing volume cannot be changed as requested.
+        SnapshotMissing: `restore_from` is given, and the volume does not exist yet.
+        IncusError: it could not be created.
     """
     live = fetch_volume(client, options.storage_pool, options.volume_name)
     if live is not None:
@@ -228,7 +246,7 @@ def create_or_adopt_volume(
             return _resume_or_adopt(client, live, options, reporter)
         raise _not_ours(client, live, "was made by somebody else at this very moment") from None
     except (IncusUnreachable, UnexpectedResponse) as error:
-        # The answer is lost, not the volume: look whether ours is there.
+        # The reply is lost, but the volume may exist: check whether this attempt created it.
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
         live = fetch_volume(client, options.storage_pool, options.volume_name)
@@ -238,12 +256,17 @@ def create_or_adopt_volume(
 
 
 def check_adoptable(client: IncusClient, live: LiveVolume, options: VolumeOptions) -> None:
-    """Raises where an existing volume is not to be this resource's, or cannot be.
+    """Raise an error if this resource may not, or cannot, manage an existing volume.
+
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        options: the desired volume.
 
     Raises:
-        VolumeExists: it has no marks, and `adopt` is off.
-        ForeignVolume: it is another's.
-        VolumeRefused: it cannot become what is asked for.
+        VolumeExists: it has no owner, and `adopt` is off.
+        ForeignVolume: another resource owns it.
+        VolumeRefused: it cannot be changed as requested.
     """
     ours = _has_own_label(live, options)
     whose = relation(live.config, options.owner, options.backend)
@@ -287,21 +310,22 @@ def change_volume(
     *,
     claim: Claim,
 ) -> LiveVolume:
-    """Changes the volume in place; everything but a restore and the marks that say who owns it
-    (see `write_identity`).
+    """Change the volume in place: everything except a restore and the ownership label.
+
+    For the label, see `write_identity`.
 
     Args:
         client: a client in the volume's project.
-        options: what it is to be.
-        previous: what it was made to be, or seen to be, before.
-        reporter: takes warnings.
+        options: the desired volume.
+        previous: the volume as it was applied, or last observed, before.
+        reporter: receives warnings.
         claim: what the state knows of it.
 
     Raises:
-        VolumeGone: there is no such volume any more.
-        ForeignVolume: it is marked as another's by now.
+        VolumeGone: the volume no longer exists.
+        ForeignVolume: another resource owns it now.
         VolumeRefused: it would shrink.
-        IncusError: the server does not take the change; settings that it took stay.
+        IncusError: the server refuses the change; settings that it accepted stay.
     """
     live = fetch_owned_volume(client, options, claim, reporter)
     return _apply_changes(client, live, options, previous, reporter)
@@ -310,13 +334,13 @@ def change_volume(
 def find_renamed_volume(
     client: IncusClient, options: VolumeOptions, claim: Claim
 ) -> LiveVolume | None:
-    """Return the resource's volume if it has another name by now, as the pool has it.
+    """Return the resource's volume if it has another name now, as the pool shows it.
 
-    A copy of a volume has its marks too, and another time of creation.
+    A copy of a volume has its label too, but another creation time.
 
     Args:
         client: a client in the volume's project.
-        options: what the volume was, with the name that it had.
+        options: the volume as it was, with its earlier name.
         claim: what the state knows of it.
     """
     for data in list_pool_volumes(client, options.storage_pool):
@@ -358,13 +382,20 @@ def fetch_owned_volume(
     claim: Claim,
     reporter: Reporter,
 ) -> LiveVolume:
-    """The volume, which has to be there and this resource's. One that was renamed outside gets its
-    name back.
+    """Return the volume, which must exist and belong to this resource.
+
+    A volume that was renamed outside Pulumi gets its name back.
+
+    Args:
+        client: a client in the volume's project.
+        options: the volume's options, which locate it.
+        claim: what the state knows of it.
+        reporter: receives progress and warnings.
 
     Raises:
         VolumeInUse: it was renamed, and a running instance uses it.
-        VolumeGone: it is not there.
-        ForeignVolume: it is another's.
+        VolumeGone: it does not exist.
+        ForeignVolume: another resource owns it.
     """
     found = find_owned_volume(client, options, claim)
     if found.live is not None and found.live.name == options.volume_name:
@@ -388,17 +419,25 @@ def fetch_owned_volume(
 
 @dataclass(frozen=True, slots=True)
 class FoundVolume:
-    """What a search for a resource's own volume found."""
+    """Hold the result of a search for a resource's own volume."""
 
     live: LiveVolume | None
     """The resource's own volume, whatever its name is now."""
     other: LiveVolume | None = None
-    """The volume that has the name and is not the resource's own."""
+    """The volume that has the name but is not the resource's own."""
 
 
 def find_owned_volume(client: IncusClient, options: VolumeOptions, claim: Claim) -> FoundVolume:
-    """Find the volume that a state manages: by its name, and by its marks in the pool if another
-    volume, or none, has the name."""
+    """Find the volume that a state manages.
+
+    The search is by its name. If the name is not in use, or another volume has it, the search is by
+    the ownership labels in the pool.
+
+    Args:
+        client: a client in the volume's project.
+        options: the volume's options, which locate it.
+        claim: what the state knows of it.
+    """
     named = fetch_volume(client, options.storage_pool, options.volume_name)
     if named is not None and is_owned(named, claim):
         return FoundVolume(named)
@@ -406,7 +445,7 @@ def find_owned_volume(client: IncusClient, options: VolumeOptions, claim: Claim)
 
 
 def is_owned(live: LiveVolume, claim: Claim) -> bool:
-    """Tell whether a live volume is the one that a state manages."""
+    """Return whether a live volume is the one that a state manages."""
     if live.config.get(RUNTIME_ID_KEY) and not live.owner:
         return False
     return claim.holds(live.config, live.created_at)
@@ -415,16 +454,16 @@ def is_owned(live: LiveVolume, claim: Claim) -> bool:
 def write_identity(
     client: IncusClient, live: LiveVolume, options: VolumeOptions, generation: str = ""
 ) -> LiveVolume:
-    """Write the marks that say who owns a volume, as far as they differ; return the volume.
+    """Write the ownership label of a volume, as far as it differs; return the volume.
 
     Args:
         client: a client in its project.
-        live: the volume as last seen.
-        options: what it is to be.
-        generation: the new generation; empty if the present one stays.
+        live: the volume as last fetched.
+        options: the desired volume.
+        generation: the new generation; empty to keep the present one.
 
     Raises:
-        IncusError: they could not be written; the volume is otherwise as it is to be.
+        IncusError: the label could not be written; the volume is otherwise as desired.
     """
     desired = options.desired_config()
     wanted = {key: desired[key] for key in IDENTITY_KEYS if key in desired}
@@ -463,11 +502,18 @@ def write_identity(
 def remove_volume(
     client: IncusClient, options: VolumeOptions, reporter: Reporter, *, claim: Claim
 ) -> None:
-    """Deletes the volume, with its data and snapshots, where `delete_data` says so; else says that
-    it is kept, and how to go on.
+    """Delete the volume with its data and snapshots if `delete_data` allows it.
+
+    Otherwise, report that it is retained, and how to go on.
+
+    Args:
+        client: a client in the volume's project.
+        options: the options that were applied.
+        reporter: receives progress and warnings.
+        claim: what the state knows of it.
 
     Raises:
-        VolumeInUse: something uses it.
+        VolumeInUse: it is in use.
         IncusError: it could not be deleted.
     """
     found = find_owned_volume(client, options, claim)
@@ -509,11 +555,16 @@ def remove_volume(
 def retry_on_conflict(
     client: IncusClient, live: LiveVolume, send: Callable[[LiveVolume], None]
 ) -> None:
-    """Sends a change, and once more where somebody else changed the volume meanwhile.
+    """Send a change, and retry once if another client changed the volume in the meantime.
+
+    Args:
+        client: a client in the volume's project.
+        live: the volume as last fetched.
+        send: sends the change for the volume as last fetched.
 
     Raises:
         PreconditionFailed: it was changed again.
-        VolumeGone: it is gone.
+        VolumeGone: it no longer exists.
     """
     with volume_lock(live.pool, live.name):
         try:
@@ -529,12 +580,15 @@ def retry_on_conflict(
 
 
 def users_text(used_by: tuple[str, ...]) -> str:
-    """Who uses a volume, for people: ``instance x (project p), profile y (project p)``."""
+    """Return the users of a volume: ``instance x (project p), profile y (project p)``."""
     return ", ".join(f"{kind} {name} (project {project})" for kind, name, project in users(used_by))
 
 
 def users(used_by: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """Kind, name and project of what uses a volume; the kind is ``instance``, ``profile``, ..."""
+    """Return kind, name and project of each user of a volume.
+
+    The kind is ``instance``, ``profile``, ...
+    """
     found = []
     for user in used_by:
         parts = urlsplit(user)
@@ -564,7 +618,7 @@ def _has_own_label(live: LiveVolume, options: VolumeOptions) -> bool:
 
 
 def why_not_owned(live: LiveVolume, claim: Claim) -> str:
-    """Say why a volume is not the one that a state manages, to follow its name."""
+    """Return why a volume is not the one that a state manages, to follow its name."""
     if live.owner and live.owner not in claim.owners:
         return f"is owned by {live.owner} now"
     known = is_same_or_earlier(live.generation, claim.generation)
@@ -614,7 +668,7 @@ def _apply_changes(
                 f"({error.reason}): stop what uses it, and run `pulumi up` again"
             ) from error
         if SIZE_KEY in changes.config and "shrunk" in error.reason.lower():
-            # Its config had no size, so that only the server could tell.
+            # Its config had no size, so only the server could know it.
             raise VolumeRefused(
                 f"{options.where}: size {options.size} is smaller than the volume, which was made "
                 f"without a size of its own ({error.reason}); set a larger one, or none"
@@ -671,11 +725,11 @@ def _in_use(options: VolumeOptions, live: LiveVolume) -> VolumeInUse:
 
 
 def volume_outputs(live: LiveVolume) -> dict[str, Any]:
-    """What a `PersistentVolume` shows beyond what it was asked to be."""
+    """Return the outputs of a `PersistentVolume` that are not arguments."""
     return {
         "location": live.location,
         "created_at": live.created_at,
-        # Empty rather than None: Pulumi drops None, and then takes the output for unknown.
+        # Empty rather than None: Pulumi drops None, and then treats the output as unknown.
         "restored_from": live.restored,
         "safety_snapshot": live.safety_snapshot,
     }

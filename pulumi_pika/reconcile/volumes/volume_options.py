@@ -1,4 +1,4 @@
-"""What a custom volume, and a snapshot of one, are asked to be; and what is wrong with that."""
+"""Define the arguments of a custom volume and of its snapshots, and check them without a server."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,8 @@ _UNITS: Final = {
 }
 _SIZE: Final = re.compile(r"(\d+)([A-Za-z]*)", re.ASCII)
 _LARGEST: Final = 2**63 - 1
-# shared/validate IsAPIName of Incus 7.3. Incus 6.0 lets more through, names such as `..` included.
+# Source: shared/validate IsAPIName of Incus 7.3. Incus 6.0 accepts more, including names such as
+# `..`.
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:[^\s$?&+\"'`*/]*[a-zA-Z0-9])?")
 _LONGEST_NAME: Final = 64
 _EXPIRY: Final = re.compile(r"\d+[SMHdwmy](?:\s+\d+[SMHdwmy])*", re.ASCII)
@@ -44,11 +45,10 @@ _LABEL_OR_KEY_PROBLEM: Final = "must have no control character and no blank at i
 
 
 class VolumeTimeouts(Part):
-    """Time limits in seconds.
+    """Set the time limits, in seconds.
 
-    `restore` bounds the restoring of a snapshot, and the making of the safety snapshot before it;
-    `stop` is how long each instance that uses the volume may take to shut down for it; `delete`
-    bounds the removal.
+    `restore` limits the restore of a snapshot, and the creation of the safety snapshot before it.
+    `stop` limits the shutdown of each instance that uses the volume. `delete` limits the deletion.
     """
 
     restore: Seconds = 3600.0
@@ -62,7 +62,7 @@ class VolumeTimeouts(Part):
 
 
 class VolumeOptions(Part):
-    """The arguments of a `PersistentVolume`."""
+    """Hold the arguments of a `PersistentVolume`."""
 
     volume_name: str
     storage_pool: str = "default"
@@ -85,11 +85,11 @@ class VolumeOptions(Part):
 
     @property
     def where(self) -> str:
-        """The volume, for messages."""
+        """Return the volume's place, for messages."""
         return f"volume {self.volume_name} in pool {self.storage_pool} (project {self.project})"
 
     def desired_config(self) -> dict[str, str]:
-        """All config keys that the options set. Incus keeps no empty values."""
+        """Return all config keys that the options set. Incus stores no empty values."""
         config = dict(self.config)
         for key, field in _FIELD_OF.items():
             if (value := getattr(self, field)) is not None:
@@ -104,7 +104,7 @@ class VolumeOptions(Part):
 
 
 class SnapshotTimeouts(Part):
-    """Time limits in seconds, for the making and the removal of a snapshot."""
+    """Set the time limits for the creation and the deletion of a snapshot, in seconds."""
 
     create: Seconds = 3600.0
     """How long Incus may take to create the snapshot, in seconds. Default: 3600."""
@@ -113,7 +113,7 @@ class SnapshotTimeouts(Part):
 
 
 class SnapshotOptions(Part):
-    """The arguments of a `VolumeSnapshot`."""
+    """Hold the arguments of a `VolumeSnapshot`."""
 
     volume_name: str
     snapshot_name: str
@@ -128,7 +128,7 @@ class SnapshotOptions(Part):
 
     @property
     def where(self) -> str:
-        """The snapshot, for messages."""
+        """Return the snapshot's place, for messages."""
         return (
             f"snapshot {self.snapshot_name} of volume {self.volume_name} in pool "
             f"{self.storage_pool} (project {self.project})"
@@ -136,9 +136,9 @@ class SnapshotOptions(Part):
 
 
 def size_bytes(text: str) -> int | None:
-    """An Incus size (doc/reference/units.md) in bytes; None where it is none.
+    """Return an Incus size (doc/reference/units.md) in bytes; None if it is not a valid size.
 
-    A bare number, which Incus takes for bytes, counts here too: a live volume may have one.
+    A bare number, which Incus reads as bytes, is valid here too: a live volume may have one.
     """
     match = _SIZE.fullmatch(text)
     if not match:
@@ -148,7 +148,7 @@ def size_bytes(text: str) -> int | None:
 
 
 def same_size(one: str | None, other: str | None) -> bool:
-    """Whether two sizes are one, however they are written: 1GiB is 1024MiB."""
+    """Return whether two sizes are equal, however they are written: 1GiB is 1024MiB."""
     return one == other or (
         one is not None
         and other is not None
@@ -158,13 +158,13 @@ def same_size(one: str | None, other: str | None) -> bool:
 
 
 def shrinks(old: str | None, new: str | None) -> bool:
-    """Whether a volume would get smaller."""
+    """Return whether a volume would shrink."""
     before, after = size_bytes(old or ""), size_bytes(new or "")
     return before is not None and after is not None and after < before
 
 
 def shrink_reason(old: str, new: str) -> str:
-    """Why a size is refused."""
+    """Return why a smaller size is refused."""
     return (
         f"would shrink the volume from {old} to {new}, which is refused: what lies beyond the new "
         f"end would be lost, and most storage drivers cannot. Keep {old}, or make a smaller volume "
@@ -173,7 +173,7 @@ def shrink_reason(old: str, new: str) -> str:
 
 
 def instant(text: str) -> datetime | None:
-    """A point in time of RFC 3339, with its offset; None where it is none."""
+    """Return a point in time of RFC 3339, with its offset; None if it is not a valid one."""
     if text == "never":
         text = NEVER
     # Go writes up to nine digits of a second; Python reads six.
@@ -186,8 +186,10 @@ def instant(text: str) -> datetime | None:
 
 
 def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
-    """All that Incus would not let through, or that would be another thing than was meant, found
-    without asking a server."""
+    """Find values that Incus would refuse, or would interpret differently than intended.
+
+    No server is asked.
+    """
     yield from _place_problems(options.volume_name, options.storage_pool, options.project)
     if options.size is not None:
         yield from _size_problems(options.size)
@@ -224,13 +226,13 @@ def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
 
 
 def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Iterator[OptionProblem]:
-    """What an existing volume cannot become."""
+    """Find the changes that an existing volume cannot take."""
     if (old.volume_name, old.storage_pool, old.project) != (
         new.volume_name,
         new.storage_pool,
         new.project,
     ):
-        return  # another volume
+        return  # It is another volume.
     if old.content_type != new.content_type:
         if not old.delete_data:
             yield (
@@ -252,7 +254,7 @@ def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Itera
 
 
 def find_snapshot_problems(options: SnapshotOptions) -> Iterator[OptionProblem]:
-    """All that is wrong with a snapshot, found without asking a server."""
+    """Find everything that is wrong with a snapshot, without asking a server."""
     yield from _place_problems(options.volume_name, options.storage_pool, options.project)
     yield from name_problems(("snapshot_name",), options.snapshot_name)
     if options.expires_at is not None and instant(options.expires_at) is None:
@@ -266,12 +268,12 @@ def find_snapshot_problems(options: SnapshotOptions) -> Iterator[OptionProblem]:
 def find_expiry_problems(
     old: SnapshotOptions | None, new: SnapshotOptions, now: datetime
 ) -> Iterator[OptionProblem]:
-    """What is wrong with when a snapshot expires, if it is taken now or that is changed.
+    """Find what is wrong with a snapshot's expiry if it is taken, or its expiry changed, now.
 
     Args:
-        old: the options as they were; None for a snapshot that is to be taken.
-        new: the options as they are to be.
-        now: the time.
+        old: the options before; None for a snapshot that is still to be taken.
+        new: the desired options.
+        now: the current time.
     """
     if new.expires_at is None or (old is not None and old.expires_at == new.expires_at):
         return
@@ -286,7 +288,7 @@ def find_expiry_problems(
 
 
 def name_problems(where: tuple[str | int, ...], name: str) -> Iterator[OptionProblem]:
-    """What is wrong with the name of a volume or a snapshot."""
+    """Find what is wrong with the name of a volume or a snapshot."""
     if not name.strip():
         yield where, "must be non-empty"
     elif len(name.encode(errors="replace")) > _LONGEST_NAME:
@@ -326,7 +328,7 @@ def _size_problems(size: str) -> Iterator[OptionProblem]:
 
 
 def _is_schedule(text: str) -> bool:
-    # shared/validate IsCron; the fields themselves are the server's to read.
+    # Source: shared/validate IsCron. The server checks the fields themselves.
     return text.isprintable() and all(
         trigger in _ALIASES or len(trigger.split(" ")) == 5 for trigger in text.lower().split(", ")
     )

@@ -3,14 +3,15 @@
 import re
 from typing import Final
 
-from ..incus.client import IncusClient
-from ..incus.errors import IncusError
-from ..incus.instances import console_log
+from ...incus.client import IncusClient
+from ...incus.errors import IncusError
+from ...incus.instances import console_log
+from ...redaction import redact
+from ...text_safety import without_breaks
 
 _LONGEST: Final = 160
 """Characters of the last line that a line of progress shows."""
 _ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[()#][0-9A-Za-z]|.)")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def console_lines(client: IncusClient, name: str) -> list[str]:
@@ -20,8 +21,9 @@ def console_lines(client: IncusClient, name: str) -> list[str]:
         IncusError: the console cannot be read.
     """
     text = _ESCAPE.sub("", console_log(client, name))
-    lines = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n"))
-    return [line.rstrip() for line in lines if line.strip()]
+    # A console writes over a line after a carriage return.
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return [without_breaks(line).rstrip() for line in lines if line.strip()]
 
 
 def last_console_words(client: IncusClient, name: str) -> str:
@@ -34,4 +36,5 @@ def last_console_words(client: IncusClient, name: str) -> str:
         lines = console_lines(client, name)
     except IncusError:
         return ""
-    return f"; console: {lines[-1][-_LONGEST:]}" if lines else ""
+    # Secrets are redacted before the line is cut.
+    return f"; console: {redact(lines[-1])[-_LONGEST:]}" if lines else ""
