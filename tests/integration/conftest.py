@@ -27,15 +27,3 @@ def proxied(proxy: Proxy) -> IncusClient:
 @pytest.fixture
 def reporter() -> Recorder:
     return Recorder()
-
-
-@pytest.fixture
-def held_limits(sandbox: Sandbox) -> None:
-    """Skips a test of limits in the kernel where Incus says that it holds none.
-
-    Incus 7 does so where the machine's control groups are of version 1, or of both versions.
-    """
-    listed = sandbox.daemon.request("GET", "/warnings?recursion=1")
-    said = [str(warning["last_message"]) for warning in listed]
-    if ignored := [text for text in said if text == "memory limits will be ignored"]:
-        pytest.skip(f"Incus says of this machine: {ignored[0]}")

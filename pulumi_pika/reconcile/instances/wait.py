@@ -11,9 +11,9 @@ from ...incus.errors import (
     OperationError,
 )
 from ...incus.instances import exec_status
-from .console import console_lines, last_console_words
 from ..shared.errors import WaitFailed
 from ..shared.reporter import Progress, Reporter
+from .console import console_lines, last_console_words
 from .desired import DesiredInstance
 from .guest_status import fetch_guest_status
 from .lifecycle import fetch_instance

@@ -168,7 +168,7 @@ def test_taken_over_without_a_change(
     stack = make_stack(tmp_path / "stack", sandbox.socket)
     stack.program(text)
     commands = re.findall(r"^  (.*) \| pulumi config set --secret (\S+)$", said, re.MULTILINE)
-    assert len(commands) == 8
+    assert len(commands) == 9, commands
     for command, secret in commands:
         # As said, and whatever host the user's client takes by default.
         shown = subprocess.run(

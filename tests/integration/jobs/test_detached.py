@@ -42,7 +42,7 @@ def test_success(client: IncusClient, name: str) -> None:
 
 
 def test_as_another_user(client: IncusClient, name: str) -> None:
-    given = {"run_as_root": False, "user": 1234, "group": 4321}
+    given = {"run_as_root": False, "uid": 1234, "gid": 4321}
 
     outcome = job(client, name, "id -u; exit 3", **given)
 
