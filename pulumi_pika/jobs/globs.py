@@ -23,7 +23,7 @@ def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
     (see `unusable`).
 
     Args:
-        globs: the patterns, relative to the directory.
+        globs: The patterns, relative to the directory.
 
     Returns:
         A function of a file's path relative to the directory, with ``/`` between components.

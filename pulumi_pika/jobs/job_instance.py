@@ -203,7 +203,7 @@ def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Repor
 
     Args:
         client: the client.
-        live: the instance as it was just seen.
+        live: The instance as it was just fetched.
         reporter: takes progress.
 
     Raises:

@@ -66,8 +66,8 @@ class LineObserver:
     the observer.
 
     Args:
-        reporter: takes the lines.
-        name: the job, for lines that are not its own output.
+        reporter: Receives the lines.
+        name: The name of the job, for lines that are not its own output.
     """
 
     def __init__(self, reporter: Reporter, name: str) -> None:
