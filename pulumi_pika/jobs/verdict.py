@@ -46,7 +46,7 @@ class GuestResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Return the result of a job.
+    """The result of a job.
 
     Attributes:
         status: `completed` is a success; no other status is.
