@@ -1,4 +1,4 @@
-"""`PersistentVolume`: a custom volume of Incus with a life of its own."""
+"""`PersistentVolume`: a custom Incus volume, independent of instances."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -28,8 +28,9 @@ _OUTPUTS = (
 class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
     """A custom storage volume that outlives the instances that use it.
 
-    Its `volume_name` output is the `source` of a mount of an `IncusRuntime`. Deleting the resource
-    keeps the volume and its data unless `delete_data` is on; the same resource takes it up again.
+    Its `volume_name` output is the `source` of a mount of an `IncusRuntime`. A delete of the
+    resource keeps the volume and its data unless `delete_data` is on. The same resource then
+    resumes managing the volume.
     """
 
     volume_name: pulumi.Output[str]
@@ -72,7 +73,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         timeouts: "pulumi.Input[VolumeTimeoutsArgs | VolumeTimeouts] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declares a volume.
+        """Declare a volume.
 
         Every argument, and every value within one, may be an `Output`.
 
