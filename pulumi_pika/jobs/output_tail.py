@@ -24,7 +24,7 @@ class Tail:
     Attributes:
         offset: How many bytes were read.
         size: How many bytes the file had when it was last read.
-        cut: Why the file is no longer read; empty if it is read.
+        cut: Why the file is no longer read; empty while it is still read.
     """
 
     def __init__(

@@ -71,10 +71,10 @@ def marker(stack: str) -> str:
 
 
 def markdown(report: Report, *, title: str = "", max_chars: int = MOST_CHARS) -> str:
-    """The report as Markdown.
+    """Return the report as Markdown.
 
     Args:
-        report: the report.
+        report: The report.
         title: The title, in place of the default title.
         max_chars: The most characters. The least important parts are cut, and the report says so.
     """

@@ -70,10 +70,10 @@ _Line = list[_Part]
 
 
 def terminal(report: Report, *, title: str = "", colours: bool = False) -> str:
-    """The report as text.
+    """Return the report as text.
 
     Args:
-        report: the report.
+        report: The report.
         title: The title, in place of the default title.
         colours: Whether the text is coloured.
     """

@@ -104,8 +104,9 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
             snapshots_pattern: How Incus names them. Default: `snap%d`. Change: in place.
             restore_from: The name of a snapshot of this volume. Change to another name: the
                 instances that use the volume are stopped, the snapshot is restored, and the
-                instances that ran are started again, also if the restore fails. Default: nothing
-                is restored. After it was left out, the same name is restored again.
+                instances that ran are started again, also if the restore fails. Default: nothing is
+                restored. After the argument was removed and set again, the same name is restored
+                again.
             snapshot_before_restore: Whether a snapshot `pika-before-NAME-TIME` is created before a
                 restore, so that it can be undone. It never expires. Default: True. Change: in
                 place.
