@@ -46,7 +46,7 @@ class Lane:
 
     @property
     def title(self) -> str:
-        """Return the server and the storage driver as text."""
+        """Return the server, the storage driver and the folders as text."""
         return f"Incus {self.server}, {self.driver} pool, {', '.join(self.folders) or 'all tests'}"
 
     @property
