@@ -318,7 +318,7 @@ UNKNOWN = """
 import pulumi
 from pulumi_pika import IncusHost, IncusRuntime, PersistentVolume
 
-volume = PersistentVolume("v", volume_name="NAME-v", pool="default")
+volume = PersistentVolume("v", volume_name="NAME-v", storage_pool="default")
 known = volume.id.apply(lambda _: "HOST")
 there = IncusHost("there", **{"WAY": known}, project="default")
 IncusRuntime(

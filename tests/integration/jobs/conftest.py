@@ -1,0 +1,3 @@
+from .test_stages import place, places
+
+__all__ = ["place", "places"]
