@@ -77,9 +77,9 @@ def test(arguments: list[str], *, everything: bool, matrix: bool) -> int:
     """Run tests with the tools first on PATH; return pytest's exit code.
 
     Args:
-        arguments: pytest's arguments; empty for the tests that must pass before a commit.
-        everything: whether every test runs, in the lanes of `lanes`; `arguments` are then added.
-        matrix: whether the lanes pair each server with each storage driver.
+        arguments: Pytest's arguments; empty for the tests that must pass before a commit.
+        everything: Whether every test runs, in the lanes of `lanes`; `arguments` are then added.
+        matrix: Whether the lanes pair each server with each storage driver.
     """
     everything = everything or matrix
     # Other tests must not wait for builds that only the release tests need.

@@ -20,7 +20,7 @@ class PlacedMount:
     """A mount of a spec.
 
     Attributes:
-        mount: the mount.
+        mount: The mount.
         path: The property path, as ``mounts[2]``.
         where: The location in the file, as ``spec.json:12:5``.
     """

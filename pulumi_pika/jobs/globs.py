@@ -41,7 +41,7 @@ def holder(globs: Iterable[str]) -> Callable[[str], bool]:
     """Return a function that tells whether a directory can contain, at any depth, matching files.
 
     Args:
-        globs: see `matcher`.
+        globs: See `matcher`.
 
     Returns:
         A function of the directory's path, in the form that `matcher` describes.

@@ -202,9 +202,9 @@ def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Repor
     """Kill and delete the instance of a job, and no other instance of that name.
 
     Args:
-        client: the client.
+        client: The client.
         live: The instance as it was just fetched.
-        reporter: takes progress.
+        reporter: Takes progress.
 
     Raises:
         RuntimeFailed: The instance could not be deleted.
@@ -240,8 +240,8 @@ def retain_job_instance(client: IncusClient, live: LiveInstance, *, until_stoppe
     """Retain the instance of a job that has ended.
 
     Args:
-        client: the client.
-        live: the instance.
+        client: The client.
+        live: The instance.
         until_stopped: Whether the server itself deletes the instance as soon as it stops (Incus
             doc/explanation/instances.md: ephemeral).
 
@@ -256,9 +256,9 @@ def pass_on(client: IncusClient, live: LiveInstance, owner: str) -> None:
     """Write the URN of a job's resource to its retained instance, if the resource was renamed.
 
     Args:
-        client: a client in the instance's project.
-        live: the instance, which the resource owns.
-        owner: the URN.
+        client: A client in the instance's project.
+        live: The instance, which the resource owns.
+        owner: The URN.
 
     Raises:
         IncusError: The URN could not be written.

@@ -300,7 +300,7 @@ class OutputFolder:
         The caller must end the file by `keep` or `drop`, or by `finish` and `commit`.
 
         Args:
-            path: relative to the folder, with ``/`` between components.
+            path: Relative to the folder, with ``/`` between components.
 
         Raises:
             UnsafePath: `path` must not be written to.
@@ -399,7 +399,7 @@ class OutputFolder:
         """Check that the folder is writable: write a small file, and delete it.
 
         Args:
-            paths: see `find_obstacle`.
+            paths: See `find_obstacle`.
 
         Raises:
             FolderError: The folder is not writable.

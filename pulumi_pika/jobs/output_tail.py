@@ -17,7 +17,7 @@ class Tail:
     """A growing file, and how far it was read.
 
     Args:
-        client: a client in the instance's project.
+        client: A client in the instance's project.
         path: The path of the file in Incus's API.
         params: The query parameters: for a file of the guest, its ``path``.
 

@@ -110,8 +110,8 @@ class Follower:
     """Follows one command.
 
     Args:
-        client: a client in the instance's project.
-        command: the command.
+        client: A client in the instance's project.
+        command: The command.
         watcher: Receives output, events, and signs of life.
         take: Receives the bytes of the output.
     """

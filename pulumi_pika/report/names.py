@@ -26,7 +26,7 @@ def spans(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return the sorted names as pairs; consecutive numbers become one pair of first and last name.
 
     Args:
-        names: the names.
+        names: The names.
     """
     found: list[list[str]] = []
     for name in sorted(set(names), key=natural):
@@ -45,7 +45,7 @@ def listed_names(names: Iterable[str], most: int = 0) -> str:
     """Return the names, separated by commas; consecutive numbers as the first and the last name.
 
     Args:
-        names: the names.
+        names: The names.
         most: The most entries; 0 for all.
     """
     found = spans(names)
