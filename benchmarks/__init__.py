@@ -1,1 +1,1 @@
-"""How fast pulumi_pika is, against floors measured in the same run: `python -m benchmarks`."""
+"""Measure pulumi_pika against minimum costs of the same run: `python -m benchmarks`."""

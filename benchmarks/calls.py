@@ -1,4 +1,4 @@
-"""What needs no server: the planner, the import, provider calls."""
+"""Measure what needs no server: the planner, the import, and provider calls."""
 
 import json
 import statistics
@@ -16,7 +16,7 @@ _KINDS: Final = ("persistent_volume", "cache", "read_only_snapshot", "artifact_o
 
 
 def arguments(name: str, mounts: int) -> dict[str, Any]:
-    """The arguments of a container, as they reach its provider."""
+    """Return the arguments of a container, as they reach its provider."""
     return {
         "identity": {"runtime_id": f"id-{name}", "instance_name": name},
         "incus": {"project": "default", "profile": "default", "image_alias": "pika/bench"},
@@ -38,12 +38,12 @@ def arguments(name: str, mounts: int) -> dict[str, Any]:
 
 
 def wire(tree: Any) -> Any:
-    """The tree as Pulumi's wire brings it: every number a float."""
+    """Return the tree as Pulumi transfers it: every number is a float."""
     return json.loads(json.dumps(tree), parse_int=float)
 
 
 def planner(rounds: int) -> Section:
-    """Specs a second, and whether a long list of mounts takes its share and no more."""
+    """Measure specs per second, and whether the time grows linearly with the number of mounts."""
     from pulumi_pika import RuntimeSpec
 
     def spec(mounts: int) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def planner(rounds: int) -> Section:
 
 
 def imports(rounds: int) -> Section:
-    """The import of the package after that of pulumi, in fresh processes."""
+    """Measure the import of the package after the import of pulumi, in new processes."""
     base, above = [], []
     for _ in range(rounds):
         first, second = _imports()
@@ -91,7 +91,7 @@ def imports(rounds: int) -> Section:
 
 
 def provider_calls(rounds: int) -> Section:
-    """Calls that do not touch the host, of our own code, without gRPC."""
+    """Measure calls of the provider code that send no request to the host, without gRPC."""
     rows = []
     for mounts in (0, 8):
         inputs, outputs, calls = existing(f"box-{mounts}", mounts)
@@ -110,7 +110,7 @@ def provider_calls(rounds: int) -> Section:
 
 
 def existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    """The inputs and outputs of a runtime that was made and has not changed since."""
+    """Return the inputs and outputs of a created runtime without changes."""
     from pulumi_pika.providers import host_connection, runtime_calls
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
     from pulumi_pika.validation.plan_inputs import plan_inputs
@@ -136,7 +136,7 @@ def existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], An
 
 
 def _best(call: Callable[[], object], rounds: int) -> float:
-    """Seconds of one call: the median of the rounds, each of about a fifth of a second of CPU."""
+    """Return the seconds of one call: the median of rounds of about 0.2 CPU seconds each."""
     begun = time.process_time()
     call()
     times = max(1, int(0.2 / max(time.process_time() - begun, 1e-5)))
@@ -160,7 +160,7 @@ print(then - begun, process_time() - then)
 
 
 def _imports() -> tuple[float, float]:
-    """Seconds of CPU that a fresh process takes for both imports."""
+    """Return the CPU seconds of a new process for both imports."""
     done = subprocess.run(
         [sys.executable, "-c", _IMPORTS], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""The smallest dynamic resource that can be: what Pulumi itself costs."""
+"""The smallest possible dynamic resource, which shows the cost of Pulumi itself."""
 
 from typing import Any
 
@@ -7,21 +7,22 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
 
 class EmptyProvider(ResourceProvider):
-    """Does nothing. Importable and without attributes, as ours are, so that state has no code."""
+    """A provider that does nothing. It is importable and has no attributes, so that the state
+    contains no code."""
 
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Makes nothing."""
+        """Create nothing."""
         return CreateResult("nothing", {})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """Nothing ever changes."""
+        """Report no change."""
         return DiffResult(changes=False)
 
 
 class Empty(Resource):
-    """A resource without a single input."""
+    """A resource without inputs."""
 
     def __init__(self, name: str, opts: ResourceOptions | None = None) -> None:
         super().__init__(EmptyProvider(), name, {}, opts)

@@ -1,4 +1,4 @@
-"""The floor: what a script without Pulumi and without us would send, as fast as it can."""
+"""Measure the floor: the requests of a fast script without Pulumi and without pulumi_pika."""
 
 import http.client
 import json
@@ -25,12 +25,12 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Script:
-    """Plain REST calls over kept connections, one for each thread.
+    """Plain REST calls over persistent connections, one for each thread.
 
     Args:
-        socket: the daemon's socket.
-        image: the alias that instances are made of.
-        parallel: how many instances are worked on at a time.
+        socket: The path of the daemon's socket.
+        image: The alias of the image for instances.
+        parallel: The number of parallel operations on instances.
     """
 
     def __init__(self, socket: Path, image: str, parallel: int) -> None:
@@ -38,19 +38,20 @@ class Script:
         self._local = threading.local()
 
     def make(self, names: Sequence[str]) -> float:
-        """Makes and starts containers, and looks at each; the seconds that all took."""
+        """Create, start and fetch containers; return the total duration in seconds."""
         return self.each(self._make, names)
 
     def look(self, names: Sequence[str]) -> float:
-        """Looks at each with its state; the seconds that all took."""
+        """Fetch each container with its state; return the total duration in seconds."""
         return self.each(self._look, names)
 
     def remove(self, names: Sequence[str]) -> float:
-        """Shuts each down and removes it; the seconds that all took."""
+        """Shut down and delete each container; return the total duration in seconds."""
         return self.each(self._remove, names)
 
     def run(self, name: str) -> None:
-        """Makes one, runs a command in it, reads its output, kills and removes it."""
+        """Create a container, run a command in it, read the output, kill and delete the
+        container."""
         self._create(name)
         path = f"/1.0/instances/{name}"
         body = {
@@ -65,7 +66,7 @@ class Script:
         self._change("DELETE", path)
 
     def each(self, work: Callable[[str], None], names: Sequence[str]) -> float:
-        """Does something with each, many at a time; the seconds that all took."""
+        """Apply a function to each name in parallel; return the total duration in seconds."""
         begun = time.perf_counter()
         with ThreadPoolExecutor(self._parallel) as pool:
             for done in [pool.submit(work, name) for name in names]:

@@ -1,4 +1,4 @@
-"""The overhead of a job over what a script would send: create, exec, delete."""
+"""Measure the overhead of a job over a script that sends only create, exec and delete."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _PARALLEL = 8
 
 
 def jobs(box: Sandbox, rounds: int) -> Section:
-    """One job after another, and many at once, in turns with the script's."""
+    """Measure single jobs and many parallel jobs, alternating with the script."""
     script = Script(box.socket, IMAGE, _PARALLEL)
     client = IncusClient(box.socket)
     folder = box.folder / "outputs"

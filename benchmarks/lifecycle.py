@@ -1,5 +1,5 @@
-"""`pulumi up`, `preview`, `refresh` and `destroy` of many runtimes, against plain REST calls and
-against what Pulumi takes for as many resources that do nothing."""
+"""Measure `pulumi up`, `preview`, `refresh` and `destroy` of many runtimes, against plain REST
+calls and against the same number of empty resources."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,15 +12,16 @@ from .report import Row, Section, median, seconds
 from .stack import EMPTY, RUNTIMES, Stack
 
 PARALLEL = 8
-"""Pulumi's own choice on two cores (4 for each); the script uses as many threads."""
+"""Pulumi's default on two cores (4 per core); the script uses the same number of threads."""
 AIM = 1.25
 _MANY = 100
-"""From here on, previews are measured in the first round only."""
+"""The number of runtimes from which previews are measured in the first round only."""
 Times = dict[str, list[float]]
 
 
 def lifecycle(box: Sandbox, count: int, rounds: int) -> Section:
-    """One number of runtimes. In each round the script, Pulumi's share and ours take turns."""
+    """Measure one number of runtimes. Each round runs the script, the empty resources and the
+    runtimes in turns."""
     script: Times = defaultdict(list)
     empty: Times = defaultdict(list)
     ours: Times = defaultdict(list)
@@ -115,7 +116,7 @@ _SCRIPT = {
 
 
 def waiting(box: Sandbox, counts: Sequence[int]) -> Section:
-    """What the width of the provider process is worth where guests take their time."""
+    """Measure the benefit of parallel calls in the provider process with slow guests."""
     rows = []
     more = {"wait_for": "guest_status", "cloud_init_user_data": _READY_LATER}
     for count in counts:

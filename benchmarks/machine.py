@@ -1,4 +1,4 @@
-"""A private Incus daemon with one image, and what the machine is."""
+"""Start a private Incus daemon with one image, and describe the machine."""
 
 import contextlib
 import os
@@ -19,20 +19,20 @@ _PREFIX = "/var/tmp/pika-bench-"
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The daemon, and a folder for everything else that a run makes."""
+    """The daemon, and a folder for all other files of a run."""
 
     daemon: Daemon
     folder: Path
 
     @property
     def socket(self) -> Path:
-        """Where the daemon listens."""
+        """Return the path of the daemon's socket."""
         return self.daemon.socket
 
 
 @contextlib.contextmanager
 def sandbox() -> Iterator[Sandbox]:
-    """A daemon of this run's own; what an interrupted run has left is removed first."""
+    """Yield a daemon for this run; leftovers of an interrupted run are deleted first."""
     clear_abandoned(_PREFIX)
     daemon = Daemon(f"{_PREFIX}{os.getpid()}")
     folder = Path(f"{_PREFIX}{os.getpid()}-work")
@@ -50,7 +50,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def description(box: Sandbox) -> list[str]:
-    """The machine and the versions, a line each."""
+    """Return the machine and the versions, one per line."""
     environment = box.daemon.request("GET", "")["environment"]
     pulumi = subprocess.run(["pulumi", "version"], capture_output=True, text=True, check=True)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -65,7 +65,7 @@ def description(box: Sandbox) -> list[str]:
 
 
 def load() -> str:
-    """The load averages, which tell whether the machine was busy with something else."""
+    """Return the load averages, which show whether the machine had other work."""
     return " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 

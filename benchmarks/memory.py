@@ -1,8 +1,8 @@
-"""Memory of a provider process: of one that the engine has started, and of one in a long run.
+"""Measure the memory of a provider process that the engine starts, and of one in a long run.
 
-Most of the 500 runtimes are never made: their state is that of one that was, under other names.
-Where nothing has changed, `pulumi preview` calls check and diff for each of them and asks the host
-nothing, so that it makes no difference.
+Most of the 500 runtimes are never created: their state is a copy of that of a created one, with
+other names. The measurement is still valid: without changes, `pulumi preview` calls check and diff
+for each runtime and sends no request to the host.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ _MANY: Final = 500
 _PARALLEL: Final = 8
 _PAUSE: Final = 0.05
 _MODULE: Final = b"\0-m\0pulumi.dynamic\0"
-"""What the command line of a dynamic provider's process has in it, and of no other."""
+"""A part of the command line that only the process of a dynamic provider has."""
 
 Resource = dict[str, Any]
 
 
 def memory(box: Sandbox, cycles: int) -> Section:
-    """What check and diff of many resources take in real provider processes, and no growth."""
+    """Measure the memory for check and diff of many resources, and that it does not grow."""
     empty = _Stack(box.folder / "memory-empty", EMPTY, box.socket, _PARALLEL)
     empty.declare(_declared(1))
     empty.up()
@@ -86,7 +86,7 @@ def memory(box: Sandbox, cycles: int) -> Section:
 
 
 def _name(number: int) -> str:
-    # None of these is a part of another.
+    # No name is a part of another name.
     return f"held-{number:04}"
 
 
@@ -106,15 +106,15 @@ def _mount(name: str) -> dict[str, Any]:
 
 
 class _Stack(Stack):
-    """A stack whose state can say more than was made."""
+    """A stack whose state can contain resources that were never created."""
 
     def unchanged(self) -> None:
-        """`pulumi preview`, which has to find that nothing has changed."""
+        """Run `pulumi preview`, which must find no change."""
         self._run("preview", "--expect-no-changes", "--parallel", str(self.parallel))
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Brings back the state that there was before."""
+        """Restore the former state at the end of the context."""
         before = self._run("stack", "export")
         try:
             yield
@@ -122,7 +122,7 @@ class _Stack(Stack):
             self._import(before)
 
     def pretend(self, count: int, another: Callable[[Resource, str], Resource]) -> None:
-        """Adds what the state lacks of `count` resources, each after the first one's example."""
+        """Add copies of the first resource to the state until it has `count` resources."""
         state = json.loads(self._run("stack", "export"))
         resources: list[Resource] = state["deployment"]["resources"]
         of_urn = {resource["urn"]: resource for resource in resources}
@@ -144,7 +144,7 @@ def _renamed(first: Resource, name: str) -> Resource:
 
 
 def _another(first: Resource, name: str) -> Resource:
-    """The state of the runtime as it would be if it had been made under this name."""
+    """Return the state of the runtime as if it had been created under this name."""
     from pulumi_pika import RuntimeSpec
     from pulumi_pika.reconcile.instances.desired import plan_digest
 
@@ -164,14 +164,14 @@ def _another(first: Resource, name: str) -> Resource:
 
 
 def _peak(command: Callable[[], object]) -> float:
-    """MiB that the provider process of a Pulumi command had resident at most."""
+    """Return the peak resident memory, in MiB, of the provider process of a Pulumi command."""
     peaks: dict[int, float] = {}
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(_PAUSE):
             for pid in _below(os.getpid()):
-                # Any of them may end between one look and the next.
+                # A process may end at any time.
                 with contextlib.suppress(OSError):
                     if _MODULE in Path(f"/proc/{pid}/cmdline").read_bytes():
                         peaks[pid] = _high_water(pid) or peaks.get(pid, 0.0)
@@ -189,7 +189,7 @@ def _peak(command: Callable[[], object]) -> float:
 
 
 def _below(pid: int) -> list[int]:
-    """All processes that come from this one."""
+    """Return all descendants of a process."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -199,7 +199,7 @@ def _below(pid: int) -> list[int]:
 
 
 def _high_water(pid: int) -> float:
-    """The peak of the resident set, in MiB; 0 of a process that has just ended."""
+    """Return the peak of the resident set in MiB; 0 for a process that has just ended."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -207,7 +207,8 @@ def _high_water(pid: int) -> float:
 
 
 def _long_run(cycles: int) -> tuple[float, float]:
-    """MiB of a fresh process after check and diff of many runtimes, and then of one many times."""
+    """Return the MiB of a new process after check and diff of many runtimes, and then of one
+    runtime many times."""
     done = subprocess.run(
         [sys.executable, "-c", f"from benchmarks.memory import _cycles; _cycles({cycles})"],
         cwd=ROOT,
@@ -237,6 +238,6 @@ def _cycles(cycles: int) -> None:
 
 
 def _resident() -> float:
-    """MiB."""
+    """Return the resident memory in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

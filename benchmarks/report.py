@@ -1,4 +1,4 @@
-"""Figures, and how they are written down."""
+"""The measured figures, and their form in the results."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """A figure.
+    """A measured figure.
 
     Attributes:
-        what: what it is of.
-        value: the figure.
-        target: what it is to be.
-        floor: what it is compared with, measured in the same run.
-        ratio: the figure by the floor.
+        what: What was measured.
+        value: The figure.
+        target: The target for the figure.
+        floor: The figure to compare with, measured in the same run.
+        ratio: The figure divided by the floor.
     """
 
     what: str
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures that belong together."""
+    """A group of figures."""
 
     title: str
     how: str
@@ -34,7 +34,7 @@ class Section:
     notes: Sequence[str] = field(default_factory=tuple)
 
     def lines(self) -> Iterable[str]:
-        """As Markdown."""
+        """Return the section as lines of Markdown."""
         heads = ("what", "value", "floor", "ratio", "target")
         used = [head for head in heads if any(getattr(row, head) for row in self.rows)]
         names = {"what": "", "value": "ours", "floor": "floor", "ratio": "ratio", "target": "aim"}
@@ -53,12 +53,12 @@ class Section:
 
 
 def median(values: Sequence[float]) -> float:
-    """The median; of two, the mean."""
+    """Return the median; of two values, the mean."""
     return statistics.median(values)
 
 
 def seconds(values: Sequence[float]) -> str:
-    """The median, and how far the values spread."""
+    """Return the median and the range of the values as text."""
     if len(values) == 1:
         return f"{values[0]:.2f} s"
     return f"{median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"

@@ -1,4 +1,4 @@
-"""How many requests each command takes, as the daemon gets them."""
+"""Count the requests of each command that reach the daemon."""
 
 import re
 from collections import Counter
@@ -13,11 +13,11 @@ from .report import Row, Section
 from .stack import RUNTIMES, Stack
 
 _PER_PROCESS = ("/1.0", "/1.0/projects/", "/1.0/profiles", "/1.0/images/aliases")
-"""What a process asks for once (or every half minute), for all runtimes together."""
+"""The paths that a process requests once (or every half minute) for all runtimes together."""
 
 
 def count_requests(box: Sandbox, count: int) -> Section:
-    """The requests of every command for `count` runtimes with a volume each."""
+    """Count the requests of each command for `count` runtimes with a volume each."""
     commands: list[tuple[str, Sequence[str]]] = []
     with Proxy(box.socket, box.folder / "proxy") as proxy:
         stack = Stack(box.folder / "requests", RUNTIMES, proxy.socket, 4)
@@ -85,7 +85,7 @@ def _is_shared(line: str) -> bool:
 
 
 def _listing(commands: Sequence[tuple[str, Sequence[str]]], count: int) -> str:
-    """The requests of each command, names and ids taken out, and how often each was sent."""
+    """Return the requests of each command, without names and ids, and how often each was sent."""
     lines = ["```"]
     for command, sent in commands:
         lines.append(f"{command}:{'' if sent else ' none'}")

@@ -1,4 +1,4 @@
-"""Stacks of a benchmark, and timed Pulumi commands."""
+"""Create stacks for benchmarks, and measure the time of Pulumi commands."""
 
 import json
 import os
@@ -40,7 +40,7 @@ for name in json.loads(pathlib.Path("names.json").read_text()):
 
 @dataclass
 class Stack:
-    """A stack whose program makes what `names.json` beside it says."""
+    """A stack whose program declares the resources in `names.json` next to it."""
 
     folder: Path
     program: str
@@ -68,27 +68,27 @@ class Stack:
         self._run("stack", "init", _STACK)
 
     def declare(self, names: dict[str, dict[str, Any]]) -> None:
-        """Makes the program declare these, with further arguments each, and no others."""
+        """Let the program declare exactly these resources, each with its arguments."""
         (self._project / "names.json").write_text(json.dumps(names))
 
     def up(self) -> float:
-        """`pulumi up`; its seconds."""
+        """Run `pulumi up`; return its duration in seconds."""
         return self._timed("up", "--yes", "--skip-preview")
 
     def preview(self) -> float:
-        """`pulumi preview`; its seconds."""
+        """Run `pulumi preview`; return its duration in seconds."""
         return self._timed("preview")
 
     def refresh(self) -> float:
-        """`pulumi refresh`; its seconds."""
+        """Run `pulumi refresh`; return its duration in seconds."""
         return self._timed("refresh", "--yes", "--skip-preview")
 
     def destroy(self) -> float:
-        """`pulumi destroy`; its seconds."""
+        """Run `pulumi destroy`; return its duration in seconds."""
         return self._timed("destroy", "--yes", "--skip-preview")
 
     def resources(self) -> list[dict[str, Any]]:
-        """The resources of ours in the state."""
+        """Return the resources of this package in the state."""
         state = json.loads(self._run("stack", "export"))
         return [
             resource

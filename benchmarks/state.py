@@ -1,4 +1,4 @@
-"""How large the state of a runtime is, and what a large stack costs before anything happens."""
+"""Measure the size of a runtime's state, and the cost of a large stack without changes."""
 
 import json
 import resource
@@ -12,7 +12,8 @@ _CHECKPOINTS = (100, 400)
 
 
 def state(box: Sandbox) -> Section:
-    """Bytes in the state, a preview of many runtimes, and what the checkpoints of a file cost."""
+    """Measure the bytes in the state, a preview of many runtimes, and the cost of checkpoints in a
+    file."""
     stack = Stack(box.folder / "state", RUNTIMES, box.socket, 8)
     mount = {
         "kind": "persistent_volume",
@@ -55,7 +56,7 @@ def state(box: Sandbox) -> Section:
 
 
 def _checkpoints(box: Sandbox) -> list[Row]:
-    """Pulumi writes the whole state at each step: what that comes to as a stack grows."""
+    """Measure the checkpoints of growing stacks; Pulumi writes the whole state at each step."""
     rows = []
     for count in _CHECKPOINTS:
         taken = []

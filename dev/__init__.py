@@ -1,1 +1,2 @@
-"""What a developer of pulumi_pika runs: `python3 dev COMMAND`. Standard library only."""
+"""The tools of the developers of pulumi_pika: `python3 dev COMMAND`. They need only the standard
+library."""

@@ -9,7 +9,8 @@ from pathlib import Path
 if sys.version_info < (3, 11):  # noqa: UP036 (not installed, so nobody else checks it)
     sys.exit("This needs Python 3.11 or newer: install one, and run this with it.")
 
-# The folder itself is where Python looks first when it runs one; its modules are dev.*, though.
+# Python puts the folder itself first on the path if it runs a folder. The modules, however, are
+# named dev.*.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from dev import checks, stack, tools, vm_lab  # noqa: E402
@@ -18,7 +19,7 @@ from dev.sandbox import Daemon  # noqa: E402
 
 
 def main() -> int:
-    """Run the command that the arguments name; its exit code."""
+    """Run the command that the arguments name; return its exit code."""
     arguments = _parser().parse_args()
     try:
         return _run(arguments)
@@ -75,7 +76,7 @@ def _vm_lab(arguments: argparse.Namespace) -> int:
 
 
 def _daemon(arguments: argparse.Namespace) -> None:
-    """What the other commands have root do, for a user who is not."""
+    """Run the part of other commands that needs root."""
     daemon = Daemon(arguments.directory, tree=arguments.tree)
     match arguments.action:
         case "start":

@@ -1,8 +1,8 @@
-"""Packages of Debian and Ubuntu, for as little change to the machine as possible.
+"""Install packages of Debian and Ubuntu with as few changes to the machine as possible.
 
-Where the archive of this release lacks a package, the release's backports are looked into, and for
-a source package another release. Their addresses are derived from the machine's own sources, and
-used for that one command: the machine's sources and package lists stay as they are.
+If the archive of this release does not have a package, the release's backports are searched, and
+for a source package another release. Their addresses are derived from the machine's own sources and
+used for one command only. The machine's sources and package lists are not changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NO_QUESTIONS = ("DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l")
 
 @dataclass(frozen=True)
 class Archive:
-    """A set of package sources: the machine's own (no options), or with its backports."""
+    """A set of package sources: those of the machine (without options), or with its backports."""
 
     options: tuple[str, ...] = ()
 
@@ -36,12 +36,12 @@ class Archive:
         try:
             run(as_root([*self._command("apt-get"), "update"], _NO_QUESTIONS))
         except CommandFailed:
-            # One broken source of the machine's must not matter if another has what is needed.
+            # A broken source of the machine must not matter if another source has the package.
             if not self.candidate("bash"):
                 raise
 
     def candidate(self, package: str) -> str:
-        """The version that would be installed, empty if there is none."""
+        """Return the version that would be installed; empty if there is none."""
         shown = subprocess.run(
             [*self._command("apt-cache"), "policy", package],
             env={**os.environ, "LC_ALL": "C"},
@@ -53,7 +53,7 @@ class Archive:
         return match[1] if match and match[1] != "(none)" else ""
 
     def backported(self, package: str, suite: str) -> str:
-        """The version that a backports suite has, which is not a candidate by itself."""
+        """Return the version in a backports suite, which apt does not select by itself."""
         shown = subprocess.run(
             [*self._command("apt-cache"), "madison", package],
             env={**os.environ, "LC_ALL": "C"},
@@ -68,14 +68,14 @@ class Archive:
         return ""
 
     def install(self, *packages: str) -> None:
-        """Install packages, without those that they merely recommend."""
-        # Another run of apt (unattended upgrades of a fresh machine) may hold the lock a while.
+        """Install packages without their recommended packages."""
+        # Another apt (unattended upgrades of a new machine) may hold the lock for some time.
         argv = [*self._command("apt-get"), "-o", "DPkg::Lock::Timeout=300", "install", "--yes"]
         run(as_root([*argv, "--no-install-recommends", *packages], _NO_QUESTIONS))
 
     def download(self, package: str, folder: Path) -> Path:
         """Download a package's file without installing it."""
-        # Root's apt would complain that its download user can't write to the folder.
+        # Otherwise apt, run by root, warns that its download user can't write to the folder.
         folder.chmod(0o755)
         run(
             [*self._command("apt-get"), "-o", "APT::Sandbox::User=root", "download", package],
@@ -86,7 +86,8 @@ class Archive:
     def source(self, package: str, folder: Path) -> None:
         """Download a source package's files, as they come, into a folder."""
         folder.chmod(0o755)
-        # Its signature was that of the package lists; dpkg would look for the packager's own key.
+        # The signed package lists already prove that the files are authentic; dpkg would search for
+        # the packager's own key.
         options = ["-o", "APT::Sandbox::User=root", "source", "--download-only"]
         run([*self._command("apt-get"), *options, package], cwd=folder)
 
@@ -95,12 +96,12 @@ class Archive:
 
 
 def available() -> bool:
-    """Whether this machine has apt."""
+    """Return whether this machine has apt."""
     return shutil.which("apt-get") is not None
 
 
 def installed(package: str) -> bool:
-    """Whether a package is installed on this machine."""
+    """Return whether a package is installed on this machine."""
     shown = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package],
         capture_output=True,
@@ -111,7 +112,7 @@ def installed(package: str) -> bool:
 
 
 def release() -> dict[str, str]:
-    """What the system says that it is."""
+    """Return the fields of /etc/os-release."""
     try:
         return platform.freedesktop_os_release()
     except OSError:
@@ -119,7 +120,7 @@ def release() -> dict[str, str]:
 
 
 def backports_suite() -> str:
-    """The name of the release's backports."""
+    """Return the name of the release's backports suite."""
     codename = release().get("VERSION_CODENAME", "")
     if not codename:
         raise Failure("this release has no code name, so its backports can't be found")
@@ -128,7 +129,7 @@ def backports_suite() -> str:
 
 @contextlib.contextmanager
 def with_backports() -> Iterator[Archive]:
-    """The machine's sources and its release's backports, for as long as the context lasts."""
+    """Yield the machine's sources with the release's backports, for the duration of the context."""
     suite = backports_suite()
     source = _source_like(suite.removesuffix("-backports"), suite, "deb")
     with _with_source(source, own=True) as archive:
@@ -136,7 +137,7 @@ def with_backports() -> Iterator[Archive]:
 
 
 def source_of(suite: str) -> str:
-    """A source of any suite of Debian's, like the machine's own one."""
+    """Return a source of any Debian suite, modelled on the machine's own source."""
     if release().get("ID") != "debian":
         raise Failure("packages of another release of Debian are looked for on Debian only")
     return _source_like(release().get("VERSION_CODENAME", ""), suite, "deb")
@@ -144,7 +145,7 @@ def source_of(suite: str) -> str:
 
 @contextlib.contextmanager
 def with_source_packages(suite: str) -> Iterator[Archive]:
-    """Debian's source packages of any suite, for as long as the context lasts."""
+    """Yield Debian's source packages of any suite, for the duration of the context."""
     if release().get("ID") != "debian":
         raise Failure("the source packages of Debian are looked for on Debian only")
     source = _source_like(release().get("VERSION_CODENAME", ""), suite, "deb-src")
@@ -154,10 +155,11 @@ def with_source_packages(suite: str) -> Iterator[Archive]:
 
 @contextlib.contextmanager
 def _with_source(source: str, *, own: bool) -> Iterator[Archive]:
-    """A source, beside the machine's own ones or alone, with lists of packages of its own."""
+    """Yield a source, together with the machine's sources or alone, with package lists of its
+    own."""
     scratch = Path(tempfile.mkdtemp(prefix="pika-apt-"))
     try:
-        # apt fetches as a user of its own.
+        # apt downloads as a user of its own.
         scratch.chmod(0o755)
         parts = scratch / "sources.list.d"
         parts.mkdir()
@@ -182,7 +184,7 @@ def _with_source(source: str, *, own: bool) -> Iterator[Archive]:
 
 
 def _source_like(codename: str, suite: str, types: str) -> str:
-    """A source like the machine's own one of a release, for another suite and type."""
+    """Return a source for another suite and type, modelled on the machine's source of a release."""
     for path in sorted((_SOURCES / "sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text()):
             fields = _fields(stanza)
@@ -218,7 +220,7 @@ def _fields(stanza: str) -> dict[str, str]:
         if line.startswith("#"):
             continue
         if line[:1].isspace() and name:
-            # A key in the file itself spans lines, and their indentation belongs to it.
+            # An embedded key has several lines, whose indentation is part of the key.
             fields[name] += "\n" + line
         elif ":" in line:
             name, _, value = line.partition(":")

@@ -1,7 +1,7 @@
-"""Writes docs/changes.md: what a change of each argument does, asked of the code that decides it.
+"""Write docs/changes.md: the effect of a change of each argument, from the code that decides it.
 
-Run as `python3 dev docs`. `tests/integration/providers/test_changes_table.py` does each change to a
-real container.
+Run as `python3 dev docs`. `tests/integration/providers/test_changes_table.py` applies each change
+to a real container.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _POLICIES = {"restart_policy": "never", "retention_policy": "debug_keep"}
 
 @dataclass(frozen=True)
 class Row:
-    """One change: what it is called, and the arguments before and after."""
+    """One change: its name, and the arguments before and after."""
 
     what: str
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     containers: bool = True
-    """Whether it can be done to a container here."""
+    """Whether the test can apply the change to a container."""
     note: str = ""
 
 
@@ -194,7 +194,8 @@ ROWS = (
 
 
 def arguments(row: Row, instance_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All arguments before and after a change, as the resource hands them to the provider."""
+    """Return all arguments before and after a change, as the resource passes them to the
+    provider."""
     base: dict[str, Any] = {
         **_identity(),
         **_incus(),
@@ -211,7 +212,8 @@ def arguments(row: Row, instance_type: str) -> tuple[dict[str, Any], dict[str, A
 
 
 def decided(row: Row, instance_type: str) -> str:
-    """What the provider decides: ``in place``, ``may restart``, ``restarts`` or ``replaces``."""
+    """Return the decision of the provider: ``in place``, ``may restart``, ``restarts`` or
+    ``replaces``."""
     from pulumi_pika.providers.diff_decision import decide_diff
     from pulumi_pika.providers.runtime_state import State
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
@@ -242,7 +244,7 @@ def decided(row: Row, instance_type: str) -> str:
 
 
 def table() -> str:
-    """The page."""
+    """Return the page."""
     lines = [
         "# What a change does",
         "",
@@ -264,7 +266,7 @@ def table() -> str:
 
 
 def write(target: Path = TARGET) -> None:
-    """Writes the page."""
+    """Write the page."""
     target.parent.mkdir(exist_ok=True)
     target.write_text(table())
 

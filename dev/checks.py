@@ -1,4 +1,4 @@
-"""Lint, types and tests."""
+"""Run the checks of format, style and types, and the tests."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from dev.python_env import python
 
 _FOLDERS = ("pulumi_pika", "dev", "tests", "benchmarks")
 _NO_TESTS = 5
-# What must pass before a commit; the rest are samples, examples, releases, faults and fuzzing.
+# These tests must pass before a commit. The others are samples, examples, releases, faults and
+# fuzzing.
 _BEFORE_COMMIT = ["tests/unit", "tests/integration", "tests/system/engine"]
-# Each worker has daemons of its own, and waits for Incus most of the time: more than the cores.
+# Each worker has daemons of its own and mostly waits for Incus, so that more workers than cores are
+# useful.
 _WHOLE = ["-n", "7", "--dist", "loadfile", "--no-loadscope-reorder", "--durations", "10"]
-# Pulumi and Incus are Go, whose processes by default collect garbage from 4 MiB on: for one that
-# lives for a tenth of a second, that takes 40 % of it.
+# Pulumi and Incus are Go programs, which by default collect garbage from 4 MiB on. A process that
+# lives for a tenth of a second spends 40 % of its time on that.
 _OF_TESTS = {"GOGC": "400"}
 
 
 def lint() -> int:
-    """Check format, style and types; all of them, even after one failed."""
+    """Check format, style and types; continue after a failed check."""
     tools.ensure(only_python=True)
     folders = [name for name in _FOLDERS if any((ROOT / name).rglob("*.py"))]
-    # Most are called __main__, and mypy can check only one of those at a time.
+    # Most examples are named __main__, and mypy can check only one such module at a time.
     programs = sorted({path.parent for path in (ROOT / "examples").glob("*/*.py")})
     checks = {
         "format": ["ruff", "format", "--check", "."],
@@ -47,7 +49,7 @@ def lint() -> int:
 
 
 def docs() -> None:
-    """Write the pages that are made from code."""
+    """Write the pages that are generated from code."""
     tools.ensure(only_python=True)
     follow([str(python()), "-m", "dev.changes"], cwd=ROOT)
     follow([str(python()), "-m", "dev.schema"], cwd=ROOT)
@@ -61,9 +63,9 @@ def picture() -> None:
 
 
 def site(*, serve: bool = False) -> int:
-    """Build the documentation's site; the exit code, which is not 0 where there is a warning."""
+    """Build the documentation site; return the exit code, which is not 0 if there is a warning."""
     tools.ensure(only_python=True)
-    # What mkdocs' authors announce is no fault of a page.
+    # An announcement of the authors of mkdocs is not a problem of a page.
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     command = ["serve"] if serve else ["build", "--strict", "--clean"]
     return follow(
@@ -75,12 +77,12 @@ def test(arguments: list[str], *, everything: bool, matrix: bool) -> int:
     """Run tests with the tools first on PATH; return pytest's exit code.
 
     Args:
-        arguments: pytest's arguments; empty for the tests that must pass before a commit.
-        everything: whether every test runs, in the lanes of `lanes`; `arguments` are then added.
-        matrix: whether the lanes pair each server with each storage driver.
+        arguments: Pytest's arguments; empty for the tests that must pass before a commit.
+        everything: Whether every test runs, in the lanes of `lanes`; `arguments` are then added.
+        matrix: Whether the lanes pair each server with each storage driver.
     """
     everything = everything or matrix
-    # A part of the tests is not to wait for builds that only those of the release need.
+    # Other tests must not wait for builds that only the release tests need.
     supported = everything or any(_has_release_tests(text) for text in arguments)
     tools.ensure(servers=True, supported=supported)
     if not any((ROOT / "tests").rglob("test_*.py")):
@@ -102,11 +104,11 @@ def test(arguments: list[str], *, everything: bool, matrix: bool) -> int:
 
 
 def _pytest(arguments: list[str]) -> int:
-    # Whatever Incus or Pulumi the user works with must not be what the tests work on.
+    # The tests must not use the user's own Incus or Pulumi.
     environment = _OF_TESTS | tools.neutral_environment() | {"PATH": tools.path()}
     say(f"==> tests: pytest {' '.join(arguments)}")
     begun = time.monotonic()
-    # Interactive for the sake of --pdb.
+    # Interactive, so that --pdb works.
     code = follow([str(python()), "-m", "pytest", *arguments], env=environment, interactive=True)
     taken = elapsed(time.monotonic() - begun)
     outcome = {0: "all passed", _NO_TESTS: "none were found"}.get(

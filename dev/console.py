@@ -1,4 +1,4 @@
-"""What the commands print: steps, progress with elapsed times, and failures that say what to do."""
+"""Print steps, progress with elapsed times, and failures with advice."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-# A step shorter than this needs no progress; after it, one line comes now and then.
+# Seconds after which a step shows progress, one line from time to time.
 _QUIET = 2.0
 _INTERVAL = 10.0
 _TAIL = 15
 
 
 class Failure(Exception):
-    """Something failed; the text says why, for the user."""
+    """An operation failed. The message is for the user and has the reason."""
 
 
 class StepFailed(Failure):
-    """A step failed: which, why, and what to do about it."""
+    """A step failed. The message has the step, the reason and the advice."""
 
     def __init__(self, step: str, why: str, todo: str) -> None:
         super().__init__(why)
@@ -37,12 +37,12 @@ class StepFailed(Failure):
 
 
 def say(text: str = "") -> None:
-    """Print a line at once, so that it stays in order with what commands print themselves."""
+    """Print a line without buffering, so that it stays in order with the output of commands."""
     print(text, flush=True)
 
 
 def elapsed(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Return a number of seconds in human-readable form."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
@@ -50,7 +50,7 @@ def elapsed(seconds: float) -> str:
 
 @contextmanager
 def step(title: str, todo: str) -> Iterator[None]:
-    """Announce a step and say how long it took; any failure in it becomes a `StepFailed`."""
+    """Print the title and the duration of a step; turn each failure in it into a `StepFailed`."""
     say(f"==> {title}")
     begun = time.monotonic()
     try:
@@ -65,7 +65,7 @@ def step(title: str, todo: str) -> Iterator[None]:
 
 
 class CommandFailed(Failure):
-    """A command ended with an error, or was ended because it took too long."""
+    """A command failed, or was ended because it took too long."""
 
     def __init__(self, argv: Sequence[str], reason: str, output: str) -> None:
         tail = "\n".join(output.splitlines()[-_TAIL:])
@@ -81,10 +81,12 @@ def run(
     stalled: Callable[[], bool] | None = None,
     progress: Callable[[int], str] | None = None,
 ) -> str:
-    """Run a command quietly, with progress lines once it takes long; answer its output.
+    """Run a command without showing its output, with progress lines if it takes long; return its
+    output.
 
-    `limit` ends it after so many seconds, `stalled` as soon as it answers true. `progress` gets
-    the number of lines so far, and answers what a progress line shows instead of the last line.
+    `limit` is the time limit in seconds. `stalled` ends the command as soon as it returns True.
+    `progress` receives the number of lines so far, and returns what a progress line shows in place
+    of the last line.
     """
     begun = time.monotonic()
     lines: list[str] = []
@@ -97,7 +99,8 @@ def run(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # Its own group, so that whatever it started can be ended with it.
+        # The command has a process group of its own, so that its child processes can be ended with
+        # it.
         start_new_session=True,
     )
 
@@ -126,7 +129,7 @@ def run(
     finally:
         if process.poll() is None:
             _end(process)
-        # A process left in the background may hold the pipe open for ever.
+        # A process in the background may hold the pipe open forever.
         reader.join(timeout=2)
     if not reason and process.returncode != 0:
         reason = f"ended with exit code {process.returncode}"
@@ -136,7 +139,8 @@ def run(
 
 
 def without_growth(watched: Path, limit: float) -> Callable[[], bool]:
-    """What `run` asks whether a command has stalled: whether a folder has not grown for so long."""
+    """Return a function for the argument `stalled` of `run`: whether a folder has not grown for
+    `limit` seconds."""
     size, since = -1, time.monotonic()
 
     def stalled() -> bool:
@@ -156,7 +160,7 @@ def follow(
     env: Mapping[str, str] | None = None,
     interactive: bool = False,
 ) -> int:
-    """Run a command whose own output the user sees; answer its exit code."""
+    """Run a command whose output the user sees; return its exit code."""
     sys.stdout.flush()
     stdin = None if interactive else subprocess.DEVNULL
     with subprocess.Popen(argv, cwd=cwd, env=env, stdin=stdin) as process:
@@ -164,7 +168,7 @@ def follow(
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                # The terminal interrupts the command as well: let it clean up and end by itself.
+                # The terminal interrupts the command too, which cleans up and exits by itself.
                 continue
 
 
@@ -174,7 +178,7 @@ def _size(directory: Path) -> int:
         try:
             total += path.lstat().st_size
         except OSError:
-            # Removed meanwhile.
+            # The file was deleted in the meantime.
             continue
     return total
 
@@ -186,7 +190,8 @@ def _end(process: subprocess.Popen[str]) -> None:
         except ProcessLookupError:
             return
         except PermissionError:
-            # A command under sudo is not ours to signal; sudo passes the signal of its own group.
+            # This process may not signal a command under sudo; sudo forwards the signal to its
+            # group.
             process.terminate()
         try:
             process.wait(timeout=5)

@@ -1,4 +1,4 @@
-"""Reads the docstrings of fields from source: Python itself keeps none of them."""
+"""Read the docstrings of fields from source, since Python itself does not keep them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ def field_docs(cls: Any) -> dict[str, str]:
     """Return the docstring of each field of a class and of its bases, in one line each.
 
     A field is an annotated name in the body of a class. Its docstring is the string that follows
-    it, or what the section `Attributes:` of the class's docstring has on it; it is empty if there
-    is neither.
+    it, or its entry in the section `Attributes:` of the class's docstring. It is empty if there is
+    neither.
 
     Args:
         cls: A class, or a `TypedDict`.
     """
     found: dict[str, str] = {}
-    # A typed dict has no bases at run time but `dict`: they are looked up in its module's source.
+    # At run time, a typed dict has only the base `dict`. Its other bases are found in the source of
+    # its module.
     written = [base for base in cls.__mro__ if base.__module__.startswith("pulumi_pika")]
     for base in reversed(written):
         tree = ast.parse(inspect.getsource(sys.modules[base.__module__]))
@@ -31,7 +32,7 @@ def field_docs(cls: Any) -> dict[str, str]:
 
 
 def section(docstring: str, title: str) -> dict[str, str]:
-    """Return what a section of a docstring, such as `Args`, has on each name."""
+    """Return the text for each name in a section of a docstring, such as `Args`."""
     found: dict[str, str] = {}
     _, _, rest = inspect.cleandoc(docstring).partition(f"{title}:\n")
     name = ""

@@ -1,4 +1,4 @@
-"""Go, where something has to be built: found on the machine, or installed."""
+"""Find or install Go, for programs that must be built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dev import apt
 from dev.apt import Archive
 from dev.console import Failure, run, step
 
-# What the engine's go.mod asks for. From 1.21 on, Go gets a newer version of itself if it must.
+# The version that the engine's go.mod requires. From 1.21 on, Go downloads a newer version of
+# itself if necessary.
 _ENOUGH = (1, 25, 11)
 _OLDEST = (1, 21)
 
@@ -25,7 +26,7 @@ class Go:
         self.argv = [program]
         self.env = {
             **base,
-            # Without a C compiler, whatever the user's own settings are.
+            # No C compiler is used, regardless of the user's settings.
             "CGO_ENABLED": "0",
             "GO111MODULE": "on",
             "GOFLAGS": "-mod=mod -buildvcs=false",
@@ -39,7 +40,8 @@ class Go:
     def build(
         self, module: Path, program: str, target: Path, packages: int, flags: str = ""
     ) -> None:
-        """Build a program that a module needs; progress is of so many packages (0: unknown)."""
+        """Build a program that a module requires; `packages` is the total for the progress (0:
+        unknown)."""
 
         def progress(count: int) -> str:
             if not packages:
@@ -53,7 +55,7 @@ class Go:
 
 
 def ensure_go(todo: str) -> Go:
-    """Find Go, or install it; `todo` is what the user is told to do where neither works."""
+    """Find Go, or install it; `todo` is the advice for the user if neither works."""
     if (found := _find()) is not None:
         return found
     with step("Go: installing it with apt, to build Pulumi", todo):
@@ -72,7 +74,7 @@ def ensure_go(todo: str) -> Go:
                 version = archive.backported("golang-go", suite)
                 if numbers(version.partition(":")[2]) < _OLDEST:
                     raise Failure(f"no Go of at least {joined(_OLDEST)} in this release")
-                # By the suite, so that what golang-go depends on comes from there too.
+                # Selected by the suite, so that the dependencies of golang-go come from it too.
                 archive.install("--target-release", suite, "golang-go")
         found = _find()
         if found is None:
@@ -81,25 +83,26 @@ def ensure_go(todo: str) -> Go:
 
 
 def make_module(directory: Path, program: str, require: str, *more: str) -> Path:
-    """Make a throw-away Go module that needs one program of another."""
+    """Create a temporary Go module that requires one program of another module."""
     directory.mkdir()
-    # An older Go gets this version of itself: for a dependency's sake alone, tidy -e would not.
+    # The line makes an older Go download this version of itself: tidy -e does not do so for a
+    # dependency alone.
     lines = ["module throwaway", f"go {joined(_ENOUGH)}", f"require {require}", *more]
     (directory / "go.mod").write_text("\n\n".join(lines) + "\n")
-    # `go mod tidy` keeps only what is imported; the build tag keeps the file out of all builds.
+    # `go mod tidy` keeps only imported modules; the build tag excludes the file from all builds.
     source = f'//go:build tools\n\npackage throwaway\n\nimport _ "{program}"\n'
     (directory / "tools.go").write_text(source)
     return directory
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """The first version number in a text, empty if there is none."""
+    """Return the first version number in a text; an empty tuple if there is none."""
     match = re.search(r"\d+(?:\.\d+)*", text)
     return tuple(map(int, match[0].split("."))) if match else ()
 
 
 def joined(version: tuple[int, ...]) -> str:
-    """A version number as it is written."""
+    """Return a version number as text."""
     return ".".join(map(str, version))
 
 
@@ -107,7 +110,7 @@ def _find() -> Go | None:
     for program in ("go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go"):
         if (place := shutil.which(program)) is None:
             continue
-        # GOTOOLCHAIN=local: asking for the version must not download another one.
+        # GOTOOLCHAIN=local, since a query of the version must not download another one.
         shown = subprocess.run(
             [place, "env", "GOVERSION"],
             env={**os.environ, "GOTOOLCHAIN": "local"},

@@ -1,8 +1,8 @@
-"""A tiny Incus container image, built locally out of busybox: no download, no distribution.
+"""Build a tiny Incus container image from busybox, locally and without a download.
 
-Its process 1 is a shell script. It ends at once on Incus's stop signal (busybox's own init takes
-three seconds for it), runs `/etc/rc` where that exists, and runs a cloud-init user data script
-(`#!...`) once, as cloud-init would. Equal inputs give equal bytes, hence an equal fingerprint.
+Process 1 of the image is a shell script. It exits immediately on Incus's stop signal (busybox's own
+init takes three seconds). It runs `/etc/rc` if that exists, and runs a cloud-init user data script
+(`#!...`) once, as cloud-init does. Equal inputs give equal bytes, and so an equal fingerprint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-# Any fixed date does: the fingerprint must not change from build to build.
+# Any fixed date is suitable: the fingerprint must not change between builds.
 _CREATED = 1735689600
 
 _DIRECTORIES = {
@@ -106,13 +106,13 @@ _TEMPLATES = {
 
 
 def build(target: Path, busybox: Path, *, marker: str = "") -> str:
-    """Write the image to `target` and answer its fingerprint.
+    """Write the image to `target` and return its fingerprint.
 
-    `busybox` is a statically linked one. Images with different markers are different images to
-    Incus; inside, the marker is the text of `/etc/marker`.
+    `busybox` must be statically linked. Images with different markers are different images for
+    Incus. The marker is the content of `/etc/marker` in the image.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Not compressed, since it is unpacked for each instance.
+    # The image is not compressed, since it is unpacked for each instance.
     data = _tar(busybox, marker)
     partial = target.with_name(target.name + ".partial")
     partial.write_bytes(data)
@@ -121,7 +121,7 @@ def build(target: Path, busybox: Path, *, marker: str = "") -> str:
 
 
 def fingerprint(image: Path) -> str:
-    """The fingerprint by which Incus will know this image."""
+    """Return the fingerprint that Incus computes for this image."""
     with image.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -142,7 +142,8 @@ def _tar(busybox: Path, marker: str) -> bytes:
             _add_file(tar, "rootfs/etc/marker", marker.encode(), 0o644)
         _add_file(tar, "rootfs/bin/busybox", busybox.read_bytes(), 0o755)
         for applet in _applets(busybox):
-            # Hard, since hundreds of symbolic ones take longer to make than all the rest of it.
+            # Hard links, since hundreds of symbolic links take longer to create than the rest of
+            # the image.
             link = tarfile.TarInfo(f"rootfs/bin/{applet}")
             link.type = tarfile.LNKTYPE
             link.linkname = "rootfs/bin/busybox"
@@ -152,7 +153,7 @@ def _tar(busybox: Path, marker: str) -> bytes:
 
 def _applets(busybox: Path) -> list[str]:
     listed = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
-    # "init" stays out: the image has its own.
+    # "init" is omitted, since the image has its own.
     return sorted(set(listed.stdout.split()) - {"busybox", "init", "linuxrc"})
 
 
@@ -160,7 +161,7 @@ def _metadata() -> str:
     def template(name: str, *when: str) -> dict[str, object]:
         return {"when": list(when), "template": name}
 
-    # JSON is YAML too, and the standard library can write it.
+    # JSON is also YAML, and the standard library can write it.
     return json.dumps(
         {
             "architecture": platform.machine(),

@@ -1,7 +1,8 @@
-"""A newer Incus beside the machine's own: a small Debian system of files, in the user's cache.
+"""Provide a newer Incus besides the machine's own: a small Debian file tree in the user's cache.
 
-Nothing of it is installed, and nothing else sees it: the daemon of a sandbox gets its programs and
-libraries in a mount namespace of its own (`namespace`). Where it can't be had, all else goes on.
+The tree is not installed, and other programs do not see it. The daemon of a sandbox gets its
+programs and libraries in a mount namespace (`namespace`). If the tree is not available, everything
+else still works.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _BACKPORTS = f"{_SUITE}-backports"
 _PACKAGES = (
     f"incus-base/{_BACKPORTS}",
     f"incus-client/{_BACKPORTS}",
-    # What the daemon runs: for containers, bridges with DHCP, images and pools.
+    # The programs that the daemon runs, for containers, bridges with DHCP, images and pools.
     "attr",
     "btrfs-progs",
     "dnsmasq-base",
@@ -38,17 +39,17 @@ _BY_HAND = "Look at what is printed above, and run the same command again."
 
 
 def tree() -> Path | None:
-    """The tree, if it is there and complete."""
+    """Return the path of the tree; None if it is missing or incomplete."""
     return _place() if _is_complete() else None
 
 
 def tree_version() -> str:
-    """The version of Incus in the tree."""
+    """Return the version of Incus in the tree."""
     return (_place() / _COMPLETE).read_text().split()[0]
 
 
 def ensure_tree() -> None:
-    """Get the tree unless it is there; say so where this machine can't have it, and go on."""
+    """Create the tree unless it exists; if this machine can't have it, print that and continue."""
     if _is_complete():
         say(f"==> Incus {tree_version()}: {_place()} is there")
         return
@@ -61,7 +62,7 @@ def ensure_tree() -> None:
         say("    Without it, the tests run with the machine's own Incus only.")
 
 
-# Written last, with the version of Incus and the packages that were asked for.
+# The file is written last, with the version of Incus and the requested packages.
 _COMPLETE = "pika-complete"
 
 
@@ -84,14 +85,14 @@ def _make() -> None:
     sources = _place().with_name(_place().name + ".sources")
     sources.write_text("\n".join(apt.source_of(suite) for suite in (_SUITE, _BACKPORTS)))
     command = [
-        # What it mounts in the tree is gone with it, however it ends.
+        # The mounts in the tree disappear with the process, however it ends.
         *("unshare", "--mount"),
         "perl",
         str(program),
         *("--mode=root", "--variant=minbase", "--format=directory"),
         '--aptopt=APT::Install-Recommends "false"',
         f"--include={','.join(_PACKAGES)}",
-        # What an interrupted run has fetched already.
+        # Packages that an interrupted run has already downloaded.
         f'--setup-hook=mkdir -p {kept} && cp -r {kept}/. "$1/var/cache/apt/archives/"',
         "--skip=download/empty",
         _SUITE,
@@ -108,7 +109,7 @@ def _make() -> None:
 
 
 def mmdebstrap() -> Path:
-    """The program that unpacks a Debian system: the machine's, or one got for this."""
+    """Return the program that unpacks a Debian system: the machine's, or a downloaded one."""
     if found := shutil.which("mmdebstrap"):
         return Path(found)
     folder = cache() / "mmdebstrap"
@@ -118,14 +119,14 @@ def mmdebstrap() -> Path:
             archive.update()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        # Only unpacked: it is one program in Perl.
+        # The package is only unpacked, since it is a single Perl program.
         package = archive.download("mmdebstrap", folder)
         run(["dpkg-deb", "--extract", str(package), str(folder)])
     return folder / "usr/bin/mmdebstrap"
 
 
 def keep_packages(partial: Path, kept: Path, *, remove: bool = True) -> None:
-    """Keep the packages that an interrupted run has fetched, and remove the rest of it."""
+    """Keep the packages that an interrupted run has downloaded, and delete its other files."""
     script = 'mkdir -p "$2"; cp -n "$1"/var/cache/apt/archives/*.deb "$2" 2>/dev/null || true'
     run(as_root(["sh", "-c", script, "sh", str(partial), str(kept)]))
     if remove:

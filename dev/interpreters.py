@@ -1,8 +1,8 @@
-"""Other versions of Python than the one that runs this: what a release is tested with.
+"""Find or install other versions of Python, for release tests.
 
-One that is there is taken. Else uv gets one, where its downloads can be reached; else, on Debian,
-CPython is built from Debian's source package. A built one is kept in the user's cache, and appears
-there in one step, when it is complete.
+An existing interpreter is used. Otherwise uv downloads one, if its downloads are reachable.
+Otherwise, on Debian, CPython is built from Debian's source package. A built interpreter is in the
+user's cache, and appears there in one step after it is complete.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dev.apt import Archive
 from dev.console import Failure, run, say, step, without_growth
 from dev.paths import VENV, cache
 
-# The releases of Debian that have a version.
+# The Debian release that has each version.
 _SUITES = {"3.11": "bookworm", "3.13": "trixie"}
-# With the headers of what pip, requests and Pulumi's SDK can't do without.
+# These include the headers for modules that pip, requests and Pulumi's SDK need.
 _TO_BUILD = (
     "gcc",
     "libc6-dev",
@@ -38,7 +38,7 @@ _DOWNLOAD_STALL = 20.0
 
 
 def ensure_interpreter(version: str) -> None:
-    """Get a Python of a version (`3.14`) unless there is one."""
+    """Install a Python of a version (`3.14`) unless there is one."""
     if (found := interpreter(version)) is not None:
         say(f"==> Python {version}: {found} is there")
         return
@@ -47,15 +47,15 @@ def ensure_interpreter(version: str) -> None:
 
 
 def interpreter(version: str) -> Path | None:
-    """A Python of a version (`3.14`) that runs and is complete; None if there is none yet."""
+    """Return a working, complete Python of a version (`3.14`); None if there is none yet."""
     own = _folder(version) / "bin" / f"python{version}"
     if own.exists():
-        # It was tried before it came there.
+        # It was tested before it was moved there.
         return own
     try:
         shown = subprocess.run(
             [*_uv("find"), "--system", "--no-project", "--no-python-downloads", version],
-            # Away from any file that names a version.
+            # In `/`, where no file selects a version.
             cwd="/",
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ def _complete(python: Path) -> bool:
 
 
 def _install(version: str) -> bool:
-    """Try uv's own download; whether it worked."""
+    """Try uv's own download; return whether it worked."""
     say(
         f"==> Python {version}: trying uv's download of it "
         f"(ended after {_DOWNLOAD_STALL:.0f} s of silence)"
@@ -93,7 +93,7 @@ def _install(version: str) -> bool:
     try:
         place = Path(run(_uv("dir")).splitlines()[-1])
         run(
-            # Without a link in the user's ~/.local/bin.
+            # No link is created in the user's ~/.local/bin.
             [*_uv("install"), "--no-bin", version],
             env={**os.environ, "UV_HTTP_RETRIES": "0"},
             limit=_DOWNLOAD_LIMIT,
@@ -106,7 +106,7 @@ def _install(version: str) -> bool:
 
 
 def _build(version: str) -> None:
-    """Build CPython from the source package of Debian."""
+    """Build CPython from Debian's source package."""
     by_hand = f"Install Python {version}, so that python{version} is on PATH, and run this again."
     staging = cache() / f"python-{version}.partial"
     with step(f"Python {version}: fetching Debian's source package", by_hand):
@@ -116,7 +116,7 @@ def _build(version: str) -> None:
         (staging / "package").mkdir(parents=True)
         with apt.with_source_packages(_SUITES[version]) as archive:
             archive.source(f"python{version}", staging / "package")
-        # Not its signature, which lies beside it as *.orig.tar.xz.asc.
+        # The pattern excludes the signature, *.orig.tar.xz.asc.
         sources = next((staging / "package").glob("*.orig.tar.[gx]z"), None)
         if sources is None:
             raise Failure(f"Debian's source package of Python {version} has no sources in it")
@@ -141,9 +141,9 @@ def _install_to_build() -> None:
 def _make(staging: Path, final: Path, version: str) -> None:
     source = staging / "source"
     root = staging / "root"
-    # Without its own tests and pip: environments are made with uv.
+    # Without tests and pip, since uv creates the environments.
     options = [f"--prefix={final}", "--without-ensurepip", "--disable-test-modules"]
-    # What a user has set for builds of his own is not for this one.
+    # The user's settings for other builds must not affect this one.
     env = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
     run(["./configure", *options, "CFLAGS=-g0"], cwd=source, env=env)
     jobs = f"-j{len(os.sched_getaffinity(0))}"

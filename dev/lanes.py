@@ -1,8 +1,8 @@
-"""With which servers and storage the tests run, and the table of what came out.
+"""Choose the servers and storage drivers of the test runs, and write the table of results.
 
-A lane is one run of pytest: tests, a server, and the driver of its pool. A run of all tests has one
-lane with everything and one with the other server and the other driver, so that each of them is
-tried; with `--matrix` every folder that has a daemon meets every pair.
+A lane is one run of pytest: tests, a server, and the storage driver of its pool. A run of all tests
+has one lane with everything, and one with the other server and the other driver, so that each is
+tested. With `--matrix`, every folder that uses a daemon runs with every pair.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ OF_STORAGE = {
     "integration/imports": "import of what is there",
     "system/faults": "faults at each step, full disk, killed daemon",
 }
-"""The folders of tests that touch disks, and what they are about."""
+"""The folders of tests that use storage, and their topics."""
 WITH_DAEMON = {
     **OF_STORAGE,
     "integration/jobs": "jobs: output, artifacts, time-outs, restarts",
     "integration/hosts": "hosts over HTTPS, certificates, clusters",
     "system/engine": "stacks of the real engine",
 }
-"""The folders of tests that run against a daemon, and what they are about."""
+"""The folders of tests that run against a daemon, and their topics."""
 _PAGE = ROOT / "docs" / "support.md"
 _BEGIN, _END = "<!-- written by `python3 dev test --matrix` -->", "<!-- end -->"
 
@@ -42,23 +42,23 @@ class Lane:
     server: str
     driver: str
     folders: tuple[str, ...] = ()
-    """The folders of tests; all tests if empty."""
+    """The folders of tests; empty for all tests."""
 
     @property
     def title(self) -> str:
-        """What it runs with."""
+        """Return the server, the storage driver and the folders as text."""
         return f"Incus {self.server}, {self.driver} pool, {', '.join(self.folders) or 'all tests'}"
 
     @property
     def arguments(self) -> list[str]:
-        """The arguments for pytest."""
+        """Return the arguments for pytest."""
         options = ["--incus", self.server, "--pool", self.driver]
         return [*options, *(f"tests/{folder}" for folder in self.folders)]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of the tests of a folder in a lane."""
+    """The result of the tests of a folder in a lane."""
 
     what: str
     server: str
@@ -71,13 +71,13 @@ class Outcome:
 
     @property
     def word(self) -> str:
-        """The outcome, for a cell."""
+        """Return the result, for a cell of the table."""
         counts = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def lanes(*, every: bool) -> list[Lane]:
-    """The lanes of a run of all tests, of those that this machine can have."""
+    """Return the lanes of a run of all tests that are possible on this machine."""
     servers = [release.series for release in releases()] or ["newest"]
     drivers = ["dir", "btrfs"] if has_btrfs() else ["dir"]
     first = Lane(servers[-1], "dir")
@@ -99,7 +99,8 @@ def lanes(*, every: bool) -> list[Lane]:
 def outcomes(
     counts: dict[str, tuple[int, int, int]], server: str, driver: str, kind: str = "container"
 ) -> list[Outcome]:
-    """The outcomes of a lane, of what passed, failed and was skipped in each folder."""
+    """Return the outcomes of a lane from the numbers of passed, failed and skipped tests in each
+    folder."""
     today = time.strftime("%Y-%m-%d")
     return [
         Outcome(folder, server, kind, driver, *counts[folder], today)
@@ -109,7 +110,8 @@ def outcomes(
 
 
 def table(found: list[Outcome]) -> list[str]:
-    """The table of outcomes, in Markdown: what, type, and a column for each server and pool."""
+    """Return the table of outcomes in Markdown: topic, type, and a column for each server and
+    pool."""
     columns = sorted({(it.server, it.pool) for it in found}, key=lambda it: (it[0], it[1] != "dir"))
     rows = list(dict.fromkeys((it.what, it.type) for it in found))
     cells = {(it.what, it.type, it.server, it.pool): it.word for it in found}
@@ -125,7 +127,8 @@ def table(found: list[Outcome]) -> list[str]:
 
 
 def read(file: Path) -> list[Outcome]:
-    """The outcomes that a run of pytest wrote to a file; none if it wrote none."""
+    """Return the outcomes that a run of pytest wrote to a file; an empty list if there is no
+    file."""
     try:
         return [Outcome(**tree) for tree in json.loads(file.read_text())]
     except FileNotFoundError:
@@ -138,7 +141,7 @@ def write(file: Path, found: list[Outcome]) -> None:
 
 
 def write_page(found: list[Outcome]) -> None:
-    """Put the table into the page of what is supported."""
+    """Write the table to the page of supported versions."""
     before, _, rest = _PAGE.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
     dates = sorted({it.date for it in found})

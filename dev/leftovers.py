@@ -1,7 +1,8 @@
-"""What belongs to a sandbox directory on this machine, and how to be rid of it.
+"""Find and delete everything on this machine that belongs to a sandbox directory.
 
-For `sandbox` only, and as root. Nothing here asks the daemon, since it may be dead; and nothing
-goes by the names of instances alone, since a host's own Incus may use the same ones.
+The functions are for `sandbox` only, and run as root. They send no request to the daemon, which may
+be dead. They do not rely on the names of instances alone, since a host's own Incus may use the same
+names.
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ from pathlib import Path
 
 from dev.console import Failure
 
-# Written into each directory that a sandbox uses, so that no other one is ever removed.
+# The file marks each directory of a sandbox, so that no other directory is ever deleted.
 _MARK = ".pika-sandbox"
 _CGROUPS = re.compile(r"/(lxc\.(?:payload|monitor|pivot)[^/]*)")
 
 
 @dataclass
 class Processes:
-    """Running processes of a sandbox: its daemon (more than one only after a mishap), the rest."""
+    """The running processes of a sandbox: its daemons (more than one only after a failure), and the
+    others."""
 
     daemons: list[int] = field(default_factory=list)
     others: list[int] = field(default_factory=list)
 
 
 def claim(directory: Path) -> None:
-    """Make the directory, or take it if it is empty or a sandbox's already."""
+    """Create the directory, or use it if it is empty or already belongs to a sandbox."""
     directory.mkdir(parents=True, exist_ok=True)
     mark = directory / _MARK
     if directory.is_symlink() or directory.stat().st_uid != os.geteuid():
@@ -45,7 +47,7 @@ def claim(directory: Path) -> None:
 
 
 def processes(directory: Path) -> Processes:
-    """All processes of this sandbox, without those of users that only talk to it."""
+    """Return all processes of this sandbox, without clients of users."""
     found = Processes()
     rootfs = _within_file_system(directory)
     for entry in Path("/proc").iterdir():
@@ -55,7 +57,7 @@ def processes(directory: Path) -> Processes:
         with contextlib.suppress(OSError):
             argv = (entry / "cmdline").read_bytes().split(b"\0")
             if not argv[0]:
-                # A kernel thread, or one that is dead already.
+                # The process is a kernel thread, or has ended already.
                 continue
             if _is_daemon_program(entry, argv, directory):
                 options = len(argv) > 1 and argv[1].startswith(b"--")
@@ -67,12 +69,13 @@ def processes(directory: Path) -> Processes:
 
 @contextlib.contextmanager
 def abandoned(prefix: str) -> Iterator[list[Path]]:
-    """The sandboxes `PREFIX<pid>` and `PREFIX<pid>-...` of runs whose process is gone.
+    """Yield the sandboxes `PREFIX<pid>` and `PREFIX<pid>-...` of runs whose process has ended.
 
-    Others who ask meanwhile wait, since two that remove the same one would fail over each other.
+    Other callers wait in the meantime, since two processes that delete the same sandbox would
+    disturb each other.
     """
     place = Path(prefix)
-    # The folder itself is locked: a lock file would be one more thing that is left.
+    # The folder itself is locked, since a lock file would be left behind.
     folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -83,7 +86,7 @@ def abandoned(prefix: str) -> Iterator[list[Path]]:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs still; one that only waits to be reaped does not."""
+    """Return whether the process still runs; a zombie does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -92,8 +95,8 @@ def alive(pid: int) -> bool:
 
 
 def end(directory: Path) -> None:
-    """Kill the processes, remove their cgroups, network interfaces and mounts."""
-    # The pivot group is LXC's own, made when missing: an empty one is nobody's loss.
+    """Kill the processes, and delete their cgroups, network interfaces and mounts."""
+    # LXC recreates its pivot group if it is missing, so that an empty one can be deleted.
     groups = {"lxc.pivot"} | {
         f"lxc.{kind}.{instance.name}"
         for kind in ("payload", "monitor")
@@ -118,11 +121,11 @@ def end(directory: Path) -> None:
 
 
 def remove(directory: Path) -> None:
-    """Remove a sandbox's directory, which must not have mounts any more."""
+    """Delete a sandbox's directory, which must no longer have mounts."""
     if not os.path.lexists(directory):
         return
     if mounts := list(_mounts_below(directory)):
-        # Removing files through a mount would remove the user's own ones.
+        # A delete through a mount would delete the user's own files.
         raise Failure(f"still mounted, not removed: {', '.join(map(str, mounts))}")
     if not _is_sandbox(directory):
         raise Failure(f"{directory} is not a sandbox's directory, not removed")
@@ -131,7 +134,7 @@ def remove(directory: Path) -> None:
             shutil.rmtree(path)
         elif path.name != _MARK:
             path.unlink()
-    # The mark goes last: what is interrupted here can still be removed by the next.
+    # The marker file is deleted last, so that a later run can complete an interrupted delete.
     shutil.rmtree(directory)
 
 
@@ -143,7 +146,7 @@ def _with_pid(prefix: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _is_sandbox(directory: Path) -> bool:
-    """Whether a sandbox made the directory, or nobody loses anything with it."""
+    """Return whether a sandbox created the directory, or the directory has nothing to lose."""
     if directory.is_symlink() or not directory.is_dir():
         return False
     return (directory / _MARK).exists() or not any(directory.iterdir())
@@ -165,9 +168,9 @@ def _is_helper(argv: list[bytes], directory: Path) -> bool:
 
 
 def _lives_in(entry: Path, directory: Path, rootfs: str) -> bool:
-    """Whether the process's root directory is a mount of something below the sandbox.
+    """Return whether the process's root directory is a mount of a file or folder below the sandbox.
 
-    That is: of a folder, or of a file system in a file there, as pools other than `dir` are.
+    It may be a folder, or a file system in a file there, which pools other than `dir` use.
     """
     with (entry / "mountinfo").open() as mounts:
         for line in mounts:
@@ -179,7 +182,7 @@ def _lives_in(entry: Path, directory: Path, rootfs: str) -> bool:
 
 
 def _is_in_file(device: str, directory: Path) -> bool:
-    """Whether a block device is a loop over a file below the sandbox."""
+    """Return whether a block device is a loop device of a file below the sandbox."""
     if not device.startswith("/dev/loop"):
         return False
     file = Path("/sys/class/block", device.removeprefix("/dev/"), "loop", "backing_file")
@@ -190,7 +193,8 @@ def _is_in_file(device: str, directory: Path) -> bool:
 
 
 def _within_file_system(directory: Path) -> str:
-    """The directory's path as the kernel names it in mounts of it: from its file system's root."""
+    """Return the directory's path from the root of its file system, as the kernel shows it in
+    mounts."""
     best, result = "", str(directory)
     for root, mount_point in _mounts():
         if directory.is_relative_to(mount_point) and len(mount_point) >= len(best):
@@ -208,7 +212,7 @@ def _mounts() -> Iterator[tuple[str, str]]:
 
 def _mounts_below(directory: Path) -> Iterator[Path]:
     for _, mount_point in _mounts():
-        # The kernel marks a mount point that was removed under it.
+        # The kernel appends this to a mount point that was deleted.
         path = Path(mount_point.removesuffix("//deleted"))
         if path.is_relative_to(directory):
             yield path
@@ -224,12 +228,13 @@ def _unmount(directory: Path) -> None:
         if not mounts:
             return
         for mount in reversed(mounts):
-            # Lazily: a busy mount vanishes from the tree at once, and for good with its last user.
+            # Lazily: a busy mount disappears from the tree immediately, and completely after its
+            # last user ends.
             subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
 
 
 def _remove_network(name: str) -> None:
-    """Remove a managed network's bridge, and the firewall chains that Incus made for it."""
+    """Delete a managed network's bridge, and the firewall chains that Incus created for it."""
     if Path(f"/sys/class/net/{name}/bridge").exists():
         subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
     if not shutil.which("nft"):
@@ -259,7 +264,7 @@ def _kill(pids: list[int]) -> None:
 
 
 def _remove_cgroups(names: set[str]) -> None:
-    """Remove cgroups that are empty; the kernel refuses it for those in use."""
+    """Delete empty cgroups; the kernel refuses to delete those in use."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         if not after.startswith("cgroup"):
@@ -272,7 +277,7 @@ def _remove_cgroups(names: set[str]) -> None:
 
 
 def _remove_locks(directory: Path) -> None:
-    """Remove LXC's lock files for this directory, and the folders that are empty then."""
+    """Delete LXC's lock files for this directory, and the folders that become empty."""
     base = Path("/run/lxc")
     locks = base / "lock" / directory.relative_to("/")
     shutil.rmtree(locks, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""A mount namespace for a sandbox's daemon whose programs and libraries are those of a tree.
+"""Create a mount namespace for a sandbox's daemon, with the programs and libraries of a tree.
 
-All else there is the machine's: its files, devices, control groups, users and network. The
-namespace is kept by a mount in the sandbox's directory, so that a daemon that is started again
-finds the storage pools and instances of the one before it as they were.
+Everything else in the namespace is the machine's: files, devices, control groups, users and
+network. A mount in the sandbox's directory keeps the namespace. So a restarted daemon finds its
+storage pools and instances unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dev.console import run
 
-# The tree's /usr comes last: up to there the programs are the machine's.
+# The tree's /usr is mounted last: before that, the script uses the machine's programs.
 _SCRIPT = """\
 set -e
 for folder in bin sbin lib lib32 lib64; do
@@ -30,7 +30,7 @@ mount --rbind "$1/usr" /usr
 
 
 class Namespace:
-    """The mount namespace of a sandbox; for root, as its daemon is."""
+    """The mount namespace of a sandbox. Its methods need root, like the daemon."""
 
     def __init__(self, directory: Path, tree: Path) -> None:
         self._tree = tree
@@ -38,19 +38,19 @@ class Namespace:
         self._mount = self._folder / "mnt"
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` in the namespace."""
+        """Return the command that runs `argv` in the namespace."""
         return ["nsenter", f"--mount={self._mount}", "--", *argv]
 
     def ensure(self) -> None:
-        """Make the namespace unless it is there."""
+        """Create the namespace unless it exists."""
         if os.path.ismount(self._mount):
             return
         self._folder.mkdir(exist_ok=True)
         self._mount.touch()
         if not os.path.ismount(self._folder):
-            # The kernel keeps no namespace in a mount that others see as well.
+            # The kernel does not keep a namespace in a shared mount.
             run(["mount", "--bind", str(self._folder), str(self._folder)])
             run(["mount", "--make-private", str(self._folder)])
-        # What the machine mounts later is seen there; what the daemon mounts stays there.
+        # Later mounts of the machine are visible in the namespace; mounts of the daemon stay in it.
         unshare = ["unshare", f"--mount={self._mount}", "--propagation", "slave"]
         run([*unshare, "sh", "-c", _SCRIPT, "sh", str(self._tree)])

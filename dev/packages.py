@@ -1,4 +1,4 @@
-"""Incus and busybox: found on the machine, or got from its package archive."""
+"""Find Incus and busybox on the machine, or install them from its package archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dev.console import Failure, StepFailed, run, say, step
 from dev.paths import cache
 from dev.root import as_root
 
-# Everything that could start the host's own daemon.
+# The systemd units that could start the host's own daemon.
 _UNITS = (
     "incus.socket",
     "incus-user.socket",
@@ -30,7 +30,7 @@ _BY_HAND = (
 
 
 def ensure_incus() -> None:
-    """Install the Incus daemon and client unless they are there."""
+    """Install the Incus daemon and client unless they exist."""
     if sandbox.incusd() and client():
         say(f"==> Incus: {sandbox.incusd()} is there")
         return
@@ -49,7 +49,8 @@ def ensure_incus() -> None:
 
 
 def ensure_btrfs() -> None:
-    """Install what pools of the driver `btrfs` need; say so where it can't be had, and go on."""
+    """Install what storage pools with the driver `btrfs` need; if that fails, print it and
+    continue."""
     if has_btrfs():
         say("==> btrfs: mkfs.btrfs is there")
         return
@@ -67,7 +68,7 @@ def ensure_btrfs() -> None:
 
 
 def has_btrfs() -> bool:
-    """Whether this machine can make pools of the driver `btrfs`."""
+    """Return whether this machine can create storage pools with the driver `btrfs`."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     modules = Path("/lib/modules", os.uname().release, "kernel", "fs", "btrfs")
     known = "btrfs" in Path("/proc/filesystems").read_text().split() or modules.is_dir()
@@ -75,13 +76,13 @@ def has_btrfs() -> bool:
 
 
 def client() -> Path | None:
-    """The `incus` command."""
+    """Return the path of the `incus` command; None if it is not installed."""
     found = shutil.which("incus", path=f"{os.environ.get('PATH', '')}:/opt/incus/bin")
     return Path(found) if found else None
 
 
 def busybox() -> Path:
-    """A statically linked busybox: the machine's, or one of ours, got by `ensure_busybox`."""
+    """Return the path of a static busybox: the machine's, or the one of `ensure_busybox`."""
     for place in (_own_busybox(), Path("/bin/busybox"), Path("/usr/bin/busybox")):
         if place.exists() and _is_static(place):
             return place
@@ -89,7 +90,7 @@ def busybox() -> Path:
 
 
 def ensure_busybox() -> None:
-    """Get a static busybox into the cache unless the machine has one."""
+    """Download a static busybox to the cache unless the machine has one."""
     try:
         say(f"==> busybox: {busybox()} is there")
         return
@@ -102,7 +103,7 @@ def ensure_busybox() -> None:
         archive = Archive()
         if not archive.candidate("busybox-static"):
             archive.update()
-        # Only unpacked, since installing it would remove a busybox of another kind.
+        # The package is only unpacked, since its installation would remove another busybox package.
         with tempfile.TemporaryDirectory(prefix="pika-busybox-") as scratch:
             package = archive.download("busybox-static", Path(scratch))
             run(["dpkg-deb", "--extract", str(package), f"{scratch}/root"])
@@ -115,7 +116,7 @@ def ensure_busybox() -> None:
 
 
 def _incus_package(archive: Archive) -> str:
-    # Newer packagings have the daemon without what virtual machines need in a package of its own.
+    # Newer distributions have a package of the daemon without the dependencies of virtual machines.
     return next((name for name in ("incus-base", "incus") if archive.candidate(name)), "")
 
 
@@ -123,13 +124,14 @@ def _install_incus(archive: Archive) -> None:
     package = _incus_package(archive)
     if not package:
         raise Failure("neither this release nor its backports have a package of Incus")
-    # dnsmasq gives the sandbox's network its addresses; this package of it has no service.
+    # dnsmasq assigns addresses in the sandbox's network; this package of it starts no service.
     packages = [package, "busybox-static", "dnsmasq-base"]
     if apt.installed("busybox"):
         packages.remove("busybox-static")
     systemd = Path("/run/systemd/system").is_dir()
     if systemd:
-        # So that the installation starts no daemon. In /run: gone with the next boot in any case.
+        # The mask keeps the installation from starting a daemon. It is in /run, and the next boot
+        # removes it in any case.
         run(as_root(["systemctl", "mask", "--runtime", *_UNITS]))
     try:
         archive.install(*packages)
@@ -141,7 +143,7 @@ def _install_incus(archive: Archive) -> None:
 
 
 def _disable_service() -> None:
-    """Leave the host's own daemon, new with the package just installed, switched off."""
+    """Disable the host's own daemon, which the installed package brought."""
     listed = subprocess.run(
         ["systemctl", "list-unit-files", "--no-legend", *_UNITS],
         capture_output=True,
@@ -160,7 +162,7 @@ def _own_busybox() -> Path:
 
 
 def _is_static(program: Path) -> bool:
-    """Whether an ELF program asks for no interpreter, that is: for no shared libraries."""
+    """Return whether an ELF program has no interpreter, and so needs no shared libraries."""
     data = program.read_bytes()
     if data[:4] != b"\x7fELF":
         return False

@@ -1,4 +1,4 @@
-"""Where things are: the checkout, its virtual environment, the user's cache, the sandbox."""
+"""The paths of the checkout, its virtual environment, the user's cache and the sandbox."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PULUMI_VERSION = "3.259.0"
-"""The engine that these tools get; the same SDK is beside it."""
+"""The version of the engine that these tools install; the SDK has the same version."""
 PULUMI_OLDEST = "3.216.0"
-"""The oldest that is supported: older ones don't have all of what the provider uses."""
+"""The oldest supported version; older ones lack features that the provider uses."""
 
 
 def cache() -> Path:
-    """The folder for what takes long to make and is worth keeping."""
+    """Return the folder for files that take long to create and are worth keeping."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "pulumi_pika"
 
 
 def cached_pulumi(version: str = PULUMI_VERSION) -> Path:
-    """The folder of the Pulumi command that these tools got themselves."""
+    """Return the folder of a Pulumi command that these tools installed."""
     return cache() / f"pulumi-{version}" / "bin"
 
 
 def sandbox() -> Path:
-    """The sandbox of this checkout.
+    """Return the directory of the sandbox of this checkout.
 
-    A Unix socket's path may have 107 bytes at most, which a path below the checkout can exceed;
-    so the sandbox has a short path of its own, one for each checkout.
+    The path of a Unix socket has at most 107 bytes, which a path below the checkout can exceed. So
+    the sandbox of each checkout has a short path of its own.
     """
     return Path("/var/tmp") / f"pika-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}"

@@ -1,8 +1,8 @@
-"""Draws docs/assets/preview.svg: the report of a real preview, as a terminal shows it.
+"""Draw docs/assets/preview.svg: the report of a real preview, as a terminal shows it.
 
-Run as `python3 dev picture`. A stack is brought up on a daemon of its own, changed, previewed, and
-reported on; what the terminal got is drawn. `tests/system/docs/test_picture.py` does it again, and
-compares.
+Run as `python3 dev picture`. The tool creates a stack on a private daemon, changes and previews it,
+and draws the report that the terminal shows. `tests/system/docs/test_picture.py` repeats this and
+compares the result.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ IncusRuntime(
     delete_data=True,
 )
 """
-# Rich's own, less the fonts that it gets from elsewhere.
+# The template of Rich, without the fonts that it loads from the internet.
 _FORMAT = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -87,12 +87,12 @@ _FORMAT = """\
 
 
 def main() -> None:
-    """Draws the picture."""
+    """Draw the picture."""
     TARGET.write_text(draw(report()))
 
 
 def report() -> str:
-    """What a terminal shows of the report, with its codes."""
+    """Return what a terminal shows of the report, with control sequences."""
     daemon = Daemon(f"/var/tmp/pika-picture-{os.getpid()}")
     place = Path(tempfile.mkdtemp(prefix="pika-picture-"))
     try:
@@ -108,7 +108,7 @@ def report() -> str:
 
 
 def draw(shown: str) -> str:
-    """The picture of what a terminal shows, as SVG."""
+    """Return the picture of a terminal's content as SVG."""
     from rich.console import Console
     from rich.text import Text
 
@@ -117,7 +117,7 @@ def draw(shown: str) -> str:
             record=True, width=COLUMNS, file=nowhere, force_terminal=True, color_system="standard"
         )
         console.print(Text.assemble("$ ", (COMMAND, "bold")))
-        # What a terminal breaks at its edge is broken there.
+        # Long lines are wrapped at the edge, as in a terminal.
         console.print(Text.from_ansi(shown), overflow="fold")
     return console.export_svg(title="", code_format=_FORMAT, unique_id="preview")
 
@@ -164,12 +164,12 @@ def _on_terminal(argv: list[str], directory: Path, environment: dict[str, str]) 
             try:
                 piece = os.read(ours, 65536)
             except OSError:
-                # How Linux says that the other side of a terminal is closed.
+                # The error of Linux if the other side of a terminal is closed.
                 break
             if not piece:
                 break
             shown += piece
-        # The gate holds.
+        # A condition of `--fail-on` holds, so that the exit code is 1.
         if process.wait() != 1:
             raise RuntimeError(f"{COMMAND}: {process.returncode}\n{shown.decode()}")
     finally:

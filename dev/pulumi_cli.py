@@ -1,7 +1,9 @@
-"""The Pulumi command: the user's, or from Pulumi's own installer, or built with Go.
+"""Find or install the Pulumi command: the user's, one from Pulumi's installer, or one built with
+Go.
 
-An own one is kept in the user's cache, a folder for each version, and appears there in one step,
-when it is complete: so an interrupted run never leaves half of one.
+An installed command is in the user's cache, in a folder for each version. The folder appears there
+in one step after the installation is complete, so that an interrupted run never leaves a part of
+it.
 """
 
 from __future__ import annotations
@@ -19,19 +21,20 @@ from dev.go import ensure_go, make_module, numbers
 from dev.paths import PULUMI_OLDEST, PULUMI_VERSION, cache, cached_pulumi
 from dev.python_env import python
 
-# Beside `pulumi` itself: what runs Python programs, and what runs dynamic providers.
+# Needed besides `pulumi` itself: they run Python programs and dynamic providers.
 _COMPANIONS = ("pulumi-language-python", "pulumi-resource-pulumi-python")
-# The last version of this module that contains the Python language host. The newer one has a
-# module of its own, which Go module proxies don't serve; the older runs under a newer engine.
+# The last version of this module that contains the Python language host. Later versions are in a
+# module of their own, which Go module proxies don't serve. The older language host works with a
+# newer engine.
 _LANGUAGE_HOST_SDK = "v3.79.0"
 ASKS_NOBODY = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",
-    # The older language host looks for `pulumi-plugin.json`, which says that there is no plugin of
-    # ours, where packages are installed. In a checkout it misses it, and every command would try
-    # for two seconds to download one.
+    # The older language host searches for `pulumi-plugin.json` where packages are installed. The
+    # file says that this package has no plugin. In a checkout, the language host does not find it,
+    # and every command would try for two seconds to download a plugin.
     "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
 }
-"""The environment in which the engine looks for no news and no plugins."""
+"""The environment variables that keep the engine from searching for updates and plugins."""
 _INSTALLER_LIMIT = 300.0
 _INSTALLER_STALL = 20.0
 _TODO = (
@@ -41,7 +44,7 @@ _TODO = (
 
 
 def ensure_pulumi() -> None:
-    """Get the Pulumi command unless there is one that will do."""
+    """Install the Pulumi command unless a suitable one exists."""
     if (found := folder()) is not None:
         say(f"==> Pulumi: {found / 'pulumi'} is there")
         return
@@ -51,7 +54,7 @@ def ensure_pulumi() -> None:
 
 
 def ensure_version(version: str) -> None:
-    """Get this very version of the Pulumi command, whatever others are there."""
+    """Install exactly this version of the Pulumi command, even if other versions exist."""
     if (found := folder_of(version)) is not None:
         say(f"==> Pulumi {version}: {found / 'pulumi'} is there")
         return
@@ -59,7 +62,7 @@ def ensure_version(version: str) -> None:
 
 
 def folder() -> Path | None:
-    """The folder of the Pulumi command to use, to be put on PATH; None if there is none yet."""
+    """Return the folder of the Pulumi command, to be put on PATH; None if there is none yet."""
     on_path = shutil.which("pulumi")
     if on_path is not None and _version(Path(on_path).parent) >= numbers(PULUMI_OLDEST):
         return Path(on_path).parent
@@ -67,7 +70,8 @@ def folder() -> Path | None:
 
 
 def folder_of(version: str) -> Path | None:
-    """The folder of the Pulumi command of this very version; None if there is none yet."""
+    """Return the folder of exactly this version of the Pulumi command; None if there is none
+    yet."""
     on_path = shutil.which("pulumi")
     if on_path is not None and _version(Path(on_path).parent) == numbers(version):
         return Path(on_path).parent
@@ -75,16 +79,17 @@ def folder_of(version: str) -> Path | None:
 
 
 def _own(version: str) -> Path | None:
-    # An own one was tried before it came there.
+    # An installed command was tried before it was moved there.
     return cached_pulumi(version) if cached_pulumi(version).is_dir() else None
 
 
 def _version(place: Path) -> tuple[int, ...]:
-    """The version of the Pulumi command of a folder; nothing if it is not complete."""
+    """Return the version of the Pulumi command in a folder; an empty tuple if it is not
+    complete."""
     path = f"{place}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if not all(shutil.which(name, path=path) for name in _COMPANIONS):
         return ()
-    # Even to say its version it writes a log, which is not to litter the user's home.
+    # The command writes a log even to print its version. The log must not go to the user's home.
     with tempfile.TemporaryDirectory(prefix="pika-pulumi-") as home:
         environment = {"PULUMI_HOME": home, **ASKS_NOBODY}
         try:
@@ -108,7 +113,7 @@ def _get(version: str) -> None:
 
 
 def _install(version: str) -> bool:
-    """Try Pulumi's own installer; whether it worked."""
+    """Try Pulumi's own installer; return whether it worked."""
     say(
         f"==> Pulumi {version}: trying its own installer "
         f"(ended after {_INSTALLER_STALL:.0f} s of silence)"
@@ -123,7 +128,8 @@ def _install(version: str) -> bool:
     try:
         run(
             [str(python()), "-c", code, str(staging), version],
-            # Its download grows there, which is how to tell a slow network from none.
+            # The download grows in that folder, which distinguishes a slow network from a missing
+            # one.
             env={**os.environ, "TMPDIR": str(staging), "PULUMI_HOME": str(staging / "home")},
             limit=_INSTALLER_LIMIT,
             stalled=without_growth(staging, _INSTALLER_STALL),
@@ -137,12 +143,12 @@ def _install(version: str) -> bool:
 
 
 def _build(version: str) -> None:
-    """Build the command and its companions out of Go modules."""
+    """Build the command and its companion programs from Go modules."""
     go = ensure_go(_TODO)
     staging = _staging(version)
     binaries = staging / "bin"
     binaries.mkdir()
-    # Go's own temporary files, gigabytes that it leaves lying when it is interrupted.
+    # Go's own temporary files: an interrupted Go leaves gigabytes of them.
     scratch = staging / "tmp"
     scratch.mkdir()
     go.env["GOTMPDIR"] = str(scratch)
@@ -151,18 +157,19 @@ def _build(version: str) -> None:
     with step(f"Pulumi {version}: fetching its Go modules", todo):
         package = "github.com/pulumi/pulumi/pkg/v3"
         command = f"{package}/cmd/pulumi"
-        # By itself, for its error: where a version is not to be had, `go mod tidy -e` takes another
-        # one without a word.
+        # Downloaded separately for its error: if a version is not available, `go mod tidy -e`
+        # silently uses another one.
         run([*go.argv, "mod", "download", f"{package}@{engine}"], cwd=binaries, env=go.env)
         main = make_module(
             staging / "engine",
             command,
             f"{package} {engine}",
-            # The engine's own go.mod replaces this one too, which counts only in a main module.
+            # The engine's own go.mod has this replacement too, but it applies only to a main
+            # module.
             "replace github.com/atotto/clipboard => "
             "github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e",
         )
-        # -e: a proxy may not serve what only the tests of dependencies need.
+        # -e, since a proxy may not serve modules that only the tests of dependencies need.
         run([*go.argv, "mod", "tidy", "-e"], cwd=main, env=go.env)
         listed = [*go.argv, "list", "-m", "-f", "{{.Version}}", package]
         if (got := run(listed, cwd=main, env=go.env).splitlines()[-1]) != engine:
@@ -175,7 +182,7 @@ def _build(version: str) -> None:
             f"github.com/pulumi/pulumi/sdk/v3 {_LANGUAGE_HOST_SDK}",
         )
         run([*go.argv, "mod", "tidy", "-e"], cwd=host, env=go.env)
-        # Downloaded outside of both modules, which must not change by it.
+        # Downloaded outside of both modules, so that the download does not change them.
         sdk = ["mod", "download", "-json", f"github.com/pulumi/pulumi/sdk/v3@{engine}"]
         answer = run([*go.argv, *sdk], cwd=binaries, env=go.env)
         scripts = Path(json.loads(answer[answer.index("{") :])["Dir"]) / "python"

@@ -1,4 +1,5 @@
-"""The virtual environment of the checkout, with the project and what its developers need."""
+"""Create the virtual environment of the checkout, with the project and its development
+dependencies."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from dev.console import Failure, run, say, step
 from dev.paths import ROOT, VENV
 
 PROGRAMS = VENV / "programs"
-"""An environment within ours, for Pulumi programs."""
+"""A nested environment for Pulumi programs."""
 _STAMP = "installed-by-dev"
 _BY_HAND = (
     "See that pip can reach a package index (pip's own configuration counts), and run this again."
@@ -25,12 +26,12 @@ _DISTRIBUTIONS = Path("/usr/bin/python3")
 
 
 def python() -> Path:
-    """The environment's interpreter."""
+    """Return the interpreter of the environment."""
     return VENV / "bin" / "python"
 
 
 def ensure_venv() -> None:
-    """Make the environment and install the project into it, unless that is done already."""
+    """Create the environment and install the project into it, unless that is already done."""
     if _works(VENV) and _stamped(VENV):
         say("==> Python environment: .venv is there, and fits pyproject.toml")
         return
@@ -51,10 +52,11 @@ def ensure_venv() -> None:
 
 
 def ensure_programs() -> None:
-    """Make the environment in which the tests' Pulumi programs run, unless that is done already.
+    """Create the environment of the tests' Pulumi programs, unless that is already done.
 
-    It has what a user's has, and nothing of what our tools bring: a program that needed that would
-    fail here. And Pulumi has pip look at every package, for every command.
+    It has the same packages as a user's environment, and none of the development tools. So a
+    program that needs one of these fails. Few packages also save time, since Pulumi lists all
+    packages by pip for each command.
     """
     if _works(PROGRAMS) and _stamped(PROGRAMS):
         return
@@ -87,17 +89,18 @@ def _stamped(folder: Path) -> bool:
 
 def _wanted() -> str:
     pyproject = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    # The folder counts since the installation points to it.
+    # The folder is included, since the installation points to it.
     return f"{pyproject}\n{ROOT}\n"
 
 
 def _works(folder: Path) -> bool:
-    """Whether an environment's interpreter runs; it may have been upgraded away, or be old."""
+    """Return whether an environment's interpreter runs; an upgrade may have deleted it, or it may
+    be too old."""
     return _has(folder / "bin" / "python", "pip")
 
 
 def _has(interpreter: Path, *modules: str) -> bool:
-    """Whether an interpreter runs, is no older than we need, and has these modules."""
+    """Return whether an interpreter runs, is recent enough, and has these modules."""
     check = f"import {', '.join(modules)}, sys; sys.exit(sys.version_info < (3, 11))"
     try:
         return subprocess.run([interpreter, "-c", check], capture_output=True).returncode == 0
@@ -106,10 +109,10 @@ def _has(interpreter: Path, *modules: str) -> bool:
 
 
 def _interpreter() -> str:
-    """The Python to make the environment with: this one, or the distribution's if it is faster.
+    """Return the Python for the environment: this one, or the distribution's if that is faster.
 
-    One that was compiled as CPython's configure does by default, which pyenv leaves it at, takes up
-    to twice as long for everything, and Python takes more than half of the tests' time.
+    A Python that was compiled with the defaults of CPython's configure, as by pyenv, takes up to
+    twice as long. Python takes more than half of the time of the tests.
     """
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     if "--enable-optimizations" in options or os.path.realpath(sys.executable).startswith("/usr/"):

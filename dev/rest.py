@@ -1,4 +1,4 @@
-"""Just enough of Incus's REST interface, over its Unix socket, for setting up a sandbox."""
+"""Call Incus's REST API over its Unix socket, as far as a sandbox needs it."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def request(
     upload: BinaryIO | None = None,
     timeout: float = 60.0,
 ) -> Any:
-    """Send one request to `/1.0` + path, wait for its operation if it starts one.
+    """Send one request to `/1.0` + path, and wait for its operation if it starts one.
 
-    Answers the metadata: that of the operation where there was one. Raises `ApiError` when Incus
-    says no, and `OSError` when it can't be reached.
+    Returns the metadata of the operation if there is one, else that of the reply. Raises `ApiError`
+    if Incus refuses the request, and `OSError` if Incus is unreachable.
     """
     reply = _send(unix_socket, method, "/1.0" + path, body, upload, timeout)
     if reply.get("type") != "async":
         return reply.get("metadata")
-    # A cluster member's operation may carry a query of its own.
+    # The path of a cluster member's operation may have a query.
     waiting = f"{reply['operation'].partition('?')[0]}/wait?timeout={int(timeout)}"
     operation = _send(unix_socket, "GET", waiting, None, None, timeout + 5)["metadata"]
     if operation["status_code"] != 200:
@@ -63,7 +63,7 @@ def request(
 
 
 def part(name: str) -> str:
-    """A name as one component of a request's path."""
+    """Return a name, escaped as one component of a request's path."""
     return quote(name, safe="")
 
 

@@ -1,4 +1,4 @@
-"""Becoming root for the few things that need it, without ever waiting for a password."""
+"""Become root for the few commands that need it, without ever waiting for a password."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dev.console import Failure
 
 
 def is_root() -> bool:
-    """Whether this process is root already."""
+    """Return whether this process runs as root."""
     return os.geteuid() == 0
 
 
 def as_root(argv: Sequence[str], environment: Sequence[str] = ()) -> list[str]:
-    """The command that runs `argv` as root, given `NAME=value` settings for its environment.
+    """Return the command that runs `argv` as root; `environment` has `NAME=value` settings.
 
-    Raises a `Failure` that names the command when sudo would ask for a password.
+    Raises a `Failure` with the command if sudo would ask for a password.
     """
     command = ["env", *environment, *argv] if environment else list(argv)
     if is_root():

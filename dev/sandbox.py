@@ -1,9 +1,8 @@
-"""A private Incus daemon with a directory and a socket of its own.
+"""Run a private Incus daemon with a directory and a socket of its own.
 
-A host's own Incus is never used, started or touched. Everything of a sandbox is found by its
-directory: the daemon's files, its processes (by their environment or by where their root file
-system is), and its mounts. So a sandbox can be taken down completely even when its daemon was
-killed or never came up.
+A host's own Incus is never used, started or changed. Everything of a sandbox is found by its
+directory: the daemon's files, its processes (by their environment or their root file system), and
+its mounts. So a sandbox can be deleted completely, even if its daemon was killed or never started.
 """
 
 from __future__ import annotations
@@ -30,21 +29,22 @@ from dev.namespace import Namespace
 from dev.paths import ROOT
 from dev.root import as_root, is_root
 
-# What `struct sockaddr_un` has room for, less the closing zero byte.
+# The size of the path in `struct sockaddr_un`, without the final zero byte.
 _SOCKET_LIMIT = 107
 _USUAL_PLACES = ("/usr/libexec/incus/incusd", "/opt/incus/bin/incusd", "/usr/lib/incus/incusd")
 
 
-# Of the file that a pool of another driver than `dir` is in; it has holes, and takes what is used.
+# The size of the file for a pool of another driver than `dir`. The file is sparse, so that it
+# occupies only what is used.
 _POOL_SIZE = "8GiB"
 
 
 class DaemonError(Failure):
-    """The daemon did not do what was asked."""
+    """The daemon could not be started or stopped, or another operation on it failed."""
 
 
 def incusd() -> Path | None:
-    """The daemon's program, wherever a package put it."""
+    """Return the path of the daemon's program; None if it is not installed."""
     on_path = shutil.which("incusd")
     for place in (*_USUAL_PLACES, *([on_path] if on_path else [])):
         if os.access(place, os.X_OK):
@@ -53,9 +53,9 @@ def incusd() -> Path | None:
 
 
 def clear_abandoned(prefix: str) -> None:
-    """Destroy the sandboxes of runs that were interrupted; see `leftovers.abandoned`.
+    """Destroy the sandboxes of interrupted runs; see `leftovers.abandoned`.
 
-    One that can't be removed is named and stays: it is in nobody's way.
+    A sandbox that can't be deleted is reported and kept; it does not disturb later runs.
     """
     with leftovers.abandoned(prefix) as directories:
         for directory in directories:
@@ -66,19 +66,18 @@ def clear_abandoned(prefix: str) -> None:
 
 
 class Daemon:
-    """A private `incusd` on one directory, which must be dedicated to it and short of path.
+    """A private `incusd` on a directory of its own, whose path must be short.
 
-    Started daemons survive this process. An object made later for the same directory, also by
-    another process, controls the same daemon.
+    A started daemon survives this process. A later object for the same directory, also in another
+    process, controls the same daemon.
 
     Args:
-        directory: the daemon's.
-        core: the only one that it is to run on, by number, with all that it starts. Its threads and
-            its database take turns, so that it gains nothing from two; and in a virtual machine,
-            where waking another core is dear, it needs twice the time on them.
-        tree: a folder with the programs to start it with, of `incus_tree`; the machine's own if
-            None.
-        driver: that of the pool `default` that `init` makes.
+        directory: The directory of the daemon.
+        core: The number of the only core for the daemon and all processes that it starts. The
+            daemon's threads and its database take turns, so that a second core does not help. In a
+            virtual machine, where waking another core is expensive, two cores double the time.
+        tree: The folder with the daemon's programs, from `incus_tree`; None for the machine's own.
+        driver: The storage driver of the pool `default` that `init` creates.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class Daemon:
         return rest.request(self.socket, method, path, body, **more)
 
     def answers(self) -> bool:
-        """Whether the daemon answers on its socket."""
+        """Return whether the daemon answers on its socket."""
         try:
             self.request("GET", "", timeout=5)
         except (OSError, Failure):
@@ -115,9 +114,10 @@ class Daemon:
         return True
 
     def as_daemon(self, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` as root, where files and mounts are as the daemon sees them.
+        """Return the command that runs `argv` as root with the daemon's view of files and mounts.
 
-        That is in its mount namespace, where it has one: its storage pools are mounted there.
+        If the daemon has a mount namespace, the command runs in it, since the storage pools are
+        mounted there.
         """
         namespace = self._namespace()
         return as_root(namespace.command(argv) if namespace else argv)
@@ -127,7 +127,7 @@ class Daemon:
     def start(self, timeout: float = 60.0, *, group: str | None = None) -> None:
         """Start the daemon unless it answers already, and wait until it does.
 
-        Its socket is open to `group`, the user's own one if not given.
+        `group` may use the socket. Default: the user's own group.
         """
         if self.answers():
             return
@@ -139,22 +139,22 @@ class Daemon:
                 self._delegate("start", timeout, group)
 
     def stop(self, timeout: float = 30.0) -> None:
-        """Stop all instances and the daemon; leave no process and no mount, but all data."""
+        """Stop all instances and the daemon. No process and no mount is left; all data is kept."""
         self._clean_up("stop", timeout)
 
     def destroy(self, timeout: float = 30.0) -> None:
-        """Stop everything and remove the directory and all that Incus made elsewhere."""
+        """Stop everything, and delete the directory and everything that Incus created elsewhere."""
         self._clean_up("destroy", timeout)
 
     def kill(self) -> None:
-        """End the daemon as a crash would, at once; its containers run on."""
+        """Kill the daemon immediately, like a crash; its containers keep running."""
         if is_root():
             _signal(leftovers.processes(self.directory).daemons, signal.SIGKILL, 10.0)
         else:
             self._delegate("kill")
 
     def restart(self, timeout: float = 60.0, *, group: str | None = None) -> None:
-        """End the daemon in order and start it again; its containers run on meanwhile."""
+        """Restart the daemon gracefully; its containers keep running."""
         group = group or _own_group()
         with _only_on(self.core):
             if not is_root():
@@ -168,7 +168,7 @@ class Daemon:
     # Content
 
     def init(self) -> None:
-        """Make the storage pool `default` and a root disk in the default profile."""
+        """Create the storage pool `default`, and a root disk in the default profile."""
         pools = self.request("GET", "/storage-pools") or []
         if "/1.0/storage-pools/default" not in pools:
             config = {} if self.driver == "dir" else {"size": _POOL_SIZE}
@@ -180,11 +180,11 @@ class Daemon:
             self.request("PATCH", "/profiles/default", {"devices": {"root": root}})
 
     def add_network(self, name: str) -> None:
-        """Make a bridge with DHCP, and an `eth0` on it in the default profile.
+        """Create a bridge with DHCP, and an `eth0` on it in the default profile.
 
-        A bridge is visible on the whole machine: the name must be this sandbox's own, and have 15
-        characters at most. Firewall, routing and NAT of the machine are left as they are, so
-        instances reach each other and the machine, and nothing else.
+        A bridge is visible on the whole machine: the name must be unique to this sandbox, with at
+        most 15 characters. Firewall, routing and NAT of the machine are not changed, so that
+        instances reach only each other and the machine.
         """
         if f"/1.0/networks/{name}" not in self.request("GET", "/networks"):
             config = {
@@ -200,7 +200,8 @@ class Daemon:
         self.request("PATCH", "/profiles/default", {"devices": {"eth0": nic}})
 
     def import_image(self, image: Path, alias: str) -> str:
-        """Import an image file unless it is there, let `alias` point to it; its fingerprint."""
+        """Import an image file unless it exists, and point `alias` to it; return its
+        fingerprint."""
         with image.open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
@@ -225,9 +226,9 @@ class Daemon:
         if program is None:
             raise DaemonError("incusd is not installed; `python3 dev tools` gets it")
         leftovers.claim(self.directory)
-        # One that runs but does not answer would hold the database's lock.
+        # A running daemon that does not answer would hold the lock of the database.
         self.kill()
-        # The daemon wants this one whatever its own directory is.
+        # The daemon needs this directory, regardless of its own one.
         Path("/var/log/incus").mkdir(parents=True, exist_ok=True)
         position = self.log.stat().st_size if self.log.exists() else 0
         argv = [str(program), "--group", group, "--logfile", str(self.log)]
@@ -235,7 +236,8 @@ class Daemon:
             namespace.ensure()
             argv = namespace.command(argv)
         with (self.directory / "daemon.out").open("ab") as output:
-            # Forked, so that it is no child of this process, which may end long before it.
+            # The daemon is forked, so that it is not a child of this process, which may end
+            # earlier.
             subprocess.run(
                 ["setsid", "--fork", *argv],
                 env=_environment(program, self.directory),
@@ -248,7 +250,7 @@ class Daemon:
         begun = time.monotonic()
         while not self.answers():
             waited = time.monotonic() - begun
-            # It takes a moment until the forked process is the daemon.
+            # It takes a moment until the forked process runs the daemon.
             ended = waited > 1 and not leftovers.processes(self.directory).daemons
             if ended or waited > timeout:
                 state = "ended at once" if ended else f"is not up after {timeout:.0f} s"
@@ -281,7 +283,7 @@ class Daemon:
             ]
 
             def stop(path: str) -> None:
-                # What does not stop in order is killed afterwards.
+                # An instance that does not shut down is killed later.
                 with contextlib.suppress(OSError, Failure):
                     body = {"action": "stop", "force": True, "timeout": 0}
                     self.request("PUT", path, body, timeout=timeout)
@@ -301,7 +303,7 @@ class Daemon:
 
 
 def _signal(pids: list[int], number: signal.Signals, timeout: float) -> bool:
-    """Send a signal to processes and wait until they are gone; whether they are."""
+    """Send a signal to processes and wait for their end; return whether they ended."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -315,7 +317,7 @@ def _signal(pids: list[int], number: signal.Signals, timeout: float) -> bool:
 
 @contextlib.contextmanager
 def _only_on(core: int | None) -> Iterator[None]:
-    """Have what this thread starts run on one core."""
+    """Let processes that this thread starts run on one core."""
     if core is None:
         yield
         return
@@ -332,10 +334,11 @@ def _own_group() -> str:
 
 
 def _free_address(name: str) -> str:
-    """An IPv4 address with a subnet that this machine has no route to, different for each name.
+    """Return an IPv4 address with a subnet to which this machine has no route, different for each
+    name.
 
-    Incus's own choice ("auto") wants nobody to answer a ping there, and finds no subnet at all
-    where a router answers for everything.
+    Incus's own choice ("auto") pings the subnet, and finds none if a router answers for every
+    address.
     """
     listed = subprocess.run(["ip", "-4", "-j", "route"], capture_output=True, check=True).stdout
     routes = [
@@ -358,7 +361,8 @@ def _environment(program: Path, directory: Path) -> dict[str, str]:
     environment["HOME"] = "/root"
     prefix = program.parent.parent
     if prefix == Path("/opt/incus"):
-        # Packages that bring everything along in /opt/incus start the daemon with these.
+        # Packages that contain all dependencies in /opt/incus start the daemon with these
+        # variables.
         environment |= {
             "INCUS_EDK2_PATH": f"{prefix}/share/qemu",
             "INCUS_LXC_HOOK": f"{prefix}/share/lxc/hooks",

@@ -1,6 +1,6 @@
-"""Writes pulumi_pika/schema/runtime-spec.schema.json, asked of the models themselves.
+"""Write pulumi_pika/schema/runtime-spec.schema.json from the models.
 
-Run as `python -m dev.schema`. `tests/unit/cli/test_plan.py` tells when that was forgotten.
+Run as `python -m dev.schema`. `tests/unit/cli/test_plan.py` fails if the file is not up to date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def text() -> str:
-    """The schema as the file is to have it."""
+    """Return the content of the schema file."""
     from pulumi_pika.planner import spec_models
     from pulumi_pika.planner.spec import RuntimeMount, RuntimeSpec
 
@@ -40,7 +40,8 @@ def _describe(schema: dict[str, Any], model: Any) -> None:
 
 
 def _tidy(schema: Any) -> None:
-    """Keeps of a model's docstring what is about the data: its first paragraphs, not its calls."""
+    """Keep the part of a model's docstring about the data: its first paragraphs, without the
+    sections on calls."""
     if isinstance(schema, list):
         for item in schema:
             _tidy(item)

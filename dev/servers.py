@@ -1,4 +1,4 @@
-"""The Incus servers that sandboxes can have: the machine's own, and one in a tree beside it."""
+"""List the Incus servers for sandboxes: the machine's own, and the one in the tree."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from dev.sandbox import incusd
 
 @dataclass(frozen=True)
 class Release:
-    """One server that can be started here."""
+    """One server that can be started on this machine."""
 
     version: str
     tree: Path | None = None
-    """Where its programs are; the machine's own if None."""
+    """The folder of its programs; None for the machine's own."""
 
     @property
     def series(self) -> str:
-        """What it is chosen by: `7.0` for 7.0.2."""
+        """Return the series by which the server is selected: `7.0` for 7.0.2."""
         return ".".join(self.version.split(".")[:2])
 
 
 @cache
 def releases() -> tuple[Release, ...]:
-    """The servers that can be started here, the oldest first; one of each series."""
+    """Return the servers that can be started on this machine, the oldest first, one of each
+    series."""
     found = {}
     if (beside := tree()) is not None:
         release = Release(tree_version(), beside)
@@ -41,7 +42,7 @@ def releases() -> tuple[Release, ...]:
 
 
 def release_named(name: str) -> Release:
-    """The server of a series (`6.0`), or the `newest` or `oldest` one."""
+    """Return the server of a series (`6.0`), or the `newest` or `oldest` one."""
     known = releases()
     if not known:
         raise Failure("there is no Incus here; `python3 dev tools` gets it")

@@ -1,4 +1,4 @@
-"""The example stack in a sandbox: `up`, `env` and `down`."""
+"""Run the example stack in a sandbox: `up`, `env` and `down`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dev.pulumi_cli import ASKS_NOBODY
 from dev.sandbox import Daemon
 
 STACK = "sandbox"
-# The alias that the examples use unless they are told of another one.
+# The default image alias of the examples.
 IMAGE_ALIAS = "pika-agent/dev"
-# A virtual machine needs hardware that a sandbox can't count on.
+# A virtual machine needs hardware that may be missing in a sandbox.
 _CONFIGURATION = {"instance_type": "container"}
 CLIENT_CONFIGURATION = """\
 default-remote: local
@@ -28,14 +28,14 @@ _AGAIN = "Look at what is printed above. `python3 dev down` removes everything f
 
 
 def up() -> None:
-    """Set everything up, and run a real preview and update of the example stack in it."""
+    """Set up the sandbox, and run a real preview and update of the example stack in it."""
     tools.ensure()
     has_network = _ensure_sandbox()
     with step(f"Stack: {STACK}, its state in {_state()}", _AGAIN):
         _pulumi("stack", "select", "--create", STACK)
         for name, value in _CONFIGURATION.items():
             _pulumi("config", "set", name, value)
-        # So that the first `up` shows the address; without a network there is none to wait for.
+        # The first `up` then shows the address; without a network, there is no address to wait for.
         _pulumi("config", "set", "wait_for", "ipv4" if has_network else "running")
     _show("preview", "--diff")
     _show("up", "--yes", "--skip-preview")
@@ -58,7 +58,8 @@ def env() -> None:
 
 
 def down() -> None:
-    """Destroy the stack, stop the daemon, and remove all that `up` made; caches stay."""
+    """Destroy the stack, stop the daemon, and delete everything that `up` created, except
+    caches."""
     directory = sandbox()
     config = ROOT / f"Pulumi.{STACK}.yaml"
     if not os.path.lexists(directory):
@@ -82,19 +83,20 @@ def down() -> None:
 
 
 def _ensure_sandbox() -> bool:
-    """Start the daemon with the image, and with a network where the machine allows it.
+    """Start the daemon with the image, and with a network if the machine allows it.
 
     Returns whether it has the network.
     """
     directory = sandbox()
     daemon = _daemon()
     with step(f"Sandbox: a private Incus daemon in {directory}", _AGAIN):
-        # Others may reach the daemon's own directory below it, but see nothing else here.
+        # Other users may reach the daemon's directory below this one, but cannot list this one.
         directory.mkdir(mode=0o711, exist_ok=True)
         _check_owner()
         _state().mkdir(mode=0o700, exist_ok=True)
         _client().mkdir(mode=0o700, exist_ok=True)
-        # Without one, the first `incus` command greets a newcomer instead of just answering.
+        # Without this file, the first `incus` command prints a welcome text in addition to its
+        # output.
         (_client() / "config.yml").write_text(CLIENT_CONFIGURATION)
         daemon.start()
         daemon.init()
@@ -102,7 +104,7 @@ def _ensure_sandbox() -> bool:
         archive = directory / "image.tar"
         image.build(archive, busybox())
         daemon.import_image(archive, IMAGE_ALIAS)
-    # Bridges of several sandboxes must not share a name, which has 15 characters at most.
+    # Bridges of several sandboxes need different names, with at most 15 characters.
     bridge = f"pika{directory.name[-8:]}"
     try:
         daemon.add_network(bridge)
@@ -142,7 +144,7 @@ def _settings() -> dict[str, str]:
         "INCUS_DIR": str(daemon.directory),
         "INCUS_SOCKET": str(daemon.socket),
         "PULUMI_BACKEND_URL": f"file://{_state()}",
-        # It protects nothing: the stack has no secrets, and lives as long as the sandbox.
+        # The passphrase protects nothing: the stack has no secrets and is deleted with the sandbox.
         "PULUMI_CONFIG_PASSPHRASE": "sandbox",
         "PULUMI_HOME": str(sandbox() / "pulumi"),
         **ASKS_NOBODY,
@@ -155,7 +157,7 @@ def _environment() -> dict[str, str]:
 
 
 def _pulumi(*arguments: str) -> str:
-    # PULUMI_STACK would make `stack select` look for that stack.
+    # With PULUMI_STACK set, `stack select` would search for that stack.
     environment = _environment()
     if arguments[:2] == ("stack", "select"):
         del environment["PULUMI_STACK"]
@@ -174,10 +176,10 @@ def _has_stack() -> bool:
     try:
         return f'"{STACK}"' in _pulumi("stack", "ls", "--json")
     except (Failure, OSError):
-        # No Pulumi, or a state that it can't read: nothing that it could destroy.
+        # Without Pulumi, or with an unreadable state, nothing can be destroyed.
         return False
 
 
 def _command() -> str:
-    """The folder of these commands, as seen from where the user is."""
+    """Return the folder of these commands, relative to the user's working directory."""
     return os.path.relpath(ROOT / "dev")

@@ -1,4 +1,4 @@
-"""Everything that is needed, got if it is not there."""
+"""Install all tools that are missing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from dev.supported import ensure_supported
 
 
 def ensure(*, only_python: bool = False, servers: bool = False, supported: bool = False) -> None:
-    """Get the tools, or only those that are Python packages.
+    """Install the tools, or only the Python packages.
 
-    `servers` gets, besides, the newer Incus and the storage driver that tests run with. `supported`
-    gets the interpreters and engines that a release is tested with, which
-    takes long where they have to be built.
+    `servers` also installs the newer Incus and the storage driver for tests. `supported` also
+    installs the interpreters and engines for release tests, which takes long if they must be built.
     """
     with _alone():
         ensure_venv()
@@ -39,23 +38,23 @@ def ensure(*, only_python: bool = False, servers: bool = False, supported: bool 
 
 
 def folders() -> list[str]:
-    """The folders of the tools, as PATH has to begin."""
+    """Return the folders of the tools, which must come first on PATH."""
     pulumi = folder()
     return [str(VENV / "bin"), *([str(pulumi)] if pulumi else [])]
 
 
 def path() -> str:
-    """A PATH on which the tools come first."""
+    """Return a PATH on which the tools come first."""
     first = folders()
     others = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join([*first, *(part for part in others if part not in first)])
 
 
 def neutral_environment() -> dict[str, str]:
-    """The environment, less whatever Incus or Pulumi the user works with; see `ASKS_NOBODY`.
+    """Return the environment without the user's settings for Incus and Pulumi; see `ASKS_NOBODY`.
 
-    Less what keeps Python from writing down what it compiled, too: each of a hundred processes
-    would compile all of the project, which takes them 80 ms.
+    A setting that keeps Python from writing compiled files is removed too. Otherwise each of a
+    hundred processes would compile the whole project, which takes 80 ms.
     """
     kept = {
         name: value
@@ -67,7 +66,7 @@ def neutral_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Keep two runs of the same user from getting the same things at the same time."""
+    """Keep two runs of the same user from installing the same tools at the same time."""
     cache().mkdir(parents=True, exist_ok=True)
     with (cache() / "lock").open("w") as lock:
         try:

@@ -1,4 +1,4 @@
-"""Incus instances from Pulumi: one exact plan, shown in preview, applied as shown."""
+"""Manage Incus instances with Pulumi: a preview shows the exact plan, and `up` applies it."""
 
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,17 @@ if TYPE_CHECKING:
         RetentionPolicy,
         WaitFor,
     )
+    from .errors import PikaError
+    from .incus.errors import IncusError
     from .jobs.api import run_job
-    from .jobs.job_errors import JobFailed
+    from .jobs.job_errors import (
+        JobError,
+        JobFailed,
+        JobInstanceTaken,
+        JobNotBegun,
+        JobOutputRefused,
+        JobRefused,
+    )
     from .jobs.job_run import JobOutcome
     from .planner.plan import INCUS_READ_ONLY_DISK_IO_BUS, IncusMountPlan, IncusRuntimePlan
     from .planner.spec import RuntimeMount, RuntimeSpec, plan_mounts
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
         RuntimeResources,
     )
     from .reconcile.instances.runtime_options import Timeouts
+    from .reconcile.shared.errors import ReconcileError
     from .reconcile.volumes.volume_options import SnapshotTimeouts, VolumeTimeouts
     from .resources.argument_types import (
         BootstrapArgs,
@@ -96,10 +106,20 @@ _HOMES = {
         "RuntimeSpecError",
     ),
     "planner.spec": ("RuntimeMount", "RuntimeSpec", "plan_mounts"),
+    "errors": ("PikaError",),
+    "incus.errors": ("IncusError",),
     "jobs.api": ("run_job",),
-    "jobs.job_errors": ("JobFailed",),
+    "jobs.job_errors": (
+        "JobError",
+        "JobFailed",
+        "JobInstanceTaken",
+        "JobNotBegun",
+        "JobOutputRefused",
+        "JobRefused",
+    ),
     "jobs.job_run": ("JobOutcome",),
     "reconcile.instances.runtime_options": ("Timeouts",),
+    "reconcile.shared.errors": ("ReconcileError",),
     "reconcile.volumes.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
     "resources.argument_types": (
         "BootstrapArgs",
@@ -136,6 +156,7 @@ __all__ = [
     "HostTimeoutsArgs",
     "IdentityArgs",
     "IncusArgs",
+    "IncusError",
     "IncusHost",
     "IncusJob",
     "IncusJobArgs",
@@ -147,8 +168,13 @@ __all__ = [
     "InstanceType",
     "InvalidArguments",
     "InvalidPath",
+    "JobError",
     "JobFailed",
+    "JobInstanceTaken",
+    "JobNotBegun",
     "JobOutcome",
+    "JobOutputRefused",
+    "JobRefused",
     "LifecyclePaths",
     "MismatchedGuestRequestPath",
     "MismatchedStateRoot",
@@ -160,8 +186,10 @@ __all__ = [
     "OutputMode",
     "PathsArgs",
     "PersistentVolume",
+    "PikaError",
     "PoliciesArgs",
     "PreflightMode",
+    "ReconcileError",
     "ResourcesArgs",
     "RestartPolicy",
     "RetentionPolicy",
@@ -186,9 +214,10 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # A type checker that saw this function would accept every name, also a misspelt one.
+    # Hidden from type checkers, which would otherwise accept every name, also a misspelt one.
     def __getattr__(name):
-        # A program that declares resources needs no planner, and one that plans needs no Pulumi.
+        # Names are imported on first use: a program that declares resources does not need the
+        # planner, and a program that only plans does not need Pulumi.
         module = _HOME_OF.get(name)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Run as `python -m pulumi_pika COMMAND`."""
+"""Run the command line: `python -m pulumi_pika COMMAND`."""
 
 import argparse
 import os
@@ -16,12 +16,12 @@ COMMANDS: Final = {
     "plan": "show the plan of a spec, or all that is wrong with it",
     "import": "write the program that takes over existing instances",
 }
-"""`cli` has a module `NAME_command` with a function `main` for each; only that of the called one is
-imported."""
+"""For each command, `cli` has a module `NAME_command` with a function `main`. Only the module of
+the called command is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command that the arguments name; returns its exit code."""
+    """Run the command that the arguments name; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _hold_standard_streams()
     try:
@@ -30,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = import_module(f".cli.{given[0]}_command", __package__)
         return int(module.main(f"{PROGRAM} {given[0]}", given[1:]))
     except KeyboardInterrupt:
-        # Before the command, which sees to it otherwise, or after it.
+        # An interruption before or after the command itself, which handles its own interruptions.
         return 130
 
 
 def _explain(given: list[str]) -> None:
-    """Shows help, the version, or what is wrong, and exits."""
+    """Print help, the version, or an error, and exit."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description="Incus instances as specs declare them, without Pulumi."
     )
@@ -48,8 +48,8 @@ def _explain(given: list[str]) -> None:
 
 
 def _hold_standard_streams() -> None:
-    """Opens what was closed when the process began (`>&-`): a file or connection that is opened
-    later would get its number, and be written to in its stead."""
+    """Open the standard streams that were closed at the start of the process (`>&-`). Otherwise a
+    file or connection that is opened later would get their number, and would receive the output."""
     for number in range(3):
         try:
             os.fstat(number)

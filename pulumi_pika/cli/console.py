@@ -1,4 +1,4 @@
-"""Standard error, as the place for everything that is not a command's output."""
+"""Write to standard error everything that is not a command's output."""
 
 import os
 import select
@@ -20,36 +20,36 @@ _ERASE: Final = "\r\x1b[K"
 
 
 class OutputClosed(Exception):
-    """Nobody reads standard output any more."""
+    """The reader of standard output is gone."""
 
 
 class OutputUnwritable(OSError):
-    """Standard output cannot be written to, as where a disk is full."""
+    """Standard output is not writable, for example because a disk is full."""
 
 
 class Screen:
-    """Shows lines and, on a terminal, a status line below them that is drawn over and over.
+    """Shows lines and, on a terminal, a status line below them that is redrawn.
 
-    What is shown may come from a guest: it cannot command the terminal.
+    The text may come from a guest, so control sequences are removed.
 
     Args:
-        environ: the environment; by default the process's own.
+        environ: The environment variables. Default: those of the process.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
         self.live = os.isatty(STDERR) and environ.get("TERM") != "dumb"
-        """Whether there is a status line."""
+        """Whether a status line is shown."""
         self._colours = self.live and not environ.get("NO_COLOR")
         self._shared = self.live and os.isatty(STDOUT)
         self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
         self._status = ""
         self._drawn = False
         self._within_line = False
-        """Whether the cursor is behind output that did not end its line."""
+        """Whether the last output did not end with a newline."""
 
     def line(self, text: str, colour: str = "") -> None:
-        """Shows a line, or several."""
+        """Show one or more lines."""
         text = strip_controls(text)
         if colour and self._colours:
             text = f"\x1b[{colour}m{text}\x1b[0m"
@@ -58,23 +58,23 @@ class Screen:
         self._write(f"{start}{text}\n{self._redrawn()}")
 
     def status(self, text: str) -> None:
-        """Sets the status line; empty for none. Does nothing where there is no terminal."""
+        """Set the status line; empty for none. Without a terminal, this does nothing."""
         self._status = text if self.live else ""
         self._write(self._erased() + self._redrawn())
 
     def text(self, text: str) -> None:
-        """Shows text as it comes, in whatever pieces."""
+        """Show text that arrives in pieces of any size."""
         if text:
             erased = self._erased()
             self._within_line = not text.endswith("\n")
             self._write(erased + strip_controls(text) + self._redrawn())
 
     def raw(self, data: bytes) -> None:
-        """Writes bytes to standard output, as they are.
+        """Write bytes to standard output unchanged.
 
         Raises:
-            OutputClosed: nobody reads them any more.
-            OutputUnwritable: they cannot be written.
+            OutputClosed: The reader of standard output is gone.
+            OutputUnwritable: The bytes could not be written.
         """
         if not self._shared:
             _write_all(STDOUT, data)
@@ -85,12 +85,13 @@ class Screen:
         self._write(self._redrawn())
 
     def _erased(self) -> str:
-        """What erases the status line."""
+        """Return the control sequence that erases the status line."""
         erase, self._drawn = _ERASE if self._drawn else "", False
         return erase
 
     def _redrawn(self) -> str:
-        """What draws it again: not over output that goes on in the same line."""
+        """Return the text that draws the status line again, unless output continues in the same
+        line."""
         if not self._status or self._within_line:
             return ""
         self._drawn = True
@@ -98,7 +99,7 @@ class Screen:
         return f"\x1b[{_DIM}m{text}\x1b[0m" if self._colours else text
 
     def _write(self, text: str) -> None:
-        # Work does not end for a line that tells of it.
+        # A failure to show a line must not end the work.
         with suppress(OSError, OutputClosed):
             _write_all(STDERR, text.encode(self._encoding, "backslashreplace"))
 
@@ -116,7 +117,7 @@ def _write_all(number: int, data: bytes) -> None:
         try:
             rest = rest[os.write(number, rest) :]
         except BlockingIOError:
-            # Another program that has the same terminal or pipe has made it so.
+            # Another program that has the same terminal or pipe made it non-blocking.
             select.select([], [number], [])
         except BrokenPipeError:
             raise OutputClosed from None

@@ -1,4 +1,4 @@
-"""Says which mount a device's name belongs to, and how the name is made."""
+"""Explain which mount a device name belongs to, and how the name is computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..planner.spec import RuntimeMount
 from ..text_safety import strip_controls
 
 _HASH: Final = 8
-"""Hexadecimal digits at a name's end."""
+"""The number of hexadecimal digits at the end of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class PlacedMount:
     """A mount of a spec.
 
     Attributes:
-        mount: the mount.
-        path: the property, as ``mounts[2]``.
-        where: its place in the file, as ``spec.json:12:5``.
+        mount: The mount.
+        path: The property path, as ``mounts[2]``.
+        where: The location in the file, as ``spec.json:12:5``.
     """
 
     mount: RuntimeMount
@@ -31,17 +31,17 @@ class PlacedMount:
 
     @property
     def name(self) -> str:
-        """The name of its device."""
+        """The name of the mount's device."""
         return device_name(self.mount.kind, self.mount.source, self.mount.guest_path)
 
 
 def explain(device: str, mounts: Sequence[PlacedMount], file: str) -> str:
-    """What there is to say of a device's name, in lines.
+    """Return an explanation of a device name, as lines.
 
     Args:
-        device: the name.
-        mounts: the spec's mounts.
-        file: what the spec's file is called.
+        device: The device name.
+        mounts: The spec's mounts.
+        file: The name of the spec file, for the text.
     """
     own = [placed for placed in mounts if placed.name == device]
     if own:
@@ -57,7 +57,7 @@ def explain(device: str, mounts: Sequence[PlacedMount], file: str) -> str:
 
 
 def _belonging(placed: PlacedMount) -> str:
-    # What the name is made of is the planner's own business; this only tells of it.
+    # The planner decides how a name is computed; this function only describes it.
     mount = placed.mount
     label = device_names.LABELS[mount.kind]
     source, guest = (
@@ -82,7 +82,7 @@ def _belonging(placed: PlacedMount) -> str:
 
 
 def _form(device: str) -> str:
-    """What a name that is no mount's says by itself."""
+    """Return what the form of a name tells if no mount has the name."""
     if (kind := kind_of(device)) is not None:
         return f"By its label it is of the kind {kind}."
     if device.startswith(DEVICE_NAME_PREFIX):

@@ -1,4 +1,4 @@
-"""`python -m pulumi_pika import`: the program that takes over existing instances."""
+"""Write a Pulumi program that adopts existing instances: `python -m pulumi_pika import`."""
 
 import argparse
 import os
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from .console import Screen
 
 LEFT_OUT: Final = 1
-"""The exit code where something was left out that was asked for."""
+"""The exit code if a requested instance was skipped."""
 WRONG: Final = 2
 CLOSED: Final = 141
-"""As of a program that SIGPIPE ends, in a shell."""
+"""The exit code that a shell reports for a program that SIGPIPE ended."""
 
 _EPILOG = """\
 Nothing is changed: instances are read. `pulumi up` of the program takes them over. Those that a
@@ -34,18 +34,18 @@ exit code:
 
 
 class _Refused(Exception):
-    """Why nothing is written. The message is for the user."""
+    """The import failed, and nothing is written. The message is for the user."""
 
 
 def main(program: str, arguments: Sequence[str]) -> int:
-    """Writes a program as the arguments say; returns the exit code.
+    """Run the command `import`; return the exit code.
 
     Args:
-        program: what it is called in its messages.
-        arguments: what follows `import`.
+        program: The name of the command, for messages.
+        arguments: The arguments after `import`.
     """
     options = _parser(program).parse_args(arguments)
-    # Only now: help, and a wrong option, need none of what comes with it.
+    # Imported late: help and an invalid option do not need these modules.
     from ..incus.errors import IncusError
     from .console import (
         RED,
@@ -113,7 +113,7 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
 
     if options.output and not options.force and _is_there(options.output):
         raise _Refused(f"{options.output}: is there already; --force writes over it")
-    # An empty one stays empty, and is refused as such: the empty path would be this directory.
+    # An empty path stays empty, so that it is refused: as a path, it would be this directory.
     socket = str(Path(options.socket).absolute()) if options.socket else options.socket
     client = connected(
         HostSettings(remote=options.remote, socket=socket, project=options.project or "")
@@ -124,7 +124,8 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
     instances = _instances(client, options.instances)
     view = _view(facts, client, instances)
     found = [read_instance(live, view) for live in instances]
-    # Named, since `incus remote switch` may have given the user's client another default.
+    # The remote is named explicitly, since `incus remote switch` may have changed the client's
+    # default.
     known_as = (None if socket else os.environ.get("INCUS_REMOTE")) or "local"
     origin = Origin(client.project, client.host, options.remote or "", socket or "", known_as)
     text = write_program(found, origin)
@@ -146,10 +147,10 @@ def _is_there(file: str) -> bool:
 
 
 def _instances(client: "IncusClient", wanted: Sequence[str]) -> "list[LiveInstance]":
-    """The instances that are wanted; all where none is named.
+    """Return the wanted instances; all instances if none is named.
 
     Raises:
-        _Refused: one is not there.
+        _Refused: An instance does not exist.
     """
     from ..reconcile.instances.live_instance import LiveInstance
 
@@ -171,7 +172,7 @@ def _instances(client: "IncusClient", wanted: Sequence[str]) -> "list[LiveInstan
 def _view(
     facts: "HostFacts", client: "IncusClient", instances: "Sequence[LiveInstance]"
 ) -> "HostView":
-    """What else of the host counts for these instances."""
+    """Return the other facts of the host that matter for these instances."""
     from ..imports.reader import HostView
     from ..reconcile.instances.desired import AUTORESTART_EXTENSION
 
@@ -204,13 +205,13 @@ def _is_missing(path: str) -> bool:
     except FileNotFoundError:
         return True
     except (OSError, ValueError):
-        # What we may not look at, the daemon may.
+        # The daemon may have the permission to read what this process may not.
         return False
     return False
 
 
 def _tell(found: "Sequence[Imported]", commands: Sequence[str], screen: "Screen") -> None:
-    """What is to be known of the program, and what is not in it."""
+    """Show the notes on the program, and the instances that are not in it."""
     from ..text_safety import visible
     from .console import YELLOW
 

@@ -1,4 +1,5 @@
-"""Ctrl-C, and what else asks a process to end: once to clean up, twice to end at once."""
+"""Handle Ctrl-C and other termination signals: the first cleans up, the second exits
+immediately."""
 
 import os
 import signal
@@ -10,19 +11,19 @@ from typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TOGETHER: Final = 0.5
-"""Seconds in which signals are one: a terminal's Ctrl-C reaches every process of the foreground,
-and a parent among them may pass it on to this one as well."""
+"""Seconds within which several signals count as one. A terminal sends Ctrl-C to all foreground
+processes, and a parent process may forward it to this one too."""
 
 
 class Interruption:
-    """Whether the process was asked to end.
+    """The state of termination: whether a signal asked the process to end.
 
     Args:
-        say: shows a line to the user.
+        say: Shows a line to the user.
 
     Attributes:
-        code: the exit code where it was; 0 where not.
-        left: what a second signal leaves behind, and how it is removed; for the user.
+        code: The exit code after a signal; 0 without one.
+        left: What a second signal leaves behind, and how to delete it; for the user.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -32,7 +33,7 @@ class Interruption:
         self._since = 0.0
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        """Handles a signal."""
+        """Handle a signal."""
         now = time.monotonic()
         if not self.code:
             self.code, self._since = 128 + number, now
@@ -44,18 +45,18 @@ class Interruption:
             raise KeyboardInterrupt
         if now - self._since >= _TOGETHER:
             self._say(f"interrupted again: the clean-up was not finished. {self.left}".rstrip())
-            # No exception: whatever runs now might catch it, or have more to clean up.
+            # Not by an exception: the running code might catch it, or have more to clean up.
             os._exit(self.code)
 
 
 @contextmanager
 def interruptible(say: Callable[[str], None]) -> Iterator[Interruption]:
-    """Makes each of the signals that ask a process to end a KeyboardInterrupt in the block.
+    """Turn each termination signal into a KeyboardInterrupt in the block.
 
-    Those that the process was told to ignore, as by `nohup`, it goes on to ignore.
+    Signals that the process ignores, as with `nohup`, are still ignored.
 
     Args:
-        say: shows a line to the user.
+        say: Shows a line to the user.
     """
     interruption = Interruption(say)
     before = {

@@ -1,4 +1,4 @@
-"""`python -m pulumi_pika run`: runs the job."""
+"""Run the job of `python -m pulumi_pika run`."""
 
 import argparse
 import json
@@ -36,13 +36,13 @@ from .spec_file import (
 )
 
 WRONG: Final = 2
-"""The exit code where the arguments or the spec are wrong."""
+"""The exit code if the arguments or the spec are not valid."""
 TIMED_OUT: Final = 124
-"""As of timeout(1)."""
+"""The exit code if the time limit ended the command, as in timeout(1)."""
 FAILED: Final = 125
-"""The exit code where it is not the command that failed, as of timeout(1)."""
+"""The exit code if the job failed for another reason than the command, as in timeout(1)."""
 CLOSED: Final = 141
-"""As of a program that SIGPIPE ends, in a shell."""
+"""The exit code that a shell reports for a program that SIGPIPE ended."""
 
 _FLAGS: Final = {
     "command": "COMMAND",
@@ -59,20 +59,20 @@ _FLAGS: Final = {
     "description": "--description",
     "timeouts": "--exec-within",
 }
-"""Which option gives what."""
+"""The option that sets each argument."""
 
 
 def run(arguments: argparse.Namespace, command: Sequence[str]) -> int:
-    """Runs a job; returns the exit code.
+    """Run a job; return the exit code.
 
     Args:
-        arguments: the options.
-        command: the command and its arguments.
+        arguments: The parsed options.
+        command: The command and its arguments.
     """
     screen = Screen()
 
     def say(text: str) -> None:
-        # What the status line says is over.
+        # The status line is no longer true.
         screen.status("")
         screen.line(text)
 
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace, command: Sequence[str]) -> int:
 
 
 def exit_code(outcome: JobOutcome) -> int:
-    """The exit code for an outcome: the command's own, where that tells."""
+    """Return the exit code for an outcome: that of the command, if it is meaningful."""
     if outcome.completed:
         return 0
     if outcome.status == "timed_out":
@@ -113,7 +113,7 @@ def _run(
     screen: Screen,
     interruption: Interruption,
 ) -> int:
-    # One argument is a text for the shell, as with ssh; several are taken word by word.
+    # One argument is a string for the shell, as with ssh; several are passed unchanged.
     given: str | list[str] = command[0] if len(command) == 1 else list(command)
     text = given if isinstance(given, str) else shlex.join(given)
     spec = read_spec(arguments.spec)
@@ -127,7 +127,7 @@ def _run(
     wrong = validate_options(JobOptions, {**work, "command": text}, find_job_problems).failures
     problems += [*map(_said, wrong), *unset]
     if problems:
-        # A user and its group are one option.
+        # User and group are set by one option, so that its problem could show twice.
         screen.line(problem_list(list(dict.fromkeys(problems)), spec.name), RED)
         return WRONG
     name, project = spec.tree["identity"]["instance_name"], spec.tree["incus"]["project"]
@@ -142,7 +142,7 @@ def _run(
         display.finish()
     interruption.left = ""
     code = exit_code(outcome)
-    # An outcome that did not complete and has the command's own code speaks for itself.
+    # If the exit code is that of the failed command, no further explanation is needed.
     clear = outcome.completed or (outcome.status == "failed" and code == outcome.exit_code)
     display.verdict(outcome, clear=clear, output_dir=arguments.output_dir)
     if arguments.json:
@@ -151,7 +151,7 @@ def _run(
 
 
 def _instance(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of the instance that were given."""
+    """Return the options of the instance that the user set."""
     return _given(
         instance_type=arguments.type,
         storage_pool=arguments.storage_pool,
@@ -162,7 +162,7 @@ def _instance(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _work(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of the work that were given."""
+    """Return the options of the job that the user set."""
     uid, gid = arguments.user or (None, None)
     return _given(
         timeout_secs=arguments.timeout,
@@ -180,7 +180,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _environment(given: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """The variables, and what is wrong with those that are not set here."""
+    """Return the variables, and the problems of those that are not set in this environment."""
     environment, unset = {}, []
     for text in given:
         key, equals, value = text.partition("=")
@@ -194,7 +194,7 @@ def _environment(given: Iterable[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _said(problem: Failure) -> str:
-    """A line on a problem of an option, which is named as it was given."""
+    """Return a line on a problem of an option, with the option's name on the command line."""
     first = str(problem.path[0]) if problem.path else ""
     where = _FLAGS.get(first) or path_text(problem.path)
     return f"{where}: {problem.reason}" if where else problem.reason

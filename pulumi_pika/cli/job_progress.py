@@ -1,4 +1,4 @@
-"""Shows a job while it runs, and what came of it."""
+"""Show a running job and its result."""
 
 import codecs
 import re
@@ -23,7 +23,7 @@ from .console import (
 )
 
 _TICK: Final = re.compile(r".+: \d+ s(, .*)?", re.DOTALL)
-"""A line of `Progress`, which the next one replaces."""
+"""A line of `Progress`; the next such line replaces it."""
 _MOST_FILES: Final = 50
 _WORDS: Final = {
     "completed": "completed in",
@@ -34,14 +34,14 @@ _WORDS: Final = {
 
 
 class Display:
-    """A `jobs.observer.Watcher` that shows what a job says.
+    """A `jobs.observer.JobObserver` that shows the output and the progress of a job.
 
     Args:
-        screen: takes the lines.
-        name: the job.
-        quiet: whether only output, warnings and errors are shown.
-        as_text: whether output is shown as text among the lines; otherwise it goes, as it is, to
-            standard output.
+        screen: Receives the lines.
+        name: The name of the job.
+        quiet: Whether only output, warnings and errors are shown.
+        as_text: Whether output is shown as text among the lines. If False, it is written unchanged
+            to standard output.
     """
 
     def __init__(self, screen: Screen, name: str, *, quiet: bool, as_text: bool) -> None:
@@ -56,22 +56,22 @@ class Display:
         self._status(f"{name}: starting")
 
     def info(self, message: str) -> None:
-        """A line of progress."""
+        """Show a line of progress."""
         if self._screen.live and _TICK.fullmatch(message):
             self._status(message)
         elif not self._quiet:
             self._line(without_breaks(message))
 
     def warn(self, message: str) -> None:
-        """Something that the user should know of, though the work goes on."""
+        """Show a warning; the job continues."""
         self._line(without_breaks(f"warning: {message}"), YELLOW)
 
     def output(self, data: bytes) -> None:
-        """Shows output, or passes it on.
+        """Show output, or write it to standard output.
 
         Raises:
-            OutputClosed: nobody reads it any more.
-            OutputUnwritable: it cannot be written.
+            OutputClosed: The reader of standard output is gone.
+            OutputUnwritable: The output could not be written.
         """
         if self._decoder is None:
             self._screen.raw(data)
@@ -79,7 +79,7 @@ class Display:
             self._screen.text(self._decoder.decode(data).replace("\r\n", "\n"))
 
     def event(self, event: Event) -> None:
-        """Shows an event, as long as there are not too many at a time."""
+        """Show an event, unless there are too many at a time."""
         if self._quiet:
             return
         if self._left > 0:
@@ -89,7 +89,7 @@ class Display:
             self._hidden += 1
 
     def alive(self, standing: JobProgress) -> None:
-        """Shows how far the command is; where there is no status line, now and then."""
+        """Show the progress of the command; without a status line, only from time to time."""
         self._elapsed = standing.elapsed
         self._say_hidden()
         said = f"{self._name}: running, {standing.said()}"
@@ -99,19 +99,19 @@ class Display:
             self._line(said)
 
     def finish(self) -> None:
-        """Takes the status line away, and shows what is left of the output."""
+        """Remove the status line, and show the rest of the output."""
         if self._decoder is not None:
             self._screen.text(self._decoder.decode(b"", final=True))
         self._say_hidden()
         self._screen.status("")
 
     def verdict(self, outcome: JobOutcome, *, clear: bool, output_dir: str | None) -> None:
-        """Shows what came of it.
+        """Show the result.
 
         Args:
-            outcome: the outcome.
-            clear: whether the exit code says as much.
-            output_dir: where outputs were put.
+            outcome: The outcome.
+            clear: Whether the exit code alone shows the result.
+            output_dir: The directory of the collected outputs; None if none are collected.
         """
         if self._quiet and clear:
             return

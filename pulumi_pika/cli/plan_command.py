@@ -1,4 +1,4 @@
-"""`python -m pulumi_pika plan`: what a spec comes to, or all that is wrong with it."""
+"""Print the plan of a spec, or all its problems: `python -m pulumi_pika plan`."""
 
 import argparse
 import json
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .spec_file import SpecFile
 
 WRONG: Final = 2
-"""The exit code where the arguments or the spec are wrong, and of any other error."""
+"""The exit code if the arguments or the spec are not valid, and for any other error."""
 CLOSED: Final = 141
-"""As of a program that SIGPIPE ends, in a shell."""
+"""The exit code that a shell reports for a program that SIGPIPE ended."""
 
 _EPILOG = """\
 No host is asked. The plan goes to standard output, problems to standard error, each with its place
@@ -28,17 +28,17 @@ exit code:
 
 
 def main(program: str, arguments: Sequence[str]) -> int:
-    """Prints a plan as the arguments say; returns the exit code.
+    """Run the command `plan`; return the exit code.
 
     Args:
-        program: what it is called in its messages.
-        arguments: what follows `plan`.
+        program: The name of the command, for messages.
+        arguments: The arguments after `plan`.
     """
     parser = _parser(program)
     options = parser.parse_args(arguments)
     if options.spec is None and not options.schema:
         parser.error("name the file of the spec; - reads JSON from standard input")
-    # Only now: help, and a wrong option, need none of what comes with it.
+    # Imported late: help and an invalid option do not need these modules.
     from .console import (
         RED,
         OutputClosed,
@@ -132,7 +132,7 @@ def _explained(options: argparse.Namespace, spec: "SpecFile") -> str:
     from .explain import PlacedMount, explain
     from .spec_file import with_provider
 
-    # Names that collide are problems, and just what there is to explain: go on past them.
+    # A collision of names is a problem that the user wants explained, so it is not an error here.
     fitted = validate_leniently(RuntimeSpec, with_provider(deepcopy(spec.tree)), ())
     mounts = []
     for index, mount in enumerate(fitted.model.mounts):

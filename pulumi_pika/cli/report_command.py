@@ -1,4 +1,4 @@
-"""`python -m pulumi_pika report`: what a reviewer wants to see of a preview."""
+"""Write a report of a preview for its reviewer: `python -m pulumi_pika report`."""
 
 import argparse
 import json
@@ -25,7 +25,8 @@ _CONDITIONS: Final = (
     "replace", "delete", "delete-data", "stop-keeping-data", "restart", "warnings", "any-change",
     "errors",
 )  # fmt: skip
-"""As in `report.gate`, which is not imported for help's sake; a test compares them."""
+"""The conditions of `report.gate`, repeated here so that `--help` needs no import; a test compares
+them."""
 
 _EPILOG = """\
 Where the terminal is no place for it (standard output is none, or --output is given) the report is
@@ -51,18 +52,18 @@ exit code:
 
 
 class _Refused(Exception):
-    """What is no preview, or cannot be written. The message is for the user."""
+    """The input is not a preview, or the report cannot be written. The message is for the user."""
 
 
 def main(program: str, arguments: Sequence[str]) -> int:
-    """Writes a report as the arguments say; returns the exit code.
+    """Run the command `report`; return the exit code.
 
     Args:
-        program: what it is called in its messages.
-        arguments: what follows `report`.
+        program: The name of the command, for messages.
+        arguments: The arguments after `report`.
     """
     options = _parser(program).parse_args(arguments)
-    # Only now: help, and a wrong option, need none of what comes with it.
+    # Imported late: help and an invalid option do not need these modules.
     from ..report.preview import NoPreview
     from ..report.report_builder import report_of
     from ..report.report_model import schema
@@ -178,7 +179,7 @@ def _write(text: str, file: str | None) -> None:
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
     except (OSError, ValueError) as error:
-        # Python would try to write the rest once more at its end, and complain.
+        # Without this, Python tries to write the rest again at its exit, and prints an error.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         said = getattr(error, "strerror", None) or error

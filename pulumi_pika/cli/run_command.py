@@ -1,4 +1,4 @@
-"""`python -m pulumi_pika run`: its arguments."""
+"""Parse the arguments of `python -m pulumi_pika run`."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ exit code:
 
 
 def main(program: str, arguments: Sequence[str]) -> int:
-    """Runs a job as the arguments say; returns the exit code.
+    """Run the command `run`; return the exit code.
 
     Args:
-        program: what it is called in its messages.
-        arguments: what follows `run`.
+        program: The name of the command, for messages.
+        arguments: The arguments after `run`.
     """
     parser = _parser(program)
     own, command = _split(arguments)
     options = parser.parse_args(own)
     if not command:
         parser.error("give the command after `--`, as in `run spec.json -- make test`")
-    # Only now: help, and a wrong option, need none of what comes with it.
+    # Imported late: help and an invalid option do not need this module.
     from .job_execution import run
 
     return run(options, command)
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is ours, and the command behind the first `--`."""
+    """Return the options of pulumi_pika, and the command after the first `--`."""
     given = list(arguments)
     if "--" not in given:
         return given, []
@@ -78,7 +78,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-# The types of numbers are looked at here, their bounds with all else that may be wrong.
+# The types of numbers are checked here. Their limits are checked together with all other rules.
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:

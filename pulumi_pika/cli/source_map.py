@@ -1,4 +1,4 @@
-"""Where in a file a spec's parts stand, by line and column, and which keys stand there twice."""
+"""Find the line and column of each property of a spec file, and its duplicate keys."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     import yaml
 
 _MOST: Final = 100_000
-"""Places that are looked for; more of them come only from YAML's aliases."""
+"""The most locations that are recorded; only YAML aliases create more."""
 _BLANK: Final = re.compile(r"[ \t\n\r]*")
 _ATOM: Final = re.compile(r"[^\s,\]}]+")
 
 
 class SourceLocation(NamedTuple):
-    """Line and column, both from 1."""
+    """A line and a column, both from 1."""
 
     line: int
     column: int
@@ -27,24 +27,25 @@ class SourceLocation(NamedTuple):
 
 @dataclass(slots=True)
 class SourceMap:
-    """The places of one file."""
+    """The locations of the properties of one file."""
 
     _keys: dict[Path, SourceLocation] = field(default_factory=dict)
     _values: dict[Path, SourceLocation] = field(default_factory=dict)
     _nested: set[Path] = field(default_factory=set)
-    """Where maps and lists are."""
+    """The paths of mappings and lists."""
     _within: dict[Path, list[Path]] = field(default_factory=dict)
-    """What is directly in a map or list."""
+    """The paths directly in a mapping or list."""
     repeated: list[tuple[Failure, SourceLocation]] = field(default_factory=list)
-    """The keys that a map has more than once, each where it stands again. JSON and YAML readers
-    keep the last and say nothing."""
+    """The duplicate keys of mappings, each with the location of the repetition. JSON and YAML
+    parsers silently keep the last value."""
 
     def of(self, path: Path, *, key: bool = False) -> SourceLocation:
-        """Where a property is, or, where it is not in the file, what would hold it.
+        """Return the location of a property, or of the mapping that would contain it.
 
         Args:
-            path: the property.
-            key: point at its key, even where its value is a single one.
+            path: The property path.
+            key: Whether the location of the key is returned even if the value is not a mapping or
+                list.
         """
         while path not in self._values and path:
             path, key = path[:-1], True
@@ -55,9 +56,9 @@ class SourceMap:
     def add(
         self, path: Path, value: SourceLocation, key: SourceLocation | None, *, nested: bool = False
     ) -> bool:
-        """Notes where a value, and its key, stand; whether the place was a new one.
+        """Record the location of a value and of its key; return whether the path was new.
 
-        Where a key stands twice the last counts, as in the tree.
+        If a key is repeated, the last value counts, as in the parsed tree.
         """
         new = path not in self._values
         if new and path:
@@ -78,7 +79,7 @@ class SourceMap:
         return new
 
     def _forget(self, path: Path) -> None:
-        """Forgets what is below a value that another of the same key replaces."""
+        """Remove the locations below a value that a repeated key replaces."""
         left = self._within.pop(path, [])
         while left:
             known = left.pop()
@@ -89,15 +90,15 @@ class SourceMap:
 
 
 def map_source(text: str, *, as_yaml: bool) -> SourceMap:
-    """The places of a text that was read as a spec already.
+    """Return the locations in a text that was already parsed as a spec.
 
     Args:
-        text: the file's text.
-        as_yaml: whether it is YAML, and not JSON.
+        text: The text of the file.
+        as_yaml: Whether the text is YAML. If False, it is JSON.
     """
     places = SourceMap()
     if as_yaml:
-        import yaml  # only where a file is YAML
+        import yaml  # loaded only for YAML files
 
         if (root := yaml.compose(text, Loader=yaml.SafeLoader)) is not None:
             _Yaml(places).note(root, (), None)
@@ -107,8 +108,8 @@ def map_source(text: str, *, as_yaml: bool) -> SourceMap:
 
 
 class _Json:
-    """Goes through JSON. PyYAML would give places too, but takes JSON that has tabs, long keys or
-    U+2028 for no YAML, or counts lines otherwise than editors do."""
+    """Scans JSON. PyYAML would also give locations, but it rejects JSON with tabs, long keys or
+    U+2028, or counts lines differently from editors."""
 
     def __init__(self, text: str, places: SourceMap) -> None:
         self._text = text
@@ -118,7 +119,7 @@ class _Json:
         self._line = 0
 
     def note(self, at: int, path: Path, key: SourceLocation | None) -> int:
-        """Notes the value at a position; where it ends."""
+        """Record the value at a position; return the position of its end."""
         at = self._next(at)
         first = self._text[at]
         self._places.add(path, self._place(at), key, nested=first in "{[")
@@ -136,7 +137,7 @@ class _Json:
         while self._text[at] != "}":
             place = self._place(at)
             name, at = self._string(at)
-            # Behind the colon.
+            # After the colon.
             at = self._next(self.note(self._next(at) + 1, (*path, name), place))
             if self._text[at] == ",":
                 at = self._next(at + 1)
@@ -160,21 +161,21 @@ class _Json:
         return found.end() if found else at
 
     def _place(self, at: int) -> SourceLocation:
-        # It only ever goes on.
+        # The position only increases.
         while self._line + 1 < len(self._starts) and self._starts[self._line + 1] <= at:
             self._line += 1
         return SourceLocation(self._line + 1, at - self._starts[self._line] + 1)
 
 
 class _Yaml:
-    """Goes through the nodes of YAML."""
+    """Scans the nodes of YAML."""
 
     def __init__(self, places: SourceMap) -> None:
         self._places = places
         self._left = _MOST
 
     def note(self, node: "yaml.Node", path: Path, key: SourceLocation | None) -> None:
-        """Notes a node and all below it."""
+        """Record a node and everything below it."""
         import yaml
 
         self._left -= 1
@@ -196,7 +197,8 @@ class _Yaml:
             elif isinstance(key.value, str):
                 own.append((key, value))
         names = {key.value for key, _ in own}
-        # What is merged in is overruled by the map's own keys, and an earlier map rules a later.
+        # A mapping's own keys take precedence over merged ones, and an earlier merged mapping over
+        # a later one.
         for key, value in merged:
             if key.value not in names:
                 names.add(key.value)
@@ -206,7 +208,7 @@ class _Yaml:
 
 
 def _merged(node: "yaml.Node") -> Iterator[tuple["yaml.Node", "yaml.Node"]]:
-    """The keys and values of what `<<` names: a map, or a list of maps."""
+    """Yield the keys and values that `<<` names: those of a mapping, or of a list of mappings."""
     import yaml
 
     for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:

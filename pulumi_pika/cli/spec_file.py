@@ -1,4 +1,4 @@
-"""Reads a spec from a file, and finds all that is wrong with it."""
+"""Read a spec from a file, and find all its problems."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _YAML: Final = (".yaml", ".yml")
 _LARGEST: Final = 4 * 1024 * 1024
 _DEEPEST: Final = 100
 _MOST: Final = 100_000
-"""Values; more of them come only from YAML's aliases, which can make billions of a few lines."""
+"""The most values in a spec; only YAML aliases create more, up to billions from a few lines."""
 
 
 class SpecRefused(Exception):
@@ -40,9 +40,9 @@ class SpecFile:
     """A spec file that was read.
 
     Attributes:
-        name: what it is called in messages.
-        tree: what it holds; whether that is a spec is not looked at.
-        places: where its parts are.
+        name: The name of the file, for messages.
+        tree: The parsed content, which is not validated yet.
+        places: The locations of the properties.
     """
 
     name: str
@@ -52,21 +52,21 @@ class SpecFile:
 
 @dataclass(frozen=True, slots=True)
 class SpecProblem:
-    """What is wrong with a spec, or with an option that is given beside it.
+    """A problem of a spec, or of an option on the command line.
 
     Attributes:
-        failure: the property and the reason.
-        place: where it is in the file; None for an option.
+        failure: The property and the reason.
+        place: The location in the file; None for an option.
     """
 
     failure: Failure
     place: SourceLocation | None
 
     def line(self, name: str) -> str:
-        """Return it as a line for people.
+        """Return the problem as a human-readable line.
 
         Args:
-            name: what the file is called.
+            name: The name of the file, for messages.
         """
         at = f"{name}:{self.place.line}:{self.place.column}: " if self.place else ""
         where = f"{path_text(self.failure.path)}: " if self.failure.path else ""
@@ -77,10 +77,10 @@ def read_spec(file: str) -> SpecFile:
     """Read a spec file.
 
     Args:
-        file: its path; `-` for standard input.
+        file: The path of the file; `-` for standard input.
 
     Raises:
-        SpecRefused: it is not there, not JSON or YAML, or holds no object.
+        SpecRefused: The file does not exist, is not JSON or YAML, or does not contain an object.
     """
     try:
         text = read_text(file, "spec", _LARGEST)
@@ -94,21 +94,23 @@ def read_spec(file: str) -> SpecFile:
     try:
         return SpecFile(name, tree, map_source(text, as_yaml=as_yaml))
     except RecursionError:
-        # Below a key that stands again: the tree does not have it.
+        # The deep nesting is below a duplicate key, so that the tree does not show it.
         raise SpecRefused(f"{name}: is nested too deeply") from None
 
 
 def find_spec_problems(spec: SpecFile, options: dict[str, Any]) -> list[SpecProblem]:
-    """Find all that is wrong with a spec and the options of its instance; ask no server.
+    """Return all problems of a spec and of the options of its instance, without a request to a
+    server.
 
     Args:
-        spec: what `read_spec` returned.
-        options: the fields of `RuntimeOptions` that are given beside it.
+        spec: The result of `read_spec`.
+        options: The fields of `RuntimeOptions` that the command line sets.
 
     Returns:
-        the problems of the file in the order of their places, then those of the options.
+        The problems of the file in the order of their locations, then those of the options.
     """
-    # `examine` knows the fields of a resource; a file may have others, or another provider.
+    # `plan_inputs` knows only the fields of a resource. A file may have others, or another
+    # provider.
     whole = validate_leniently(RuntimeSpec, with_provider(deepcopy(spec.tree)), ()).failures
     known = {name: spec.tree[name] for name in SPEC_FIELDS if name in spec.tree}
     examined = plan_inputs({**known, **options, "running": True}).failures
@@ -126,24 +128,24 @@ def find_spec_problems(spec: SpecFile, options: dict[str, Any]) -> list[SpecProb
 
 
 def problem_list(lines: Sequence[str], name: str) -> str:
-    """Return the text that tells the user all that is wrong.
+    """Return a text that lists all problems.
 
     Args:
-        lines: a line for each problem.
-        name: what the file is called.
+        lines: One line for each problem.
+        name: The name of the file, for messages.
     """
     count = f"{len(lines)} problem{'' if len(lines) == 1 else 's'}"
     return "\n".join([f"error: {name}: {count}", *(f"  {line}" for line in lines)])
 
 
 def _place_of(failure: Failure, places: SourceMap) -> SourceLocation:
-    # These are about a key, whatever its value.
+    # These reasons are about a key, not about its value.
     about_key = failure.reason.startswith(("is unknown", "is no field", "key "))
     return places.of(failure.path, key=about_key)
 
 
 def with_provider(spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec with the only provider that there is, where it names none."""
+    """Return the spec; if it has no provider, with the only one that exists."""
     return {"provider": "incus", **spec}
 
 
@@ -159,7 +161,7 @@ def _json(text: str, name: str) -> Any:
     except RecursionError:
         raise SpecRefused(f"{name}: is nested too deeply") from None
     except ValueError as error:
-        # A number with more digits than Python takes.
+        # The text has a number with more digits than Python accepts.
         raise SpecRefused(f"{name}: is no JSON: {error}") from None
 
 
@@ -169,7 +171,7 @@ def _hint(name: str, text: str) -> str:
 
 
 def _yaml(text: str, name: str) -> Any:
-    import yaml  # only where a file is YAML
+    import yaml  # loaded only for YAML files
 
     try:
         return yaml.safe_load(text)
@@ -181,7 +183,7 @@ def _yaml(text: str, name: str) -> Any:
     except RecursionError:
         raise SpecRefused(f"{name}: is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
-        # A control character, or a date that no calendar has.
+        # The text has a control character, or a date that does not exist.
         raise SpecRefused(f"{name}: is no YAML: {' '.join(str(error).split())}") from None
 
 
@@ -192,14 +194,15 @@ def _kind(tree: Any) -> str:
 
 
 class _Walk:
-    """Looks for what YAML can say and JSON cannot: keys that are no texts, and aliases."""
+    """Refuses what YAML can express and JSON cannot: keys that are not strings, and too many
+    aliases."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._count = 0
 
     def through(self, tree: Any, path: PropertyPath) -> None:
-        """Looks at a value and all below it."""
+        """Check a value and everything below it."""
         self._count += 1
         if self._count > _MOST:
             raise SpecRefused(f"{self._name}: has more than {_MOST:,} values")

@@ -1,4 +1,4 @@
-"""Reads a text that a user names, and no more of it than there can be."""
+"""Read a text file that the user names, up to a size limit."""
 
 import sys
 from pathlib import Path
@@ -8,24 +8,24 @@ STANDARD_INPUT: Final = "-"
 
 
 class Unreadable(Exception):
-    """It cannot be read, or is no text. The message is for the user, and names the file."""
+    """The file cannot be read, or is not text. The message is for the user, and names the file."""
 
 
 def shown_name(file: str) -> str:
-    """What a file is called in messages."""
+    """Return the name of a file for messages."""
     return "standard input" if file == STANDARD_INPUT else file
 
 
 def read_text(file: str, what: str, largest: int) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Args:
-        file: its path; `-` for standard input.
-        what: what it should hold, for messages.
-        largest: how many bytes it may have.
+        file: The path of the file; `-` for standard input.
+        what: What the file should contain, for messages.
+        largest: The size limit in bytes.
 
     Raises:
-        Unreadable: it cannot be read, is larger, or is no text.
+        Unreadable: The file cannot be read, is larger, or is not text.
     """
     name = shown_name(file)
     try:
@@ -42,7 +42,7 @@ def read_text(file: str, what: str, largest: int) -> str:
     except UnicodeDecodeError as error:
         raise Unreadable(f"{name} is no {what}: it is no UTF-8 text (byte {error.start})") from None
     except ValueError as error:
-        # A path that no file can have, with a NUL in it.
+        # The path contains a NUL character, which no file name can have.
         raise Unreadable(f"{name!r}: cannot be read: {error}") from None
 
 

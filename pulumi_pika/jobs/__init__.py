@@ -1,1 +1,1 @@
-"""Jobs: a command that runs in an instance once, and what it brings home."""
+"""Jobs: run one command in an instance and collect its outputs."""

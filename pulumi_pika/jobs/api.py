@@ -1,4 +1,4 @@
-"""`run_job`: a job as a call, for scripts that need no Pulumi."""
+"""Run a job by a function call, for scripts that do not use Pulumi: `run_job`."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from .job_run import JobOutcome, run_attempts
 from .observer import JobObserver
 
 OWNER_PREFIX: Final = "run_job:"
-"""Of the marks of instances that belong to no resource of Pulumi's; the runtime's id follows."""
+"""The prefix of the owner of an instance that no Pulumi resource owns; the runtime id follows."""
 
 
 def run_job(
@@ -50,39 +50,50 @@ def run_job(
     client: IncusClient | None = None,
     watcher: JobObserver | None = None,
 ) -> JobOutcome:
-    """Runs one command in a throw-away instance, and brings its outputs home.
+    """Run one command in a temporary instance and collect its outputs.
 
-    What each argument means is said at `IncusJob`. That the command failed is an outcome, which
-    `JobOutcome.check` makes an error. An interruption (Ctrl-C) removes the instance.
+    `IncusJobArgs` describes the arguments in detail. A failed command is not an exception here: the
+    outcome reports it, and `JobOutcome.check` raises it. An interruption (Ctrl-C) deletes the
+    instance.
 
     Args:
-        spec: the spec, or its JSON.
-        command: a text for the guest's shell, or a list of arguments.
-        timeout_secs: seconds that it may take.
-        run_as_root: as root, or as `uid` and `gid`.
-        uid: the user's number in the guest.
-        gid: the group's number.
-        environment: further variables of the command.
-        output_dir: where outputs are put.
-        max_output_mib: MiB that all outputs together may have.
-        max_attempts: how often it runs at most, where the spec's restart policy is not `never`.
-        instance_type: `virtual-machine` or `container`.
-        storage_pool: where volumes and a root disk of its own are.
-        config: further instance config.
-        devices: further Incus devices by name.
-        extra_profiles: profiles applied before the plan's own.
-        cloud_init_user_data: cloud-init's user-data.
-        description: shown by `incus list`.
-        timeouts: seconds, for `create`, and for `wait`: until commands can be run in the guest.
-        host: the host; by default the one that the environment names (see `HostSettings`).
-        client: a client of the host, in place of `host`.
-        watcher: takes output and progress while it runs; by default nobody does.
+        spec: The spec, or its JSON.
+        command: A string for the guest's shell, or a list of arguments.
+        timeout_secs: How long the command may take, in seconds, 1 to 604800. Default: 3600.
+        run_as_root: Whether the command runs as root. If False, it runs as `uid` and `gid`.
+            Default: True.
+        uid: The numeric user id in the guest. Default: 1000.
+        gid: The numeric group id in the guest. Default: 1000.
+        environment: Additional environment variables of the command. Default: none.
+        output_dir: The directory to which outputs are downloaded. Default: none; only `log_tail` is
+            collected.
+        max_output_mib: The size limit for all outputs together, in MiB. Default: 1024.
+        max_attempts: How often the job runs at most, if the spec's restart policy is not `never`.
+            Default: 3.
+        instance_type: `virtual-machine` or `container`. Default: `virtual-machine`.
+        storage_pool: The storage pool of volumes, and of a root disk with a size of its own.
+            Default: the pool of the root disk in the profiles.
+        config: Further Incus instance options. Default: none.
+        devices: Further Incus devices by name. Default: none.
+        extra_profiles: Profiles that are applied before the profile of the spec. Default: none.
+        cloud_init_user_data: The user-data of cloud-init. Default: none.
+        description: The description that `incus list` shows. Default: none.
+        timeouts: Time limits in seconds, by the names in `TimeoutsArgs`. Default: 120 for `wait`,
+            which is the time until a command can be run in the guest; see `TimeoutsArgs` for the
+            others.
+        host: The host. Default: the host that the environment names (see `HostSettings`).
+        client: A client of the host, in place of `host`.
+        watcher: Receives output and progress while the command runs. Default: none.
+
+    Returns:
+        The outcome of the last attempt.
 
     Raises:
-        pydantic.ValidationError: the spec, or an argument, has another shape.
-        RuntimeSpecError: the spec says something impossible; all of it.
-        JobRefused: the arguments do; all of it.
-        JobInstanceTaken, JobNotBegun, JobOutputRefused, ReconcileError, IncusError: see `run`.
+        pydantic.ValidationError: The spec, or an argument, does not have the right form.
+        RuntimeSpecError: The spec is not valid; the exception lists all problems.
+        JobRefused: The arguments are not valid; the exception lists all problems.
+        JobInstanceTaken, JobNotBegun, JobOutputRefused, ReconcileError, IncusError: See
+            `job_run.run_attempts`.
     """
     plan, runtime, options = prepare(
         spec,
@@ -122,16 +133,19 @@ def prepare(
     runtime: Mapping[str, Any],
     job: Mapping[str, Any],
 ) -> tuple[IncusRuntimePlan, RuntimeOptions, JobOptions]:
-    """Validates everything and plans; asks no server.
+    """Validate all arguments and plan the job, without a request to a server.
 
     Args:
-        spec: the spec, or its JSON.
-        command: the command.
-        runtime: the fields of `RuntimeOptions`.
-        job: the fields of `JobOptions`.
+        spec: The spec, or its JSON.
+        command: The command.
+        runtime: The fields of `RuntimeOptions`.
+        job: The fields of `JobOptions`.
+
+    Returns:
+        The plan, the options of the instance and the options of the job.
 
     Raises:
-        pydantic.ValidationError, RuntimeSpecError, JobRefused: see `run_job`.
+        pydantic.ValidationError, RuntimeSpecError, JobRefused: See `run_job`.
     """
     if not isinstance(spec, BaseModel):
         spec = RuntimeSpec.model_validate(spec)
@@ -153,10 +167,13 @@ def prepare(
 
 
 def connected(host: HostSettings | None) -> IncusClient:
-    """A client of a host, which knows this client: a trust token is used where it is needed.
+    """Return a client of a host, and use the trust token if the host does not trust the client yet.
+
+    Args:
+        host: The settings; None for the host that the environment names.
 
     Raises:
-        BadHostSettings, IncusUnreachable, Unauthorised: see `IncusHost`.
+        BadHostSettings, IncusUnreachable, Unauthorised: See `IncusHost`.
     """
     settings = resolve(host or HostSettings())
     client = connect(settings)
@@ -166,7 +183,7 @@ def connected(host: HostSettings | None) -> IncusClient:
 
 
 class _Nobody:
-    """A watcher that does not look."""
+    """An observer that ignores everything."""
 
     def info(self, message: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Waits until something can be run in a guest, and begins the work there."""
+"""Wait until a command can be run in a guest, and start the job's command there."""
 
 import re
 import time
@@ -33,9 +33,9 @@ _PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 2.0
 _PREPARE_WITHIN: Final = 120.0
 _APPEARS_WITHIN: Final = 2.0
-"""Seconds for which a command is looked for whose start got no answer."""
+"""Seconds for which a command is searched for if the request that starts it got no reply."""
 _SAID: Final = 500
-"""Characters of what the script says of a failure."""
+"""The most characters of the script's error output that a message quotes."""
 _RECORD: Final = re.compile(r"/exec_([0-9a-f-]{36})\.stdout$")
 NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
 
@@ -52,26 +52,26 @@ def start_command(
     within: float,
     reporter: Reporter,
 ) -> str:
-    """Puts the script into the guest as soon as that can be reached, and starts it.
+    """Write the script into the guest as soon as the guest can be reached, and start it.
 
     Args:
-        client: a client in the instance's project.
-        name: the instance, which is running.
-        script: the script.
-        user: the user of the steps that are not root's.
-        group: the user's group.
-        within: seconds that the guest may take until it can be reached.
-        reporter: takes progress.
+        client: A client in the instance's project.
+        name: The name of the instance, which is running.
+        script: The script.
+        user: The numeric user id of the steps that do not run as root.
+        group: The numeric group id of these steps.
+        within: How long the guest may take until it can be reached, in seconds.
+        reporter: Receives progress.
 
     Returns:
-        the id of the operation of the last step, which runs the work.
+        The id of the operation of the last step, which runs the command.
 
     Raises:
-        JobNotBegun: the guest was not reached in time, or could not prepare the work.
-        IncusUnreachable: the host does not answer.
+        JobNotBegun: The guest was not reached in time, or could not prepare the command.
+        IncusUnreachable: The host does not answer.
     """
     progress = Progress(reporter, f"{name}: waiting until commands can be run in it")
-    # It may hold what is secret, so that nobody else in the guest is to read it.
+    # The script may contain secrets: no other user of the guest may read it.
     text = script.text.encode()
     others = any(not as_root for _, as_root in script.steps)
     owner = {"user": user, "group": group} if others else {}
@@ -104,12 +104,13 @@ def _until_reached(
         except (IncusApiError, IncusUnreachable, UnexpectedResponse) as error:
             seen: Exception = error
         try:
-            # Into it, or one that is ending would count as running.
+            # The state is fetched too: without it, an instance that is stopping would count as
+            # running.
             live = fetch_instance(client, name)
         except NO_ANSWER as error:
             seen = error
         else:
-            # A frozen one may go on.
+            # A frozen instance may continue.
             is_machine = live is not None and live.instance_type == "virtual-machine"
             if live is None or not (live.running or live.status == "Frozen"):
                 state = live.status if live else "gone"
@@ -129,11 +130,11 @@ def _until_reached(
 def _start_once(
     client: IncusClient, name: str, command: list[str], who: dict[str, int], known: set[str]
 ) -> str:
-    """Starts the work. Where the reply is lost, the command is looked for rather than repeated.
+    """Start the command. If the reply is lost, search for the command; do not start it twice.
 
     Raises:
-        JobNotBegun: whether it was begun is not known.
-        ServerFailure, IncusUnreachable: it was not begun.
+        JobNotBegun: It is unknown whether the command was started.
+        ServerFailure, IncusUnreachable: The command was not started.
     """
     try:
         return start_exec(client, name, command, **who)
@@ -142,7 +143,8 @@ def _start_once(
             raise
         if found := _find_started(client, name, known):
             return found
-        # A server that says so did not begin it; a member that it passed it on to might have.
+        # If the server itself reports a failure, it did not start the command. If it forwarded the
+        # request to a cluster member, that member may have.
         if isinstance(error, ServerFailure):
             raise
         raise JobNotBegun(
@@ -152,16 +154,16 @@ def _start_once(
 
 
 def _find_started(client: IncusClient, name: str, known: set[str]) -> str | None:
-    """The id of the operation that was started beside those known, though it may have ended.
+    """Return the id of the operation that was started after the known ones; None if there is none.
 
-    A host that is away is waited for.
+    The operation may have ended already. If the host is unreachable, it is waited for.
     """
     begun = time.monotonic()
     deadline: float | None = None
     while True:
         now = time.monotonic()
         try:
-            # Nobody else has anything to do in this instance.
+            # No other client runs commands in this instance.
             found = _recorded(client, name) - known
         except NO_ANSWER:
             if now - begun > AWAY_FOR:
@@ -176,7 +178,7 @@ def _find_started(client: IncusClient, name: str, known: set[str]) -> str | None
 
 
 def _recorded(client: IncusClient, name: str) -> set[str]:
-    """The ids of the operations whose output is kept: the commands that were begun."""
+    """Return the ids of the operations whose output Incus keeps: the commands that were started."""
     try:
         listed = client.get_list(url("instances", name, "logs", "exec-output"))
     except NotFound:
@@ -185,10 +187,10 @@ def _recorded(client: IncusClient, name: str) -> set[str]:
 
 
 def _prepare(client: IncusClient, name: str, arguments: tuple[str, ...]) -> set[str]:
-    """Prepares the work; once more where what became of it is not known, which does no harm.
+    """Prepare the command; repeat that, which is harmless, if the result is unknown.
 
     Returns:
-        the ids of the operations by which it did.
+        The ids of the operations of these preparations.
     """
     for again in (True, False):
         try:

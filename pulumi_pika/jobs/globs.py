@@ -1,4 +1,4 @@
-"""Which files below a directory are meant by shell patterns."""
+"""Match the paths of files below a directory against shell patterns."""
 
 import fnmatch
 import re
@@ -7,25 +7,26 @@ from typing import Final
 
 _WILD: Final = frozenset("*?[")
 _Part = re.Pattern[str] | None
-"""What one component has to match; None stands for any number of components (``**``)."""
+"""The expression that one component of a path must match; None for any number of components
+(``**``)."""
 
 
 def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Tells whether a file is meant by one of the patterns.
+    """Return a function that tells whether a file matches one of the patterns.
 
     ``*``, ``?`` and ``[...]`` (``[!...]`` or ``[^...]`` for all others) stay within one component
-    of a path; ``**`` as a component stands for any number of them, none too. A pattern that ends
-    with ``/`` means everything beneath the directories that it names, and so does one whose last
-    component is a plain name that is a directory's. Names that begin with a dot are matched as
-    others are. ``./`` at the beginning is dropped; ``.`` alone means everything. There is no
-    escape: ``[*]`` is a star. A pattern that is empty, absolute or has ``..`` matches nothing
+    of a path; ``**`` as a component stands for any number of components, also none. A pattern that
+    ends with ``/`` matches everything below the directories that it names. So does a pattern whose
+    last component is a plain name of a directory. Names that begin with a dot are matched like
+    others. ``./`` at the beginning is ignored; ``.`` alone matches everything. There is no escape
+    character: ``[*]`` is a star. A pattern that is empty, absolute or has ``..`` matches nothing
     (see `unusable`).
 
     Args:
-        globs: the patterns, relative to the directory.
+        globs: The patterns, relative to the directory.
 
     Returns:
-        a function of a file's path relative to the directory, with ``/`` between components.
+        A function of a file's path relative to the directory, with ``/`` between components.
     """
     patterns = _compiled(globs)
 
@@ -37,13 +38,13 @@ def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
 
 
 def holder(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Tells whether a directory can hold, at any depth, files that are meant by the patterns.
+    """Return a function that tells whether a directory can contain, at any depth, matching files.
 
     Args:
-        globs: see `matcher`.
+        globs: See `matcher`.
 
     Returns:
-        a function of the directory's path as `matcher` takes it.
+        A function of the directory's path, in the form that `matcher` describes.
     """
     patterns = _compiled(globs)
 
@@ -57,7 +58,7 @@ def holder(globs: Iterable[str]) -> Callable[[str], bool]:
 
 
 def unusable(glob: str) -> str | None:
-    """Why a pattern cannot match anything, or None."""
+    """Return why a pattern cannot match anything, or None."""
     if not glob:
         return "is empty"
     if glob.startswith("/"):
@@ -68,7 +69,7 @@ def unusable(glob: str) -> str | None:
 
 
 def _compiled(globs: Iterable[str]) -> list[list[_Part]]:
-    """The patterns as lists of parts, all of which have to be used up by a file's components."""
+    """Return the patterns as lists of parts; the components of a matching path use up all parts."""
     patterns: list[list[_Part]] = []
     for glob in globs:
         if unusable(glob):
@@ -78,7 +79,7 @@ def _compiled(globs: Iterable[str]) -> list[list[_Part]]:
             texts.append("**")
         parts = [None if text == "**" else re.compile(_expression(text)) for text in texts]
         if parts[-1] is None:
-            # A file is something in the directory, never the directory.
+            # A pattern matches files in the directory, never the directory itself.
             parts.append(re.compile(_expression("*")))
         elif _WILD.isdisjoint(texts[-1]):
             patterns.append([*parts, None, re.compile(_expression("*"))])
@@ -87,7 +88,7 @@ def _compiled(globs: Iterable[str]) -> list[list[_Part]]:
 
 
 def _expression(text: str) -> str:
-    """The regular expression for a component; ``[^`` is for shells what ``[!`` is."""
+    """Return the regular expression of one component; ``[^`` means the same as ``[!``."""
     out, index = [], 0
     while index < len(text):
         end = _class_end(text, index) if text[index] == "[" else -1
@@ -102,16 +103,17 @@ def _expression(text: str) -> str:
 
 
 def _class_end(text: str, index: int) -> int:
-    """Where the ``]`` is that closes the ``[`` at `index`; -1 where nothing does."""
+    """Return the index of the ``]`` that closes the ``[`` at `index`; -1 if there is none."""
     first = index + 1
     if text[first : first + 1] in ("!", "^"):
         first += 1
-    # Directly after the beginning it is a member.
+    # A ``]`` directly after the beginning is a member of the class.
     return text.find("]", first + 1)
 
 
 def _reached(parts: Sequence[_Part], components: Sequence[str]) -> set[int]:
-    """How many of the parts can be used up by all of the components, in every way to do it."""
+    """Return the numbers of parts that all components together can use up, one for each way to
+    match."""
     states = _skipping(parts, {0})
     for component in components:
         after = set()
@@ -128,7 +130,7 @@ def _reached(parts: Sequence[_Part], components: Sequence[str]) -> set[int]:
 
 
 def _skipping(parts: Sequence[_Part], states: set[int]) -> set[int]:
-    """The states, and those that are reached where a ``**`` stands for nothing."""
+    """Return the states, and those that are reached if a ``**`` stands for no component."""
     reached = set(states)
     for index in states:
         while index < len(parts) and parts[index] is None:

@@ -1,4 +1,4 @@
-"""The events that a guest writes while it works: one JSON object a line."""
+"""Read the events that a guest writes while it works: one JSON object per line."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _LONGEST_TEXT: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line of the events file. Its texts are each one line, without what cannot be seen."""
+    """A line of the events file. Each of its strings is one line without invisible characters."""
 
     seq: int | None
     timestamp: str
@@ -21,15 +21,15 @@ class Event:
     message: str
 
     def said(self) -> str:
-        """A line for people."""
+        """Return the event as a human-readable line."""
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
 class EventReader:
-    """Makes events of the bytes of an events file, in whatever pieces they come.
+    """Parses the bytes of an events file, which may arrive in pieces of any size.
 
-    Lines that are no event are counted in `odd`; an event that came before, by its `seq`, as in a
-    file that was written anew, does not come again.
+    Lines that are not valid events are counted. An event whose `seq` was seen before is dropped, as
+    in a file that the guest has rewritten.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class EventReader:
         self._last = -1
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events that are whole by now."""
+        """Yield the events that are complete after this piece."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _LONGEST_LINE:
             self._rest, lines = b"", [*lines, b"too long"]
@@ -74,5 +74,5 @@ def _parse(line: bytes) -> Event | None:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         return ""
-    # Half a character could be written nowhere.
+    # A lone surrogate cannot be encoded.
     return cut(value.encode(errors="replace").decode(), _LONGEST_TEXT)

@@ -1,8 +1,8 @@
-"""What runs in the guest: one POSIX shell script that prepares, runs the work under its time limit,
-and leaves word of how it ended.
+"""Build the POSIX shell script that runs in the guest. It prepares the command, runs it under its
+time limit, and records how it ended.
 
-It needs no more than a shell, and `setsid` where there is one. How the work ended is written to a
-file as well, so that the outcome is known though the daemon, which followed it, was restarted.
+The script needs only a shell, and uses `setsid` if it exists. It writes the result to a file too:
+the outcome is then known even if the Incus daemon was restarted.
 """
 
 import json
@@ -14,35 +14,36 @@ from ..planner.plan import IncusRuntimePlan
 from .job_options import JobOptions
 
 SCRIPT_PATH: Final = "/.pika-job.sh"
-"""In the guest's root, which is there from the first moment, unlike what is mounted on `/run`."""
+"""The path is in the guest's root directory, which exists from the start, unlike mounts on
+`/run`."""
 FOLDER: Final = "/.pika-job"
 BEGUN_PATH: Final = f"{FOLDER}/begun"
-"""Is there once the work was begun, and holds the script's process id."""
+"""The file exists as soon as the command was started, and contains the script's process id."""
 EXIT_PATH: Final = f"{FOLDER}/exit"
-"""Holds the exit code, and `timed-out` behind it where the time limit ended the work."""
+"""The file contains the exit code, followed by `timed-out` if the time limit ended the command."""
 OUTPUT_PATH: Final = f"{FOLDER}/output"
-"""Holds what the work writes, where the work is detached."""
+"""The file contains the output of the command, if the command is detached."""
 TIMED_OUT: Final = "timed-out"
 
 REQUEST_SCHEMA_VERSION: Final = 2
 PREPARE_FAILED: Final = 125
-"""The script's exit code where the work was not begun; what it says on standard error tells why."""
+"""The script's exit code if the command was not started; its standard error has the reason."""
 KILL_AFTER: Final = 10
-"""Seconds between the polite end of a work whose time is up, and the other one."""
+"""Seconds between SIGTERM and SIGKILL for a command that exceeded its time limit."""
 ENTRY_GRACE: Final = 10
-"""Seconds that an entry command, which keeps the time limit itself, is given beyond it."""
+"""Additional seconds for an entry command, which enforces the time limit itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The script, and how it is to be called.
+    """The script, and how to call it.
 
     Attributes:
-        text: what stands in `SCRIPT_PATH`.
-        steps: the arguments of each call, and whether it runs as root.
-        limit: seconds after which the work is ended in the guest.
-        output: the file in the guest that holds what the work writes; empty where the server
-            records it.
+        text: The content of `SCRIPT_PATH`.
+        steps: The arguments of each call, and whether the call runs as root.
+        limit: Seconds after which the guest ends the command.
+        output: The file in the guest that contains the output of the command; empty if the server
+            records the output.
     """
 
     text: str
@@ -52,7 +53,7 @@ class Script:
 
 
 def request_of(options: JobOptions) -> str:
-    """The request file, as a guest's entry command reads it."""
+    """Return the content of the request file, which a guest's entry command reads."""
     return json.dumps(
         {
             "schema_version": REQUEST_SCHEMA_VERSION,
@@ -64,14 +65,14 @@ def request_of(options: JobOptions) -> str:
 
 
 def script_of(plan: IncusRuntimePlan, options: JobOptions, *, is_detached: bool = False) -> Script:
-    """The script of a job.
+    """Return the script of a job.
 
-    A detached work goes on when what started it is ended, and writes to a file in the guest. A
-    virtual machine's is: its agent ends a command when the daemon that relays it is restarted, and
-    the daemon records nothing more of it.
+    A detached command continues if the process that started it is ended, and writes to a file in
+    the guest. The command of a virtual machine is detached: the agent ends a command if the daemon
+    that relays it is restarted, and the daemon records nothing more of it.
 
-    An entry command runs as root, whatever the command is to run as: it reads the request file and
-    sees to that itself.
+    An entry command always runs as root. It reads the user of the command from the request file and
+    switches to that user itself.
     """
     entry = plan.bootstrap.entry_command
     as_root = options.run_as_root or entry is not None
@@ -119,9 +120,9 @@ def script_of(plan: IncusRuntimePlan, options: JobOptions, *, is_detached: bool 
     return Script(text, ((("prepare",), True), ((run,), False)), limit, output)
 
 
-# systemd mounts /run over what was there before; until it has, nothing may be put there
-# (sd_booted(3): /run/systemd/system tells). The time limit is kept by a process of its own, with
-# the work in a session of its own, so that all of it can be ended.
+# systemd mounts /run over its earlier content, so that no file may be written there before that
+# (sd_booted(3): /run/systemd/system shows it). A process of its own enforces the time limit. The
+# command has a session of its own, so that all its processes can be ended.
 _TEMPLATE: Final = """\
 #!/bin/sh
 umask 022

@@ -1,28 +1,28 @@
-"""What can keep a job from running; that it ran and failed is an outcome, not an error."""
+"""Exceptions of jobs. A job that ran and failed is an outcome; only `JobFailed` raises it."""
 
 from ..reconcile.shared.errors import ReconcileError
 
 
 class JobError(ReconcileError):
-    """Base of what this package raises. The message is for the user."""
+    """The base of the exceptions of jobs. The message is for the user."""
 
 
 class JobNotBegun(JobError):
-    """The guest could not begin the work."""
+    """The guest could not start the command."""
 
 
 class JobInstanceTaken(JobError):
-    """There is an instance of the job's name that is not a dead one of this job's; nothing of it
-    was touched."""
+    """An instance with the job's name exists that this job did not leave behind. It was not
+    changed."""
 
 
 class JobFailed(JobError):
-    """The job ran and did not complete, and no failure was allowed."""
+    """The job did not complete, and failures are not allowed."""
 
 
 class JobRefused(JobError):
-    """What was asked for cannot work; nothing was asked of any server."""
+    """The arguments of the job are not valid. No request was sent to a server."""
 
 
 class JobOutputRefused(JobError):
-    """The outputs cannot be put where they are to be."""
+    """The outputs cannot be written to `output_dir`."""

@@ -1,4 +1,4 @@
-"""The throw-away instance of a job: made, found again when a run was killed, and removed."""
+"""Create and delete the temporary instance of a job, and find it again after a killed run."""
 
 import os
 import socket
@@ -46,25 +46,25 @@ from .job_errors import JobInstanceTaken
 from .retry_transport import retry_transport
 
 _PAUSES: Final = (0.5, 2.0)
-"""Seconds before a removal that failed is tried again."""
+"""Seconds before a failed delete is tried again."""
 _APPEARS_WITHIN: Final = 1.0
-"""Seconds for which an instance is looked for whose making was interrupted."""
+"""Seconds for which an instance is searched for if its create was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobInstance:
-    """An instance that was made for one attempt."""
+    """An instance that was created for one attempt."""
 
     client: IncusClient
-    """For what is on its cluster member."""
+    """A client for the cluster member of the instance."""
     live: LiveInstance
 
 
 def find_image(client: IncusClient, plan: IncusRuntimePlan) -> str:
-    """The fingerprint that the plan's image alias points at.
+    """Return the fingerprint of the image that the plan's image alias points to.
 
     Raises:
-        PlacementError: there is no such image; nothing was made.
+        PlacementError: The image does not exist; nothing was created.
     """
     alias = plan.incus.image_alias
     try:
@@ -84,10 +84,11 @@ def remove_dead(
     *,
     backend: str = "",
 ) -> None:
-    """Removes the instance that an earlier run of the job left behind.
+    """Delete the instance that an earlier run of the job left behind.
 
     Raises:
-        JobInstanceTaken: it is another's, or its run goes on; nothing of it was touched.
+        JobInstanceTaken: The instance has another owner, or its run is still active. It was not
+            changed.
     """
     name = plan.identity.instance_name
     live = fetch_instance(client, name, inside=False)
@@ -100,7 +101,8 @@ def remove_dead(
 
 
 def refuse_existing(client: IncusClient, live: LiveInstance, owner: str, backend: str = "") -> str:
-    """Return why the instance with a job's name is not removed; empty if the job left it behind."""
+    """Return why an instance with the job's name is not deleted; empty if the job left it
+    behind."""
     name = live.name
     if not belongs_to(live, owner, backend):
         whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
@@ -122,7 +124,7 @@ def refuse_existing(client: IncusClient, live: LiveInstance, owner: str, backend
 
 
 def belongs_to(live: LiveInstance, owner: str, backend: str = "") -> bool:
-    """Whether an instance is the job's of this owner, by its marks."""
+    """Return whether the ownership label of an instance names the job of this owner."""
     return JOB_KEY in live.config and relation(live.config, owner, backend) == "ours"
 
 
@@ -133,19 +135,20 @@ def create_job_instance(
     fingerprint: str,
     reporter: Reporter,
 ) -> JobInstance:
-    """Makes the instance, started, of exactly the image with that fingerprint.
+    """Create and start the instance from exactly the image with that fingerprint.
 
     Raises:
-        JobInstanceTaken: somebody else made one of that name meanwhile.
-        RuntimeFailed: it failed; what was made is gone again, or the message names what is not.
-        ReconcileError, IncusError: it failed before anything was made.
+        JobInstanceTaken: Another client created an instance of that name in the meantime.
+        RuntimeFailed: The create failed. What was created is deleted again, or the message names
+            what is left.
+        ReconcileError, IncusError: The create failed before anything was created.
     """
     placement = resolve_placement(client, plan, runtime)
     for warning in placement.warnings:
         reporter.warn(warning)
     client = select_member_for_volumes(client, placement)
     desired = placement.desired
-    # Running again is the job's own business, in a new instance.
+    # Restarts are decided by the job, which uses a new instance for each attempt.
     config = {**desired.config, "boot.autorestart": "false", JOB_KEY: _this_process()}
     config.pop("boot.autostart", None)
     desired = replace(desired, config=config, image=fingerprint)
@@ -157,7 +160,7 @@ def create_job_instance(
         try:
             live = create_and_start(waiting, desired, undo, reporter)
         except InstanceExists:
-            # It may be one that a killed run had begun, and that appeared only now.
+            # A killed run may have requested this instance, which appeared only now.
             remove_dead(waiting, plan, runtime.owner, reporter, backend=runtime.backend)
             live = create_and_start(waiting, desired, undo, reporter)
         return JobInstance(client, live)
@@ -168,7 +171,7 @@ def create_job_instance(
         outcome = undo.run()
         raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
     except BaseException:
-        # What came of a request whose answer was not waited for is the caller's to remove.
+        # If the reply was not waited for, the caller deletes what the request created.
         undo.run()
         raise
 
@@ -176,10 +179,10 @@ def create_job_instance(
 def remove_interrupted(
     client: IncusClient, name: str, runtime: RuntimeOptions, reporter: Reporter
 ) -> None:
-    """Removes the instance of a `make` that was interrupted, or that was just done then.
+    """Delete the instance of a `create_job_instance` that was interrupted, or had just ended then.
 
-    Its request may not have been answered yet, so that it is waited for a moment. Nothing is
-    removed but what this process has made for this job, by its marks.
+    The request may not have been answered yet, so the instance is waited for briefly. Only an
+    instance whose ownership label names this job and this process is deleted.
     """
     with suppress(IncusError, ReconcileError):
         deadline = time.monotonic() + _APPEARS_WITHIN
@@ -196,15 +199,15 @@ def remove_interrupted(
 
 
 def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
-    """Kills and removes an instance of a job's, and nothing else of that name.
+    """Kill and delete the instance of a job, and no other instance of that name.
 
     Args:
-        client: the client.
-        live: the instance as it was just seen.
-        reporter: takes progress.
+        client: The client.
+        live: The instance as it was just fetched.
+        reporter: Takes progress.
 
     Raises:
-        RuntimeFailed: it could not be removed.
+        RuntimeFailed: The instance could not be deleted.
     """
     name = live.name
     progress = Progress(reporter, f"removing {name}")
@@ -221,7 +224,7 @@ def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Repor
                 remove_instance(client, name, timeout=300)
             return
         except IncusError as error:
-            # All of it can be done again; nothing that is left behind is worth less trouble.
+            # Each step can be repeated, and no failure is a reason to leave the instance behind.
             if pause is None:
                 raise RuntimeFailed(
                     f"the instance {name} in project {client.project} could not be removed: "
@@ -234,31 +237,31 @@ def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Repor
 
 
 def retain_job_instance(client: IncusClient, live: LiveInstance, *, until_stopped: bool) -> None:
-    """Leaves an instance of a job's that has ended.
+    """Retain the instance of a job that has ended.
 
     Args:
-        client: the client.
-        live: the instance.
-        until_stopped: whether the server is to remove it as soon as it stops, by itself
-            (Incus doc/explanation/instances.md: ephemeral).
+        client: The client.
+        live: The instance.
+        until_stopped: Whether the server itself deletes the instance as soon as it stops (Incus
+            doc/explanation/instances.md: ephemeral).
 
     Raises:
-        IncusError: it could not be changed.
+        IncusError: The instance could not be changed.
     """
     body = {"description": live.description, "config": {JOB_KEY: JOB_KEPT}}
     patch_instance(client, live.name, {**body, "ephemeral": until_stopped}, "")
 
 
 def pass_on(client: IncusClient, live: LiveInstance, owner: str) -> None:
-    """Write the URN of a job's resource on its kept instance, if the resource was renamed.
+    """Write the URN of a job's resource to its retained instance, if the resource was renamed.
 
     Args:
-        client: a client in the instance's project.
-        live: the instance, which the resource owns.
-        owner: the URN.
+        client: A client in the instance's project.
+        live: The instance, which the resource owns.
+        owner: The URN.
 
     Raises:
-        IncusError: it could not be written.
+        IncusError: The URN could not be written.
     """
     if owner and live.config.get(OWNER_KEY) != owner:
         body = {"description": live.description, "config": {OWNER_KEY: owner}}
@@ -269,12 +272,13 @@ def _stop(client: IncusClient, live: LiveInstance, progress: Progress) -> None:
     if live.status != "Stopped":
         kill_instance(client, live.name)
     elif JOB_KEY in live.config:
-        # A killed run may have left it in the midst of being made.
+        # A killed run may have left an instance that is still being created.
         wait_for_pending_operations(client, live.name, progress=progress.operation)
 
 
 def _this_process() -> str:
-    """This process, so that another on the same machine can tell whether it lives."""
+    """Return a string by which another process on this machine can tell whether this process
+    runs."""
     return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
 
 
@@ -287,9 +291,9 @@ def _runs_still(runner: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in ticks since the boot; empty without one (proc(5), stat).
+    """Return when a process started, in ticks since boot; empty if there is none (proc(5), stat).
 
-    One that has ended, and that its parent has not taken note of yet, is none any more.
+    A process that has ended but was not reaped by its parent counts as no process.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

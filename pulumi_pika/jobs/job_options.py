@@ -1,4 +1,4 @@
-"""What a job has beyond its plan and the options of its instance: the work, and its outcome."""
+"""The options of a job beyond those of its instance, and the rules that they must follow."""
 
 import re
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from ..planner.spec_models import Part, RuntimeResources
 from ..reconcile.instances.runtime_options import OptionProblem
 
 DEFAULT_RESOURCES: Final = RuntimeResources(vcpu_count=2, memory_mib=4096)
-"""The limits of a job's instance where the spec gives none."""
+"""The limits of a job's instance if the spec has none."""
 EXEC_WITHIN: Final = 300.0
-"""Seconds until a command can be run in the guest, where `timeouts.wait` is not given. A virtual
-machine on a slow host boots for two minutes and more."""
+"""Seconds until a command can be run in the guest, if `timeouts.wait` is not set. A virtual machine
+on a slow host boots for two minutes or more."""
 
 Count = Annotated[int, Field(ge=1, le=100)]
 Identity = Annotated[int, Field(ge=0, le=2**32 - 2)]
@@ -26,21 +26,23 @@ _LONGEST_COMMAND: Final = 1024 * 1024
 
 
 class JobOptions(Part):
-    """The work of a job, how long it may take, and what becomes of its outputs.
+    """The command of a job, its time limit, and what happens to its outputs.
 
     Attributes:
-        command: for the guest's shell.
-        timeout_secs: seconds; then the work is ended.
-        run_as_root: as root, or as `uid` and `gid`.
-        uid: the user's number in the guest.
-        gid: the group's number.
-        environment: further variables of the command.
-        output_dir: where outputs are put, on the machine that runs the job; None keeps none.
-        max_output_mib: MiB that all outputs together may have.
-        max_attempts: how often it runs at most, where `policies.restart_policy` lets it run again.
-        allow_failure: whether a failed job is an outcome like another, rather than an error.
-        triggers: any value; when it changes, the job runs anew.
-        owner: who the job's instance belongs to: the URN of the resource.
+        command: The command for the guest's shell.
+        timeout_secs: How long the command may take, in seconds.
+        run_as_root: Whether the command runs as root. If False, it runs as `uid` and `gid`.
+        uid: The numeric user id in the guest.
+        gid: The numeric group id in the guest.
+        environment: Additional environment variables of the command.
+        output_dir: The directory to which outputs are downloaded, on the machine that runs the job.
+            None downloads none.
+        max_output_mib: The size limit for all outputs together, in MiB.
+        max_attempts: How often the job runs at most, if `policies.restart_policy` allows further
+            attempts.
+        allow_failure: Whether a failed job is a result like any other, and not an error.
+        triggers: Any value; when it changes, the job is run again.
+        owner: The owner of the job's instance: the URN of the resource.
     """
 
     command: str
@@ -57,12 +59,12 @@ class JobOptions(Part):
     owner: str = ""
 
     def attempts(self, plan: IncusRuntimePlan) -> int:
-        """How often the job runs at most."""
+        """Return how often the job runs at most."""
         return 1 if plan.policies.restart_policy == "never" else self.max_attempts
 
 
 def find_job_problems(options: JobOptions) -> Iterator[OptionProblem]:
-    """All that cannot work, found without asking a server."""
+    """Yield all problems of the options, without a request to a server."""
     if not options.command.strip():
         yield ("command",), "must be non-empty"
     elif "\0" in options.command:

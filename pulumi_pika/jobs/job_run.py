@@ -1,5 +1,5 @@
-"""Runs a job: an instance is made, the command is followed to its end, its outputs are brought
-home, and the instance goes, or stays, as the plan's policies say."""
+"""Run a job: create an instance, follow the command to its end, collect its outputs, and delete or
+retain the instance as the plan's policies say."""
 
 import threading
 import time
@@ -56,32 +56,33 @@ from .verdict import (
 )
 
 _STOPS_WITHIN: Final = 1.0
-"""Seconds in which an instance is seen to stop that a command brought down with it."""
+"""Seconds to wait until an instance that the command stopped is reported as stopped."""
 _AGAIN: Final[dict[str, frozenset[Status]]] = {
     "never": frozenset(),
     "on_failure": frozenset({"failed", "timed_out"}),
     "always": frozenset({"failed", "timed_out", "lost"}),
 }
-"""After which ends a job runs again, by restart policy. A completed one never does."""
+"""The results after which a job is run again, by restart policy. A completed job is never run
+again."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
         status: `completed`, `failed`, `timed_out` or `lost`.
-        exit_code: the command's; None where it is not known.
-        message: a sentence or two for people.
-        duration_secs: seconds that the command took, in the last attempt.
-        image_fingerprint: the image that its instance was made of.
-        attempts: how often it ran.
-        collected_files: the files that were brought home, below `output_dir`.
-        skipped_outputs: what was not, and why.
-        log_tail: the last lines of the command's output.
-        retained_instance: the instance that is still there; empty without one.
-        retained_uuid: that instance's own id.
-        retained_hint: how to get into it, and how to remove it.
+        exit_code: The exit code of the command; None if it is unknown.
+        message: A human-readable explanation in one or two sentences.
+        duration_secs: How long the command took in its last attempt, in seconds.
+        image_fingerprint: The fingerprint of the image that the instance was created from.
+        attempts: How often the command was run.
+        collected_files: The files that were downloaded, below `output_dir`.
+        skipped_outputs: The outputs that were not downloaded, and the reasons.
+        log_tail: The last lines of the command's output.
+        retained_instance: The name of the retained instance; empty if there is none.
+        retained_uuid: The retained instance's own id (`volatile.uuid`).
+        retained_hint: How to open a shell in the retained instance, and how to delete it.
     """
 
     status: Status
@@ -99,14 +100,17 @@ class JobOutcome:
 
     @property
     def completed(self) -> bool:
-        """Whether it succeeded."""
+        """Return whether the job succeeded."""
         return self.status == "completed"
 
     def check(self, name: str) -> None:
-        """Does nothing for a job that completed.
+        """Raise an exception if the job did not complete.
+
+        Args:
+            name: The name of the job, for the message.
 
         Raises:
-            JobFailed: it did not; with the last lines of its output.
+            JobFailed: The job did not complete. The message has the last lines of its output.
         """
         if self.completed:
             return
@@ -138,25 +142,30 @@ def run_attempts(
     options: JobOptions,
     watcher: JobObserver,
 ) -> JobOutcome:
-    """Runs a job to its end, as often as its restart policy lets it.
+    """Run a job to its end, with as many attempts as its restart policy allows.
 
-    That it failed is an outcome. Whatever happens on the way, an interruption included, the
-    instance is removed, unless the retention policy keeps it.
+    A failed command is an outcome, not an exception. In any case, also after an interruption, the
+    instance is deleted unless the retention policy retains it.
 
     Args:
-        client: a client in the plan's project.
-        plan: the plan.
-        runtime: the options of the instance.
-        options: the work.
-        watcher: takes what the job says.
+        client: A client in the plan's project.
+        plan: The plan.
+        runtime: The options of the instance.
+        options: The options of the job.
+        watcher: Receives output and progress.
+
+    Returns:
+        The outcome of the last attempt.
 
     Raises:
-        JobInstanceTaken: there is an instance of that name that is not a dead one of this job's.
-        PlacementError: the image, or what else it needs, is not there.
-        JobNotBegun, RuntimeFailed: the instance could not be made, or not begin the work.
-        JobOutputRefused: `output_dir` cannot be written to, or another job writes to it.
-        OSError: raised by the watcher.
-        IncusError: the host could not be asked.
+        JobInstanceTaken: An instance of that name exists that this job did not leave behind.
+        PlacementError: The image, or something else that the instance needs, is missing on the
+            host.
+        JobNotBegun, RuntimeFailed: The instance could not be created, or could not start the
+            command.
+        JobOutputRefused: `output_dir` is not writable, or another job writes to it.
+        OSError: The watcher raised it.
+        IncusError: A request to the host failed.
     """
     name = plan.identity.instance_name
     folder = OutputFolder(Path(options.output_dir)) if options.output_dir is not None else None
@@ -179,10 +188,10 @@ def run_attempts(
 
 @contextmanager
 def _held(folder: OutputFolder | None) -> Iterator[None]:
-    """Keeps other runs from the folder.
+    """Lock the folder against other runs.
 
     Raises:
-        JobOutputRefused: another run has it, or it cannot be made.
+        JobOutputRefused: Another run has locked the folder, or the folder cannot be created.
     """
     with ExitStack() as stack:
         try:
@@ -194,10 +203,10 @@ def _held(folder: OutputFolder | None) -> Iterator[None]:
 
 
 def _prepare(folder: OutputFolder, plan: IncusRuntimePlan) -> None:
-    """Makes the folder ready for an attempt, before anything is made for that.
+    """Prepare the folder for an attempt, before anything is created for the attempt.
 
     Raises:
-        JobOutputRefused: what the attempt may bring could not be put there.
+        JobOutputRefused: The files that the attempt may download could not be written there.
     """
     wanted = possible_files(plan)
     try:
@@ -221,7 +230,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def _alone(client: IncusClient, name: str) -> Iterator[None]:
-    """Keeps two runs of this process from the same instance."""
+    """Keep two runs of this process from using the same instance."""
     key = (client.host, client.project, name)
     ours = False
     try:
@@ -250,12 +259,12 @@ def _attempt(
     try:
         made = create_job_instance(client, plan, runtime, fingerprint, watcher)
         collected = plan.policies.output_collection
-        # It waits for the verdict, on which it depends whether it is brought home.
+        # The output is kept until the verdict, which decides whether the output is downloaded.
         wanted = collected.mode != "none" and collected.include_logs
         capture = Capture(folder if wanted else None, options.max_output_mib * 2**20)
         ended = _work(made, plan, runtime, options, capture, watcher)
-        # What there is to bring home is not given up for a daemon that restarts just now. One that
-        # a lost job's follower has waited for is not waited for again.
+        # The outputs are not given up because the daemon is restarting. If the follower of a lost
+        # job has already waited for the daemon, it is not waited for again.
         there = (
             made if ended.how == "lost" else JobInstance(retry_transport(made.client), made.live)
         )
@@ -284,11 +293,11 @@ def _attempt(
         raise
     except BaseException:
         if made is None:
-            # The signal may have come between the end of the making and the line after it.
+            # The signal may have arrived between the end of the create and the next line.
             remove_interrupted(client, plan.identity.instance_name, runtime, watcher)
         raise
     finally:
-        # Also where the user interrupts.
+        # Also after an interruption by the user.
         if capture is not None:
             capture.drop()
         if made is not None and not settled:
@@ -308,7 +317,7 @@ def _work(
     capture: Capture,
     watcher: JobObserver,
 ) -> Ended:
-    """Runs the command."""
+    """Start the command, and follow it to its end."""
     name = made.live.name
     is_machine = runtime.instance_type == "virtual-machine"
     script = script_of(plan, options, is_detached=is_machine)
@@ -372,7 +381,7 @@ def _collect_outputs(
         left_out.append(SkippedFile(OUTPUT_FILE, ended.cut))
     bound = options.max_output_mib * 2**20 - sum(file.size for file in files)
     if ended.how == "lost" and _refetch(made) is None:
-        # Another that has its name by now is not looked into.
+        # Another instance that has this name now is not read.
         found = Collection((), (SkippedFile(plan.lifecycle_root, "the instance is gone"),))
     else:
         found = collect_outputs(
@@ -385,8 +394,8 @@ def _collect_outputs(
 
 
 def _commit(folder: OutputFolder, found: Collection) -> Collection:
-    """Gives the files their names; what cannot be put into the folder costs that, and not the
-    job."""
+    """Give the files their names. A file that cannot be put into the folder is skipped; the job
+    does not fail for it."""
     try:
         failed = dict(folder.commit(found.files))
     except FolderError as error:
@@ -401,7 +410,7 @@ def _commit(folder: OutputFolder, found: Collection) -> Collection:
 def _apply_retention(
     made: JobInstance, plan: IncusRuntimePlan, outcome: JobOutcome, watcher: JobObserver
 ) -> JobOutcome:
-    """Removes the instance, or leaves it as the retention policy says."""
+    """Delete the instance, or retain it, as the retention policy says."""
     policy, name = plan.policies.retention_policy, made.live.name
     until_stopped = policy == "keep_until_stopped"
     live = _refetch(made)
@@ -413,8 +422,8 @@ def _apply_retention(
         except IncusError as error:
             watcher.warn(f"{name} is kept, though it could not be marked so: {error}")
         if until_stopped and not outcome.completed:
-            # What ended the command may be the end of the instance, which takes a moment; the
-            # server did not know yet that it was to remove it then.
+            # The command may have ended because the instance is stopping, which takes a moment. The
+            # server did not know yet that it has to delete the instance when it stops.
             time.sleep(_STOPS_WITHIN)
             live = _refetch(made)
     elif live is not None:
@@ -429,7 +438,7 @@ def _apply_retention(
 
 
 def _refetch(made: JobInstance) -> LiveInstance | None:
-    """The instance as it is now; as it was, where that cannot be told."""
+    """Return the instance as it is now, or as it was if it cannot be fetched."""
     try:
         live = fetch_instance(made.client, made.live.name, inside=False)
     except IncusError:
@@ -460,7 +469,7 @@ def _how_to_use(made: JobInstance, live: LiveInstance, policy: str) -> str:
 
 
 def _remove(made: JobInstance, live: LiveInstance | None, watcher: JobObserver) -> bool:
-    """Removes the instance as it was just seen, if it was; returns whether it is gone."""
+    """Delete the instance that was just fetched, if there is one; return whether it is deleted."""
     if live is None:
         return True
     try:
@@ -472,7 +481,7 @@ def _remove(made: JobInstance, live: LiveInstance | None, watcher: JobObserver) 
 
 
 def _remove_retained(client: IncusClient, outcome: JobOutcome, watcher: JobObserver) -> None:
-    """Makes room for the next attempt."""
+    """Delete the retained instance, whose name the next attempt needs."""
     if not outcome.retained_instance:
         return
     live = fetch_instance(client, outcome.retained_instance, inside=False)

@@ -1,4 +1,4 @@
-"""Who looks on while a job runs, and the one that tells it in lines."""
+"""Observers of a running job: the protocol, and an implementation that writes lines."""
 
 import codecs
 import time
@@ -15,21 +15,21 @@ from ..text_safety import without_breaks
 from .guest_events import Event
 
 LINES_AT_ONCE: Final = 40
-"""Lines of output and events that are shown for each look at a job; a log is no place for all of a
-flood."""
+"""The most lines of output and events that are shown for each poll of a job, so that a flood of
+output does not fill the log."""
 _LONGEST_LINE: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a job is.
+    """The progress of a job.
 
     Attributes:
-        elapsed: seconds since its command began.
-        limit: seconds that it may take.
-        silent: seconds since its last output or event.
-        output: bytes of output so far.
-        away: seconds for which the host has not answered; 0 while it does.
+        elapsed: Seconds since the command was started.
+        limit: The time limit of the command, in seconds.
+        silent: Seconds since the last output or event.
+        output: Bytes of output so far.
+        away: Seconds since the host last answered; 0 if it answers.
     """
 
     elapsed: float
@@ -39,7 +39,7 @@ class JobProgress:
     away: float = 0.0
 
     def said(self) -> str:
-        """A phrase for people."""
+        """Return the progress as a human-readable phrase."""
         text = f"{self.elapsed:.0f} of {self.limit:g} s, {size_text(self.output)} of output"
         if self.away >= 1:
             return f"{text}; the host has not answered for {self.away:.0f} s"
@@ -49,31 +49,33 @@ class JobProgress:
 
 
 class JobObserver(Reporter, Protocol):
-    """Takes what a job says, while it runs."""
+    """Receives the output, events and progress of a running job."""
 
     def output(self, data: bytes) -> None:
-        """Further bytes of the command's output."""
+        """Receive further bytes of the command's output."""
 
     def event(self, event: Event) -> None:
-        """A new event of the guest's."""
+        """Receive a new event of the guest."""
 
     def alive(self, standing: JobProgress) -> None:
-        """Called about every second."""
+        """Receive the progress, about every second."""
 
 
 class LineObserver:
-    """Tells all of it in lines, to a `Reporter`, without secrets of the thread that makes it.
+    """Writes everything as lines to a `Reporter`, without the secrets of the thread that creates
+    the observer.
 
     Args:
-        reporter: takes the lines.
-        name: the job, for lines that are not its own output.
+        reporter: Receives the lines.
+        name: The name of the job, for lines that are not its own output.
     """
 
     def __init__(self, reporter: Reporter, name: str) -> None:
         self._reporter = reporter
         self._name = name
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        # Before there are lines, which may end within a secret, or be cut there.
+        # Secrets are removed before the text is split into lines: a line could end or be cut within
+        # a secret.
         self._stream = Stream()
         self._rest = ""
         self._left = LINES_AT_ONCE
@@ -82,35 +84,35 @@ class LineObserver:
         self._spoke = time.monotonic()
 
     def info(self, message: str) -> None:
-        """A line of progress."""
+        """Write a line of progress."""
         self._spoke = time.monotonic()
         self._reporter.info(message)
 
     def warn(self, message: str) -> None:
-        """Something that the user should know of, though the work goes on."""
+        """Write a warning; the job continues."""
         self._spoke = time.monotonic()
         self._reporter.warn(message)
 
     def output(self, data: bytes) -> None:
-        """Shows whole lines, as many as are read at a time."""
+        """Write the complete lines, up to the limit for one poll."""
         self._take(self._stream.feed(self._decoder.decode(data)))
 
     def _take(self, text: str) -> None:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._line(line)
-        # A line without an end is shown in pieces, and not kept for ever.
+        # An endless line is shown in pieces: it must not be buffered forever.
         if len(self._rest) > _LONGEST_LINE:
             self._line(self._rest)
             self._rest = ""
 
     def event(self, event: Event) -> None:
-        """Shows an event, which counts among the lines of output."""
+        """Write an event, which counts as a line of output."""
         self._flush()
         self._show(f"{self._name}: [{self._elapsed:.0f} s] {event.said()}")
 
     def alive(self, standing: JobProgress) -> None:
-        """Shows that the job lives, where nothing else did for a while."""
+        """Write a sign of life if nothing else was written for a while."""
         self._elapsed = standing.elapsed
         self._say_hidden()
         if time.monotonic() - self._spoke >= (FIRST_AFTER if standing.elapsed < EVERY else EVERY):
@@ -118,14 +120,14 @@ class LineObserver:
             self.info(f"{self._name}: {standing.said()}")
 
     def finish(self) -> None:
-        """Shows what is left when no more comes."""
+        """Write the rest after the end of the output."""
         self._take(self._stream.feed(self._decoder.decode(b"", final=True)))
         self._rest += self._stream.finish()
         self._flush()
         self._say_hidden()
 
     def _line(self, line: str) -> None:
-        # A progress bar draws over itself; what it drew last is what counts.
+        # A progress bar overwrites its line; only its last state is shown.
         line = line.rstrip("\r").rpartition("\r")[2]
         if len(line) > _LONGEST_LINE:
             line = f"{line[:_LONGEST_LINE]}..."
@@ -150,7 +152,7 @@ class LineObserver:
 
 
 def size_text(count: float) -> str:
-    """Bytes for people."""
+    """Return a number of bytes in human-readable form."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Keeps what a command writes: the end of it in memory, all of it in the folder."""
+"""Keep the output of a command: its end in memory, all of it in the folder."""
 
 import codecs
 from collections import deque
@@ -23,14 +23,15 @@ class Capture:
     """The output of one command.
 
     Args:
-        folder: where it goes, if it may have to be brought home; else only its end is kept.
-        max_bytes: how much of it is brought home.
+        folder: The folder to write the output to, if the output may have to be collected; None
+            keeps only the end.
+        max_bytes: The most bytes of output that are collected.
     """
 
     def __init__(self, folder: OutputFolder | None, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        # Before the end is cut off, which may begin within a secret.
+        # Secrets are removed before the text is cut to its end, which could begin within a secret.
         self._stream = Stream()
         self._last: deque[str] = deque()
         self._last_size = 0
@@ -42,7 +43,7 @@ class Capture:
             self._lose(error)
 
     def write(self, data: bytes) -> None:
-        """Takes further output. A disk that is full costs the file, and not the job."""
+        """Receive further output. If the disk is full, the file is lost and the job continues."""
         self._add(self._stream.feed(self._decoder.decode(data)))
         if self._pending is None:
             return
@@ -55,7 +56,8 @@ class Capture:
             self._lose(error)
 
     def tail(self) -> str:
-        """The last lines, without secrets and unseen characters, when no more comes."""
+        """Return the last lines of the complete output, without secrets and invisible
+        characters."""
         self._add(self._stream.feed(self._decoder.decode(b"", final=True)))
         self._add(self._stream.finish())
         text = "".join(self._last)[-_TAIL_CHARS:]
@@ -68,7 +70,7 @@ class Capture:
             self._last_size -= len(self._last.popleft())
 
     def finish(self) -> tuple[list[Collected], list[SkippedFile]]:
-        """Ends the file; what there is to bring home, and what was not."""
+        """Finish the file; return the collected file and the skipped one."""
         files = []
         if self._pending is not None:
             try:
@@ -79,7 +81,7 @@ class Capture:
         return files, [SkippedFile(OUTPUT_FILE, self._lost)] if self._lost else []
 
     def drop(self) -> None:
-        """Removes the file."""
+        """Delete the file."""
         if self._pending is not None:
             self._pending.drop()
 

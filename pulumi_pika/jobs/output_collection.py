@@ -1,7 +1,7 @@
-"""Brings the outputs of a finished job home from its guest.
+"""Collect the outputs of a finished job from its guest.
 
-The guest is not trusted: it may hold links that lead elsewhere, things that are no files, names
-that no host should have, and more than anybody wants. What is not brought is told with a reason.
+The guest is not trusted. It may have symlinks that lead elsewhere, special files, dangerous names,
+and too much data. Each skipped file is reported with a reason.
 """
 
 import contextlib
@@ -42,64 +42,64 @@ from .output_dir import (
 Kind = Literal["log", "events", "status", "result", "artifact"]
 MAX_ARTIFACTS: Final = 10_000
 MAX_DEPTH: Final = 32
-"""How many directories deep below the artifacts directory files may be."""
+"""How many directories deep a file may be below the artifacts directory."""
 MAX_ENTRIES: Final = 50_000
-"""How many names are looked at."""
+"""How many names are inspected."""
 MAX_LEFT_OUT: Final = 200
-"""How many of the things that are left out are told one by one."""
+"""How many skipped files are reported individually."""
 MAX_HANGS: Final = 5
-"""After so many requests that hang, as at a FIFO, no more is collected."""
+"""The collection stops after this number of requests that hang, as at a FIFO."""
 MAX_UNREACHABLE: Final = 3
-"""After so many files in a row that no answer came for, no more is collected."""
+"""The collection stops after this number of consecutive files without a reply."""
 WITHIN: float = 300.0
-"""Seconds for all of a collection, and a second more for each MiB that was brought."""
+"""The time limit of a collection in seconds, plus one second for each downloaded MiB."""
 STALLED_FOR: float = 40.0
-"""Seconds that requests may take beyond `_PROMPT`, all together. A guest can make each take long,
-as by holding a lease on a file."""
+"""Seconds that all requests together may take beyond `_PROMPT`. A guest can delay each request, for
+example by a lease on a file."""
 _PROMPT: float = 1.0
-"""Seconds that a request may take, and a second more for each MiB that it brings."""
+"""Seconds that a request may take, plus one second for each MiB that it downloads."""
 _TIMEOUT: float = ANSWER_TIMEOUT
-"""Seconds for one request."""
+"""The time limit of one request in seconds."""
 _MIB: Final = 1024 * 1024
 _SHOWN: Final = 300
-"""How many characters of a path that the guest chose are shown."""
+"""How many characters are shown of a path that the guest chose."""
 _PROGRESS_EVERY: Final = 600
-"""How many of a reason."""
+"""How many characters are shown of a reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A file that was brought."""
+    """A file that was downloaded."""
 
     path: str
-    """Relative to the folder, with ``/`` between components."""
+    """The path relative to the folder, with ``/`` between components."""
     kind: Kind
     size: int
-    """Bytes."""
+    """The size in bytes."""
     sha256: str
-    """In hexadecimal digits."""
+    """The SHA-256 digest in hexadecimal digits."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return the entry as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """Something that is in the guest and was not brought."""
+    """A file of the guest that was not downloaded."""
 
     path: str
-    """In the guest; control characters are shown as escapes, and a long path is cut."""
+    """The path in the guest. Control characters are escaped, and a long path is shortened."""
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return the entry as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What came of a collection."""
+    """The result of a collection."""
 
     files: tuple[Collected, ...]
     left_out: tuple[SkippedFile, ...]
@@ -125,31 +125,33 @@ def collect_outputs(
     max_bytes: int,
     reporter: Reporter,
 ) -> Collection:
-    """Brings what the plan's `output_collection` names, apart from when (its `mode`).
+    """Download the outputs that the plan's `output_collection` names. The caller decides by its
+    `mode`.
 
-    These are, in this order, ``status.json``, ``result.json``, ``events.jsonl``, ``guest.log`` and
-    ``artifacts/...``, the last sorted by name. What the guest does not have is simply not there;
-    whatever is wrong with one file leaves out that file only. All of it together is bounded: the
-    names, the files, their bytes (`max_bytes`), and the time (`WITHIN`, `STALLED_FOR`). The files
-    are finished; to give them their names (`OutputFolder.commit`) is the caller's.
+    The outputs are, in this order, ``status.json``, ``result.json``, ``events.jsonl``,
+    ``guest.log`` and ``artifacts/...``, the last sorted by name. A file that the guest does not
+    have is not an error, and a problem with one file skips only that file. The total is limited:
+    the names, the files, their bytes (`max_bytes`), and the time (`WITHIN`, `STALLED_FOR`). The
+    files are finished; the caller gives them their names by `OutputFolder.commit`.
 
     Args:
-        client: for the instance's project.
-        instance: its name.
-        plan: says what to bring and where it is.
-        folder: takes the files.
-        max_bytes: of all of them together; what would exceed it is left out.
-        reporter: told how far it is.
+        client: A client in the instance's project.
+        instance: The name of the instance.
+        plan: The plan, which names the outputs and their paths.
+        folder: The folder to write the files to.
+        max_bytes: The size limit for all files together, in bytes. A file that exceeds it is
+            skipped.
+        reporter: Receives progress.
     """
     return _Collector(client, instance, plan, folder, max_bytes, reporter).run()
 
 
 class _Stopped(Exception):
-    """No more is collected; the text says why."""
+    """The collection stops; the text has the reason."""
 
 
 class _TooLong(Exception):
-    """A file is longer than it may be; the text says by what."""
+    """A file exceeds a size limit; the text has the reason."""
 
 
 class _Collector:
@@ -175,12 +177,12 @@ class _Collector:
         self._begun = time.monotonic()
         self._stalled = 0.0
         self._pending: list[list[str]] = []
-        """The names that are still to be looked at, of the directories that it is in."""
+        """The names that are not yet inspected, of each directory on the present path."""
         self._types: dict[str, str] = {}
-        """What the directories on the way are."""
+        """The types of the entries on the way to a file, by path."""
 
     def run(self) -> Collection:
-        """All of it."""
+        """Collect everything, and return the result."""
         jobs = list(self._jobs())
         for index, (_, job) in enumerate(jobs):
             try:
@@ -189,7 +191,7 @@ class _Collector:
                 job()
             except _Stopped as stopped:
                 for path, _ in jobs[index:]:
-                    # Where it stopped at a single file, that is told already.
+                    # If the collection stopped at a single file, that file is reported already.
                     if all(one.path != path for one in self._left):
                         self._leave(path, f"not looked at further: {stopped}", always=True)
                 break
@@ -199,7 +201,8 @@ class _Collector:
         return Collection(tuple(self._files), tuple(self._left))
 
     def _jobs(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """The paths in the guest, and how each is brought; the small and telling first."""
+        """Yield the paths in the guest, and how to download each; small and important files
+        first."""
         paths, wanted = self._plan.paths, self._plan.policies.output_collection
         singles: list[tuple[str, str, Kind]] = [(paths.status_path, "status.json", "status")]
         if wanted.include_result:
@@ -213,7 +216,7 @@ class _Collector:
             yield paths.artifacts_dir, self._all_artifacts
 
     def _look(self) -> bool:
-        """Whether the instance runs; it has to be there."""
+        """Return whether the instance runs; the instance must exist."""
         try:
             with self._on_time():
                 entity = get_instance(self._client, self._instance, state=False)
@@ -226,7 +229,7 @@ class _Collector:
     # One file
 
     def _single(self, path: str, target: str, kind: Kind) -> None:
-        """A file that has a place of its own."""
+        """Download a file with a fixed path."""
         entry = self._entry(path) if self._way_is_clear(path) else None
         if entry is not None:
             if entry.type == "file":
@@ -235,9 +238,10 @@ class _Collector:
                 self._leave(path, _invalid_reason(entry))
 
     def _way_is_clear(self, path: str) -> bool:
-        """Whether all that is above a path, from the lifecycle root on, are directories.
+        """Return whether everything above a path, from the lifecycle root on, is a directory.
 
-        Who may write there is not, as a rule, root, whose files a symlink could lead to.
+        The users who can write there are usually not root, and a symlink could lead to root's
+        files.
         """
         for above in directories_above(path, self._plan.lifecycle_root):
             if above not in self._types:
@@ -250,7 +254,7 @@ class _Collector:
         return True
 
     def _entry(self, path: str) -> GuestEntry | None:
-        """What is at a path; None where nothing is, or where that could not be told."""
+        """Return the entry at a path; None if there is none, or if that could not be found out."""
         with self._leaving(path):
             return self._ask_entry(path)
         return None
@@ -260,14 +264,15 @@ class _Collector:
             return guest_entry(self._client, self._instance, path, timeout=self._timeout)
 
     def _take(self, path: str, target: str, kind: Kind, entry: GuestEntry) -> None:
-        """Brings one file, whole or not at all."""
+        """Download one file, completely or not at all."""
         left = self._max_bytes - self._used
         size = entry.size or 0
         if size > left:
             self._leave(path, self._too_long(f"has {_figure(size)}"))
             return
-        # It may be a FIFO, to open which in an instance that does not run would block its deletion.
-        # It is asked each time, since a guest may end at any time.
+        # The entry may be a FIFO. Opening a FIFO in an instance that does not run would block the
+        # delete of the instance. The state is fetched each time, since a guest can stop at any
+        # time.
         closed = size == 0 and not self._look()
         if closed and entry.size is None:
             self._leave(path, "the server does not say how long it is, and the guest does not run")
@@ -289,7 +294,8 @@ class _Collector:
         else:
             self._wasted += got
         if self._wasted > self._max_bytes:
-            # A guest that says less of its files than they have could go on like this for long.
+            # A guest that reports too small sizes could otherwise delay the collection for a long
+            # time.
             raise _Stopped(f"{_figure(self._wasted)} were read of files that could not be kept")
         self._tick()
 
@@ -316,7 +322,7 @@ class _Collector:
     # Artifacts
 
     def _all_artifacts(self) -> None:
-        """What the patterns mean, directory by directory."""
+        """Download the files that match the patterns, directory by directory."""
         globs = self._plan.policies.output_collection.artifact_globs
         root = self._plan.paths.artifacts_dir
         for glob in globs:
@@ -331,7 +337,8 @@ class _Collector:
     def _walk(
         self, root: str, within: str, meant: Callable[[str], bool], holds: Callable[[str], bool]
     ) -> None:
-        """The files of a directory, whose path relative to the artifacts directory is given."""
+        """Download the files of a directory; `within` is its path relative to the artifacts
+        directory."""
         names: list[str] | None = None
         place = f"{root}/{within}" if within else root
         with self._leaving(place):
@@ -364,8 +371,8 @@ class _Collector:
         self._pending.pop()
 
     def _hold(self, names: Iterable[str]) -> list[str]:
-        """Keep a directory's names until each is looked at, the first one last; only as many, with
-        those of the directories above, as are looked at in all."""
+        """Keep a directory's names until each is inspected, in reverse order. Together with those
+        of the directories above, no more names are kept than can be inspected."""
         pending = sorted(set(names), reverse=True)
         self._pending.append(pending)
         room = MAX_ENTRIES - self._listed + 1
@@ -375,9 +382,9 @@ class _Collector:
         return pending
 
     def _seen(self, path: str, name: str, below: str, *, meant: bool) -> GuestEntry | None:
-        """What is at a path that a listing named, unless it is left out."""
+        """Return the entry at a path that a listing named, unless it is skipped."""
         if reason := name_reason(name):
-            # With a slash within, it may be any path, so that it is not even asked for.
+            # A name with a slash could be any path, so no request is sent for it.
             self._leave(path, reason)
             return None
         with self._leaving(path):
@@ -404,19 +411,20 @@ class _Collector:
 
     @property
     def _timeout(self) -> float:
-        """The seconds that the next request may take."""
+        """Return the time limit of the next request in seconds."""
         return min(_TIMEOUT, self._seconds_left())
 
     def _seconds_left(self) -> float:
-        """The seconds that are left; a moment at least, in which it is seen that none are."""
+        """Return the seconds that are left; at least a moment, after which the time limit is
+        detected."""
         return max(self._begun + WITHIN + self._used / _MIB - time.monotonic(), 0.1)
 
     @contextlib.contextmanager
     def _on_time(self) -> Iterator[Callable[[int], None]]:
-        """Counts the time of a request, which may say how many bytes it brought.
+        """Count the time of a request, which may report how many bytes it downloaded.
 
         Raises:
-            _Stopped: all the time that there is was taken.
+            _Stopped: The time limit is exceeded.
         """
         brought = 0
 
@@ -444,11 +452,12 @@ class _Collector:
                 f"the guest's answers took {self._stalled:.0f} s longer than they should"
             )
 
-    # What is left out
+    # Skipped files
 
     @contextlib.contextmanager
     def _leaving(self, path: str) -> Iterator[None]:
-        """Leaves out a path whose block fails, and stops where the next would fail too."""
+        """Skip a path whose block fails, and stop the collection if the next path would fail
+        too."""
         try:
             yield
         except NoAnswerInTime:
@@ -469,7 +478,7 @@ class _Collector:
             self._leave(path, error.reason if isinstance(error, UnsafePath) else str(error))
 
     def _leave(self, path: str, reason: str, *, always: bool = False) -> None:
-        """Notes what is left out, as long as there is room, or in another's place."""
+        """Record a skipped file, if there is room for it, or in place of another one."""
         if len(self._left) >= MAX_LEFT_OUT:
             self._untold += 1
             if not always:
@@ -483,7 +492,7 @@ class _Collector:
 
 
 def _invalid_reason(entry: GuestEntry, wanted: str = "file") -> str:
-    """Why something that is not what it should be is left out."""
+    """Return why an entry of an unexpected type is skipped."""
     if entry.type == "symlink":
         return "a symlink, which is not followed"
     return f"a {entry.type}, where a {wanted} should be"
@@ -494,6 +503,6 @@ def _figure(size: int) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    # A secret is looked for in the whole text, as the guest wrote it.
+    # Secrets are searched for in the complete text, as the guest wrote it.
     text = visible(redact(text))
     return text if len(text) <= limit else text[: limit - 1] + "…"

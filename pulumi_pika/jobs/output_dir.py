@@ -1,15 +1,15 @@
-"""The folder of the host that takes a job's outputs.
+"""Write a job's outputs to a folder of the machine that runs the job.
 
-What is written there has names that a guest chose. So each name is looked at, and the way to a file
-goes from directory to directory by descriptors, without following a symlink: whatever is put in
-the way meanwhile, nothing is written outside of the folder.
+A guest chooses the names of the files. So each name is checked, and each directory on the way to a
+file is opened by descriptor, without following symlinks. Even if another process changes the
+directories in the meantime, no file is written outside of the folder.
 
 The folder's own path is the user's, and may lead through symlinks.
 
-A folder is one run's: `OutputFolder.held` locks it. Files get their names when the run is done
-with all of them, after the manifest that lists them was written (`OutputFolder.commit`). So a run
-that is killed at any moment leaves no file with a name that no manifest has; what it had begun is
-removed by the next run.
+Only one run uses a folder at a time: `OutputFolder.held` locks it. The files get their names after
+all are complete and the manifest that lists them is written (`OutputFolder.commit`). So a run that
+is killed at any moment leaves no named file that no manifest lists. The next run deletes its
+unfinished files.
 """
 
 import contextlib
@@ -35,9 +35,10 @@ MANIFEST: Final = "manifest.json"
 SCHEMA_VERSION: Final = 1
 KINDS: Final = frozenset({"log", "events", "status", "result", "artifact"})
 MAX_NAME_BYTES: Final = 255
-"""What Linux's file systems take as one name."""
+"""The longest name that Linux's file systems accept."""
 MAX_PATH_BYTES: Final = 1024
-"""A path of a file in the folder. Linux takes 4096 with the path of the folder itself."""
+"""The longest path of a file in the folder. Linux accepts 4096 bytes including the path of the
+folder."""
 _MAX_MANIFEST_BYTES: Final = 32 * 1024 * 1024
 _MAX_MANIFEST_FILES: Final = 20_000
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,16 +48,16 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 _PROBE: Final = b"\0" * 64 * 1024
-"""What is written to see whether anything can be."""
+"""The bytes that are written to check whether the folder is writable."""
 _NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EBADF, errno.EINVAL})
-"""What flock says where a file system has no locks, or none of directories, as NFS."""
+"""The errors of flock on file systems without locks, or without locks of directories, as NFS."""
 
 
 class FolderError(PikaError, OSError):
-    """Something could not be written into the folder, or read from it. Says what and why.
+    """A file could not be written to the folder, or read from it.
 
     Attributes:
-        advice: what to do about it; empty where the rest says it.
+        advice: What to do about the error; empty if the message says it.
     """
 
     advice: str
@@ -67,10 +68,10 @@ class FolderError(PikaError, OSError):
 
 
 class UnsafePath(FolderError):
-    """A path that a guest chose is not one to write to.
+    """A path that a guest chose must not be written to.
 
     Attributes:
-        reason: why, as a half-sentence.
+        reason: The reason, as a half-sentence.
     """
 
     reason: str
@@ -81,23 +82,23 @@ class UnsafePath(FolderError):
 
 
 class Listed(Protocol):
-    """What a manifest says of a file."""
+    """The entry of a file in a manifest."""
 
     @property
     def path(self) -> str:
-        """Relative to the folder, with ``/`` between components."""
+        """The path relative to the folder, with ``/`` between components."""
 
     @property
     def kind(self) -> str:
-        """One of `KINDS`."""
+        """The kind of the output, one of `KINDS`."""
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
 
     @property
     def sha256(self) -> str:
-        """In hexadecimal digits."""
+        """The SHA-256 digest in hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +106,15 @@ class Written:
     """A file that was written."""
 
     path: str
-    """Relative to the folder, with ``/`` between components."""
+    """The path relative to the folder, with ``/`` between components."""
     size: int
-    """Bytes."""
+    """The size in bytes."""
     sha256: str
-    """In hexadecimal digits."""
+    """The SHA-256 digest in hexadecimal digits."""
 
 
 def name_reason(name: str) -> str | None:
-    """Why a name, as one component of a path, is not one to write to, or None."""
+    """Return why a name must not be used as one component of a path, or None."""
     if not name:
         return "an empty name"
     if name in (".", ".."):
@@ -130,10 +131,10 @@ def name_reason(name: str) -> str | None:
 
 
 def safe_components(path: str) -> tuple[str, ...]:
-    """The components of a path relative to the folder.
+    """Return the components of a path relative to the folder.
 
     Raises:
-        UnsafePath: it is empty, absolute, too long, or has a component that is not in order.
+        UnsafePath: The path is empty, absolute, too long, or has a component that must not be used.
     """
     if path.startswith("/"):
         raise UnsafePath(path, "an absolute path")
@@ -147,11 +148,11 @@ def safe_components(path: str) -> tuple[str, ...]:
 
 
 class Pending:
-    """A file that is being written; it has no name in the folder until it is kept.
+    """A file that is being written; it has no name in the folder until `keep` or `commit`.
 
     Attributes:
-        size: the bytes so far.
-        written: what was written; None until it is finished.
+        size: The bytes that were written so far.
+        written: The entry of the file; None until the file is finished.
     """
 
     size: int
@@ -171,14 +172,14 @@ class Pending:
 
     @property
     def path(self) -> str:
-        """Where it will be, relative to the folder."""
+        """The path that the file gets, relative to the folder."""
         return "/".join(self._components)
 
     def write(self, data: bytes) -> None:
-        """Adds to the file.
+        """Append bytes to the file.
 
         Raises:
-            FolderError: the host could not take it, as a disk that is full.
+            FolderError: The bytes could not be written, for example because the disk is full.
         """
         with _wrap_os_errors(self._folder.root / self.path):
             rest = memoryview(data)
@@ -188,10 +189,10 @@ class Pending:
         self.size += len(data)
 
     def finish(self) -> Written:
-        """End the file, of which nothing more is written; it still has no name.
+        """Finish the file, without giving it its name yet.
 
         Raises:
-            FolderError: it cannot have its name (see `keep`). Then the file is gone.
+            FolderError: The file cannot get its name (see `keep`). The file is deleted then.
         """
         if self.written is not None:
             return self.written
@@ -199,7 +200,7 @@ class Pending:
             *directories, name = self._components
             with _wrap_os_errors(self._folder.root / self.path), self._folder._opened() as root:
                 self._file.close()
-                # It may still come to be in the way.
+                # An obstacle may appear later.
                 with (
                     contextlib.suppress(FileNotFoundError),
                     _descended(root, directories, self._folder.root, make=False) as directory,
@@ -212,11 +213,11 @@ class Pending:
         return self.written
 
     def keep(self) -> Written:
-        """Ends the file and gives it its name, in place of a file that has it.
+        """Finish the file and give it its name; an existing file of that name is replaced.
 
         Raises:
-            FolderError: it could not have it: a symlink or a directory has the name, or something
-                that is no directory is in the way. Then the file is gone.
+            FolderError: The file could not get its name: a symlink or a directory has the name, or
+                a part of the path is not a directory. The file is deleted then.
         """
         written = self.finish()
         try:
@@ -235,10 +236,10 @@ class Pending:
         return written
 
     def drop(self) -> None:
-        """Removes what was written. After `keep` there is nothing to remove."""
+        """Delete what was written. After `keep`, nothing is deleted."""
         self._file.close()
         if not self._settled:
-            # Left behind, it would be removed by the next run.
+            # If the file is left behind, the next run deletes it.
             with (
                 contextlib.suppress(OSError),
                 self._folder._opened() as root,
@@ -257,7 +258,7 @@ class OutputFolder:
     """A folder for the outputs of one run at a time.
 
     Args:
-        root: the folder. It is made where it is missing, when something is written.
+        root: The folder. If it is missing, it is created by the first write.
     """
 
     def __init__(self, root: Path) -> None:
@@ -267,13 +268,13 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Has the folder for one run, which is the only one that writes to it.
+        """Lock the folder for one run, which is then the only one that writes to it.
 
-        It is made where it is missing, and removed at the end if nothing was put there. What was
-        begun and not kept by then is dropped.
+        A missing folder is created, and deleted at the end if it is empty. Files that are
+        unfinished at the end are deleted.
 
         Raises:
-            FolderError: it cannot be made or opened, or another run has it.
+            FolderError: The folder cannot be created or opened, or another run has locked it.
         """
         made: list[Path] = []
         locks = contextlib.ExitStack()
@@ -286,7 +287,7 @@ class OutputFolder:
         finally:
             for pending in list(self._pending.values()):
                 pending.drop()
-            # While it is locked: another run that waits for nothing sees that it is gone.
+            # The folder is deleted while it is locked, so that another run notices the delete.
             for directory in reversed(made):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
@@ -294,16 +295,16 @@ class OutputFolder:
             locks.close()
 
     def begin(self, path: str) -> Pending:
-        """Begins a file of which it is not known yet whether it is to be kept.
+        """Start a file that may be discarded later.
 
-        The caller has to end it by `keep` or `drop`, or by `finish` and `commit`.
+        The caller must end the file by `keep` or `drop`, or by `finish` and `commit`.
 
         Args:
-            path: relative to the folder, with ``/`` between components.
+            path: Relative to the folder, with ``/`` between components.
 
         Raises:
-            UnsafePath: `path` is not one to write to.
-            FolderError: nothing can be written to the folder.
+            UnsafePath: `path` must not be written to.
+            FolderError: The folder is not writable.
         """
         components = safe_components(path)
         if components == (MANIFEST,):
@@ -312,9 +313,9 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[Pending]:
-        """Writes a file, which is finished once the block ended well; see `begin`.
+        """Write a file, which is finished if the block ends without an exception; see `begin`.
 
-        If anything is raised in the block, there is no such file, nor a part of it.
+        If the block raises an exception, neither the file nor a part of it is left.
         """
         pending = self.begin(path)
         try:
@@ -325,16 +326,16 @@ class OutputFolder:
         pending.finish()
 
     def commit(self, files: Collection[Listed]) -> list[tuple[str, FolderError]]:
-        """Gives the files of a run their names, after the manifest that lists them was written.
+        """Write the manifest of a run's files, then give the files their names.
 
         Args:
-            files: the run's files, each of which was finished.
+            files: The run's files, each of which is finished.
 
         Returns:
-            the paths of files that could not have their names, and why.
+            The paths of files that could not get their names, and the reasons.
 
         Raises:
-            FolderError: the manifest could not be written; then no file has its name.
+            FolderError: The manifest could not be written; then no file gets its name.
         """
         self.write_manifest(files)
         kept: set[str] = set()
@@ -348,16 +349,17 @@ class OutputFolder:
                     failed.append((file.path, error))
         finally:
             if len(kept) < len(files):
-                # The first one does no harm: what it lists and is not there is not looked for.
+                # The first manifest is harmless: the next run ignores listed files that do not
+                # exist.
                 with contextlib.suppress(FolderError):
                     self.write_manifest(file for file in files if file.path in kept)
         return failed
 
     def write_manifest(self, files: Iterable[Listed]) -> None:
-        """Writes the list of all files that this run brought, by which the next removes them.
+        """Write the list of all files of this run, by which the next run deletes them.
 
         Raises:
-            FolderError: it could not be written.
+            FolderError: The manifest could not be written.
         """
         listed = [
             {"path": file.path, "kind": file.kind, "size": file.size, "sha256": file.sha256}
@@ -373,13 +375,13 @@ class OutputFolder:
         pending.keep()
 
     def find_obstacle(self, paths: Iterable[str]) -> None:
-        """Look whether a run's files could be put into the folder, which exists.
+        """Check whether a run's files can get their names in the folder, which exists.
 
         Args:
-            paths: the names that the run's files may have; ``artifacts/`` is a directory.
+            paths: The names that the run's files may have; ``artifacts/`` is a directory.
 
         Raises:
-            FolderError: something of another kind has one of the names.
+            FolderError: A file of another type has one of the names.
         """
         with _wrap_os_errors(self.root), self._opened() as root:
             for path in (MANIFEST, *paths):
@@ -394,13 +396,13 @@ class OutputFolder:
                     raise FolderError(f"{shown} is not a file", advice)
 
     def probe(self, paths: Iterable[str]) -> None:
-        """Write a little, and remove it, where a run's files are put.
+        """Check that the folder is writable: write a small file, and delete it.
 
         Args:
-            paths: see `find_obstacle`.
+            paths: See `find_obstacle`.
 
         Raises:
-            FolderError: nothing can be written there.
+            FolderError: The folder is not writable.
         """
         for path in ("", *(path for path in paths if path.endswith("/"))):
             with _wrap_os_errors(self.root / path), self._opened() as root:
@@ -416,17 +418,17 @@ class OutputFolder:
                             os.unlink(name, dir_fd=directory)
 
     def clear_previous(self) -> list[str]:
-        """Removes what an earlier run brought, as far as it is still what that run brought.
+        """Delete the files of an earlier run that are unchanged.
 
-        A file that is not in that run's manifest, or was changed, stays, and so does everything
-        where the manifest is not one that we wrote. Directories that got empty by it are removed,
-        and so are files that a run which was killed had only begun.
+        A file that is not in that run's manifest, or was changed, is kept. If pulumi_pika did not
+        write the manifest, all files are kept. Directories that become empty are deleted, and so
+        are unfinished files of a killed run.
 
         Returns:
-            the paths of the files that were removed, relative to the folder.
+            The paths of the deleted files, relative to the folder.
 
         Raises:
-            FolderError: the folder could not be read.
+            FolderError: The folder could not be read.
         """
         removed: list[str] = []
         with _wrap_os_errors(self.root):
@@ -443,7 +445,7 @@ class OutputFolder:
                     if _remove_same(root, file, self.root):
                         removed.append(file.path)
                 if files is not None:
-                    # What it lists and is there still is somebody else's from now on.
+                    # Listed files that still exist belong to the user from now on.
                     os.unlink(MANIFEST, dir_fd=root)
             finally:
                 os.close(root)
@@ -451,7 +453,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
-        """A descriptor of the folder, which is made where it is missing."""
+        """Yield a descriptor of the folder; create the folder if it is missing."""
         if self._descriptor is not None:
             yield self._descriptor
             return
@@ -465,7 +467,7 @@ class OutputFolder:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What a manifest says of a file, each value looked at."""
+    """The entry of a file in a manifest, with each value checked."""
 
     components: tuple[str, ...]
     size: int
@@ -477,7 +479,11 @@ class _Entry:
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """The entry; ValueError where it is none, or its path leads outside."""
+        """Return the entry.
+
+        Raises:
+            ValueError: The data is not a valid entry, or its path leads outside of the folder.
+        """
         if not isinstance(given, dict) or set(given) != {"path", "kind", "size", "sha256"}:
             raise ValueError("no entry of ours")
         path, size, digest = given["path"], given["size"], given["sha256"]
@@ -494,7 +500,8 @@ class _Entry:
 
 
 def _read_manifest(root: int) -> list[_Entry] | None:
-    """What the manifest lists; None where there is none that we can have written."""
+    """Return the entries of the manifest; None if there is no manifest that pulumi_pika can have
+    written."""
     try:
         with _regular(root, MANIFEST) as file:
             content = file.read(_MAX_MANIFEST_BYTES + 1)
@@ -514,7 +521,8 @@ def _read_manifest(root: int) -> list[_Entry] | None:
 
 
 def _remove_same(root: int, entry: _Entry, shown: Path) -> bool:
-    """Removes a file if it is the one of the entry, and the directories that got empty by that."""
+    """Delete a file if it matches the entry, and the directories that become empty; return whether
+    it did."""
     *directories, name = entry.components
     try:
         with _descended(root, directories, shown, make=False) as directory:
@@ -528,19 +536,19 @@ def _remove_same(root: int, entry: _Entry, shown: Path) -> bool:
                 return False
             os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
-        # A run that was killed may have made the directories, and not got to the file.
+        # A killed run may have created the directories but not the file.
         _remove_empty(root, directories, shown)
         return False
     except OSError:
-        # Something else is in its place or on the way, or we may not read it or remove it: not ours
-        # any more.
+        # Another file has its place or is on the way, or the file may not be read or deleted. In
+        # each case it is no longer managed by pulumi_pika.
         return False
     _remove_empty(root, directories, shown)
     return True
 
 
 def _remove_empty(root: int, directories: list[str], shown: Path) -> None:
-    """Removes a directory and those above it, as far as they are empty."""
+    """Delete a directory and those above it, as long as they are empty."""
     for depth in range(len(directories), 0, -1):
         try:
             with _descended(root, directories[: depth - 1], shown, make=False) as parent:
@@ -548,20 +556,21 @@ def _remove_empty(root: int, directories: list[str], shown: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError:
-            # Somebody's file is in it; then it stays, and what is above it as well.
+            # The directory has a file of the user. The directory and those above it are kept.
             break
 
 
 def _remove_parts(root: int, place: tuple[str, ...], shown: Path) -> None:
-    """Removes what killed runs had begun in a directory of the folder, which need not be there.
+    """Delete the unfinished files of killed runs in a directory of the folder, which may be
+    missing.
 
     Raises:
-        OSError: one of the folder's own could not be removed.
+        OSError: An unfinished file could not be deleted.
     """
     try:
         with _descended(root, place, shown, make=False) as directory:
             if place and _is_locked(directory):
-                # It is the folder of another run, which goes on.
+                # The directory is the folder of another run, which is still active.
                 return
             with os.scandir(directory) as entries:
                 names = [entry.name for entry in entries if _PART.fullmatch(entry.name)]
@@ -575,10 +584,10 @@ def _remove_parts(root: int, place: tuple[str, ...], shown: Path) -> None:
 
 @contextlib.contextmanager
 def _regular(directory: int, name: str) -> Iterator[IO[bytes]]:
-    """A file, opened to read; neither a symlink nor a FIFO, which would hang.
+    """Yield a regular file, opened for reading. A symlink is not followed; a FIFO would hang.
 
     Raises:
-        OSError: it cannot be read, or is no file.
+        OSError: The file cannot be read, or is not a regular file.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(name, flags, dir_fd=directory)
@@ -593,10 +602,10 @@ def _regular(directory: int, name: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def _descended(root: int, names: Iterable[str], shown: Path, *, make: bool) -> Iterator[int]:
-    """A descriptor of a directory below the folder; no symlink is followed on the way.
+    """Yield a descriptor of a directory below the folder; no symlink is followed on the way.
 
     Raises:
-        FolderError: something on the way is no directory.
+        FolderError: A part of the path is not a directory.
     """
     current, path = os.dup(root), shown
     try:
@@ -608,7 +617,7 @@ def _descended(root: int, names: Iterable[str], shown: Path, *, make: bool) -> I
             try:
                 below = os.open(name, _DIRECTORY, dir_fd=current)
             except OSError as error:
-                # O_NOFOLLOW with O_DIRECTORY says ENOTDIR of a symlink (open(2)).
+                # For a symlink, O_NOFOLLOW with O_DIRECTORY fails with ENOTDIR (open(2)).
                 if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
                 link = _mode(current, name, stat.S_ISLNK)
@@ -622,7 +631,7 @@ def _descended(root: int, names: Iterable[str], shown: Path, *, make: bool) -> I
 
 
 def _refuse_in_place(directory: int, name: str, shown: Path) -> None:
-    """Raises FolderError where something has a name that a file of ours does not replace."""
+    """Raise FolderError if the entry that has a name is not one that an output file may replace."""
     if _mode(directory, name, stat.S_ISLNK):
         raise FolderError(f"{shown} is a symlink, which is not followed; nothing was written there")
     if _mode(directory, name, stat.S_ISDIR):
@@ -630,7 +639,7 @@ def _refuse_in_place(directory: int, name: str, shown: Path) -> None:
 
 
 def _mode(directory: int, name: str, test: Callable[[int], bool]) -> bool:
-    """Whether what has the name is of a kind, by a test of `stat`."""
+    """Return whether the entry that has a name passes a test of `stat`."""
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
@@ -643,15 +652,15 @@ def _part_name() -> str:
 
 
 def _made(directory: int, name: str) -> IO[bytes]:
-    """A new file, opened to write."""
+    """Return a new file, opened for writing."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(name, flags, 0o644, dir_fd=directory), "wb", buffering=0)
 
 
 def _place_of_part(root: int, components: tuple[str, ...], shown: Path) -> tuple[str, ...]:
-    """The directory in which a file is begun, relative to the folder.
+    """Return the directory in which a file is started, relative to the folder.
 
-    A directory in the folder may be a mount of its own, with room of its own.
+    A directory in the folder may be a separate mount with free space of its own.
     """
     first = components[:-1][:1]
     try:
@@ -662,7 +671,7 @@ def _place_of_part(root: int, components: tuple[str, ...], shown: Path) -> tuple
 
 
 def _rename(here: int, part: str, there: int, name: str) -> None:
-    """Gives a file its name, also where that is on another file system."""
+    """Give a file its name, also on another file system."""
     try:
         os.replace(part, name, src_dir_fd=here, dst_dir_fd=there)
     except OSError as error:
@@ -685,12 +694,12 @@ def _rename(here: int, part: str, there: int, name: str) -> None:
 
 _OTHER_DIRECTORY: Final = "make it a directory that this user can write to, or name another"
 _held: set[tuple[int, int]] = set()
-"""The directories of this process's runs, by device and inode."""
+"""The directories that runs of this process have locked, by device and inode."""
 _holding = threading.Lock()
 
 
 def _make_directories(path: Path, made: list[Path]) -> None:
-    """Makes a directory and those above it; adds to `made` those that were missing."""
+    """Create a directory and those above it; add the created ones to `made`."""
     missing: list[Path] = []
     while not path.is_dir():
         if path.is_symlink() and not path.exists():
@@ -711,11 +720,11 @@ def _make_directories(path: Path, made: list[Path]) -> None:
 
 @contextlib.contextmanager
 def _locked_directory(path: Path) -> Iterator[int | None]:
-    """A descriptor of a directory that no other run has; None where it was just removed.
+    """Yield a descriptor of a directory, locked for this run; None if it was just deleted.
 
     Raises:
-        FolderError: another run has it.
-        OSError: it cannot be opened.
+        FolderError: Another run has locked the directory.
+        OSError: The directory cannot be opened.
     """
     descriptor, key = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), None
     try:
@@ -725,7 +734,7 @@ def _locked_directory(path: Path) -> Iterator[int | None]:
             "give each job a directory of its own, or wait for that one",
         )
         with _holding:
-            # Not all file systems have the lock below.
+            # Not all file systems support the lock below.
             if (found.st_dev, found.st_ino) in _held:
                 raise taken
             key = found.st_dev, found.st_ino
@@ -743,7 +752,7 @@ def _locked_directory(path: Path) -> Iterator[int | None]:
 
 
 def _is_still(path: Path, found: os.stat_result) -> bool:
-    """Whether a directory that was opened is the one that the path leads to."""
+    """Return whether an open directory is still the one that the path leads to."""
     try:
         now = path.stat()
     except OSError:
@@ -752,7 +761,7 @@ def _is_still(path: Path, found: os.stat_result) -> bool:
 
 
 def _is_locked(directory: int) -> bool:
-    """Whether a directory is the folder of a run."""
+    """Return whether a run has locked a directory."""
     found = os.fstat(directory)
     if (found.st_dev, found.st_ino) in _held:
         return True
@@ -768,7 +777,7 @@ def _is_locked(directory: int) -> bool:
 
 @contextlib.contextmanager
 def _wrap_os_errors(path: Path, advice: str = "") -> Iterator[None]:
-    """Errors of the operating system as FolderError that name the path."""
+    """Raise errors of the operating system as FolderError with the path."""
     try:
         yield
     except FolderError:

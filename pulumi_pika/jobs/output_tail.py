@@ -1,4 +1,4 @@
-"""Reads what is written to a file as it grows."""
+"""Read a growing file."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,17 +14,17 @@ _WITHIN: Final = 30.0
 
 
 class Tail:
-    """A file that grows, and how far it was read.
+    """A growing file, and how far it was read.
 
     Args:
-        client: a client in the instance's project.
-        path: the file's path in Incus's API.
-        params: the query: for a file of the guest, its ``path``.
+        client: A client in the instance's project.
+        path: The path of the file in Incus's API.
+        params: The query parameters: for a file of the guest, its ``path``.
 
     Attributes:
-        offset: how many bytes were read.
-        size: how many there were when last read.
-        cut: why no more is read; empty while more may be.
+        offset: How many bytes were read.
+        size: How many bytes the file had when it was last read.
+        cut: Why the file is no longer read; empty while it is still read.
     """
 
     def __init__(
@@ -38,16 +38,18 @@ class Tail:
         self.cut = ""
 
     def read(self) -> bytes:
-        """What came since the last read, 1 MiB at most; empty where nothing did, or where there is
-        no such file (yet). A file that became shorter is read anew.
+        """Return the bytes that were added since the last read, at most 1 MiB. The result is empty
+        if there are none, or if the file does not exist (yet). A file that became shorter is read
+        again from its start.
 
         Raises:
-            IncusError: it cannot be read.
+            IncusError: The file cannot be read.
         """
         if self.cut:
             return b""
         end = self.offset + CHUNK - 1
-        # A server that knows no ranges sends all of it each time, which has to fit into memory.
+        # A server without support for ranges sends the whole file each time, which must fit into
+        # memory.
         whole = min(CHUNK + self.offset, MAX_RESPONSE_BYTES)
         try:
             reply = self._client.get_raw(
@@ -78,7 +80,7 @@ class Tail:
             self.size = _whole_size(content_range)
             return reply.body
         if reply.status == 200:
-            # Of an empty file, or by a server that knows no ranges.
+            # The file is empty, or the server does not support ranges.
             new = reply.body[self.offset : end + 1]
             self.offset += len(new)
             self.size = len(reply.body)
@@ -96,6 +98,6 @@ class Tail:
 
 
 def _whole_size(content_range: str) -> float:
-    """The size in ``bytes A-B/SIZE`` or ``bytes */SIZE``."""
+    """Return the size in ``bytes A-B/SIZE`` or ``bytes */SIZE``."""
     text = content_range.rpartition("/")[2]
     return int(text) if text.isdigit() else float("inf")

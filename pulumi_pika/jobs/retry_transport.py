@@ -1,4 +1,4 @@
-"""A client that waits for a host which is away for a moment, as while its daemon restarts."""
+"""A client that waits for a host that is briefly unreachable, as during a restart of its daemon."""
 
 import time
 from copy import copy
@@ -9,14 +9,15 @@ from ..incus.errors import IncusUnreachable
 from ..incus.transport import Reply, Transport
 
 AWAY_FOR: Final = 30.0
-"""Seconds for which a host is waited for."""
+"""Seconds for which an unreachable host is waited for."""
 _PAUSE: Final = 0.2
 _AT_ONCE: Final = 5.0
-"""A request that fails later than that hung, and would again."""
+"""A request that fails after more seconds did hang, and is not repeated."""
 
 
 def retry_transport(client: IncusClient) -> IncusClient:
-    """The same client, whose questions wait for a host that is away; changes are sent once."""
+    """Return the same client, but its read requests wait for an unreachable host. Changes are sent
+    once."""
     other = copy(client)
     other.transport = _RetryingTransport(client.transport)
     return other

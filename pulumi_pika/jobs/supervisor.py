@@ -1,8 +1,8 @@
-"""Follows a job's command to its end, whatever happens on the way.
+"""Follow a job's command to its end, also through restarts of the daemon.
 
-The output goes to a file of the server's, and how the command ended to a file in the guest: both
-are still there when a daemon was restarted, which forgets the operation. So the command is started
-once, and looked after by whatever can be asked.
+The server writes the output to a file, and the script in the guest writes the exit code to another.
+Both files survive a restart of the daemon, which forgets the operation. So the command is started
+once, and is then followed by whichever source is available.
 """
 
 import re
@@ -50,29 +50,31 @@ from .output_tail import Tail
 from .verdict import Ended
 
 LOOK_EVERY: Final = 1.0
-"""Seconds between two looks at a job that runs."""
+"""Seconds between two polls of a running job."""
 _AT_ONCE: Final = 8
-"""Chunks of output that are read in one look."""
+"""Chunks of output that are read in one poll."""
 _LOOK_WITHIN: Final = 5.0
-"""Seconds after which one look at the output reads no further chunk."""
+"""Seconds after which one poll of the output reads no further chunk."""
 _OVERDUE: Final = KILL_AFTER + 10.0
-"""Seconds beyond the limit after which the instance is stopped: the guest did not end the work."""
+"""Seconds beyond the time limit after which the instance is stopped, because the guest did not end
+the command."""
 _STOPS_WITHIN: Final = 10.0
-"""Seconds in which an instance is seen to stop whose stop ended the command. It is waited for only
-where the command ended without a word, and takes far less on a host that is not busy."""
+"""Seconds to wait until an instance whose stop ended the command is reported as stopped. The wait
+is needed only if the command left no exit file. It is much shorter on a host that is not busy."""
 _AWAY_FOR: Final = 600.0
-"""Seconds for which a host may be silent."""
+"""Seconds for which a host may be unreachable."""
 _BEGINS_WITHIN: Final = 40.0
-"""Seconds in which a command that the daemon forgot is seen to have been begun; the script may wait
-for the guest's systemd."""
+"""Seconds to wait for a sign that a command that the daemon forgot was started. The script may have
+to wait for the guest's systemd."""
 _REST_WITHIN: Final = 60.0
-"""Seconds for which output is read that is there still when the command has ended: a guest can make
-its file seem to have any length."""
+"""Seconds for which the remaining output is read after the end of the command. A guest can make its
+file seem to have any length."""
 _HANGS: Final = 3
 _HANG: Final = 5.0
-"""After so many looks at the events that took so many seconds each, they are left alone."""
+"""The events are no longer read after this number of reads that took longer than this number of
+seconds."""
 _SAID: Final = 500
-"""Characters of what the script, or the daemon, says of a failure."""
+"""The most characters of the error text of the script, or of the daemon, that a message quotes."""
 _AGENT_PAUSES: Final = (1.0, 3.0, 6.0)
 _CODE: Final = re.compile(rb"[0-9]{1,3}")
 _NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
@@ -83,14 +85,14 @@ class Command:
     """A command that was started.
 
     Attributes:
-        instance: where.
-        uuid: that instance's own id, as another may come by its name.
-        operation: the id of its operation.
-        limit: seconds after which the guest ends it.
-        events_path: the guest's events file.
-        lifecycle_root: the directory below which the command's user may write.
-        output_path: the guest's file with what a detached command writes; empty where the server
-            records it.
+        instance: The name of the instance.
+        uuid: The instance's own id (`volatile.uuid`), since another instance may get its name.
+        operation: The id of the command's operation.
+        limit: Seconds after which the guest ends the command.
+        events_path: The path of the guest's events file.
+        lifecycle_root: The directory below which the user of the command may write.
+        output_path: The guest's file with the output of a detached command; empty if the server
+            records the output.
     """
 
     instance: str
@@ -112,10 +114,10 @@ class Follower:
     """Follows one command.
 
     Args:
-        client: a client in the instance's project.
-        command: the command.
-        watcher: takes output, events, and signs of life.
-        take: takes the bytes of the output.
+        client: A client in the instance's project.
+        command: The command.
+        watcher: Receives output, events, and signs of life.
+        take: Receives the bytes of the output.
     """
 
     def __init__(
@@ -146,10 +148,10 @@ class Follower:
         self._cut = ""
 
     def to_end(self) -> Ended:
-        """Follows it; returns how it ended.
+        """Follow the command; return how it ended.
 
         Raises:
-            JobNotBegun: the guest could not begin it at all.
+            JobNotBegun: The guest could not start the command.
         """
         while True:
             try:
@@ -178,8 +180,8 @@ class Follower:
 
     def _look(self) -> Ended | None:
         state = self._operation()
-        # Once it has ended, all that is there counts, and no more: what it left running in the
-        # background may go on writing for ever.
+        # After the end of the command, the present output is read, and no more: processes that it
+        # left in the background may write forever.
         self._read_output(all_of_it=state is not None)
         self._read_events()
         if state is not None and (ended := self._ended(state)) is not None:
@@ -244,7 +246,7 @@ class Follower:
                     f"all beyond its first {size_text(self._output.offset)}: {self._output.cut}"
                 )
             chunks, end = chunks + 1, end or self._output.size
-            # An answer may be shorter than what was asked for.
+            # A reply may be shorter than the requested range.
             if not data or self._output.offset >= end:
                 return
             if all_of_it and time.monotonic() > until:
@@ -252,7 +254,7 @@ class Follower:
                     f"all beyond its first {size_text(self._output.offset)}: the {size_text(end)} "
                     f"that there seem to be could not be read within {_REST_WITHIN:g} s"
                 )
-            # A server that sends slowly does not keep the time limit from being looked at.
+            # A slow server must not delay the check of the time limit.
             late = time.monotonic() - begun > _LOOK_WITHIN
             if (chunks >= _AT_ONCE or late) and not all_of_it:
                 return
@@ -261,11 +263,12 @@ class Follower:
         if self._hangs >= _HANGS:
             return
         begun = time.monotonic()
-        # They are an extra: a virtual machine's agent may be away for a moment, and what else is
-        # wrong with the host shows at the command.
+        # The events are optional. A virtual machine's agent may be unreachable for a moment, and
+        # other problems of the host show when the command itself is polled.
         with suppress(IncusError):
             entry = guest_entry(self._client, self._command.instance, self._command.events_path)
-            # Looked at first: to read a FIFO, which shows as an empty file, would never end.
+            # The entry is inspected first: a read of a FIFO, which shows as an empty file, would
+            # never end.
             if entry is None or entry.type != "file" or not entry.size:
                 return
             if entry.size == self._events.offset:
@@ -282,29 +285,33 @@ class Follower:
             self._hangs += 1
 
     def _ended(self, state: dict[str, Any]) -> Ended | None:
-        """The end by what the daemon says; None where that says nothing of the command."""
+        """Return the end that the daemon reports; None if its report does not tell how the command
+        ended."""
         metadata = state.get("metadata")
         code = metadata.get("return") if isinstance(metadata, dict) else None
         if not isinstance(code, int | float) or state.get("status_code") != 200:
             return self._failed(cut(str(state.get("err") or ""), _SAID) or "no reason")
         code = int(code)
         marker = self._marker()
-        # Where the two differ it is a failure: the script was ended, or the word is not its own.
+        # If the two exit codes differ, the job failed: the script was ended, or another process
+        # wrote the file.
         if marker is not None and (marker.code == code or code == 0):
             return self._by_marker(marker)
         if marker is None and code == PREPARE_FAILED:
             raise JobNotBegun(f"the guest could not prepare the command: {self._complaint()}")
         if marker is None and self._command.output_path and self._begun_there():
-            # What started it was ended, and it goes on.
+            # The process that started the command was ended, and the command continues.
             self._forget("the daemon no longer follows the command")
             return None
-        # The script itself was ended, as a rule since its instance stops, which may take a moment.
+        # The script itself was ended, usually because its instance is stopping, which may take a
+        # moment.
         if gone := self._gone_within(_STOPS_WITHIN if code else 0):
             return self._lost(f"{gone}, and left no word of it")
         return Ended("exited", code, self._elapsed)
 
     def _failed(self, why: str) -> Ended | None:
-        """The end of a command whose operation failed: it may not have been begun at all."""
+        """Return the end of a command whose operation failed; it may not have been started at
+        all."""
         if (ended := self._by_word()) is not None:
             return ended
         if not self._begun_there():
@@ -315,11 +322,12 @@ class Follower:
         return None
 
     def _by_word(self) -> Ended | None:
-        """The end by what the guest left word of, or by the instance's own; None before that."""
+        """Return the end by the exit file in the guest, or by the end of the instance; None before
+        that."""
         marker = self._marker()
         ours, gone = self._instance()
         if marker is None and ours and gone:
-            # It may have written its word and stopped between the two looks.
+            # The guest may have written the file and stopped between the two requests.
             marker = self._marker()
         if marker is not None and ours:
             self._read_output(all_of_it=True)
@@ -327,18 +335,19 @@ class Follower:
         return self._lost(f"{gone}, and left no word of it") if gone else None
 
     def _begun_there(self) -> bool:
-        """Whether the script has begun the work."""
+        """Return whether the script has started the command."""
         if self._script is None:
             self._script = self._word(BEGUN_PATH)
         return self._script is not None
 
     def _by_absence(self, since: float) -> Ended | None:
-        """The end of a command whose script can leave no word any more; None where it may still.
+        """Return the end of a command whose script no longer runs; None if the script may still
+        run.
 
-        A daemon that is killed in the moment in which it starts a command takes that with it.
+        If a daemon is killed while it starts a command, the command ends too.
 
         Raises:
-            JobNotBegun: it was not begun at all.
+            JobNotBegun: The command was not started.
         """
         if not self._begun_there():
             if time.monotonic() - since > _BEGINS_WITHIN:
@@ -347,7 +356,7 @@ class Follower:
         pid = (self._script or b"").decode(errors="replace").strip()
         if not pid.isdecimal() or not self._is_there("/proc/1") or self._is_there(f"/proc/{pid}"):
             return None
-        # It leaves word before it ends.
+        # The script writes the exit file before it ends.
         return self._by_word() or self._lost("what ran it was ended, and left no word of it")
 
     def _is_there(self, path: str) -> bool:
@@ -360,7 +369,7 @@ class Follower:
         return Ended("exited", marker.code, self._elapsed)
 
     def _marker(self) -> _Marker | None:
-        """What the guest wrote when the work ended."""
+        """Return what the guest wrote at the end of the command; None if there is nothing (yet)."""
         words = (self._word(EXIT_PATH) or b"").split()
         if not words or not _CODE.fullmatch(words[0]):
             return None
@@ -368,13 +377,13 @@ class Follower:
 
     def _word(self, path: str) -> bytes | None:
         try:
-            # One that is empty may be written just now.
+            # An empty file may be in the middle of being written.
             return read_small_file(self._client, self._command.instance, path) or None
         except (IncusApiError, NotAFile, TooLarge):
             return None
 
     def _complaint(self) -> str:
-        """The end of what the script said on standard error."""
+        """Return the end of the script's standard error."""
         tail = Tail(
             self._client, exec_output(self._command.instance, self._command.operation, "stderr")
         )
@@ -383,12 +392,13 @@ class Follower:
         return ""
 
     def _instance(self) -> tuple[bool, str]:
-        """Whether the instance is there, and why the command can no longer run; empty where it can.
+        """Return whether the instance exists, and why the command can no longer run (empty if it
+        can).
 
-        One that is frozen may go on.
+        A command in a frozen instance may continue.
         """
         name = self._command.instance
-        # Into it, or one that is ending would count as running.
+        # The state is fetched too: without it, an instance that is stopping would count as running.
         live = fetch_instance(self._client, name)
         if live is None:
             return False, f"the instance {name} is gone"

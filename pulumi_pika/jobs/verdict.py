@@ -1,4 +1,4 @@
-"""How a job ended: what Incus saw of it, what the guest's result file says, and what that makes."""
+"""Decide how a job ended, from what Incus reports and from the guest's result file."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -12,19 +12,19 @@ How = Literal["exited", "timed_out", "lost"]
 SCHEMA_VERSIONS: Final = (1, 2)
 _LONGEST_MESSAGE: Final = 2000
 _SHOWN: Final = 40
-"""Characters of a value that is not as it should be."""
+"""The most characters of an invalid value that a message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of the work, as seen from outside.
+    """The end of the command, as seen from outside the guest.
 
     Attributes:
-        how: it exited by itself, its time was up, or nobody can tell.
-        exit_code: where it is known.
-        seconds: how long it took.
-        reason: why it is lost, or how its time was ended.
-        cut: which part of its output was not read; empty where all of it was.
+        how: Whether the command exited by itself, its time limit ended it, or its end is unknown.
+        exit_code: The exit code; None if it is unknown.
+        seconds: How long the command took, in seconds.
+        reason: Why the result is unknown, or how the time limit was enforced.
+        cut: Which part of the output was not read; empty if all of it was.
     """
 
     how: How
@@ -36,7 +36,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class GuestResult:
-    """The guest's result file. Its texts are each one line, without what cannot be seen."""
+    """The guest's result file. Each of its strings is one line without invisible characters."""
 
     completed: bool
     message: str
@@ -46,12 +46,12 @@ class GuestResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        status: `completed` is a success; nothing else is.
-        exit_code: the command's, where it is known.
-        message: a sentence or two for people.
+        status: `completed` is a success; no other status is.
+        exit_code: The exit code of the command; None if it is unknown.
+        message: A human-readable explanation in one or two sentences.
     """
 
     status: Status
@@ -60,16 +60,16 @@ class Verdict:
 
     @property
     def completed(self) -> bool:
-        """Whether it is a success."""
+        """Return whether the job succeeded."""
         return self.status == "completed"
 
 
 def parse_result(content: bytes, path: str) -> GuestResult | str:
-    """The result that a file holds, or why it is none.
+    """Return the result that a file contains, or why it is not a valid result.
 
     Args:
-        content: the file's bytes.
-        path: where it was in the guest.
+        content: The file's bytes.
+        path: The path of the file in the guest.
     """
     found = guest_object(content, f"the result file {path}")
     if isinstance(found, str):
@@ -92,16 +92,16 @@ def parse_result(content: bytes, path: str) -> GuestResult | str:
 
 
 def judge(ended: Ended, found: GuestResult | str | None, *, path: str, entry: bool) -> Verdict:
-    """What came of a job. It is a success only where that is proven, and nothing speaks against it.
+    """Return the result of a job. A success must be proven, and nothing may contradict it.
 
-    The exit code proves it of a command that ran by itself. Of an entry command it tells how that
-    ended, not how the command did that it was to run: then the result file has to say so.
+    The exit code proves the success of a command that ran directly. The exit code of an entry
+    command does not tell how the job's command ended; then the result file must report the success.
 
     Args:
-        ended: the end, as seen from outside.
-        found: the result file, why it cannot be understood, or None where there is none.
-        path: where the result file is to be.
-        entry: whether an entry command ran the command.
+        ended: The end, as seen from outside the guest.
+        found: The result file, or why it is not valid, or None if there is none.
+        path: The expected path of the result file.
+        entry: Whether an entry command ran the command.
     """
     what = "the entry command" if entry else "the command"
     code = ended.exit_code
@@ -120,7 +120,7 @@ def judge(ended: Ended, found: GuestResult | str | None, *, path: str, entry: bo
         if inside_ok == (ended.exit_code == 0):
             return _verdict("completed" if inside_ok else "failed", code, outside, said)
         if not code:
-            # The part that failed is the one to show.
+            # The exit code of the part that failed is shown.
             code = ended.exit_code or None
         return _verdict("failed", code, f"{outside}, and the result file disagrees", said)
     if entry and ended.exit_code == 0:

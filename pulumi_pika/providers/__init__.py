@@ -1,1 +1,2 @@
-"""The dynamic providers: check, diff, create, read, update and delete, thin over `reconcile`."""
+"""The dynamic providers: a thin layer of check, diff, create, read, update and delete over
+`reconcile`."""

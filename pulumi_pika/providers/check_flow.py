@@ -1,4 +1,4 @@
-"""How the `check` of a resource that is an instance begins and ends."""
+"""Do the first and the last steps of the `check` of a runtime or a job."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -37,27 +37,27 @@ _ARGUMENTS: Final[dict[Path, str]] = {
 def read_inputs(
     news: dict[str, Any], olds: dict[str, Any] | None, names: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The inputs as they were, and as they are to be with the host's defaults, as plain trees.
+    """Return the old inputs, and the new inputs with the host's defaults, as plain trees.
 
     Args:
-        news: the inputs as the program gives them.
-        olds: the inputs that an earlier `check` returned; None or empty without one.
-        names: those that count.
+        news: The inputs of the program.
+        olds: The inputs that an earlier `check` returned; None or empty if there was none.
+        names: The names of the inputs to read.
 
     Raises:
-        RecursionError: they are nested too deeply to be read.
+        RecursionError: The inputs are nested too deeply.
     """
     before = {name: normalize(olds[name]) for name in names if olds and name in olds}
     given = {name: normalize(news[name]) for name in names if name in news}
     given = with_defaults(before, given)
-    # Without a host here, nothing is known of a change.
+    # Without a host, a change of the host cannot be detected.
     if HOST in names and (digest := host_digest() or before.get(HOST)):
         given = {**given, HOST: digest}
     return before, given
 
 
 def with_argument_names(failures: list[Failure]) -> list[Failure]:
-    """Return the failures, with the argument to set where a default or a flat argument is meant."""
+    """Return the failures; those about a default or a flat argument name the argument to set."""
     return [
         Failure(failure.path, failure.reason + _ARGUMENTS.get(failure.path, ""))
         for failure in failures
@@ -71,15 +71,15 @@ def finish_check(
     examined: PlannedInputs,
     holder_rule: HolderRule = refuse_holder,
 ) -> CheckResult:
-    """The answer to inputs with which nothing is wrong by themselves: what the host lacks, or the
-    inputs with the plan and the instance's name, so that a preview shows them.
+    """Finish a `check` of inputs that are valid by themselves. Return the problems that the host
+    reports, or the inputs with the plan and the instance's name, so that a preview shows them.
 
     Args:
-        news: the inputs as the program gives them.
-        before: the inputs as they were.
-        inputs: the inputs as they are to be, and what else is shown.
-        examined: what they come to.
-        holder_rule: see `feasibility.HolderRule`.
+        news: The inputs of the program.
+        before: The old inputs.
+        inputs: The new inputs, and additional values to show.
+        examined: The planned inputs.
+        holder_rule: See `feasibility.HolderRule`.
     """
     name = get_path(examined.plan_tree, ("identity", "instance_name"))
     inputs = {

@@ -1,4 +1,4 @@
-"""What a change of the inputs means: nothing, an update in place, or a replacement."""
+"""Decide what a change of the inputs means: nothing, an update in place, or a replacement."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,36 +19,36 @@ from .runtime_state import State
 
 IMAGE: Final = ("incus", "image_alias")
 REPLACING: Final = (("identity", "instance_name"), ("incus", "project"), IMAGE)
-"""Parts of the plan of which another value is another instance."""
+"""The parts of the plan whose change replaces the instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to a diff."""
+    """The result of a diff."""
 
     changes: list[str] = field(default_factory=list)
     """The top-level properties that differ."""
     replaces: list[str] = field(default_factory=list)
-    """The properties for which the instance is made anew."""
+    """The properties whose change replaces the instance."""
     restarts: list[str] = field(default_factory=list)
-    """What a restart may be needed for."""
+    """The properties whose change may need a restart."""
     renamed: str = ""
-    """The name that somebody gave the instance outside, where it has to get its own back."""
+    """The name that the instance got outside Pulumi, if it must be renamed back."""
     recovers: bool = False
-    """Whether `restart_triggers` restarts it."""
+    """Whether `restart_triggers` restarts the instance."""
 
 
 def decide_diff(
     state: State, new: PlannedInputs, inputs: dict[str, Any], *, same_image: bool = False
 ) -> Decision:
-    """Compares the last state with the new inputs.
+    """Compare the last state with the new inputs.
 
     Args:
-        state: what was applied, or what a refresh saw.
-        new: the new inputs, planned.
-        inputs: the new inputs themselves.
-        same_image: whether another image alias is another name of the image that the instance was
-            made of.
+        state: What was applied last, or what a refresh found.
+        new: The new inputs, planned.
+        inputs: The new inputs themselves.
+        same_image: Whether a new image alias points to the image that the instance was created
+            from.
     """
     old_plan, new_plan = state.plan_tree, new.plan_tree
     changes = [
@@ -59,7 +59,7 @@ def decide_diff(
     changes += [
         name
         for name in OPTION_FIELDS
-        # The backend counts in a create alone: a stack may move to another.
+        # The backend matters only for a create, since a stack may move to another backend.
         if name != "backend"
         and (
             any(path[0] == name for path in new.unknown)
@@ -67,7 +67,8 @@ def decide_diff(
         )
     ]
     if not changes and not new.unknown and state.plan_digest != plan_digest(new.plan):
-        # What the instance's own mark says differs in a part of the plan that nothing else shows.
+        # The plan digest of the instance differs, in a part of the plan that no other property
+        # shows.
         changes.append("plan")
     if _devices_drifted(state) and "mounts" not in changes:
         changes.append("devices")
@@ -77,8 +78,8 @@ def decide_diff(
         changes.append(SECRET_INPUTS)
 
     applied = state.plan.to_dict()
-    # An instance that was renamed outside is renamed back: only another name in the program is
-    # another instance. One that was rebuilt outside can only be made anew.
+    # An instance that was renamed outside Pulumi is renamed back. Only another name in the program
+    # replaces the instance. An instance that was rebuilt outside Pulumi can only be replaced.
     replaces = [
         ".".join(path)
         for path in REPLACING
@@ -118,12 +119,13 @@ def _recovers(state: State, new: PlannedInputs) -> bool:
 
 
 def _frozen_though_stopped(state: State, new: PlannedInputs) -> bool:
-    """Whether the program wants the instance stopped, and it was frozen when last looked at."""
+    """Return whether the program wants the instance stopped, and it was frozen at the last
+    refresh."""
     return new.options.running is False and state.outputs.get("status") == FROZEN
 
 
 def _devices_drifted(state: State) -> bool:
-    """Whether one of the plan's devices was changed in what no mount of the plan shows."""
+    """Return whether a device of the plan has drift that no mount of the plan shows."""
     expected = declared_devices(state.plan, state.options, state.pool, state.root_pool)
     root = root_device_name(state.devices)
     for name, device in expected.items():
@@ -141,10 +143,10 @@ def _pool_changes(state: State, new: PlannedInputs) -> bool:
     if ("storage_pool",) in new.unknown:
         return True
     wanted = new.options.storage_pool
-    # Without a wanted pool the instance stays in the one that it is in.
+    # Without an explicit pool, the instance stays in its present pool.
     stays = {None, state.pool, state.options.storage_pool}
     if state.plan.resources.root_disk_gib is not None or not state.has_volumes:
-        # It may have been moved: the pool that it is in is no other one.
+        # The root disk may have been moved; its present pool is not a change.
         stays.add(state.root_pool)
     return wanted not in stays
 

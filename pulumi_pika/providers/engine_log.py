@@ -1,4 +1,4 @@
-"""Sends lines to Pulumi's log from within a provider process."""
+"""Send lines to Pulumi's log from a provider process."""
 
 import re
 import sys
@@ -18,11 +18,11 @@ _engine: list[Any] = []
 
 
 class PulumiReporter:
-    """A `reconcile.Reporter` whose lines stand beside the resource in Pulumi's display.
+    """A `reconcile.Reporter` whose lines Pulumi shows with the resource.
 
     Args:
-        urn: the resource's URN; empty where it is not known.
-        redact: takes the secrets out of a line.
+        urn: The resource's URN; empty if it is unknown.
+        redact: Removes the secrets from a line.
     """
 
     def __init__(self, urn: str, redact: Callable[[str], str]) -> None:
@@ -30,15 +30,16 @@ class PulumiReporter:
         self._redact = redact
 
     def info(self, message: str) -> None:
-        """A line of progress."""
+        """Send a line of progress."""
         self._send(message, pulumi.log.info, "INFO")
 
     def warn(self, message: str) -> None:
-        """Something that the user should know of, though the work goes on."""
+        """Send a warning; the work continues."""
         self._send(message, pulumi.log.warn, "WARNING")
 
     def _send(self, message: str, otherwise: Callable[[str], None], severity: str) -> None:
-        # No message of ours has several lines: a newline is somebody's who would forge one.
+        # No message of pulumi_pika has several lines. A newline comes from untrusted text and could
+        # forge a line.
         text = break_directives(without_breaks(self._redact(message)))
         message = text + ending(message)
         engine = _connected_engine()
@@ -58,15 +59,16 @@ class PulumiReporter:
 
 
 def _log(line: Callable[[str], None], message: str) -> None:
-    """Never lets work fail for a line that tells of it: the engine may be gone, and stderr too."""
+    """Write a line, and ignore failures: the engine and standard error may both be gone."""
     with suppress(Exception):
         line(message)
 
 
 def _connected_engine() -> Any:
-    """The engine, whose address is the last argument of a provider process (its plugin protocol).
+    """Return a connection to the engine, whose address is the last argument of a provider process
+    (plugin protocol).
 
-    `pulumi.log` does not connect to it there, and could not name the resource.
+    `pulumi.log` does not connect to the engine in a provider process, and cannot name the resource.
     """
     with _lock:
         if not _engine:

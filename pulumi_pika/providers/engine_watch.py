@@ -1,8 +1,8 @@
-"""Ends a provider process whose engine was killed, and counts the calls that it is in.
+"""End a provider process whose engine was killed, and count its active calls.
 
-Pulumi starts a provider as a shell script that starts Python, and nothing tells either of them that
-the engine is gone: the process would stay for ever. The engine holds the read end of the pipe that
-is our standard output, as long as it lives, and nobody else does: the pipe breaks when it is gone.
+Pulumi starts a provider as a shell script that starts Python. Neither is notified if the engine
+dies, so the process would stay forever. Only the engine holds the read end of the pipe that is the
+provider's standard output. The pipe breaks when the engine dies.
 """
 
 import os
@@ -16,32 +16,32 @@ from typing import Final
 
 _STDOUT: Final = 1
 
-# Imports nothing of ours: every program that declares a resource of ours may load this module.
+# No imports of this package: every program that declares one of its resources may load this module.
 
 
 class EngineGone(KeyboardInterrupt):
-    """The engine is gone: a call does not begin, or is interrupted and takes back what it made."""
+    """The engine is gone. A call does not start, or is interrupted and deletes what it created."""
 
 
 class Calls:
-    """The calls that this process is in."""
+    """The active calls of this process."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._undoable: dict[int, bool] = {}
         self.closed = False
-        """Whether the engine is gone, so that no further call begins."""
+        """Whether the engine is gone, so that no further call starts."""
 
     @contextmanager
     def one(self, *, undoable: bool) -> Iterator[None]:
-        """Counts a call of this thread.
+        """Count a call of this thread as active.
 
         Args:
-            undoable: whether it takes back what it has made when a KeyboardInterrupt is raised in
-                it, wherever that is.
+            undoable: Whether the call deletes what it created if a KeyboardInterrupt is raised
+                anywhere in it.
 
         Raises:
-            EngineGone: the engine is gone, and nothing is to begin; or the call was interrupted.
+            EngineGone: The engine is gone, so that no call may start; or the call was interrupted.
         """
         thread = threading.get_ident()
         with self._changed:
@@ -51,7 +51,7 @@ class Calls:
         try:
             yield
         finally:
-            # The interruption may come here as well; it comes once.
+            # The interruption may arrive here too; it arrives only once.
             try:
                 self._end(thread)
             finally:
@@ -63,7 +63,8 @@ class Calls:
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Begins no further call, interrupts the undoable ones, and returns when all are over."""
+        """Refuse further calls, interrupt the undoable ones, and return after the end of all
+        calls."""
         with self._changed:
             self.closed = True
             for thread, undoable in self._undoable.items():
@@ -79,10 +80,10 @@ _watching: list[threading.Thread] = []
 
 
 def watch_engine() -> bool:
-    """Starts to watch the engine, once; returns whether it is watched.
+    """Start to watch the engine, once per process; return whether it is watched.
 
-    It is not if this is no provider process, or if the process was not started by an engine
-    (`PULUMI_DEBUG_PROVIDERS`), which would have given it a pipe as standard output.
+    The engine is not watched outside of a provider process. Nor is it if the process was not
+    started by an engine (`PULUMI_DEBUG_PROVIDERS`): standard output is then not a pipe.
     """
     if not hasattr(sys.modules.get("__main__"), "DynamicResourceProviderServicer"):
         return False
@@ -94,17 +95,18 @@ def watch_engine() -> bool:
 
 
 def is_watched() -> bool:
-    """Whether this is a provider process whose engine is watched."""
+    """Return whether this is a provider process whose engine is watched."""
     return bool(_watching)
 
 
 def _watch() -> None:
     pipe = select.poll()
-    # Without an event to wait for, poll waits for errors only: here, that nobody can read any more.
+    # Without an event mask, poll waits only for errors: here, that the read end of the pipe is
+    # closed.
     pipe.register(_STDOUT, 0)
     pipe.poll()
     calls.end()
-    # Nobody is there who would read an answer, or wait for the other threads.
+    # Without the engine, nothing reads a reply or waits for the other threads.
     os._exit(1)
 
 

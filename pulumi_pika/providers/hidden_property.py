@@ -1,5 +1,5 @@
-"""Closes the one property of a resource that only its provider needs; `validation.hidden_property`
-has its names and opens it."""
+"""Pack the values that only the provider needs into one property. `validation.hidden_property` has
+the names and unpacks it."""
 
 import functools
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from ..validation.hidden_property import HIDDEN, KEYS, SHOWN
 
 
 def close_hidden(tree: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return properties with what is hidden in the one property."""
+    """Return properties with the hidden values packed into one property."""
     if not tree:
         return None if tree is None else {}
     rest = {key: value for key, value in tree.items() if key not in KEYS}
@@ -19,10 +19,10 @@ def close_hidden(tree: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 @functools.cache
 def property_name() -> str:
-    """Return the name of the property, with the installed SDK.
+    """Return the name of the property with the installed SDK.
 
-    It is tried, since no version of the SDK's says it: a provider that does not get this property
-    knows neither secrets nor owners. Program and provider have the same SDK.
+    The function tries the name, since the version of the SDK does not tell it. A provider that does
+    not get this property knows neither secrets nor owners. Program and provider use the same SDK.
     """
     from google.protobuf import struct_pb2
     from pulumi.runtime.rpc import deserialize_properties

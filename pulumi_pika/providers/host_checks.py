@@ -1,4 +1,4 @@
-"""What the host has to say to a runtime's inputs: its defaults, and what it lacks."""
+"""Check a runtime's inputs against the host: its defaults, and what is missing there."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ from .host_connection import (
 from .secret_marking import is_secret
 
 _UNREACHABLE_TTL: Final = 20.0
-"""Seconds for which a host that did not answer is not asked again."""
+"""Seconds for which no request is sent to a host that did not answer."""
 _IDENTITY_PATHS: Final[tuple[Path, ...]] = (
     ("identity", "instance_name"),
     ("incus", "project"),
@@ -53,7 +53,7 @@ _IDENTITY_PATHS: Final[tuple[Path, ...]] = (
     ("instance_type",),
     ("storage_pool",),
 )
-"""What makes another instance of it; then all that the host lacks counts anew."""
+"""The inputs whose change replaces the instance; then everything is checked on the host again."""
 _OF_HOST: Final[tuple[Path, ...]] = (
     (),
     ("incus", "project"),
@@ -61,10 +61,11 @@ _OF_HOST: Final[tuple[Path, ...]] = (
     ("extra_profiles",),
     ("storage_pool",),
 )
-"""What an instance needs of its host for as long as it is there; an image, for one, may go."""
+"""The inputs that an existing instance needs on its host. The image, for example, may be
+deleted."""
 _DEFAULT_PROFILE: Final = "default"
 HAS_DEPENDENCIES: Final = "after_others"
-"""An argument that `check` takes and drops: whether the resource waits for others."""
+"""An argument that only `check` uses: whether the resource depends on others."""
 
 Report = Callable[[], PulumiReporter]
 Ask = Callable[[HostFacts], list[Finding]]
@@ -73,12 +74,12 @@ Ask = Callable[[HostFacts], list[Finding]]
 def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
     """Return the inputs with the defaults of project, profile and storage pool.
 
-    Those of project and storage pool are the host's, and are used at creation only: another
-    default must not move, that is replace, an existing instance.
+    The defaults of project and storage pool come from the host and are used at creation only. A new
+    default must not replace an existing instance.
 
     Args:
-        olds: the inputs as they were, with the defaults of then.
-        inputs: the inputs, which are left as they are.
+        olds: The old inputs, with the defaults of that time.
+        inputs: The inputs, which are not changed.
     """
     target = inputs.get("incus", {})
     default_project, default_pool = default_place()
@@ -94,7 +95,7 @@ def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What the last `check` of a resource learned, for the calls that follow it in this process."""
+    """The findings of the last `check` of a resource, for later calls in this process."""
 
     olds: dict[str, Any]
     after_others: bool
@@ -102,7 +103,7 @@ class _Checked:
 
 
 _checked: dict[str, _Checked] = {}
-"""By owner. For a replacement the engine calls `check` once more, with no inputs of before."""
+"""By owner. For a replacement, the engine calls `check` again, without the old inputs."""
 
 
 def check_host(
@@ -115,21 +116,21 @@ def check_host(
     report: Report,
     holder_rule: HolderRule = refuse_holder,
 ) -> list[Failure]:
-    """What the host lacks, as failures; without any request where nothing changed.
+    """Return what is missing on the host, as failures. If nothing changed, no request is sent.
 
     Args:
-        olds: the inputs as they were; empty for a new instance.
-        inputs: the inputs as they are going to be.
-        examined: what they come to.
-        after_others: whether the resource waits for others, which may bring what is missing now.
-        previewing: whether it is a preview, and not the `up` that uses a trust token.
-        report: where to warn.
-        holder_rule: see `feasibility.HolderRule`.
+        olds: The old inputs; empty for a new instance.
+        inputs: The new inputs.
+        examined: The planned inputs.
+        after_others: Whether the resource depends on others, which may create what is missing now.
+        previewing: Whether this is a preview, in which a trust token is not used.
+        report: Receives warnings.
+        holder_rule: See `feasibility.HolderRule`.
     """
     owner = examined.options.owner
     last = _checked.get(owner)
     replaced = olds or (last.olds if last else {})
-    # No call tells of a change of an `IncusHost`. A state of before the digest counts as the same.
+    # No call reports a change of an `IncusHost`. A state without a digest counts as unchanged.
     moved = HOST in olds and olds[HOST] != inputs.get(HOST)
     _checked[owner] = _Checked(replaced, after_others, moved)
     names = (inputs.keys() | olds.keys()) - {HOST}
@@ -172,7 +173,7 @@ def check_host(
 
 
 def host_changed(owner: str) -> bool:
-    """Return whether the last `check` of a resource saw another host than the one before."""
+    """Return whether the last `check` of a resource found another host than the one before."""
     last = _checked.get(owner)
     return last is not None and last.host_changed
 
@@ -184,27 +185,27 @@ def before_replacement(
     report: Report,
     holder_rule: HolderRule = refuse_holder,
 ) -> None:
-    """Look once more, right before the engine deletes an instance in order to replace it.
+    """Check the host again, right before the engine deletes an instance in order to replace it.
 
-    `check` asks nothing if no input changed, and an instance may be replaced for what a refresh
-    saw. A `diff` with no `check` before it, as in a refresh, replaces nothing.
+    `check` sends no request if no input changed, but drift alone can cause a replacement. A `diff`
+    without a `check` before it, as in a refresh, replaces nothing.
 
     Raises:
-        PreflightFailed: the new instance could not be created; nothing was touched.
+        PreflightFailed: The new instance could not be created; nothing was changed.
     """
     mode, checked = requested_preflight(), _checked.get(examined.options.owner)
     if mode == "off" or checked is None:
         return
 
     def ask(facts: HostFacts) -> list[Finding]:
-        # Not what was so half a minute ago: the next thing that the engine does is to delete.
+        # Cached facts are not good enough: the engine's next step is the delete.
         facts.forget(time.monotonic())
         return _obstacles(facts, examined, predecessor, holder_rule)
 
     try:
         found = _run_checks(ask, report)
     except IncusError:
-        return  # Nothing can be deleted there either.
+        return  # An unreachable host cannot delete anything either.
     may_come = checked.after_others and mode == "auto"
     found = [it for it in _known(found, examined) if not (it.may_come and may_come)]
     if found:
@@ -218,18 +219,19 @@ def before_replacement(
 def before_create(
     examined: PlannedInputs, inputs: dict[str, Any], holder_rule: HolderRule = refuse_holder
 ) -> None:
-    """Looks once more, right before an instance is made; from what `check` found out, as a rule.
+    """Check the host again, right before an instance is created. Usually the facts are cached from
+    `check`.
 
-    Its name and its mounts are looked at by the create itself.
+    The create itself checks the instance's name and mounts.
 
     Args:
-        examined: what the inputs come to.
-        inputs: the inputs, for which of them are secret.
-        holder_rule: see `feasibility.HolderRule`.
+        examined: The planned inputs.
+        inputs: The inputs, which tell what is secret.
+        holder_rule: See `feasibility.HolderRule`.
 
     Raises:
-        PreflightFailed: the host lacks something.
-        IncusError: it cannot be asked.
+        PreflightFailed: Something is missing on the host.
+        IncusError: A request to the host failed.
     """
     _checked.pop(examined.options.owner, None)
     if requested_preflight() == "off":
@@ -244,7 +246,7 @@ def before_create(
 
     found = _recheck(current_host(), ask)
     if getattr(examined.options, "adopt", False):
-        # What is taken over needs no image any more.
+        # An adopted instance does not need the image.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
     if found:
         listed = "; ".join(_sentence(finding, inputs) for finding in found)
@@ -259,7 +261,7 @@ def _obstacles(
     goes_first: Predecessor | None,
     holder_rule: HolderRule,
 ) -> list[Finding]:
-    """Everything for which a create would be refused, once `goes_first` is deleted."""
+    """Return everything for which a create would be refused after `goes_first` is deleted."""
     return find_obstacles(
         facts,
         examined.plan,
@@ -271,7 +273,7 @@ def _obstacles(
 
 
 def _known(found: list[Finding], examined: PlannedInputs) -> list[Finding]:
-    """The findings that are about no property that is unknown."""
+    """Return the findings that are not about an unknown property."""
     return [
         finding
         for finding in found
@@ -304,12 +306,13 @@ def _run_checks(ask: Ask, report: Report, *, previewing: bool = False) -> list[F
 
 
 def _recheck(here: Host, ask: Ask) -> list[Finding]:
-    """What the host lacks; as it is now, not as it was when another resource was checked."""
+    """Return what is missing on the host now, not at the time at which another resource was
+    checked."""
     begun = time.monotonic()
     found = ask(here.facts)
     if found:
-        # It may have come since it was last asked for. Of many that are checked at once, each
-        # takes what any of them asked for after it began.
+        # It may have been created since the last request. If many resources are checked at once,
+        # each uses the replies to all requests that were sent after its own start.
         here.facts.forget(begun)
         found = ask(here.facts)
     return found
@@ -335,7 +338,8 @@ _said: set[str] = set()
 
 
 def _first_time(error: IncusError) -> bool:
-    """Whether this was not said yet in this process; the host itself may not be known."""
+    """Return whether this error was not yet shown in this process; the host itself may be
+    unknown."""
     key = type(error).__name__
     try:
         return current_host().first(key)

@@ -1,8 +1,8 @@
-"""The host of a provider process, and the clients of it.
+"""Keep the host of a provider process, and create clients of it.
 
-Pulumi runs each explicit provider (`IncusHost`) in a process of its own, and the default one in
-another; what the program or the stack config says of the host comes in `configure`, once for each
-provider class. The classes are to have no attributes, so it is kept here.
+Pulumi runs each explicit provider (`IncusHost`) in a process of its own, and the default provider
+in another. `configure` receives the settings of the program or the stack configuration, once for
+each provider class. This module keeps them, since the classes must have no attributes.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from ..reconcile.preflight import HostFacts
 from ..validation.hidden_property import HOST
 
 PREFIX: Final = "pika:"
-"""Of the keys in the stack config, and of those that `IncusHost` hands over."""
+"""The prefix of the keys in the stack configuration, and of those that `IncusHost` passes on."""
 
 _SECONDS: Final = ("connect_timeout", "reply_timeout")
 _PREFLIGHT: Final[tuple[str, ...]] = get_args(PreflightMode)
@@ -55,26 +55,27 @@ _hosts: dict[tuple[Any, ...], "Host"] = {}
 
 @dataclass(slots=True)
 class Host:
-    """The host, whether it knows us, and what was found out about it."""
+    """The host, whether it trusts this client, and cached facts about it."""
 
     settings: HostSettings
     client: IncusClient
     enrolled: bool
     facts: HostFacts
     away_until: float = 0.0
-    """Until when it is not asked again in a preview, as it did not answer (monotonic)."""
+    """The time until which a preview sends no request, since the host did not answer (monotonic
+    clock)."""
     said: set[str] = field(default_factory=set)
-    """What was said once already."""
+    """The keys of messages that were already shown."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def knows_us(self) -> bool:
-        """Whether the server trusts this client by now; the trust token is left as it is."""
+        """Return whether the server trusts this client now. The trust token is not used."""
         with self.lock:
             self.enrolled = self.enrolled or is_trusted(self.client)
             return self.enrolled
 
     def first(self, what: str) -> bool:
-        """Whether this is to be said for the first time."""
+        """Return whether a message is shown for the first time."""
         with self.lock:
             if what in self.said:
                 return False
@@ -82,11 +83,11 @@ class Host:
             return True
 
     def enrol(self) -> None:
-        """Uses the trust token, where one is given and the server does not know us yet.
+        """Use the trust token, if the server does not trust this client yet.
 
         Raises:
-            Unauthorised: the token is not good any more.
-            IncusUnreachable: the server does not answer.
+            Unauthorised: The token is no longer valid.
+            IncusUnreachable: The server does not answer.
         """
         with self.lock:
             if not self.enrolled:
@@ -95,10 +96,10 @@ class Host:
 
 
 def configure(config: Any) -> None:
-    """Takes what the program or the stack config says.
+    """Store the settings of the program or the stack configuration.
 
     Args:
-        config: a `pulumi.dynamic.Config`, or a mapping of full keys (``pika:url``).
+        config: A `pulumi.dynamic.Config`, or a mapping of full keys (``pika:url``).
     """
     given = {name: config.get(PREFIX + name) for name in HostSettings.__dataclass_fields__}
     with _lock:
@@ -107,10 +108,10 @@ def configure(config: Any) -> None:
 
 
 def host_settings(config: Mapping[str, Any]) -> HostSettings:
-    """The settings in a config, whose values are texts.
+    """Return the settings of a configuration, whose values are strings.
 
     Raises:
-        BadHostSettings: one of them cannot be.
+        BadHostSettings: One of the values is not valid.
     """
     values: dict[str, Any] = {}
     for name, value in config.items():
@@ -133,22 +134,22 @@ def host_settings(config: Mapping[str, Any]) -> HostSettings:
 
 
 def requested_preflight() -> str:
-    """``auto``, ``required`` or ``off``, also where the host itself cannot be told."""
+    """Return ``auto``, ``required`` or ``off``, even if the host itself is unknown."""
     with _lock:
         mode = str(_config.get("preflight") or "auto").strip()
     return mode if mode in _PREFLIGHT else "auto"
 
 
 def current_host() -> Host:
-    """The host of this process.
+    """Return the host of this process.
 
     Raises:
-        BadHostSettings: what was said of it cannot be so.
-        IncusUnreachable: no host is named and none is found.
+        BadHostSettings: The settings of the host are not valid.
+        IncusUnreachable: No host is named, and none is found.
     """
     said = tuple(os.environ.get(name) for name in _VARIABLES)
     with _lock:
-        # To resolve it may mean to read the config of the `incus` client.
+        # Resolving the host may read the configuration of the `incus` client.
         key = (*sorted(_config.items()), *said)
         found = _hosts.get(key)
         if found is None:
@@ -160,11 +161,11 @@ def current_host() -> Host:
 
 
 def settings_problem() -> str:
-    """Return what is wrong with the settings of the host, or an empty string. Asks no server.
+    """Return the problem of the host's settings, or an empty string. No request is sent.
 
-    Such settings can never work on this machine, so that no resource of the host is checked with
-    them. A file of certificates that is missing here is a problem unless `preflight` is `off`: a
-    preview may run where the credentials are not.
+    Settings with a problem can never work on this machine, so that no resource of the host is
+    checked. A missing certificate file is a problem unless `preflight` is `off`: a preview may run
+    on a machine without the credentials.
     """
     try:
         current_host()
@@ -173,19 +174,19 @@ def settings_problem() -> str:
     except BadHostSettings as error:
         return str(error)
     except IncusError:
-        pass  # No daemon here. It is said where the host is asked.
+        pass  # There is no daemon here. The first request to the host reports it.
     return ""
 
 
 def default_place() -> tuple[str, str]:
-    """Return the project and the storage pool of new instances that name none.
+    """Return the default project and the default storage pool of new instances.
 
-    The pool is empty if the host names none; the project is `default` then.
+    If the host names none, the project is `default` and the pool is empty.
 
-    They are known even if the host cannot be reached from here.
+    The defaults are known even if the host is unreachable.
 
     Raises:
-        BadHostSettings: the settings are wrong.
+        BadHostSettings: The settings are not valid.
     """
     try:
         settings = current_host().settings
@@ -198,10 +199,11 @@ def default_place() -> tuple[str, str]:
 
 
 def host_digest() -> str:
-    """Return a digest of how the host is reached and where on it things go; empty without a host.
+    """Return a digest of the connection to the host and of the places for new resources; empty
+    without a host.
 
-    A change of the arguments of an `IncusHost` shows in it, and nothing else does: it has no
-    secrets, and is the same for another spelling of the same host by a remote or the environment.
+    Only a change of the arguments of an `IncusHost` changes the digest. The digest has no secrets.
+    It is the same for other names of the same host, by a remote or the environment.
     """
     try:
         here = current_host()
@@ -219,19 +221,19 @@ def host_digest() -> str:
 
 
 def with_host_digest(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs of a refresh with the host that was just asked.
+    """Return the inputs of a refresh with the digest of the present host.
 
-    Those of a state that has no such digest stay without one: a refresh alone changes nothing.
+    Inputs of a state without a digest stay without one: a refresh alone changes nothing.
     """
     return {**inputs, HOST: host_digest() or inputs[HOST]} if HOST in inputs else inputs
 
 
 def client_for(project: str) -> IncusClient:
-    """The client of the host, in an Incus project; at first contact, the trust token is used.
+    """Return the client of the host in an Incus project; use the trust token at the first contact.
 
     Raises:
-        BadHostSettings, IncusUnreachable: see `host`.
-        Unauthorised: the trust token is not good any more.
+        BadHostSettings, IncusUnreachable: See `current_host`.
+        Unauthorised: The trust token is no longer valid.
     """
     found = current_host()
     if not found.enrolled:

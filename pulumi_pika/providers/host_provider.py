@@ -1,4 +1,4 @@
-"""What every provider of ours has in common: the host that its resources are on."""
+"""The base class of all providers of this package, whose resources are on an Incus host."""
 
 from importlib import import_module
 from typing import Any, ClassVar, Final
@@ -17,7 +17,7 @@ from pulumi.dynamic import (
 from ..validation.hidden_property import open_hidden
 from .hidden_property import close_hidden
 
-# As with every module that a program imports: nothing that costs time comes with it.
+# Every program imports this module, so it imports nothing that takes time.
 
 _NOT_HANDED_ON: Final = (
     "the program's Pulumi SDK did not hand on what this provider needs (the property `__pika`), so "
@@ -27,22 +27,22 @@ _NOT_HANDED_ON: Final = (
 
 
 class HostProvider(ResourceProvider):
-    """Base of the providers whose resources are on an Incus host.
+    """The base of the providers whose resources are on an Incus host.
 
-    Each call goes to the function of that name in the module `calls` of this package, which comes
-    with the first call: a program that only declares resources imports this module for the class,
-    and pays for no HTTP client and no planner.
+    Each call goes to the function of the same name in the module that `calls` names. That module is
+    imported by the first call. So a program that only declares resources imports neither the HTTP
+    client nor the planner.
 
-    Thread-safe, and without attributes of its own, so that a subclass pickles to a reference that
-    never changes.
+    The class is thread-safe and has no attributes of its own, so that a subclass pickles to a
+    reference that never changes.
     """
 
     serialize_as_secret_always = False
     calls: ClassVar[str]
-    """The module that does the work."""
+    """The name of the module with the calls."""
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Takes what the `IncusHost`, or the stack config, says of the host."""
+        """Store the settings of the `IncusHost` or of the stack configuration."""
         from .engine_watch import watch_engine
         from .host_connection import configure
         from .thread_pool import enlarge_thread_pool
@@ -52,15 +52,15 @@ class HostProvider(ResourceProvider):
         configure(req.config)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Validates the inputs, and adds what a preview is to show."""
+        """Validate the inputs, and add what a preview shows."""
         given = open_hidden(news)
         if "secret_inputs" not in given:
-            # Without it no secret would be known as one.
+            # Without the hidden property, no secret can be recognized.
             return CheckResult({}, [CheckFailure("", _NOT_HANDED_ON)])
         from .host_connection import settings_problem
 
-        # Before all else: the host's defaults are part of the inputs. Also if nothing changed: no
-        # call tells that the arguments of an `IncusHost` did.
+        # This comes first, since the host's defaults are part of the inputs. It is needed even if
+        # nothing changed, since no call reports changed arguments of an `IncusHost`.
         if problem := settings_problem():
             return CheckResult({}, [CheckFailure("", problem)])
         from .replacement_refusal import note_check
@@ -71,30 +71,31 @@ class HostProvider(ResourceProvider):
         return result
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """Tells what a change of the inputs means."""
+        """Return what a change of the inputs means."""
         result: DiffResult = self._calls().diff(open_hidden(_olds), open_hidden(_news))
         return result
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Creates the thing, or resumes an interrupted create of it."""
+        """Create the object on the host, or resume its interrupted create."""
         result: CreateResult = self._calls().create(open_hidden(props))
         result.outs = close_hidden(result.outs)
         return result
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Reads the live thing back; one that is gone reads as a resource that is gone."""
+        """Return the state of the live object; a deleted object is returned as a deleted
+        resource."""
         result: ReadResult = self._calls().read(id_, open_hidden(props))
         result.outs, result.inputs = close_hidden(result.outs), close_hidden(result.inputs)
         return result
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Changes the thing in place."""
+        """Change the object in place."""
         result: UpdateResult = self._calls().update(open_hidden(_olds), open_hidden(_news))
         result.outs = close_hidden(result.outs)
         return result
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Deletes the thing, as far as its arguments say so."""
+        """Delete the object, as far as its arguments say so."""
         self._calls().delete(open_hidden(_props))
 
     def _calls(self) -> Any:

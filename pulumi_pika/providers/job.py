@@ -4,6 +4,6 @@ from .host_provider import HostProvider
 
 
 class IncusJobProvider(HostProvider):
-    """Provides jobs; see `job_calls`."""
+    """The provider of jobs; see `job_calls`."""
 
     calls = "job_calls"

@@ -76,7 +76,7 @@ _REPLACING_OPTIONS: Final = (
     "extra_profiles",
     "cloud_init_user_data",
 )
-"""Options of the instance; with others of them the job might come out otherwise."""
+"""The options of the instance that can change the result of the job."""
 _INSTANCE_OPTIONS: Final = (*_REPLACING_OPTIONS, "description", "timeouts", "owner", "backend")
 _REPLACING_WORK: Final = ("command", "run_as_root", "uid", "gid", "environment", "triggers")
 _JOB_FIELDS: Final = tuple(JobOptions.model_fields)
@@ -85,12 +85,12 @@ INPUTS: Final = (
     "plan",
     "instance_name",
 )
-"""What `check` returns."""
+"""The names of the inputs that `check` returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What the inputs come to."""
+    """The inputs of a job, planned and validated."""
 
     examined: PlannedInputs
     given: ValidatedOptions[JobOptions]
@@ -115,7 +115,7 @@ class _Job:
         return self.examined.unknown | self.given.unknown
 
     def tree(self) -> dict[str, Any]:
-        """Return all that the inputs come to, by name."""
+        """Return all planned and validated values, by name."""
         options, work = self.examined.options, self.given.options
         return {**options.model_dump(), **work.model_dump(), **self.examined.plan.to_dict()}
 
@@ -124,11 +124,11 @@ class _Job:
 
 
 def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
-    """Validates the inputs and adds the plan, the devices and the instance's name to them.
+    """Validate the inputs, and add the plan, the devices and the instance's name.
 
     Args:
-        news: the inputs as the program gives them.
-        olds: the inputs that an earlier `check` returned; None or empty for a new job.
+        news: The inputs of the program.
+        olds: The inputs that an earlier `check` returned; None or empty for a new job.
     """
     try:
         before, inputs = read_inputs(news, olds, INPUTS)
@@ -144,7 +144,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Tells what runs the job anew: another plan, another command, another trigger."""
+    """Return whether the job is run again: for another plan, command or trigger."""
     news = without_provider(props)
     with user_facing_errors(olds, news) as report:
         state = without_provider(olds)
@@ -166,13 +166,13 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,
-        # A kept instance has the name that the next one is to have.
+        # A retained instance has the name that the next one needs.
         delete_before_replace=True,
     )
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Runs the job to its end."""
+    """Run the job to its end."""
     inputs = without_provider(props)
     with user_facing_errors(inputs, undoable=True) as report:
         job = _Job.of(inputs)
@@ -200,7 +200,7 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Looks at the instance, where one was kept; all else is as it was."""
+    """Fetch the retained instance, if there is one; all other outputs stay."""
     with user_facing_errors(props):
         outputs = without_provider(props)
         if outputs.get("retained_instance"):
@@ -214,7 +214,8 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Takes inputs that run nothing, and removes a kept instance whose time is over."""
+    """Apply inputs that do not run the job, and delete a retained instance that is no longer
+    wanted."""
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs) as report:
         state = without_provider(olds)
@@ -226,7 +227,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
             remove_job_instance(_client(state, live), live, report())
             live = None
         if live is not None:
-            # A later run knows the instance by its mark.
+            # A later run recognizes the instance by its ownership label.
             pass_on(_client(state, live), live, new.examined.options.owner)
         outputs["retained_instance"] = live.name if live else ""
         outputs["retained_status"] = live.status if live else ""
@@ -236,7 +237,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
 
 
 def delete(props: dict[str, Any]) -> None:
-    """Removes the instance, where one was kept. What was brought home stays."""
+    """Delete the retained instance, if there is one. Downloaded files are kept."""
     with user_facing_errors(props) as report:
         state = without_provider(props)
         live = _kept(state) if state.get("retained_instance") else None
@@ -256,11 +257,11 @@ _OUTCOME: Final = (
     "skipped_outputs",
     "log_tail",
 )
-"""The outputs that a run leaves, and nothing but a run changes."""
+"""The outputs that only a run of the job sets."""
 
 
 def _outputs_of(outcome: JobOutcome) -> dict[str, Any]:
-    """What a run leaves. The job's own words may have a secret of the inputs in them."""
+    """Return the outputs of a run. The output of the job may contain a secret of the inputs."""
     return {
         "status": outcome.status,
         "exit_code": outcome.exit_code,
@@ -284,7 +285,7 @@ def _outputs_of(outcome: JobOutcome) -> dict[str, Any]:
 
 
 def _of_instance(inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs that make the plan and the instance, with a job's own defaults."""
+    """Return the inputs of the plan and the instance, with the defaults of jobs."""
     taken = {name: inputs[name] for name in (*SPEC_FIELDS, *_INSTANCE_OPTIONS) if name in inputs}
     defaults: dict[str, dict[str, Any]] = {
         "resources": DEFAULT_RESOURCES.model_dump(exclude_none=True),
@@ -298,7 +299,7 @@ def _of_instance(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changes(old: _Job, new: _Job) -> tuple[list[str], list[str]]:
-    """The properties that differ, and those of them that run the job anew."""
+    """Return the changed properties, and those of them for which the job is run again."""
     before, after = old.examined.plan_tree, new.examined.plan_tree
     replaces = [
         name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)
@@ -333,7 +334,7 @@ def _until_stopped(job: _Job) -> bool:
 
 
 def _is_over(state: dict[str, Any], job: _Job) -> bool:
-    """Whether a kept instance is to go, or has gone, as a refresh saw it."""
+    """Return whether a retained instance must be deleted, or was deleted according to a refresh."""
     if not state.get("retained_instance"):
         return False
     status = state.get("retained_status") or ""
@@ -341,7 +342,8 @@ def _is_over(state: dict[str, Any], job: _Job) -> bool:
 
 
 def _kept(state: dict[str, Any]) -> LiveInstance | None:
-    """The instance that was kept; None where it is gone, whatever has its name now."""
+    """Return the retained instance; None if it is deleted, even if another instance has its name
+    now."""
     client = _client(state, None)
     live = fetch_instance(client, str(state["retained_instance"]), inside=False)
     uuid = str(state.get("retained_uuid") or "")
@@ -351,7 +353,7 @@ def _kept(state: dict[str, Any]) -> LiveInstance | None:
 
 
 def _kept_of(state: dict[str, Any], job: _Job) -> Predecessor | None:
-    """The instance that is deleted before the job runs once more, if one was kept."""
+    """Return the retained instance that is deleted before the job is run again, if there is one."""
     if not state.get("retained_instance"):
         return None
     uuid = str(state.get("retained_uuid") or "")
@@ -361,7 +363,7 @@ def _kept_of(state: dict[str, Any], job: _Job) -> Predecessor | None:
 def _refuse_holder(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> str:
-    """Return why a job cannot run while a live instance holds its name."""
+    """Return why a job cannot run while a live instance has its name."""
     reason = refuse_existing(client, live, options.owner, options.backend)
     return reason.removeprefix("identity.instance_name: ")
 
@@ -372,7 +374,8 @@ def _client(state: dict[str, Any], live: LiveInstance | None) -> IncusClient:
 
 
 def _id_of(job: _Job, inputs: dict[str, Any]) -> str:
-    """The resource's id, which the state has in plain text: each run is another."""
+    """Return the id of the resource, which differs for each run and is in plain text in the
+    state."""
     name = "-" if is_secret(("identity", "instance_name"), inputs) else job.name
     project = "-" if is_secret(("incus", "project"), inputs) else job.project
     return f"{project}/{name}/{tokens.token_hex(4)}"

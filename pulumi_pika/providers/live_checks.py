@@ -1,5 +1,5 @@
-"""What the live instance adds to a preview: what would refuse a change, and what it does beyond the
-diff."""
+"""Check the live instance during a preview: find reasons to refuse a change, and effects that the
+diff does not show."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,15 +41,15 @@ _ROOT: tuple[Path, ...] = (
     ("incus", "profile"),
     ("extra_profiles",),
 )
-"""What decides on the root disk's pool, besides `storage_pool`."""
+"""The inputs that determine the root disk's pool, besides `storage_pool`."""
 
 
 def replacement_failures(before: dict[str, Any], inputs: dict[str, Any]) -> list[Failure]:
     """Return why a replacement would be refused, so that nothing is stopped or deleted for it.
 
     Args:
-        before: the inputs as they were; empty for a new instance.
-        inputs: the inputs as they are to be.
+        before: The old inputs; empty for a new instance.
+        inputs: The new inputs.
     """
     changed = [
         path for path in _REPLACING if before and get_path(before, path) != get_path(inputs, path)
@@ -70,9 +70,9 @@ def root_failures(
     """Return why a change of the root disk's pool could only fail.
 
     Args:
-        before: the inputs as they were; empty for a new instance.
-        inputs: the inputs as they are to be.
-        examined: what they come to.
+        before: The old inputs; empty for a new instance.
+        inputs: The new inputs.
+        examined: The planned inputs.
     """
     changed = [
         path for path in _ROOT if before and get_path(before, path) != get_path(inputs, path)
@@ -92,21 +92,21 @@ def root_failures(
         try:
             wanted = profile_root_pool(client_for(project), desired_profiles(plan, options))
         except (IncusError, ReconcileError):
-            return []  # What is missing is said by the look at the host.
+            return []  # The checks of the host report what is missing.
     theirs = root_device_name(live.devices)
     if theirs and get_path(before, ("resources", "root_disk_gib")) is None:
-        return []  # A root disk of its own that is not ours stays.
+        return []  # A root disk device that pulumi_pika does not manage is kept.
     if wanted in (None, live.root_pool):
         return []
     return [Failure(changed[0], root_moved(project, name, live.root_pool, str(wanted)))]
 
 
 def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterator[str]:
-    """Yield what an adoption is going to change of the instance that is there, without values.
+    """Yield what an adoption changes in the existing instance, without values.
 
     Args:
-        before: the inputs as they were; empty for a new instance.
-        examined: what the inputs come to.
+        before: The old inputs; empty for a new instance.
+        examined: The planned inputs.
     """
     plan, options = examined.plan, examined.options
     if before or not options.adopt or examined.unknown:
@@ -124,7 +124,7 @@ def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterat
             known_root_pool=live.root_pool or None,
         )
     except (IncusError, ReconcileError):
-        return  # The adoption fails for that reason, and says it.
+        return  # The adoption fails for that reason, and reports it.
     brief = find_changes(live, placement.desired, LastApplied()).brief()
     said = [brief] if brief else []
     if live.ephemeral:
@@ -137,8 +137,8 @@ def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterat
 
 
 def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -> Decision:
-    """Return the decision; it is no replacement if the program names the project that others moved
-    the instance to."""
+    """Return the decision, without a replacement if the program names the project to which another
+    client moved the instance."""
     if decision.replaces != ["incus.project"] or not state.uuid:
         return decision
     try:
@@ -149,7 +149,7 @@ def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -
 
 
 def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
-    """Yield what it takes to get a name back, and what a stop does to an ephemeral instance."""
+    """Yield warnings about a rename back, and about the stop of an ephemeral instance."""
     if decision.renamed:
         yield from _rename_warnings(decision.renamed, state, new)
     stops = new.running is False and "running" in decision.changes
@@ -164,12 +164,12 @@ def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iter
 
 
 def _rename_warnings(seen: str, state: State, new: RuntimeOptions) -> Iterator[str]:
-    """Yield what it takes to give an instance its name back.
+    """Yield warnings about renaming an instance back.
 
     Args:
-        seen: the name that a refresh saw.
-        state: what the refresh saw.
-        new: the new options.
+        seen: The name that a refresh found.
+        state: What the refresh found.
+        new: The new options.
     """
     name, project = state.plan.identity.instance_name, state.plan.incus.project
     holder, live = _look(project, name), _look(project, seen)
@@ -196,7 +196,7 @@ def _rename_warnings(seen: str, state: State, new: RuntimeOptions) -> Iterator[s
 
 
 def _look(project: str, name: str) -> LiveInstance | None:
-    """The instance without a look inside; None if there is none or the host cannot be asked."""
+    """Return the instance without its state; None if there is none, or if the request fails."""
     try:
         return fetch_instance(client_for(project), name, inside=False)
     except IncusError:

@@ -1,4 +1,4 @@
-"""What a preview says in words, where a diff alone would not tell."""
+"""Build the messages of a preview about effects that a diff does not show."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -28,14 +28,14 @@ def on_delete(
     *,
     spared: Collection[str] = (),
 ) -> str:
-    """What becomes of the data when the resource is deleted or replaced; an input, so that every
-    preview shows it, that of a destroy included.
+    """Return what a delete or a replacement of the resource does to the data. The text is an input,
+    so that every preview shows it, also that of a destroy.
 
     Args:
-        plan: the plan.
-        options: the options.
-        inputs: the inputs, with what is hidden of them.
-        spared: volumes that another instance uses by then, so that they are not deleted.
+        plan: The plan.
+        options: The options of the instance.
+        inputs: The inputs, including hidden ones.
+        spared: Volumes that another instance will use, so that they are not deleted.
     """
     if inputs.get(RETAINED):
         return "keeps the instance, its root disk and its volumes (retain_on_delete)"
@@ -59,7 +59,7 @@ def on_delete(
 
 
 def managed_volumes(plan: IncusRuntimePlan, inputs: Mapping[str, Any]) -> set[str]:
-    """Return the volumes of mounts that are a `PersistentVolume` of the program."""
+    """Return the mounted volumes that a `PersistentVolume` of the program manages."""
     given = inputs.get(MANAGED_MOUNTS)
     indices = {int(index) for index in given} if isinstance(given, list) else set()
     return {
@@ -74,13 +74,13 @@ def _named(volumes: list[str]) -> str:
 def warnings(
     decision: Decision, state: State, examined: PlannedInputs, inputs: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What a change does beyond what its diff shows.
+    """Yield warnings about effects of a change that its diff does not show.
 
     Args:
-        decision: what the change means.
-        state: what was applied, or what a refresh saw.
-        examined: the new inputs, planned.
-        inputs: the new inputs, with what is hidden of them.
+        decision: What the change means.
+        state: What was applied last, or what a refresh found.
+        examined: The new inputs, planned.
+        inputs: The new inputs, including hidden ones.
     """
     name, new = state.plan.identity.instance_name, examined.options
     yield from _left_behind(decision, state, examined)
@@ -136,7 +136,7 @@ def warnings(
 
 
 def _left_behind(decision: Decision, state: State, new: PlannedInputs) -> Iterator[str]:
-    """The volumes that an update no longer mounts: nothing deletes them."""
+    """Yield a warning about volumes that an update no longer mounts, and that nothing deletes."""
     if decision.replaces or any(path[0] == "mounts" for path in new.unknown):
         return
     mounted = own_volumes(new.plan)

@@ -1,4 +1,4 @@
-"""Turns whatever a call ends with into an error that people can read."""
+"""Turn every exception of a call into an error for the user."""
 
 import logging
 import re
@@ -22,14 +22,15 @@ from .secret_marking import Redactor
 
 
 class ProviderError(PikaError):
-    """What a call ends with; its message is for the user and has no secrets."""
+    """The error of a call. The message is for the user and has no secrets."""
 
 
 def raise_if_failed(failures: Iterable[Failure]) -> None:
-    """Ends a call where something is wrong: what was unknown to `check` was not looked at.
+    """Raise an exception if there are failures. `check` could not check values that were unknown
+    then.
 
     Raises:
-        ProviderError: all that is wrong.
+        ProviderError: The message lists all failures.
     """
     said = "; ".join(f"{path_text(failure.path)}: {failure.reason}" for failure in failures)
     if said:
@@ -37,7 +38,7 @@ def raise_if_failed(failures: Iterable[Failure]) -> None:
 
 
 def nesting_failure() -> CheckResult:
-    """The answer of a `check` that could not even read its inputs."""
+    """Return the result of a `check` whose inputs are nested too deeply."""
     return CheckResult({}, [CheckFailure("", "the inputs are nested too deeply to be read")])
 
 
@@ -51,18 +52,18 @@ _ENGINE_GONE: Final = (
 def user_facing_errors(
     *trees: dict[str, Any], undoable: bool = False
 ) -> Iterator[Callable[[], PulumiReporter]]:
-    """Gives a way to report, and turns every exception into one that people can read.
+    """Yield a function that returns a reporter, and turn every exception into one for the user.
 
     Args:
-        trees: the properties at hand, for their secrets and the resource's URN.
-        undoable: whether the call takes back what it has made when it is interrupted.
+        trees: The properties, for their secrets and the resource's URN.
+        undoable: Whether the call deletes what it created if it is interrupted.
 
     Raises:
-        ProviderError: what the call ended with, or a newer version of us wrote one of the trees,
-            or the engine is gone.
+        ProviderError: The call failed, or a newer version of pulumi_pika wrote one of the trees, or
+            the engine is gone.
     """
     _silence_tracebacks()
-    # First of all: nothing is known of its shape, that of its secrets included.
+    # This comes first: the form of such a state, also that of its secrets, is unknown.
     if text := newer(*trees):
         raise ProviderError(text)
     redact = Redactor(*trees)
@@ -78,14 +79,15 @@ def user_facing_errors(
 
 
 def _sayable(text: str) -> str:
-    """The text of an error as the engine can show it. Its further lines are indented: none of them,
-    whoever wrote it, can be taken for a line of the engine's."""
+    """Return the text of an error in a form that the engine can show. Further lines are indented,
+    so that none of them can be mistaken for a line of the engine."""
     return break_directives(re.sub(r"\n(?=\S)", "\n  ", strip_controls(text)))
 
 
 class _NoTraceback(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown: not where its text is the user's error already."""
+        """Return whether a log record is shown: not if the user already sees its text as the
+        error."""
         return not (record.exc_info and isinstance(record.exc_info[1], ProviderError))
 
 
@@ -93,7 +95,7 @@ _NO_TRACEBACK = _NoTraceback()
 
 
 def _silence_tracebacks() -> None:
-    # gRPC logs the traceback of every exception that it passes on to the engine.
+    # gRPC logs the traceback of every exception that it forwards to the engine.
     logging.getLogger("grpc._server").addFilter(_NO_TRACEBACK)
-    # It warns of odd headers in their own words, on standard error, which the engine shows.
+    # urllib3 quotes malformed headers in warnings on standard error, which the engine shows.
     logging.getLogger("urllib3").setLevel(logging.ERROR)

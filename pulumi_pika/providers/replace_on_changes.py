@@ -1,8 +1,8 @@
-"""Applies Pulumi's resource option `replace_on_changes`.
+"""Apply Pulumi's resource option `replace_on_changes`.
 
-A dynamic provider's answer to a diff cannot name the properties that changed
-(`pulumi.dynamic.DiffResult`), so that the engine cannot apply the option. The resource hands its
-paths on, and the diff applies them.
+The diff result of a dynamic provider cannot name the changed properties
+(`pulumi.dynamic.DiffResult`), so that the engine cannot apply the option. The resource passes the
+paths of the option to the provider, and the diff applies them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,14 +25,14 @@ def replaced_by_option(
     unknown: Iterable[Path],
     known: Iterable[str],
 ) -> list[str]:
-    """Return the properties for whose change the user wants a replacement.
+    """Return the changed properties for which the user wants a replacement.
 
     Args:
-        inputs: the new inputs, with the option's paths. ``*`` stands for all properties.
-        before: what the old inputs come to.
-        after: what the new inputs come to.
-        unknown: the paths that are not known yet; what is at them counts as changed.
-        known: the properties that are replaced for already.
+        inputs: The new inputs, with the option's paths. ``*`` stands for all properties.
+        before: The planned old inputs.
+        after: The planned new inputs.
+        unknown: The paths of unknown values, which count as changed.
+        known: The properties that already cause a replacement.
     """
     given = inputs.get(REPLACE_ON)
     paths = [parse_path(text) for text in given or () if isinstance(text, str)]
@@ -40,7 +40,7 @@ def replaced_by_option(
         paths = [(name,) for name in sorted(before.keys() | after.keys()) if name not in _OWN]
     found = []
     for path in paths:
-        # An index that is `*` means any: what is around it is compared.
+        # An index `*` means any index: the whole list is compared.
         place = path[: path.index("*")] if "*" in path else path
         changed = get_path(before, place) != get_path(after, place) or any(
             paths_overlap(place, other) for other in unknown
@@ -52,4 +52,4 @@ def replaced_by_option(
 
 
 _OWN: Final = frozenset({"owner", "backend"})
-"""Moves with the program and the stack, and is no change of the thing."""
+"""Inputs that change with the program and the stack, and that are not a change of the object."""

@@ -1,4 +1,4 @@
-"""Refuses a replacement that one of the resource's own Pulumi options makes impossible."""
+"""Refuse a replacement that one of the resource's Pulumi options makes impossible."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,38 +7,38 @@ from ..reconcile.shared.errors import ReplacementFailed
 from ..validation.hidden_property import CREATE_FIRST, RETAINED
 
 _checked: set[str] = set()
-"""The owners whose inputs were checked in this process: a diff without a check before it is that of
+"""The owners whose inputs were checked in this process. A diff without an earlier check belongs to
 a refresh, which replaces nothing and must not fail."""
 
 
 def note_check(owner: str) -> None:
-    """Note that a resource's inputs are checked.
+    """Record that a resource's inputs were checked.
 
     Args:
-        owner: the URN of the resource.
+        owner: The URN of the resource.
     """
     _checked.add(owner)
 
 
 def was_checked(owner: str) -> bool:
-    """Tell whether a resource's inputs were checked in this process, so that a diff may lead to a
+    """Return whether a resource's inputs were checked in this process, so that a diff may lead to a
     replacement.
 
     Args:
-        owner: the URN of the resource.
+        owner: The URN of the resource.
     """
     return owner in _checked
 
 
 def retention_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether `retain_on_delete` was added or removed.
+    """Return whether `retain_on_delete` was added or removed.
 
-    Pulumi deletes, or keeps, what it replaces by the option in the state, so that the option's
-    change has to get into the state: an update of its own.
+    Pulumi reads the option from the state when it replaces a resource. So a change of the option
+    must be written to the state by an update of its own.
 
     Args:
-        olds: the outputs in the state, with what is hidden of them.
-        news: the new inputs, with what is hidden of them.
+        olds: The outputs in the state, including hidden ones.
+        news: The new inputs, including hidden ones.
     """
     return bool(olds.get(RETAINED)) != bool(news.get(RETAINED))
 
@@ -53,22 +53,22 @@ def refuse_same_name(
     argument: str,
     otherwise: str,
 ) -> None:
-    """Refuse a replacement under the same name, if an option keeps the old thing until the new one
-    is created, or for good.
+    """Refuse a replacement under the same name, if an option keeps the old object until the new one
+    is created, or permanently.
 
-    The create would find the old thing under the name that the new one is to have.
+    The create would find the old object under the name of the new one.
 
     Args:
-        olds: the outputs in the state, with what is hidden of them.
-        news: the new inputs, with what is hidden of them.
-        replaces: the properties for which the thing is replaced.
-        name: the thing.
-        kind: what it is, as ``instance``.
-        argument: the argument that names it.
-        otherwise: what happens without the option, as a clause.
+        olds: The outputs in the state, including hidden ones.
+        news: The new inputs, including hidden ones.
+        replaces: The properties that cause the replacement.
+        name: The name of the object.
+        kind: The kind of the object, as ``instance``.
+        argument: The argument that sets the name.
+        otherwise: What happens without the option, as a clause.
 
     Raises:
-        ReplacementFailed: the options make it impossible; nothing was touched.
+        ReplacementFailed: The options make the replacement impossible; nothing was changed.
     """
     if not was_checked(str(news.get("owner") or "")):
         return

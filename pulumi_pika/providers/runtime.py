@@ -4,6 +4,6 @@ from .host_provider import HostProvider
 
 
 class IncusRuntimeProvider(HostProvider):
-    """Provides instances; see `runtime_calls`."""
+    """The provider of runtimes; see `runtime_calls`."""
 
     calls = "runtime_calls"

@@ -1,5 +1,5 @@
-"""The calls of `IncusRuntimeProvider`: each reads its properties, has the layer below do the work,
-and writes what came of it."""
+"""The calls of `IncusRuntimeProvider`. Each reads its properties, calls `reconcile`, and writes the
+result."""
 
 import time
 from typing import Any, Final
@@ -88,15 +88,15 @@ from .secret_marking import (
 from .unfinished_creates import record_create, warn_of_unfinished
 
 UNSEEN: Final = "Error"
-"""Incus's own word for an instance on a cluster member that does not answer."""
+"""The status that Incus reports for an instance on a cluster member that does not answer."""
 
 
 def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
-    """Validates the inputs and adds the plan, the devices and the instance's name to them.
+    """Validate the inputs, and add the plan, the devices and the instance's name.
 
     Args:
-        news: the inputs as the program gives them.
-        olds: the inputs that an earlier `check` returned; None or empty for a new instance.
+        news: The inputs of the program.
+        olds: The inputs that an earlier `check` returned; None or empty for a new instance.
     """
     try:
         before, inputs = read_inputs(news, olds, INPUTS)
@@ -116,16 +116,16 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     with user_facing_errors(inputs) as report:
         for warning in adoption_warnings(before, examined):
             report().warn(warning)
-    # With a part of it unknown, the sentence is too.
+    # If one of these inputs is unknown, so is the sentence.
     known = not any(path[0] in ("mounts", "delete_data") for path in examined.unknown)
     inputs["on_delete"] = on_delete(examined.plan, examined.options, inputs) if known else UNKNOWN
-    # Without inputs of before it is created beside an instance that the user's option keeps.
+    # Without old inputs, the instance is created while a resource option keeps the old one.
     kept = bool(inputs.get(CREATE_FIRST)) and not before
     return finish_check(news, before, inputs, examined, refuse_kept if kept else refuse_holder)
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Compares plan with plan."""
+    """Compare the old plan with the new plan."""
     news: dict[str, Any] = without_provider(props)
     with user_facing_errors(olds, news) as report:
         state = State.read(olds)
@@ -149,13 +149,13 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     return DiffResult(
         changes=bool(decision.changes),
         replaces=decision.replaces,
-        # Names are the user's own, and taken as long as the old instance is there.
+        # The user chooses the names, and the old instance occupies its name until it is deleted.
         delete_before_replace=True,
     )
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Makes the instance and the volumes that it lacks, or nothing."""
+    """Create the instance and its missing volumes; after a failure, nothing of them is left."""
     inputs = without_provider(props)
     with user_facing_errors(inputs, undoable=True) as report:
         examined = plan_inputs(inputs)
@@ -175,7 +175,8 @@ def create(props: dict[str, Any]) -> CreateResult:
         outputs["server_fingerprint"] = client.server().fingerprint
         options = examined.options
         if live.running and options.wait_for == "running" and not options.adopt:
-            # It has only just begun to boot; looking into it is the dearest request of a create.
+            # The guest is still booting, and reading from it is the most expensive request of a
+            # create.
             outputs["guest_status"] = no_status_yet(desired.plan.paths.status_path).to_dict()
         else:
             outputs["guest_status"] = _guest(client, live, desired.plan)
@@ -185,7 +186,8 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Reads the live instance back; an instance that is gone reads as a resource that is."""
+    """Return the state of the live instance; a deleted instance is returned as a deleted
+    resource."""
     with user_facing_errors(props) as report:
         state = State.read(props)
         identity = state.plan.identity
@@ -193,7 +195,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
         try:
             found = find_owned_instance(client, identity.instance_name, state.claim())
         except MemberOffline as error:
-            # Not gone, and not to be made anew elsewhere: as it was, but for what it does now.
+            # The instance exists, and must not be created elsewhere: only its status is updated.
             report().warn(str(error))
             outputs = {**state.outputs, "status": UNSEEN}
             return ReadResult(
@@ -201,7 +203,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
             )
         live = found.live
         if live is None and (elsewhere := find_moved(client, state.uuid)):
-            # Not gone, and not to be made anew: as it was.
+            # The instance exists, and must not be created again: the state stays as it is.
             report().warn(describe_moved(client, identity.instance_name, elsewhere))
             outputs = {**state.outputs, "status": elsewhere.status}
             return ReadResult(
@@ -236,7 +238,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Changes the instance in place."""
+    """Change the instance in place."""
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs) as report:
         state, examined = State.read(olds), plan_inputs(inputs)
@@ -271,7 +273,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
 
 
 def delete(props: dict[str, Any]) -> None:
-    """Removes the instance. Its volumes stay."""
+    """Delete the instance. Its volumes are kept, unless `delete_data` is on."""
     with user_facing_errors(props) as report:
         state = State.read(props)
         client = client_for(state.plan.incus.project)
@@ -292,7 +294,8 @@ def delete(props: dict[str, Any]) -> None:
 
 
 def _taken_over_next(client: IncusClient, other: LiveInstance) -> str:
-    """A sentence on another instance with a resource's own marks, as a copy has them."""
+    """Return a sentence on another instance with the ownership label of a resource, as a copy has
+    it."""
     return (
         ". It has this resource's marks, as a copy of an instance has: the next `pulumi up` takes "
         "it for what an interrupted create left, and manages it. If it is not to, take the mark "
@@ -301,8 +304,7 @@ def _taken_over_next(client: IncusClient, other: LiveInstance) -> str:
 
 
 _deleted: dict[str, str] = {}
-"""By owner: what to say if the create fails that follows a delete in one process, as that of a
-replacement does."""
+"""By owner: the text to add to the error if the create of a replacement fails after the delete."""
 
 
 def _after_delete(state: State) -> str:
@@ -311,7 +313,7 @@ def _after_delete(state: State) -> str:
     if state.options.delete_data:
         kept = "; what delete_data names is deleted too"
     if any(path[0] in ("identity", "mounts") for path in secret_paths(state.outputs)):
-        # The create that says this knows the new secrets only.
+        # The create that shows this text knows only the new secrets.
         name = kept = ""
     return (
         f"The old instance{name} had been deleted for this replacement{kept}. Correct what is "
@@ -323,10 +325,10 @@ def _after_delete(state: State) -> str:
 def _refuse_same_name(
     state: State, new: IncusRuntimePlan, inputs: dict[str, Any], replaces: list[str]
 ) -> None:
-    """Refuse a replacement under the same name that an option of the resource makes impossible.
+    """Refuse a replacement under the same name if an option of the resource makes it impossible.
 
     Raises:
-        ReplacementFailed: it can only fail; nothing was touched.
+        ReplacementFailed: The replacement could only fail; nothing was changed.
     """
     old = state.plan
     name = old.identity.instance_name
@@ -343,10 +345,10 @@ def _refuse_same_name(
 
 
 def _refuse_another_server(client: IncusClient, state: State) -> None:
-    """Keeps an instance from being forgotten where a program now names another host.
+    """Refuse to treat an instance as deleted if the program now names another host.
 
     Raises:
-        ForeignInstance: it was last seen at another server.
+        ForeignInstance: The instance was last found on another server.
     """
     known, here = state.outputs.get("server_fingerprint"), client.server().fingerprint
     if known and here and known != here:
@@ -360,7 +362,7 @@ def _refuse_another_server(client: IncusClient, state: State) -> None:
 
 
 def _warn_of_another_server(state: State, report: PulumiReporter) -> None:
-    """Say in a preview that the host that the program names now does not have the instance."""
+    """Warn in a preview that the host that the program names now does not have the instance."""
     try:
         here = current_host()
         if not here.enrolled or time.monotonic() < here.away_until:
@@ -374,11 +376,11 @@ def _warn_of_another_server(state: State, report: PulumiReporter) -> None:
     except ForeignInstance as error:
         report.warn(str(error))
     except (IncusError, ReconcileError):
-        pass  # `check` says it.
+        pass  # `check` reports it.
 
 
 def _secret_seen(state: State, outputs: dict[str, Any]) -> list[Path]:
-    """The paths of what is secret in the outputs, and the inputs, of a refresh."""
+    """Return the paths of the secrets in the outputs and the inputs of a refresh."""
     applied = [mount.device_name for mount in state.plan.mounts]
     seen = get_path(outputs, ("plan", "mounts")) or []
     return secret_paths_after_refresh(
@@ -387,7 +389,7 @@ def _secret_seen(state: State, outputs: dict[str, Any]) -> list[Path]:
 
 
 def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -> str:
-    """The resource's id, which the state has in plain text."""
+    """Return the id of the resource, which is in plain text in the state."""
     name, project = live.name, plan.incus.project
     if is_secret(("identity", "instance_name"), inputs):
         name = live.uuid
@@ -397,9 +399,9 @@ def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -
 
 
 def _is_same_image(state: State, new: PlannedInputs) -> bool:
-    """Return whether a new alias points at the very image that the instance was made of.
+    """Return whether a new alias points to the image that the instance was created from.
 
-    The host is asked only if the alias changed, and project and instance type did not.
+    A request is sent only if the alias changed, and project and instance type did not.
     """
     before, after = state.plan.incus, new.plan.incus
     kind = new.options.instance_type
@@ -416,7 +418,7 @@ def _is_same_image(state: State, new: PlannedInputs) -> bool:
         here = current_host()
         if not here.enrolled or time.monotonic() < here.away_until:
             return False
-        # An alias may have been pointed elsewhere a moment ago.
+        # The alias may have been moved to another image a moment ago.
         here.facts.forget(time.monotonic())
         found = here.facts.aliases(after.project).get(after.image_alias, {})
     except IncusError:
@@ -425,7 +427,8 @@ def _is_same_image(state: State, new: PlannedInputs) -> bool:
 
 
 def _alias_target(state: State) -> str:
-    """What the plan's image alias points at by now; as it was where that cannot be asked."""
+    """Return the fingerprint that the plan's image alias points to now; the old one if the request
+    fails."""
     incus, kind = state.plan.incus, state.options.instance_type
     try:
         return current_host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")

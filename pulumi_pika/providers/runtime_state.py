@@ -1,7 +1,8 @@
-"""The state of an `IncusRuntime`: what its outputs say, written and read.
+"""Read and write the state of an `IncusRuntime`, which is in its outputs.
 
-The inputs stand in it as given. `plan`, `devices` and the options say what is applied, or what a
-refresh saw. The rest is the instance's own: status, addresses, image, location.
+The state has the inputs of the program unchanged. `plan`, `devices` and the options are what was
+applied, or what a refresh found. The rest describes the instance: status, addresses, image,
+location.
 """
 
 from collections.abc import Collection
@@ -50,7 +51,7 @@ INPUTS: Final = (
     "instance_name",
     "on_delete",
 )
-"""What `check` returns."""
+"""The names of the inputs that `check` returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +60,28 @@ class State:
 
     outputs: dict[str, Any]
     plan: IncusRuntimePlan
-    """The plan that was applied, made again from the inputs in the state."""
+    """The plan that was applied, computed again from the inputs in the state."""
     plan_tree: dict[str, Any]
-    """The plan as it was last seen; after a refresh that saw drift it may be no valid plan."""
+    """The plan that the last refresh found; after drift, it may not be a valid plan."""
     options: RuntimeOptions
-    """The options as last seen; their devices are the user's own."""
+    """The options that the last refresh found; their devices are those of the program."""
     devices: Devices
     left_out: frozenset[str]
     pool: str | None
-    """The pool of the custom volumes; without any, of the root disk."""
+    """The pool of the custom volumes; without volumes, that of the root disk."""
     root_pool: str | None
-    """The pool that the root disk is in."""
+    """The pool of the root disk."""
     uuid: str
     generation: str
     """The generation of the instance that this state manages; see `reconcile.shared.ownership`."""
     original_image_fingerprint: str
-    """The fingerprint of the image that the instance was made of."""
+    """The fingerprint of the image that the instance was created from."""
     plan_digest: str
     secret_inputs: list[str]
 
     @classmethod
     def read(cls, outputs: dict[str, Any]) -> "State":
-        """The state of a resource's outputs, as Pulumi hands them back."""
+        """Return the state from a resource's outputs, as Pulumi passes them to the provider."""
         tree = without_provider(outputs)
         devices = {
             name: {key: str(value) for key, value in device.items()}
@@ -104,7 +105,7 @@ class State:
             devices=devices,
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
             pool=pool,
-            # A state of before it was kept.
+            # A state of an older version does not have it.
             root_pool=tree.get("root_storage_pool") or pool,
             uuid=str(tree.get("uuid") or ""),
             generation=str(tree.get(GENERATION) or ""),
@@ -114,10 +115,10 @@ class State:
         )
 
     def claim(self, *owners: str) -> Claim:
-        """Return what this state knows of its instance.
+        """Return what this state knows about its instance.
 
         Args:
-            owners: further URNs of the resource, as that which it is getting.
+            owners: Further URNs of the resource, for example its new one.
         """
         return Claim(
             owners=(self.options.owner, *owners),
@@ -128,18 +129,18 @@ class State:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """The inputs that the program gave, as the state has them."""
+        """Return the inputs of the program, as the state has them."""
         return {name: self.outputs[name] for name in INPUTS if name in self.outputs}
 
     @property
     def has_volumes(self) -> bool:
-        """Whether it has mounts of custom volumes."""
+        """Return whether the instance has mounts of custom volumes."""
         return any(not is_host_path(mount.source) for mount in self.plan.mounts)
 
     def refreshed(self, live: LiveInstance) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Outputs and inputs as the live instance shows them.
+        """Return outputs and inputs that describe the live instance.
 
-        Without drift both are what they were, so that a refresh changes nothing.
+        Without drift, both are unchanged, so that a refresh changes nothing.
         """
         expected = Expected(
             plan=self.plan,
@@ -156,7 +157,7 @@ class State:
         names = set(self.devices) | set(declared_devices(self.plan, self.options))
         outputs = {
             **self.outputs,
-            # What is as it was keeps the words in which it was given.
+            # An unchanged value keeps the spelling of the program.
             **{name: value for name, value in options.items() if value != applied.get(name)},
             **outputs_of(live, names, self.options.access_interface),
             "plan": plan,
@@ -181,7 +182,7 @@ class State:
 def outputs_after(
     inputs: dict[str, Any], desired: DesiredInstance, live: LiveInstance
 ) -> dict[str, Any]:
-    """The outputs of a create or an update."""
+    """Return the outputs of a create or an update."""
     return {
         **inputs,
         **outputs_of(live, set(desired.devices), desired.options.access_interface),
@@ -206,8 +207,8 @@ def _as_declared(
     root_pool: str | None,
     left_out: Collection[str],
 ) -> Devices:
-    """The devices as `check` shows them: those that are as they should be in their declared form,
-    in which only a server-chosen pool and the name of a profile's root disk are missing."""
+    """Return the devices as `check` shows them. A device without drift is returned in its declared
+    form, which lacks a pool chosen by the server and the name of a profile's root disk."""
     roots = [name for name, device in declared.items() if is_root(device)]
     shown: Devices = {name: declared[name] for name in left_out if name in declared}
     for name, device in live.items():
@@ -219,7 +220,7 @@ def _as_declared(
         if is_root(device):
             as_wanted = {"pool": root_pool, **wanted}
         elif name.startswith(DEVICE_NAME_PREFIX):
-            # Its volume stays where it is, also if `storage_pool` follows a root disk.
+            # The volume stays in its pool, even if `storage_pool` changes with a root disk.
             as_wanted = {**wanted, "pool": pool}
         else:
             as_wanted = {"pool": pool, **wanted}
@@ -233,7 +234,7 @@ def _as_declared(
 def _spec_of(
     outputs: dict[str, Any], planned: dict[str, Any], seen: dict[str, Any]
 ) -> dict[str, Any]:
-    """The spec's inputs, changed where the plan seen differs from the one that was made of them."""
+    """Return the inputs of the spec, changed where the found plan differs from the planned one."""
     inputs: dict[str, Any] = {}
     for name in SPEC_FIELDS:
         if planned.get(name) == seen.get(name):

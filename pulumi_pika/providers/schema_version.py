@@ -1,4 +1,4 @@
-"""The version of what our resources keep in Pulumi's state."""
+"""Check the version of the state that the resources of this package keep in Pulumi."""
 
 from typing import Any, Final
 
@@ -6,20 +6,21 @@ from .. import __version__
 from ..validation.property_tree import normalize
 
 SCHEMA_VERSION: Final = 1
-"""Raised when the shape of a state changes; see docs/architecture.md on how older ones are read."""
+"""The version of the form of the state. docs/architecture.md describes how older versions are
+read."""
 
 GENERATION: Final = "generation"
-"""The output that has the generation of the thing; see `reconcile.shared.ownership`."""
+"""The output with the generation of the object; see `reconcile.shared.ownership`."""
 
 
 def newer(*trees: dict[str, Any]) -> str:
-    """What to tell of a state that a newer version of this package wrote; empty if none did.
+    """Return an error text if a newer version of this package wrote a state; else an empty string.
 
-    To read it as one of ours would be to guess: what it says otherwise would be lost with the next
-    update, or be taken for drift.
+    The form of such a state is unknown: values in it would be lost at the next update, or would
+    look like drift.
 
     Args:
-        trees: properties; inputs, which have no version, are none's.
+        trees: Property trees. Inputs have no version and are ignored.
     """
     for tree in trees:
         found = normalize(tree.get("schema_version"))
@@ -37,5 +38,5 @@ def newer(*trees: dict[str, Any]) -> str:
 
 
 def _said(found: Any) -> str:
-    """A version as it was written; Pulumi's wire has floats only."""
+    """Return a version as it was written, since Pulumi transfers all numbers as floats."""
     return f"{found:g}" if isinstance(found, float) else f"{found!r:.20}"

@@ -1,8 +1,8 @@
-"""Keeps what a user marked secret out of state, previews, logs and errors.
+"""Keep secret inputs out of the plain text of state, previews, logs and errors.
 
-The engine hands secrets to dynamic providers in plain text and marks only outputs of the same name
-secret again. So the resource sends the paths of its secret inputs along (`secret_inputs`), and
-everything here that is derived from one of them is marked secret too.
+The engine passes secrets to dynamic providers in plain text, and marks only outputs of the same
+name as secret again. So the resource also passes the paths of its secret inputs (`secret_inputs`).
+Everything that is derived from one of them is marked as secret too.
 """
 
 import json
@@ -40,7 +40,8 @@ from ..validation.property_tree import (
 )
 
 _SHORTEST: Final = 3
-"""Shorter texts occur everywhere; hiding them would say more than it hides."""
+"""The shortest secret that is redacted. Shorter strings occur everywhere, so that redaction would
+reveal more than it hides."""
 
 _LONGEST: Final = 4000
 
@@ -56,19 +57,19 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("mount_storage_pools",), ("devices",)),
     (("instance_type",), ("devices",)),
     (("resources", "root_disk_gib"), ("devices",)),
-    # A device's name is a hash of its source, and a key cannot be secret by itself.
+    # A device name is a hash of its source, and a key alone cannot be marked as secret.
     (("mounts",), ("devices", "skipped_mounts", "skipped_outputs", "on_delete")),
     (("delete_data",), ("on_delete",)),
     (("running",), ("status",)),
-    # It names the file that it looked for.
+    # The status contains the path of the file.
     (("paths",), ("guest_status",)),
     (("lifecycle_root",), ("guest_status",)),
 )
-"""Which outputs tell something of which inputs, beyond the plan and its digest."""
+"""The outputs that reveal something about inputs, beyond the plan and its digest."""
 
 
 def secret_paths(inputs: dict[str, Any]) -> list[Path]:
-    """The paths of the inputs that are secret."""
+    """Return The paths of the secret inputs."""
     given = inputs.get(SECRET_INPUTS)
     if not isinstance(given, list):
         return []
@@ -76,20 +77,20 @@ def secret_paths(inputs: dict[str, Any]) -> list[Path]:
 
 
 def is_secret(path: Path, inputs: dict[str, Any]) -> bool:
-    """Whether a part of the inputs, or something in it, is secret."""
+    """Return whether a part of the inputs, or a value in it, is secret."""
     return any(paths_overlap(path, other) for other in secret_paths(inputs))
 
 
 def mark_secrets(
     tree: dict[str, Any], secret: Iterable[Path], given: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Marks everything in a property tree secret that is, or is derived from, a secret input, and
-    makes what others wrote in it safe for the engine; see `make_safe`.
+    """Mark everything in a property tree as secret that is, or is derived from, a secret input.
+    Untrusted strings are made safe for the engine; see `make_safe`.
 
     Args:
-        tree: inputs or outputs, which are changed.
-        secret: the paths of the secret inputs.
-        given: the inputs that the program gave, or that the state has of it.
+        tree: Inputs or outputs, which are changed in place.
+        secret: The paths of the secret inputs.
+        given: The inputs of the program, or of the state.
     """
     secret = list(secret)
     tells = _leaks_secret({SECRET_INPUTS: [path_text(path) for path in secret], **tree})
@@ -100,7 +101,7 @@ def mark_secrets(
         if path[0] in SPEC_FIELDS:
             for planned in plan_paths_of(path):
                 _wrap(tree, ("plan", *planned))
-            # A low-entropy value could be found by trying.
+            # A reader could find a value with low entropy by trying.
             _wrap(tree, ("plan_digest",))
         for source, outputs in _DERIVED:
             if paths_overlap(path, source):
@@ -116,14 +117,14 @@ def mark_secret_inputs(
     derived: Mapping[str, Iterable[str]],
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Marks the secret inputs secret in a property tree that has no plan, and makes what others
-    wrote in it safe for the engine; see `make_safe`.
+    """Mark the secret inputs as secret in a property tree without a plan. Untrusted strings are
+    made safe for the engine; see `make_safe`.
 
     Args:
-        tree: inputs or outputs, which are changed.
-        secret: the paths of the secret inputs.
-        derived: which outputs tell something of which inputs, by name.
-        given: the inputs that the program gave, or that the state has of it.
+        tree: Inputs or outputs, which are changed in place.
+        secret: The paths of the secret inputs.
+        derived: The inputs about which an output reveals something, by the name of the output.
+        given: The inputs of the program, or of the state.
     """
     make_safe(tree, given)
     for path in secret:
@@ -134,16 +135,15 @@ def mark_secret_inputs(
 
 
 def make_safe(tree: dict[str, Any], given: Mapping[str, Any] | None) -> None:
-    """Change the strings in a property tree that the program did not give, as `for_engine` does.
+    """Apply `for_engine` to the strings in a property tree that the program did not set.
 
-    What the program gave stays to the letter, or each refresh would find a difference. What was
-    changed on the host, the description of an instance for one, differs from it in any case: it
-    shows as a change, and an update, which compares with the host itself, puts the program's value
-    back.
+    Strings of the program are not changed: otherwise each refresh would find a difference. A string
+    that was changed on the host, such as the description of an instance, differs in any case and
+    shows as a change. An update compares with the host itself and restores the program's value.
 
     Args:
-        tree: inputs or outputs, which are changed.
-        given: the inputs that the program gave, or that the state has of it.
+        tree: Inputs or outputs, which are changed in place.
+        given: The inputs of the program, or of the state.
     """
     given = given or {}
     for name, value in tree.items():
@@ -159,13 +159,13 @@ def _safe(value: Any, given: Any) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, list) and isinstance(given, list):
-        # A mount that was taken away outside moves those behind it.
+        # If a mount was removed outside Pulumi, the indices of the mounts after it change.
         return [item if item in given else map_texts(item, for_engine) for item in value]
     return map_texts(value, for_engine)
 
 
 def _leaks_secret(tree: dict[str, Any]) -> bool:
-    """Whether the guest's own words, which are no input of ours, have a secret in them."""
+    """Return whether the strings that the guest wrote contain a secret."""
     said = tree.get("guest_status")
     if not isinstance(said, dict):
         return False
@@ -174,8 +174,8 @@ def _leaks_secret(tree: dict[str, Any]) -> bool:
 
 
 def _wrap(tree: dict[str, Any], path: Path) -> None:
-    # A secret around this one says it already; what is gone hides nothing, but for a mount, which
-    # may have moved to another place in the list.
+    # A surrounding secret already covers this one. A missing value needs no mark, except a mount,
+    # which may have another index in the list now.
     while path:
         value = get_path(tree, path)
         if value is not None:
@@ -189,31 +189,31 @@ def _wrap(tree: dict[str, Any], path: Path) -> None:
 def secret_paths_after_refresh(
     secret: Iterable[Path], applied: list[str], seen: list[str]
 ) -> list[Path]:
-    """The paths of the secret inputs in a tree that a refresh has made.
+    """Return the paths of the secret inputs in a tree that a refresh returned.
 
     Args:
-        secret: the paths in the tree that was applied.
-        applied: the devices of its mounts.
-        seen: the devices of the mounts that the refresh saw.
+        secret: The paths in the tree that was applied.
+        applied: The devices of the mounts of that tree.
+        seen: The devices of the mounts that the refresh found.
     """
     if applied == seen:
         return list(secret)
-    # Any mount may stand at any place now.
+    # Each mount may have any index now.
     return [("mounts",) if path[0] == "mounts" else path for path in secret]
 
 
 def check_failures(
     failures: Iterable[Failure], inputs: dict[str, Any], plan: dict[str, Any] | None = None
 ) -> list[CheckFailure]:
-    """The failures as Pulumi takes them, without secrets.
+    """Return the failures in Pulumi's form, without secrets.
 
-    The engine prints the value of the property that a failure names, secret or not, where the name
-    is that of a whole argument; then the name goes into the reason.
+    If a failure names a whole argument, the engine prints the value, secret or not. The name is
+    then written to the reason instead.
 
     Args:
-        failures: what is wrong.
-        inputs: the inputs.
-        plan: what they come to, as far as that could be told, for names that are derived.
+        failures: The failures.
+        inputs: The inputs.
+        plan: The plan, as far as it is known, for derived names.
     """
     redact = Redactor({**inputs, "plan": plan})
     secret = secret_paths(inputs)
@@ -221,7 +221,7 @@ def check_failures(
     for failure in failures:
         path = failure.path
         for other in secret:
-            # The keys of a secret map are secret.
+            # The keys of a secret mapping are secret.
             if path[: len(other)] == other:
                 path = path[: len(other)]
         reason, where = _encodable(redact(failure.reason)), _encodable(path_text(path))
@@ -234,7 +234,7 @@ def check_failures(
 
 
 def _encodable(text: str) -> str:
-    """The text as one line that the engine can show, and not endless."""
+    """Return the text as one line of limited length that the engine can show."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}... ({len(text)} characters)"
     return break_directives(visible(text))
@@ -257,7 +257,7 @@ class Redactor(ValueRedactor):
 
 
 _MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts")
-"""Arguments whose keys are field names, and known to all."""
+"""The arguments whose keys are public field names."""
 
 
 def _texts(value: Any, *, keys: bool = True) -> Iterator[str]:
@@ -279,11 +279,11 @@ _WORD: Final = re.compile(r"[^\s\"'`=,;<>(){}\[\]]{8,}")
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """How a text shows in messages: whole, by line and by word; as it is, in a URL, in JSON (by
-    Python or Go), as repr."""
+    """Yield the forms of a secret in messages: complete, by line and by word; plain, in a URL, in
+    JSON (of Python or Go), and as repr."""
     lines = (line for line in text.splitlines() if len(line.strip()) >= 8)
-    # A console shows words of a script rather than its lines. Those with digits among the letters
-    # are no words of a language.
+    # A console shows words of a script rather than its lines. Words with digits among the letters
+    # are not words of a natural language.
     words = (word for word in _WORD.findall(text) if re.search(r"\d", word) and not word.isdigit())
     for part in {text, *lines, *words}:
         yield part

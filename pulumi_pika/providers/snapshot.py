@@ -4,6 +4,6 @@ from .host_provider import HostProvider
 
 
 class VolumeSnapshotProvider(HostProvider):
-    """Provides snapshots; see `snapshot_calls`."""
+    """The provider of snapshots; see `snapshot_calls`."""
 
     calls = "snapshot_calls"

@@ -62,11 +62,11 @@ _REPLACING: Final[tuple[str, ...]] = (*_PLACE, "triggers")
 
 
 def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
-    """Validates the inputs.
+    """Validate the inputs.
 
     Args:
-        news: the inputs as the program gives them.
-        olds: the inputs that an earlier `check` returned; None or empty for a new snapshot.
+        news: The inputs of the program.
+        olds: The inputs that an earlier `check` returned; None or empty for a new snapshot.
     """
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
@@ -85,7 +85,7 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Compares options with options."""
+    """Compare the old options with the new options."""
     news = without_provider(props)
     with user_facing_errors(olds, news):
         state = without_provider(olds)
@@ -113,13 +113,13 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,
-        # Under another name the new one is taken before the old one is given up.
+        # Under another name, the new snapshot is created before the old one is deleted.
         delete_before_replace=not any(name in replaces for name in _PLACE),
     )
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Takes the snapshot."""
+    """Create the snapshot."""
     inputs = without_provider(props)
     with user_facing_errors(inputs) as report:
         options = _options(inputs)
@@ -130,7 +130,7 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Reads the snapshot back; one that is gone reads as a resource that is gone."""
+    """Return the state of the snapshot; a deleted snapshot is returned as a deleted resource."""
     with user_facing_errors(props) as report:
         given = without_provider(props)
         outputs = dict(given)
@@ -162,7 +162,7 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Changes description and expiry."""
+    """Change the description and the expiry in place."""
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs):
         options = _options(inputs)
@@ -180,7 +180,7 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
 
 
 def delete(props: dict[str, Any]) -> None:
-    """Removes the snapshot."""
+    """Delete the snapshot."""
     with user_facing_errors(props) as report:
         outputs = without_provider(props)
         options = validate_options(SnapshotOptions, outputs, lambda _: ()).options
@@ -198,7 +198,8 @@ def delete(props: dict[str, Any]) -> None:
 
 
 def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
-    """Return why the snapshot cannot be taken: what has its name is not this resource's."""
+    """Return why the snapshot cannot be created: this resource does not own the one that has the
+    name."""
 
     def look(client: IncusClient) -> LiveSnapshot | None:
         return fetch_snapshot(
@@ -244,7 +245,7 @@ def _outputs(inputs: dict[str, Any], live: LiveSnapshot, generation: str) -> dic
 
 
 def _id_of(options: SnapshotOptions, inputs: dict[str, Any]) -> str:
-    """The resource's id, which the state has in plain text."""
+    """Return the id of the resource, which is in plain text in the state."""
     names = ("project", "storage_pool", "volume_name", "snapshot_name")
     return "/".join(
         "-" if is_secret((name,), inputs) else str(getattr(options, name)) for name in names

@@ -1,4 +1,4 @@
-"""Tells in `check` that the name of a new volume or snapshot is taken, as its create would."""
+"""Report in `check` that the name of a new volume or snapshot is taken, as its create would."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -21,19 +21,19 @@ def taken_failures(
     refuse: Callable[[IncusClient], None],
     holder: Callable[[IncusClient], str],
 ) -> list[Failure]:
-    """Return why a new thing cannot be created, as far as the host can be asked.
+    """Return why a new volume or snapshot cannot be created, if the host can be reached.
 
-    What another resource of the same stack owns may still be given up in this very `up`: that is
-    left to the create.
+    If another resource of the same stack owns the name, the same `up` may still free it. Then only
+    the create decides.
 
     Args:
-        where: the property that names the thing.
-        owner: the URN of the resource.
-        project: the Incus project.
-        unknown: the inputs that are not known yet.
-        needed: the inputs without which nothing can be told.
-        refuse: raises what the create would raise.
-        holder: returns the URN that the thing of that name is marked with.
+        where: The property that sets the name.
+        owner: The URN of the resource.
+        project: The Incus project.
+        unknown: The unknown inputs.
+        needed: The inputs that must be known for the check.
+        refuse: Raises what the create would raise.
+        holder: Returns the URN in the ownership label of the object with that name.
     """
     if requested_preflight() == "off" or any(path[0] in set(needed) for path in unknown):
         return []
@@ -50,5 +50,5 @@ def taken_failures(
                 return []
             return [Failure(where, str(error))]
     except IncusError:
-        pass  # The create says it.
+        pass  # The create reports it.
     return []

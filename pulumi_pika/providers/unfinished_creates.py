@@ -1,8 +1,8 @@
-"""Remembers on this machine which creates were killed, for the `pulumi destroy` that does not know.
+"""Record killed creates on this machine, so that a later `pulumi destroy` can warn about them.
 
-Pulumi calls no provider for a create whose end it never saw: after `pulumi cancel`, a destroy
-leaves the instance and its volumes, and reports success. So each create has a note in a folder of
-the user's, locked as long as the create goes on. If nobody locks a note, its create was killed.
+Pulumi calls no provider for a create whose end it did not see. After `pulumi cancel`, a destroy
+leaves the instance and its volumes, and reports success. So each create writes a note to a folder
+of the user, and locks it until the create ends. A note without a lock belongs to a killed create.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ from .host_connection import client_for
 from .secret_marking import secret_paths
 
 _NAMES: Final = ("identity", "incus", "mounts", "storage_pool")
-"""The inputs that a note has names of."""
+"""The inputs whose names a note contains."""
 _lock = threading.Lock()
 _warned: set[str] = set()
 
@@ -41,9 +41,9 @@ _warned: set[str] = set()
 def record_create(
     client: IncusClient, examined: PlannedInputs, inputs: dict[str, Any]
 ) -> Iterator[None]:
-    """Has a note of the create of a runtime, as long as it goes on and if it is killed.
+    """Keep a note of the create of a runtime, during the create and after it was killed.
 
-    Without an engine there is none, nor for secret names, nor if the folder cannot be written to.
+    No note is written without an engine, for secret names, or if the folder is not writable.
     """
     owner = examined.options.owner
     secret = any(path[0] in _NAMES for path in secret_paths(inputs))
@@ -51,11 +51,11 @@ def record_create(
     try:
         yield
     except (Exception, EngineGone):
-        # It is undone, or the error says what is not.
+        # The create is undone, or the error names what is left.
         _remove(file)
         raise
     else:
-        # If the engine is gone, the state does not have what was created.
+        # If the engine is gone, the state does not contain what was created.
         if not calls.closed:
             _remove(file)
     finally:
@@ -64,11 +64,11 @@ def record_create(
 
 
 def warn_of_unfinished(owner: str, reporter: Reporter) -> None:
-    """Warns, once a process, of what killed creates of a stack left on its host.
+    """Warn, once per process, about what killed creates of a stack left on the host.
 
     Args:
-        owner: the URN of a resource of the stack.
-        reporter: takes the warning.
+        owner: The URN of a resource of the stack.
+        reporter: Receives the warning.
     """
     # urn:pulumi:STACK::PROJECT::TYPE::NAME
     stack = "::".join(owner.split("::")[:2]) + "::"
@@ -102,7 +102,7 @@ def _folder() -> Path:
 
 
 def _note(client: IncusClient, examined: PlannedInputs) -> tuple[Path, int] | None:
-    """The note and its open, locked file."""
+    """Return the path of the note and its open, locked file."""
     plan = examined.plan
     content = {
         "owner": examined.options.owner,
@@ -129,7 +129,7 @@ def _remove(note: tuple[Path, int] | None) -> None:
 
 
 def _abandoned(path: Path) -> dict[str, Any] | None:
-    """What a note says that no create has locked."""
+    """Return the content of a note that no create has locked; None if a create has locked it."""
     with suppress(OSError, ValueError), path.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         note: dict[str, Any] = json.load(file)
@@ -138,7 +138,7 @@ def _abandoned(path: Path) -> dict[str, Any] | None:
 
 
 def _left(client: IncusClient, note: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is there of a create, each with the command that removes it."""
+    """Return what a create left on the host, each with the command that deletes it."""
     left = []
     at = f"--project {client.project}"
     live = fetch_instance(client, note["instance"], inside=False)

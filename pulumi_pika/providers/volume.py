@@ -4,6 +4,6 @@ from .host_provider import HostProvider
 
 
 class PersistentVolumeProvider(HostProvider):
-    """Provides volumes; see `volume_calls`."""
+    """The provider of volumes; see `volume_calls`."""
 
     calls = "volume_calls"

@@ -76,7 +76,7 @@ RETAINED_TEXT: Final = f"{KEPT} (retain_on_delete)"
 DELETED: Final = "DELETES THE VOLUME WITH ALL ITS DATA AND SNAPSHOTS (delete_data)"
 
 RENAMED_TO: Final = "renamed_to"
-"""In the state of a volume that a refresh found under another name: that name."""
+"""The output with the other name under which a refresh found the volume."""
 _FIELDS: Final = tuple(VolumeOptions.model_fields)
 INPUTS: Final = (*_FIELDS, SECRET_INPUTS, REPLACE_ON, RETAINED, CREATE_FIRST, "on_delete")
 _PLACE: Final[tuple[str, ...]] = ("volume_name", "storage_pool", "project")
@@ -88,12 +88,12 @@ _DERIVED: Final[dict[str, tuple[str, ...]]] = {
 
 
 _before: dict[str, VolumeOptions] = {}
-"""By owner: what the volume was when it was last checked against its present inputs. For a
-replacement the engine calls `check` once more, with no inputs of before."""
+"""By owner: the old options of the volume at its last `check`. For a replacement, the engine calls
+`check` again, without the old inputs."""
 
 
 def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-    """Validates the inputs, also against the volume's present ones, and adds `on_delete`."""
+    """Validate the inputs, also against the old ones, and add `on_delete`."""
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
         given = validate_options(VolumeOptions, inputs, find_volume_problems)
@@ -110,14 +110,14 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         )
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
-    # An input, so that every preview shows it, that of a destroy included.
+    # `on_delete` is an input, so that every preview shows it, also that of a destroy.
     unknown = ("delete_data",) in given.unknown
     inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options, inputs)
     return CheckResult(_seal(inputs, inputs), [])
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Compares options with options, and says what becomes of data."""
+    """Compare the old options with the new options, and warn about data."""
     news = without_provider(props)
     with user_facing_errors(olds, news) as report:
         state, new = _State(olds), validate_options(VolumeOptions, news, find_volume_problems)
@@ -150,20 +150,21 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,
-        # Another place leaves the present volume where it is until all that use it have moved.
+        # With another name, pool or project, the present volume stays until all its users have
+        # moved.
         delete_before_replace=not any(name in replaces for name in _PLACE),
     )
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Makes the volume, or takes up the one that is there."""
+    """Create the volume, or adopt or resume managing an existing one."""
     inputs = without_provider(props)
     with user_facing_errors(inputs) as report:
         options = _options(inputs)
         client = _new_place(client_for(options.project))
         found = fetch_volume(client, options.storage_pool, options.volume_name)
         if found is not None:
-            # What cannot be is refused before anything of an existing volume is touched.
+            # Impossible changes are refused before an existing volume is changed.
             check_adoptable(client, found, options)
             plan_restore(client, found, options)
         live = create_or_adopt_volume(client, options, report())
@@ -174,7 +175,7 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Reads the live volume back; one that is gone reads as a resource that is gone."""
+    """Return the state of the live volume; a deleted volume is returned as a deleted resource."""
     with user_facing_errors(props) as report:
         state = _State(props)
         options = state.options
@@ -209,25 +210,26 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Changes the volume in place, and restores a snapshot of it."""
+    """Change the volume in place, and restore a snapshot of it."""
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs) as report:
         state, options = _State(olds), _options(inputs)
         client = state.client()
         claim = state.claim(options.owner)
         found = fetch_owned_volume(client, options, claim, report())
-        # What cannot be restored is refused before anything is changed.
+        # An impossible restore is refused before anything is changed.
         plan_restore(client, found, options)
         live = change_volume(client, options, state.options, report(), claim=claim)
         live = _restore(client, live, options, report())
-        # Who owns it is written last: after a failure the state of before has to find its own.
+        # The ownership label is written last: after a failure, the old state must still match the
+        # volume.
         live = write_identity(client, live, options)
         outputs = _outputs(inputs, live)
     return UpdateResult(_seal(outputs, inputs))
 
 
 def delete(props: dict[str, Any]) -> None:
-    """Deletes the volume where `delete_data` is on; else it is kept."""
+    """Delete the volume if `delete_data` is on; otherwise keep it."""
     with user_facing_errors(props) as report:
         state = _State(props)
         try:
@@ -248,7 +250,8 @@ class _State:
         self.secret_inputs = [str(text) for text in self.outputs.get(SECRET_INPUTS) or []]
 
     def claim(self, *owners: str) -> Claim:
-        """Return what this state knows of its volume; `owners` are further URNs of it."""
+        """Return what this state knows about its volume; `owners` are further URNs of the
+        resource."""
         return Claim(
             owners=(self.options.owner, *owners),
             generation=self.generation,
@@ -257,12 +260,12 @@ class _State:
         )
 
     def client(self) -> IncusClient:
-        """A client for the volume, on the cluster member that it is on."""
+        """Return a client for the cluster member of the volume."""
         client = client_for(self.options.project)
         return client.beside(str(self.outputs.get("location") or ""))
 
     def refreshed(self, live: LiveVolume) -> dict[str, Any]:
-        """The outputs as the live volume shows them; without drift, what they were."""
+        """Return outputs that describe the live volume; without drift, they are unchanged."""
         options, desired = self.options, self.options.desired_config()
         seen: dict[str, Any] = {
             "config": {
@@ -307,7 +310,7 @@ def _seen_labels(live: LiveVolume, options: VolumeOptions) -> dict[str, str]:
         for key, value in live.config.items()
         if key.startswith(LABEL_PREFIX)
     }
-    # Incus keeps no empty values: an empty label is one that is not there.
+    # Incus does not store empty values, so that an empty label is the same as a missing one.
     empty = {key: "" for key, value in options.labels.items() if value == "" and key not in labels}
     return {**labels, **empty}
 
@@ -335,7 +338,7 @@ def _differ(name: str, old: VolumeOptions, new: ValidatedOptions[VolumeOptions])
 def _change_problems(
     old: VolumeOptions, given: ValidatedOptions[VolumeOptions]
 ) -> Iterable[tuple[Path, str]]:
-    # With one of these unknown, it may be another volume.
+    # If one of these is unknown, the result may be another volume.
     if any((name,) in given.unknown for name in ("volume_name", "storage_pool", "project")):
         return ()
     return find_volume_change_problems(old, given.options)
@@ -371,19 +374,19 @@ def _warnings(
 
 
 def _refuse_used(state: _State, replaces: list[str]) -> None:
-    """Refuse a replacement whose delete can only fail, before the snapshots are deleted for it.
+    """Refuse a replacement whose delete can only fail, before snapshots are deleted for it.
 
-    A kept instance of a job is deleted before its volume; a runtime is not.
+    The retained instance of a job is deleted before its volume; a runtime is not.
 
     Raises:
-        ReplacementFailed: an instance or a profile uses the volume; nothing was touched.
+        ReplacementFailed: An instance or a profile uses the volume; nothing was changed.
     """
     try:
         client = state.client()
         live = find_owned_volume(client, state.options, state.claim()).live
         used = [user for user in live.used_by if not _is_of_job(client, user)] if live else []
     except IncusError:
-        return  # Nothing can be deleted there either.
+        return  # An unreachable host cannot delete anything either.
     if used:
         raise ReplacementFailed(
             f"the {state.options.where} cannot be replaced (because of {', '.join(replaces)}), and "
@@ -409,7 +412,7 @@ def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter)
         live = fetch_volume(client, options.storage_pool, options.volume_name)
         plan = plan_restore(client, live, options) if live is not None else None
     except (IncusError, ReconcileError) as error:
-        # What would stop for it could not be found out.
+        # The instances that would be stopped are unknown.
         text = f"restore_from: as things are now, this would fail: {error}"
         reporter.warn(coded(text, RESTORE, RESTART))
     else:
@@ -429,8 +432,8 @@ def _restore(
 
 
 def _new_place(client: IncusClient) -> IncusClient:
-    """The same client for a volume that is to be made: where its members have each their own
-    volumes, only those of the one that it goes to count."""
+    """Return the client for a new volume. If each cluster member has its own volumes, only those of
+    the target member matter."""
     return client if client.target.startswith("@") else client.beside(client.target)
 
 
@@ -440,16 +443,16 @@ def _is_moved(olds: dict[str, Any], given: ValidatedOptions[VolumeOptions]) -> b
 
 
 def _taken(options: VolumeOptions, unknown: Iterable[Path], *, replaced: bool) -> list[Failure]:
-    """Return why the volume cannot be created: what has its name is not to be this resource's.
+    """Return why the volume cannot be created: another object has its name.
 
     Args:
-        options: what it is to be.
-        unknown: the inputs that are not known yet.
-        replaced: whether it may be one that replaces the volume of the last check.
+        options: The options of the volume.
+        unknown: The unknown inputs.
+        replaced: Whether the volume may replace that of the last check.
     """
     old = _before.get(options.owner) if replaced else None
     place = [getattr(options, name) for name in _PLACE]
-    # With another content type the present volume is deleted first, if it may be.
+    # For another content type, the present volume is deleted first, if that is allowed.
     goes = (
         old is not None
         and old.delete_data
@@ -503,7 +506,7 @@ def _outputs(inputs: dict[str, Any], live: LiveVolume) -> dict[str, Any]:
 
 
 def _id_of(options: VolumeOptions, inputs: dict[str, Any]) -> str:
-    """The resource's id, which the state has in plain text."""
+    """Return the id of the resource, which is in plain text in the state."""
     parts = {name: getattr(options, name) for name in ("project", "storage_pool", "volume_name")}
     return "/".join("-" if is_secret((name,), inputs) else value for name, value in parts.items())
 

@@ -1,1 +1,2 @@
-"""What a reviewer wants to see of a preview. Pure: no I/O, no Pulumi, no Incus."""
+"""Build the report of a preview for its reviewer. The package does no I/O, and needs neither Pulumi
+nor Incus."""

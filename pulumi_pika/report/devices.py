@@ -1,4 +1,4 @@
-"""The devices of an instance, before and after."""
+"""Compare the devices of an instance before and after a step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from .report_model import Device
 
 
 class Sides(Protocol):
-    """The inputs and outputs of a resource, before or after."""
+    """The inputs and outputs of a resource, before or after a step."""
 
     inputs: Tree
     outputs: Tree
@@ -40,7 +40,7 @@ class _Seen:
 
 
 def mounts_of(tree: Tree) -> list[Tree]:
-    """The mounts of the plan in a tree; of one that is not visible, all that there is is marks."""
+    """Return the mounts of the plan in a tree. A hidden mount consists only of placeholders."""
     mounts: Any = seen(tree, ("plan", "mounts"))
     if mounts in MARKS:
         return [_not_visible(mounts)]
@@ -58,12 +58,12 @@ def _not_visible(mark: str) -> Tree:
 
 
 def devices_of(old: Sides, new: Sides, *, replaces: bool) -> list[Device]:
-    """The devices after the step, then those that it removes.
+    """Return the devices after the step, then those that the step removes.
 
     Args:
-        old: the resource before it.
-        new: the resource after it.
-        replaces: whether the instance is made anew.
+        old: The resource before the step.
+        new: The resource after the step.
+        replaces: Whether the instance is replaced.
     """
     before, after = _Devices(old.inputs), _Devices(new.inputs)
     left_out = old.outputs.get("skipped_mounts")
@@ -90,13 +90,14 @@ def devices_of(old: Sides, new: Sides, *, replaces: bool) -> list[Device]:
 class _Devices:
     def __init__(self, inputs: Tree) -> None:
         self.all = [*_mounts(inputs), *_own(inputs)]
-        # Such a one may be any device of the other side.
+        # A device with a hidden name may be any device of the other side.
         self.hides = any(device.guest_path in MARKS for device in self.all)
         self._by_path = {device.guest_path: device for device in self.all if device.guest_path}
         self._by_name = {device.name: device for device in self.all}
 
     def like(self, other: _Seen) -> _Seen | None:
-        """The device that it was: the one in the same place, or of the same name."""
+        """Return the same device on this side: the one with the same guest path, or the same
+        name."""
         if other.guest_path and other.guest_path not in MARKS:
             return self._by_path.get(other.guest_path)
         return self._by_name.get(other.name) if other.name not in MARKS else None
@@ -119,7 +120,7 @@ def _mounts(inputs: Tree) -> Iterator[_Seen]:
 
 
 def _own(inputs: Tree) -> Iterator[_Seen]:
-    """The devices that no mount makes."""
+    """Yield the devices that do not come from a mount."""
     devices = inputs.get("devices")
     for name, device in sorted(devices.items()) if isinstance(devices, dict) else ():
         if name.startswith(DEVICE_NAME_PREFIX) or not isinstance(device, dict):
@@ -167,7 +168,7 @@ def _device(
             for key in sorted(now.keys() | then.keys())
             if was is not None and change == "changed" and then.get(key, "") != now.get(key, "")
         },
-        # One without a visible name may be any of them.
+        # A device with a hidden name may be any of the skipped ones.
         left_out=change != "removed"
         and (device.name in left_out or (bool(left_out) and device.name in MARKS)),
     )

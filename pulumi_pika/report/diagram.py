@@ -1,4 +1,4 @@
-"""Which runtimes, volumes and hosts there are, and what mounts what."""
+"""Build the diagram of runtimes, volumes, hosts and mounts."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,20 +28,20 @@ _UNREADABLE: Final = (SECRET, UNKNOWN, "", None)
 
 
 def picture_of(preview: Preview, changes: list[Change]) -> Picture | None:
-    """The picture; None of a stack with one runtime, volume or host only.
+    """Return the diagram; None if the stack has only one runtime, volume or host.
 
     Args:
-        preview: the preview, without secrets. Steps of unchanged resources are drawn too, where
-            it has them (`--show-sames`).
-        changes: what is to happen.
+        preview: The preview, without secrets. Unchanged resources are drawn if the preview has them
+            (`--show-sames`).
+        changes: The changes of the preview.
     """
     drawing = _Drawing({change.urn: change.action for change in changes})
     last: dict[str, Step] = {}
     for step in preview.steps:
-        # A refresh comes first, and what is done after it counts.
+        # A refresh comes first; the step after it counts.
         if step.urn.kind and (step.urn.text not in last or plain_op(step.op) != "delete"):
             last[step.urn.text] = step
-    # In an order of its own, since that of a preview changes from run to run.
+    # The nodes are sorted, since the order in a preview differs between runs.
     for step in sorted(
         last.values(),
         key=lambda step: (_RANK[step.urn.kind], natural(step.urn.name), step.urn.text),
@@ -54,11 +54,11 @@ def picture_of(preview: Preview, changes: list[Change]) -> Picture | None:
 
 
 def part_of(picture: Picture, most: int) -> Picture | None:
-    """The nodes that change, with what they mount and where they are; None if these are too many.
+    """Return the nodes that change, with their volumes and hosts; None if these are too many.
 
     Args:
-        picture: the picture.
-        most: how many nodes there may be.
+        picture: The diagram.
+        most: The largest number of nodes.
     """
     if len(picture.nodes) <= most:
         return picture
@@ -74,16 +74,16 @@ def part_of(picture: Picture, most: int) -> Picture | None:
 
 @dataclass(frozen=True, slots=True)
 class OnHost:
-    """How many there are on a host."""
+    """The numbers of resources on a host."""
 
     host: str
-    """Its name; empty for the one that the environment names."""
+    """The name of the host; empty for the host that the environment names."""
     counts: dict[Kind, int]
     changing: int
 
 
 def by_host(picture: Picture) -> list[OnHost]:
-    """How many runtimes, jobs and volumes there are on each host."""
+    """Return the numbers of runtimes, jobs and volumes on each host."""
     hosts = {node.id: node.label for node in picture.nodes if node.kind == "host"}
     found = []
     for id_, label in [("", ""), *sorted(hosts.items(), key=lambda host: natural(host[1]))]:
@@ -107,12 +107,12 @@ class _Drawing:
     nodes: list[Node] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     implied: set[str] = field(default_factory=set)
-    """The nodes that no resource declares."""
+    """The ids of nodes that no resource declares."""
     _hosts: dict[str, str] = field(default_factory=dict)
     _volumes: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def add(self, step: Step) -> None:
-        """Draws a resource."""
+        """Add a resource to the diagram."""
         kind = step.urn.kind
         state = step.new or step.old
         inputs = state.inputs if state else {}
@@ -124,7 +124,7 @@ class _Drawing:
             name = str(inputs.get("volume_name") or UNKNOWN)
             key = (host, _text(inputs.get("project")), _text(inputs.get("storage_pool")), name)
             node = self._node("volume", _label(step.urn.name, name), step, host)
-            # One that is not known yet is like no other.
+            # A volume whose name is not known yet is different from all others.
             self._volumes[(node,) if name in _UNREADABLE else key] = node
         elif kind in ("runtime", "job"):
             name = seen(inputs, ("plan", "identity", "instance_name"))
@@ -136,7 +136,7 @@ class _Drawing:
     def _mount(self, runtime: str, host: str, inputs: Tree, mount: Tree) -> None:
         source = _text(mount.get("source"))
         if source.startswith("/"):
-            return  # A directory of the host is no volume.
+            return  # A directory of the host is not a volume.
         project = _text(seen(inputs, ("plan", "incus", "project")))
         pool = _text(inputs.get("storage_pool"))
         volume = self._volume(host, project, pool, source.partition("/")[0])
@@ -153,7 +153,7 @@ class _Drawing:
             if len(key) == 4
             and (key[0], key[3]) == (host, name)
             and key[1] in ("", project, "default")
-            # Without a pool of its own, the runtime is in the one of its profile.
+            # Without an explicit pool, the runtime uses the pool of its profile.
             and (not pool or key[2] in ("", pool))
         ]
         if found:

@@ -1,4 +1,4 @@
-"""The conditions under which a preview is not to pass."""
+"""Check the conditions of `--fail-on`."""
 
 from collections.abc import Iterable
 from typing import Final, get_args
@@ -15,9 +15,9 @@ CONDITIONS: Final[tuple[Condition, ...]] = get_args(Condition)
 
 
 def find_held(report: Report, wanted: tuple[Condition, ...]) -> list[Held]:
-    """Those of the wanted conditions that hold, and for which resources.
+    """Return the requested conditions that hold, and the resources for which they hold.
 
-    Resources of other packages count as well, where the condition is one that Pulumi tells.
+    Resources of other packages count too, if Pulumi itself reports what the condition needs.
     """
     found = {name: _resources(report, name) for name in dict.fromkeys(wanted)}
     return [Held(condition=name, resources=names) for name, names in found.items() if names]
@@ -50,7 +50,7 @@ def _resources(report: Report, condition: Condition) -> list[str]:
 
 def _meets(change: Change, condition: Condition) -> bool:
     if condition == "replace":
-        # To run anew is what a job is there for.
+        # A job that is run again is not counted as a replacement.
         return change.action == "replace" and change.kind != "job"
     return condition == "any-change" or change.action == condition
 

@@ -1,4 +1,4 @@
-"""Changes and notices that are alike, so that many of them are read as one."""
+"""Group similar changes and similar warnings, so that many of them are shown as one."""
 
 import re
 from collections.abc import Callable, Hashable, Iterator
@@ -19,11 +19,11 @@ from .report_model import (
 from .values import same_text
 
 NAME: Final = "<name>"
-"""Stands for the resource's name in what several resources have alike."""
+"""The placeholder for the resource's name in a group."""
 INSTANCE: Final = "<instance>"
-"""Stands for the name of the instance, or of the volume, as it was."""
+"""The placeholder for the previous name of the instance, or of the volume."""
 FEWEST: Final = 3
-"""Fewer alike changes, or notices, are shown one by one."""
+"""The smallest group; fewer similar changes or warnings are shown individually."""
 
 _WHOLE: Final = ("create", "delete", "release")
 _GRAVE: Final = ("delete", "replace", "update_with_restart")
@@ -35,32 +35,33 @@ Replace = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Changes of which one stands for all."""
+    """Similar changes, of which one represents all."""
 
     changes: list[Change]
     shown: Change
-    """The change, or what all of them have alike."""
+    """The change, or what all changes have in common."""
     grave: bool
-    """Whether it deletes, replaces or restarts something, stops keeping data, or holds the gate."""
+    """Whether the change deletes, replaces or restarts something, stops keeping data, or meets a
+    condition of `--fail-on`."""
     columns: list[str] = field(default_factory=list)
-    """The properties that differ."""
+    """The properties that differ between the changes."""
     rows: list[tuple[list[str], list[Value]]] = field(default_factory=list)
-    """For each combination of them, the names that have it."""
+    """For each combination of their values, the names of the resources."""
 
     @property
     def names(self) -> list[str]:
-        """The names of all."""
+        """Return the names of all resources."""
         return [change.name for change in self.changes]
 
     @property
     def whole(self) -> bool:
-        """Whether all properties are shown, not only those that change."""
+        """Return whether all properties are shown, not only those that change."""
         return self.shown.action in _WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Notices that say the same of several resources."""
+    """Warnings with the same text for several resources."""
 
     kind: WarningKind
     resources: list[str]
@@ -68,7 +69,7 @@ class Told:
 
 
 def groups_of(report: Report) -> list[Group]:
-    """The changes of a report, alike ones together, the gravest first."""
+    """Return the groups of changes of a report, the gravest first."""
     held = {
         name
         for one in report.held
@@ -96,12 +97,12 @@ def groups_of(report: Report) -> list[Group]:
 
 
 def is_grave(change: Change) -> bool:
-    """Whether something is deleted, replaced or restarted, or data is no longer kept."""
+    """Return whether a change deletes, replaces or restarts something, or stops keeping data."""
     return bool(change.deletes_data_of or change.stops_keeping_data_of or change.action in _GRAVE)
 
 
 def told_of(report: Report) -> list[Told]:
-    """The warnings of a report, alike ones together, the gravest first."""
+    """Return the groups of warnings of a report, the gravest first."""
     replaces = {change.name: _replacer(change) for change in report.changes}
     alike: dict[Hashable, list[tuple[Notice, str]]] = {}
     for notice in report.warnings:
@@ -125,7 +126,7 @@ def told_of(report: Report) -> list[Told]:
 
 
 def _template(change: Change, replace: Replace) -> Change:
-    """A change with its own name taken out of its values."""
+    """Return a change with placeholders for its own name in its values."""
     return change.model_copy(
         update={
             "on_delete": replace(change.on_delete),
@@ -156,8 +157,8 @@ def _template(change: Change, replace: Replace) -> Change:
 
 
 def _replacer(change: Change) -> Replace:
-    """Puts placeholders for a change's own names; `str` for one whose texts have placeholders
-    already, which would be taken for ours."""
+    """Return a function that replaces a change's own names by placeholders. If the texts already
+    contain a placeholder, the function is `str`, since the two could not be told apart."""
     names = {change.name: NAME}
     for value in change.values:
         if value.path in _OWN_NAME and isinstance(value.before, str) and value.before:
@@ -178,7 +179,7 @@ def _replaced(value: JsonValue, replace: Replace) -> Any:
 
 
 def _key(change: Change) -> Hashable:
-    """What has to be equal for changes to be alike; values may differ."""
+    """Return the key that similar changes have in common; their values may differ."""
     return (
         change.kind,
         change.action,
@@ -195,13 +196,13 @@ def _key(change: Change) -> Hashable:
 
 
 def shown_values(change: Change, *, brief: bool = True) -> list[Value]:
-    """The properties to be shown; if it is to be brief, without those that stay."""
+    """Return the properties to show; if `brief`, without the unchanged ones."""
     whole = not brief or change.action in _WHOLE
     return [value for value in change.values if whole or value.changed]
 
 
 def shown_devices(change: Change, *, brief: bool = True) -> list[Device]:
-    """The devices to be shown; if it is to be brief, without those that stay."""
+    """Return the devices to show; if `brief`, without the unchanged ones."""
     whole = not brief or change.action in _WHOLE
     return [
         device for device in change.devices if whole or device.change != "same" or device.left_out
@@ -252,7 +253,8 @@ def _group(members: list[tuple[Change, Change]], grave: bool) -> Group:
 
 
 def _alike(devices: list[Device]) -> tuple[Device, list[list[Value]]]:
-    """What devices in the same place have alike, and their sources, where these differ."""
+    """Return what devices with the same guest path have in common, and their sources if these
+    differ."""
     first = devices[0]
     name = first.name if len({device.name for device in devices}) == 1 else _DIFFERS
     before = {key: text for key, text in first.before.items() if key not in ("name", "source")}
@@ -274,7 +276,7 @@ def _alike(devices: list[Device]) -> tuple[Device, list[list[Value]]]:
 
 
 def uses_names(group: Group) -> Iterator[str]:
-    """The placeholders that a group's texts have."""
+    """Yield the placeholders that occur in a group's texts."""
     text = group.shown.model_dump_json()
     text += "".join(same_text(v.before) + same_text(v.after) for _, row in group.rows for v in row)
     if len(group.changes) > 1:

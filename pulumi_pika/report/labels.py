@@ -1,4 +1,4 @@
-"""The words that all formats for people share."""
+"""The texts that the Markdown and the terminal format share."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -83,13 +83,13 @@ _OPS: Final = {
 
 
 def action(change: Change) -> str:
-    """What happens to a resource, in a word or two."""
+    """Return what happens to a resource, in one or two words."""
     own = _JOB_ACTIONS if change.kind == "job" else {}
     return own.get(change.action, ACTIONS[change.action])
 
 
 def reason(change: Change) -> str:
-    """Why it happens."""
+    """Return why a change happens."""
     if change.action == "release":
         return "it stays as it is (retain_on_delete)"
     if change.why:
@@ -100,27 +100,27 @@ def reason(change: Change) -> str:
 
 
 def label(value: Value) -> str:
-    """What a property is called."""
+    """Return the label of a property."""
     return path_label(value.path)
 
 
 def path_label(path: str) -> str:
-    """What the property at a path is called."""
+    """Return the label of the property at a path."""
     return _LABELS.get(path, path)
 
 
 def mode(device: Device) -> str:
-    """How a device is mounted."""
+    """Return how a device is mounted."""
     return device.mode.replace("_", "-") + (", required" if device.required else "")
 
 
 def differences(device: Device) -> list[tuple[str, str]]:
-    """What of a changed device was otherwise, with the name of each part."""
+    """Return the former values of a changed device, with the label of each."""
     return [(name.replace("_", " "), text) for name, text in device.before.items()]
 
 
 def state(device: Device, change: Change) -> str:
-    """What becomes of a device, where that is not what becomes of the instance."""
+    """Return what happens to a device, if that differs from what happens to the instance."""
     if change.action in ("create", "delete", "release") and device.change == "same":
         return ""
     words = "" if device.change == "same" else device.change
@@ -128,20 +128,21 @@ def state(device: Device, change: Change) -> str:
 
 
 def totals(report: Report) -> str:
-    """How many resources there are for each op."""
+    """Return the number of resources for each operation."""
     order = [*_OPS, *sorted(report.summary.keys() - _OPS.keys())]
     counted = [f"{report.summary[op]} {_OPS.get(op, op)}" for op in order if report.summary.get(op)]
     return ", ".join(counted) or "nothing changes"
 
 
 def others(report: Report) -> str:
-    """The resources of other packages; empty without any."""
+    """Return a text on the resources of other packages; empty if there are none."""
     counted = [f"{other.count} {_OPS.get(other.op, other.op)}" for other in report.others]
     return f"Resources of other packages: {', '.join(counted)}." if counted else ""
 
 
 def verdicts(report: Report) -> list[str]:
-    """The conditions of the gate that hold, in words, with all for which they do."""
+    """Return a line for each condition of `--fail-on` that holds, with all resources for which it
+    holds."""
     return [
         f"{_CONDITIONS[held.condition]} ({held.condition}): {listed_names(held.resources)}"
         for held in report.held
@@ -149,32 +150,34 @@ def verdicts(report: Report) -> list[str]:
 
 
 def heading(group: Group) -> str:
-    """What happens to how many of which kind; without names."""
+    """Return the heading of a group: what happens, and the number and kind of resources, without
+    names."""
     count = len(group.changes)
     kind = group.shown.kind if count == 1 else f"{count:,} {group.shown.kind}s"
     return f"{action(group.shown)} {kind}"
 
 
 def placeholders(group: Group) -> str:
-    """What the placeholders in a group's texts stand for; empty without any."""
+    """Return an explanation of the placeholders in a group's texts; empty if there are none."""
     said = {NAME: f"{NAME} is the name of each", INSTANCE: f"{INSTANCE} its instance or volume"}
     return ", ".join(said[mark] for mark in uses_names(group))
 
 
 def more(count: int, kind: WarningKind) -> str:
-    """How many more notices of a kind there are."""
+    """Return a text on the number of further warnings of a kind."""
     name = {"error": "error", "left_out": "mount left out"}.get(kind, "warning")
     return f"and {count:,} more {name}{'' if count == 1 or kind == 'left_out' else 's'}"
 
 
 MOST_TOLD: Final[dict[WarningKind, int]] = dict.fromkeys(("error", "other", "preflight"), 10)
-"""How many notices of a kind are shown to people: those that a program can write without end."""
+"""The most warnings that are shown of each kind of which a program can write any number."""
 MOST_ROWS: Final = 12
-"""How many rows of what differs are shown, where neither data nor the gate is at stake."""
+"""The most rows of differences that are shown if neither data nor a condition of `--fail-on` is
+concerned."""
 
 
 def told(report: Report) -> Iterator[tuple[list[Told], WarningKind, int]]:
-    """The notices of each kind, the gravest first, and how many more there are."""
+    """Yield the warnings of each kind, the gravest first, and the number of further ones."""
     all_told = told_of(report)
     for kind in WARNINGS:
         found = [one for one in all_told if one.kind == kind]
@@ -184,7 +187,7 @@ def told(report: Report) -> Iterator[tuple[list[Told], WarningKind, int]]:
 
 
 def drawn_in_words(picture: Picture) -> list[list[str]]:
-    """What is on each host, a row for each; the first one has the names of the columns."""
+    """Return what is on each host as the rows of a table; the first row has the column names."""
     rows = [["host", *(f"{kind}s" for kind in COUNTED), "of which change"]]
     found = by_host(picture)
     for here in found[:_MOST_HOSTS]:
@@ -202,7 +205,7 @@ _MOST_HOSTS: Final = 5
 
 
 def title(report: Report, given: str) -> str:
-    """The report's title."""
+    """Return the title of the report."""
     return given or f"Preview of {report.project}/{report.stack}"
 
 

@@ -1,7 +1,7 @@
-"""The report as Markdown, for a comment on a pull request.
+"""Format the report as Markdown, for a comment on a pull request.
 
-What others wrote - names, paths, messages - is code, or text of which no character means anything
-to Markdown, to HTML, or to a forge (mentions, references, links).
+Names, paths and messages come from others. They are formatted as code, or escaped so that no
+character has a meaning in Markdown, in HTML, or for a forge (mentions, references, links).
 """
 
 import re
@@ -24,28 +24,29 @@ from .text import listed, one_line
 from .values import Shown, shown_value
 
 MOST_CHARS: Final = 65_536
-"""What GitHub takes in a comment."""
+"""The most characters that GitHub accepts in a comment."""
 FEWEST_CHARS: Final = 1_000
 
 _NOTE_ROOM: Final = 320
-# Mermaid's own limits are 500 and 50,000; beyond them it shows an error.
+# Mermaid's own limits are 500 edges and 50,000 characters; beyond them it shows an error.
 _MOST_NODES: Final = 30
-"""What somebody can read in a picture."""
+"""The most nodes that a reader can follow in a diagram."""
 _MOST_VALUE: Final = 200
 _LONG: Final = 4_000
-"""How much there may be of a text that says what is lost."""
+"""The most characters of a text about lost data."""
 _FENCES: Final = re.compile("`+")
 _MOST_EDGES: Final = 450
 _MOST_DRAWN: Final = 45_000
 _RISKY: Final = re.compile(r"[^\w ,;()'/=?\-.:\u200b]|(?<![^\W_])_|_(?![^\W_])")
-"""All that may mean something; an underscore only at the edge of a word."""
+"""All characters that may have a meaning; an underscore has one only at the edge of a word."""
 _REFERENCES: Final = re.compile(
     r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=\bGH)(?=-\d)", re.IGNORECASE
 )
-"""Where a forge would begin to see a mention, a reference (also `GH-12`) or a link; it looks for
-them in the text that it has made of Markdown and of entities: these do not keep it from that."""
+"""The positions at which a forge would detect a mention, a reference (also `GH-12`) or a link. A
+forge searches the text after it has resolved Markdown and entities, so that escapes do not prevent
+this."""
 _HASHES: Final = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
-"""What a forge takes for a commit, if it has one of that name; shorter ones are none."""
+"""A string that a forge links as a commit if the commit exists; shorter ones are not linked."""
 _SHORT_HASH: Final = 6
 _EMPTY: Final = "\N{ZERO WIDTH SPACE}"
 _SPAN_BREAKS: Final = frozenset("`|\\")
@@ -61,8 +62,8 @@ _SHAPES: Final = {"volume": ("[(", ")]"), "job": ("([", "])"), "runtime": ("[", 
 
 
 def marker(stack: str) -> str:
-    """The comment, hidden in the first line, by which a script finds the report again."""
-    # Two dashes would end it.
+    """Return the hidden comment in the first line, by which a script finds the report again."""
+    # Two dashes would end the comment.
     safe = "".join(c if c.isalnum() or c in "._/" else "-" for c in one_line(stack, 100))
     while "--" in safe:
         safe = safe.replace("--", "-")
@@ -70,12 +71,12 @@ def marker(stack: str) -> str:
 
 
 def markdown(report: Report, *, title: str = "", max_chars: int = MOST_CHARS) -> str:
-    """The report as Markdown.
+    """Return the report as Markdown.
 
     Args:
-        report: the report.
-        title: in place of its own title.
-        max_chars: what it may have; what matters least is cut, and the report says so.
+        report: The report.
+        title: The title, in place of the default title.
+        max_chars: The most characters. The least important parts are cut, and the report says so.
     """
     parts = _Parts(report, title)
     text = parts.text()
@@ -85,7 +86,7 @@ def markdown(report: Report, *, title: str = "", max_chars: int = MOST_CHARS) ->
 
 
 def code(text: str, most: int | None = 200) -> str:
-    """Somebody else's text as code; also within a table."""
+    """Return an untrusted text as code, also for use in a table."""
     line = one_line(text, most)
     if not line:
         return ""
@@ -95,7 +96,7 @@ def code(text: str, most: int | None = 200) -> str:
 
 
 def plain(text: str, most: int | None = 600) -> str:
-    """Somebody else's text as text."""
+    """Return an untrusted text as escaped text."""
     line = _HASHES.sub(_in_parts, _REFERENCES.sub(_EMPTY, one_line(text, most)))
     return _RISKY.sub(lambda found: _entity(found[0]), line)
 
@@ -107,7 +108,7 @@ def _in_parts(found: re.Match[str]) -> str:
 
 
 def mermaid(picture: Picture) -> str:
-    """The picture, in Mermaid's language."""
+    """Return the diagram in Mermaid's language."""
     lines = ["flowchart LR"]
     hosts = [node for node in picture.nodes if node.kind == "host"]
     for host in hosts:
@@ -140,7 +141,7 @@ def _entity(character: str) -> str:
 
 
 class _Block:
-    """A part that can be shown in several lengths; the last one is the shortest."""
+    """A part with several lengths; the last form is the shortest."""
 
     def __init__(self, *forms: str) -> None:
         self.forms = forms
@@ -151,7 +152,7 @@ class _Block:
         return self.forms[self.at]
 
     def shorten(self, at: int) -> int:
-        """Takes a shorter form; how many characters that saves."""
+        """Switch to a shorter form; return how many characters that saves."""
         before, self.at = len(self.text), max(self.at, min(at, len(self.forms) - 1))
         return before - len(self.text)
 
@@ -184,7 +185,7 @@ class _Parts:
         self._is_brief = False
 
     def text(self) -> str:
-        """All of it, as long as its blocks are now."""
+        """Return the complete text with the present forms of its blocks."""
         many = [block.text for block in self._warnings if block.text]
         count = len(self._report.warnings)
         head = f"\n**{_counted(count, 'warning')}**\n\n" if count else ""
@@ -195,10 +196,11 @@ class _Parts:
         )
 
     def cut_to(self, most: int) -> str:
-        """The text, not longer than that. What deletes, replaces or restarts keeps its names."""
+        """Return the text with at most `most` characters. Names of what is deleted, replaced or
+        restarted are kept."""
         over = len(self.text()) + _NOTE_ROOM - most
         said = []
-        # The last ones matter least. What is only made shorter first stands behind those that are
+        # The last blocks matter least. A block that was only shortened comes after those that are
         # already as short.
         for what, blocks, at in (
             ("the picture", [self._picture], 1),
@@ -222,7 +224,7 @@ class _Parts:
                 name = "warning" if blocks and blocks[0] in self._warnings else "paragraph"
                 said.append(what.format(_counted(count, name)))
         if over > 0:
-            # Names without end, or of characters that take many each.
+            # There are too many names, or their characters need long escapes.
             self._is_brief = True
             held = ", ".join(held.condition for held in self._report.held)
             self._head = f"### Preview\n\n{f'**Does not pass:** {held}' if held else ''}\n"
@@ -236,7 +238,7 @@ class _Parts:
 
 
 _MINOR: Final = ("error", "other", "preflight", "left_out")
-"""Kinds of notices that lose their room first."""
+"""The kinds of warnings that are cut first."""
 
 
 def _note(most: int, said: list[str]) -> str:
@@ -244,7 +246,7 @@ def _note(most: int, said: list[str]) -> str:
 
 
 def _essence(groups: list[Group]) -> str:
-    """What is deleted, replaced or restarted, with as little as can be."""
+    """Return what is deleted, replaced or restarted, in the shortest form."""
     lines = [
         f"- {labels.heading(group)}: {plain(listed_names(group.names), None)}" for group in groups
     ]
@@ -252,7 +254,7 @@ def _essence(groups: list[Group]) -> str:
 
 
 def _cut_lines(text: str, room: int) -> str:
-    """The text, cut between names, with how many characters are left out."""
+    """Return the text, cut between names, with the number of omitted characters."""
     said = "\n_…and more: see --format json_\n"
     kept = text[: max(0, room - len(said))]
     at = max(kept.rfind(", "), kept.rfind("\n"))
@@ -285,7 +287,7 @@ def _warning(told: Told) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    """All names; rows of numbers as their first and last."""
+    """Return all names; consecutive numbers as the first and the last name."""
     return ", ".join(
         code(one, 80) if one == last else f"{code(one, 80)} to {code(last, 80)}"
         for one, last in spans(names)
@@ -306,7 +308,7 @@ def _drawn(picture: Picture | None) -> str:
 
 
 def _line(group: Group) -> str:
-    """A heading, with the names."""
+    """Return a heading with the names."""
     reason = labels.reason(group.shown)
     why = f": {plain(reason, 300)}" if reason else ""
     head = labels.heading(group)
@@ -316,11 +318,11 @@ def _line(group: Group) -> str:
 
 
 def _change(group: Group, brief: bool = False) -> str:
-    """A change, or several: heading and tables.
+    """Return the heading and the tables of one or more similar changes.
 
     Args:
-        group: the change.
-        brief: whether what stays the same is left out.
+        group: The changes.
+        brief: Whether unchanged properties are omitted.
     """
     change = group.shown
     many = len(group.changes) > 1
@@ -365,7 +367,7 @@ def _one_sided(change: Change) -> bool:
 
 
 def _fenced(lines: Sequence[str]) -> str:
-    """Lines of others as a block of code, which none of them can end."""
+    """Return untrusted lines as a block of code that none of the lines can end."""
     longest = max((len(found[0]) for line in lines for found in _FENCES.finditer(line)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}diff\n" + "".join(f"{line}\n" for line in lines) + f"{fence}\n"

@@ -1,4 +1,4 @@
-"""Names in their natural order, and many of them in few words."""
+"""Sort names in natural order, and list many names briefly."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from typing import Final
 _DIGITS: Final = re.compile(r"([0-9]+)")
 _NUMBERED: Final = re.compile(r"(.*?)([0-9]{1,15})([^0-9]*)", re.DOTALL)
 _FEWEST: Final = 3
-"""Fewer names than these are listed one by one."""
+"""The shortest row that is abbreviated; fewer names are listed individually."""
 
 Order = tuple[tuple[int, int, str], ...]
 
 
 def natural(name: str) -> tuple[Order, str]:
-    """A sort key: numbers within names count as numbers, so that `w2` is before `w10`."""
+    """Return a sort key that compares numbers within names as numbers: `w2` is before `w10`."""
     parts = _DIGITS.split(name)
     return tuple(
         (1, len(part.lstrip("0")), part.lstrip("0")) if at % 2 else (0, 0, part)
@@ -23,10 +23,10 @@ def natural(name: str) -> tuple[Order, str]:
 
 
 def spans(names: Iterable[str]) -> list[tuple[str, str]]:
-    """The names in their order; a row of consecutive numbers is its first and its last name.
+    """Return the sorted names as pairs; consecutive numbers become one pair of first and last name.
 
     Args:
-        names: the names.
+        names: The names.
     """
     found: list[list[str]] = []
     for name in sorted(set(names), key=natural):
@@ -42,11 +42,11 @@ def spans(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def listed_names(names: Iterable[str], most: int = 0) -> str:
-    """The names with commas, and rows of numbers as their first and last.
+    """Return the names, separated by commas; consecutive numbers as the first and the last name.
 
     Args:
-        names: the names.
-        most: how many entries there may be; 0 for all.
+        names: The names.
+        most: The most entries; 0 for all.
     """
     found = spans(names)
     kept = found[:most] if most else found
@@ -58,23 +58,23 @@ def listed_names(names: Iterable[str], most: int = 0) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name that cannot be taken for several."""
+    """Return a name in a form that cannot be read as several names."""
     return json.dumps(name, ensure_ascii=False) if re.search(r"[\s,\"]", name) else name
 
 
 def _follows(name: str, other: str) -> bool:
-    """Whether a name is the next one: the last number in it is one more, and all else is equal."""
+    """Return whether a name follows another: its last number is one more, and all else is equal."""
     one, two = _NUMBERED.fullmatch(_last(name)), _NUMBERED.fullmatch(_last(other))
     if one is None or two is None or name[: -len(_last(name))] != other[: -len(_last(other))]:
         return False
     (start, number, rest), (start2, number2, rest2) = one.groups(), two.groups()
     if (start, rest) != (start2, rest2) or int(number2) != int(number) + 1:
         return False
-    # 09 and 10 are in one row, 9 and 010 are not.
+    # 09 and 10 are consecutive, 9 and 010 are not.
     return number2 == str(int(number) + 1).zfill(len(number))
 
 
 def _last(name: str) -> str:
-    """The part of a name from its last number on."""
+    """Return the part of a name from its last number on."""
     found = list(_DIGITS.finditer(name))
     return name[found[-1].start() :] if found else name

@@ -1,7 +1,8 @@
-"""What stands on top: what the changes do, and what the log says, the gravest first.
+"""Collect the warnings at the top of the report, the gravest first, from the changes and from the
+log.
 
-What the changes do is found in the resources themselves. A line of the log is told as it is; only
-its codes say what it is about, and no line takes the place of what a change does.
+The effects of changes are derived from the resources themselves. A line of the log is shown
+unchanged. Only its codes decide its kind, and a line never replaces the warning of a change.
 """
 
 import re
@@ -28,7 +29,7 @@ from .text import listed
 
 _PREFIX: Final = re.compile(r"^(?:warning|error): ")
 _RESOURCE: Final = re.compile(r"^pulumi-python:dynamic/pika:\w+ resource '.*?': ", re.DOTALL)
-# The engine writes the value that is refused beside the problem; it may be a secret.
+# The engine writes the refused value next to the problem; the value may be a secret.
 _REFUSED: Final = re.compile(r"^(property .*?) value \{.*\} has a problem: ", re.DOTALL)
 _KINDS: Final[dict[str, WarningKind]] = {
     REPLACE: "replace",
@@ -38,22 +39,22 @@ _KINDS: Final[dict[str, WarningKind]] = {
     UNREADABLE: "restart",
     HOST: "preflight",
 }
-"""What a line with a code is about, the first one that it has."""
+"""The kind of a warning by the code of its line; the first code counts."""
 _ORDER: Final = {kind: at for at, kind in enumerate(get_args(WarningKind))}
 
 
 def text_of(said: Diagnostic) -> str:
-    """What a line of the log says, without what the engine puts around it."""
+    """Return the message of a log line, without the text that the engine adds."""
     text = _RESOURCE.sub("", _PREFIX.sub("", said.message.strip()))
     return _REFUSED.sub(r"\1: ", text)
 
 
 def notices_of(changes: list[Change], said: list[Diagnostic]) -> list[Notice]:
-    """All that a reviewer should know first.
+    """Return all warnings.
 
     Args:
-        changes: what is to happen.
-        said: the lines of the log.
+        changes: The changes of the preview.
+        said: The lines of the log.
     """
     found: dict[Notice, None] = {}
     done: set[tuple[str, WarningKind]] = set()
@@ -65,7 +66,7 @@ def notices_of(changes: list[Change], said: list[Diagnostic]) -> list[Notice]:
         if not line.level:
             continue
         notice = _told(line)
-        # It says what the change says already.
+        # The warning of the change already says the same.
         if line.urn and line.codes and (line.urn.text, notice.kind) in done:
             continue
         found[notice] = None
@@ -99,7 +100,7 @@ def _may_restart(change: Change) -> Notice:
 
 
 def _done(change: Change) -> Iterator[Notice]:
-    """What a change does that is worth a word of its own."""
+    """Yield the warnings about the effects of a change."""
 
     def notice(kind: WarningKind, text: str) -> Notice:
         return Notice(kind=kind, resource=change.name, text=text, stops=False)
@@ -117,7 +118,7 @@ def _done(change: Change) -> Iterator[Notice]:
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
         which = "; what becomes of its data is " if change.on_delete in MARKS else ", which "
         yield notice("delete", f"is to be deleted{which}{change.on_delete or 'takes its data'}")
-    # A job that runs anew is no loss.
+    # A job that is run again loses nothing.
     if change.action == "replace" and change.kind not in ("job", "host"):
         what = f": {change.on_delete}" if change.on_delete else ""
         yield notice("replace", f"because of {listed(change.why)}{what}")

@@ -1,9 +1,9 @@
-"""Reads the output of `pulumi preview --json`; as of engine 3.259, and whatever else is in it.
+"""Read the output of `pulumi preview --json`, as engine 3.259 writes it; unknown parts are ignored.
 
-It has a step for each resource that changes (`op`, `urn`, `oldState`, `newState`, and of a
-replacement the `replaceReasons`), the `diagnostics`, and how many of each op there are
-(`changeSummary`); steps of unchanged resources only with `--show-sames`. Where a value is unknown
-or secret, a text stands in its place.
+The output has a step for each resource that changes (`op`, `urn`, `oldState`, `newState`, and for a
+replacement `replaceReasons`). It has the `diagnostics`, and the number of each operation
+(`changeSummary`). Steps of unchanged resources exist only with `--show-sames`. An unknown or secret
+value is replaced by a placeholder string.
 """
 
 import json
@@ -15,9 +15,9 @@ from ..validation.hidden_property import HIDDEN, KEYS, SHOWN, open_hidden
 from ..validation.warning_codes import UNREADABLE, split_codes
 
 SECRET: Final = "[secret]"
-"""What stands for a secret, in a preview as in a report."""
+"""The placeholder for a secret, in a preview and in a report."""
 UNKNOWN: Final = "[unknown]"
-"""What stands for a value that is known only once something else has been made."""
+"""The placeholder for a value that is known only after another resource is created."""
 
 _UNKNOWN_MARK: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _SPECIAL_MARK: Final = "4dabf18193072939515e22adb298388d"
@@ -39,26 +39,26 @@ KNOWN_OPS: Final = (
     *IDLE_OPS, "create", "update", "delete", "replace", "create-replacement", "delete-replaced",
     "discard", "discard-replaced", "import", "import-replacement",
 )  # fmt: skip
-"""All operations of Pulumi's (sdk/go/common/display and pkg/resource/deploy/step.go)."""
+"""All operations of Pulumi (sdk/go/common/display and pkg/resource/deploy/step.go)."""
 
 Tree = dict[str, Any]
 
 
 class NoPreview(Exception):
-    """The text is no preview. The message is for the user."""
+    """The text is not a preview. The message is for the user."""
 
 
 def _or(empty: Any) -> BeforeValidator:
-    # Go writes an empty list or map as null.
+    # Go writes an empty list or mapping as null.
     return BeforeValidator(lambda value: empty if value is None else value)
 
 
 MARKS: Final = (SECRET, UNKNOWN)
-"""What stands for a value that is not visible. Such a value is never taken for none."""
+"""The placeholders for hidden values. A hidden value is never treated as missing."""
 
 
 def _shown(value: Any) -> str:
-    # They decide on all else, so that a preview without them cannot be judged.
+    # Everything else depends on these values, so that a preview that hides them cannot be reported.
     if value in MARKS:
         raise ValueError("it is not visible, so that nothing can be said of this step")
     return value  # type: ignore[no-any-return]
@@ -75,7 +75,8 @@ _Tree = Annotated[
 
 
 def _opened(props: Tree) -> Tree:
-    """The properties with what is hidden beside the others, or marks if none of it is visible."""
+    """Return the properties with the hidden ones added, or placeholders for them if they are not
+    visible."""
     marks = [props[name] for name in (HIDDEN, SHOWN) if props.get(name) in MARKS]
     return {**dict.fromkeys(KEYS, marks[0]), **open_hidden(props)} if marks else open_hidden(props)
 
@@ -88,7 +89,7 @@ class State(_Read):
     """A resource before or after a step."""
 
     mark: str = ""
-    """What stands for the state, or for its inputs or outputs, where they are not visible."""
+    """The placeholder for the state, or for its inputs or outputs, if they are not visible."""
     inputs: _Tree = Field(default_factory=dict)
     outputs: _Tree = Field(default_factory=dict)
     dependencies: _Texts = Field(default_factory=list)
@@ -110,7 +111,7 @@ class State(_Read):
 
 
 class Urn(_Read):
-    """What a resource's name tells."""
+    """The parts of a resource's URN."""
 
     text: str
     stack: str = ""
@@ -120,7 +121,7 @@ class Urn(_Read):
 
     @classmethod
     def parse(cls, text: str) -> "Urn":
-        """Takes a URN apart; one of another shape is a name."""
+        """Return the parts of a URN; a text of another form counts as a name."""
         head, _, rest = text.partition("::")
         parts = rest.split("::", 2)
         if not head.startswith("urn:pulumi:") or len(parts) < 3:
@@ -129,14 +130,15 @@ class Urn(_Read):
             text=text,
             stack=head.removeprefix("urn:pulumi:"),
             project=parts[0],
-            # What stands before a dollar sign are the types of the parents.
+            # The types of the parents come before the dollar sign.
             type=parts[1].rpartition("$")[2],
             name=parts[2],
         )
 
     @property
     def kind(self) -> str:
-        """`runtime`, `job`, `volume`, `snapshot`, `host`; empty for what is none of ours."""
+        """Return `runtime`, `job`, `volume`, `snapshot` or `host`; empty for resources of other
+        packages."""
         if self.type == _PROVIDER_TYPE and not self.name.startswith("default"):
             return HOST
         if not self.type.startswith(_OURS):
@@ -145,12 +147,12 @@ class Urn(_Read):
 
     @property
     def is_counted(self) -> bool:
-        """Whether it is a resource that somebody declared."""
+        """Return whether the resource was declared by a program."""
         return self.type not in (_STACK_TYPE, _PROVIDER_TYPE) or self.kind == HOST
 
 
 class Step(_Read):
-    """What is done to a resource."""
+    """An operation on a resource."""
 
     op: Annotated[str, BeforeValidator(_shown)]
     urn: Annotated[Urn, BeforeValidator(lambda text: Urn.parse(str(_shown(text))))]
@@ -161,7 +163,7 @@ class Step(_Read):
 
     @property
     def host(self) -> Urn | None:
-        """The provider that it goes to."""
+        """Return the URN of the resource's provider."""
         reference = self.provider or (self.new and self.new.provider) or ""
         urn, _, _ = reference.rpartition("::")
         return Urn.parse(urn) if urn else None
@@ -171,10 +173,10 @@ class Diagnostic(_Read):
     """A line of the log."""
 
     message: Annotated[str, _or("")] = ""
-    """The line without its codes."""
+    """The message without its codes."""
     codes: frozenset[str] = frozenset()
-    """What the line is about; see `validation.warning_codes`. The codes are read before secrets are
-    redacted."""
+    """The codes of the line, from `validation.warning_codes`. They are read before secrets are
+    removed."""
     severity: Annotated[str, _or("")] = ""
     urn: Annotated[Urn | None, BeforeValidator(lambda text: Urn.parse(text) if text else None)] = (
         None
@@ -191,14 +193,15 @@ class Diagnostic(_Read):
 
     @property
     def level(self) -> str:
-        """`error` or `warning`; empty for less. A severity that is not known may be an error."""
+        """Return `error` or `warning`; empty for a lower severity. An unknown severity counts as an
+        error."""
         if self.severity in ("error", "warning"):
             return self.severity
         return "" if self.severity in _MINOR else "error"
 
 
 def _counts(value: Any) -> Any:
-    # It is shown, and decides on nothing.
+    # The summary is only shown; nothing depends on it.
     if not isinstance(value, dict):
         return {} if value is None or value in MARKS else value
     return {key: count for key, count in value.items() if count not in MARKS}
@@ -218,16 +221,16 @@ class Preview(_Read):
 
     @property
     def stack(self) -> Urn:
-        """A URN that names stack and project."""
+        """Return a URN that names the stack and the project."""
         told = [step.urn for step in self.steps] + [d.urn for d in self.diagnostics if d.urn]
         return next((urn for urn in told if urn.stack), Urn(text=""))
 
 
 def read_preview(text: str) -> Preview:
-    """The preview that a text is.
+    """Return the preview that a text contains.
 
     Raises:
-        NoPreview: it is none.
+        NoPreview: The text is not a preview.
     """
     if not text.strip():
         raise NoPreview("it is empty; did `pulumi preview --json` fail?")
@@ -236,13 +239,13 @@ def read_preview(text: str) -> Preview:
     except json.JSONDecodeError as error:
         raise NoPreview(_not_json(text, error)) from None
     except (RecursionError, ValueError):
-        # Nested too deeply, or a number with more digits than Python takes.
+        # The JSON is nested too deeply, or has a number with more digits than Python accepts.
         raise NoPreview("it is JSON that no preview would be") from None
-    # That of a stack in which nothing is has neither, and says only how long it took.
+    # The preview of an empty stack has neither steps nor a summary, only a duration.
     if not isinstance(tree, dict) or not {"steps", "changeSummary", "duration"} & tree.keys():
         raise NoPreview("it is JSON, but has neither steps nor a changeSummary")
     try:
-        # The stack's config is in it as well, and is nothing to report.
+        # The preview contains the stack configuration too, which must not be reported.
         known = {key: tree.get(key) for key in ("steps", "diagnostics", "changeSummary")}
         preview = Preview.model_validate(_cleaned(known))
     except RecursionError:
@@ -276,9 +279,9 @@ def _not_json(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _cleaned(value: Any) -> Any:
-    """The tree with one spelling of secret and of unknown."""
+    """Return the tree with one spelling of secret and of unknown."""
     if isinstance(value, dict):
-        # It marks secrets, and what else is no plain value, in which a secret may be.
+        # The key marks secrets and other special values, in which a secret may be.
         if _SPECIAL_MARK in value:
             return SECRET
         return {key: _cleaned(item) for key, item in value.items()}

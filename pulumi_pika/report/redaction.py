@@ -1,7 +1,7 @@
-"""Takes secrets out of a preview a second time.
+"""Remove secrets from a preview a second time.
 
-The engine has put marks in their places. What it cannot know: a value that is secret from now on
-stands in the old state in plain text, and most often it is the same.
+The engine replaces secrets by placeholders. But a value that becomes secret now is in the old state
+in plain text, and usually it is the same value.
 """
 
 import re
@@ -24,21 +24,23 @@ Path = tuple[str | int, ...]
 
 _STEP: Final = re.compile(r"\.?(?:([^\[\].\"]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\])")
 _SHORTEST: Final = 3
-"""Texts that are shorter are taken out where they stand, and nowhere else."""
+"""A shorter secret is removed only at its own property, not from other texts."""
 _MODELS: Final = (
     *(set(RuntimeSpec.model_fields) - {"labels", "metadata"}), "plan", "timeouts",
 )  # fmt: skip
-"""Properties whose keys are names of fields, and known to all. Other keys are secret too."""
+"""Properties whose keys are public field names. The keys of other secret properties are secret
+too."""
 _ALWAYS: Final = ("pika:key", "pika:trust_token")
 
 
 def without_secrets(preview: Preview) -> Preview:
-    """The preview without anything that one of its states, or the engine, calls secret."""
+    """Return the preview without everything that one of its states, or the engine, marks as
+    secret."""
     clear: set[str] = set()
     steps = [_hidden(step, clear) for step in preview.steps]
     if not clear:
         return preview.model_copy(update={"steps": steps})
-    # Longer ones first: one may be part of another.
+    # Longer secrets first, since one may contain another.
     pattern = re.compile("|".join(map(re.escape, sorted(clear, key=len, reverse=True))))
     return preview.model_copy(
         update={
@@ -52,8 +54,8 @@ def without_secrets(preview: Preview) -> Preview:
 
 
 def seen(tree: Any, path: Path) -> Any:
-    """What is at a path: a mark where it, or what is around it, is secret or unknown; None where
-    there is nothing."""
+    """Return the value at a path: a placeholder if it, or a value around it, is secret or unknown;
+    None if there is none."""
     for step in path:
         if tree in MARKS:
             return tree
@@ -84,7 +86,7 @@ def _hidden(step: Step, clear: set[str]) -> Step:
 
 
 def _hides_what_is_secret(tree: Tree) -> bool:
-    """Whether the list of what is secret is itself not visible, in whole or in part."""
+    """Return whether the list of secret paths is itself hidden, completely or in part."""
     given = tree.get("secret_inputs")
     if not isinstance(given, list):
         return given is not None
@@ -108,7 +110,8 @@ def _hidden_state(state: State, paths: list[Path], clear: set[str]) -> State:
             tree = _without(tree, path, clear, keys=keys)
             tree = _without(tree, ("plan", *path), clear, keys=keys)
             if path[0] == "mounts" and len(path) > 1:
-                # Whoever knows the rest finds the source of a name by trying.
+                # A reader who knows the other parts could find the source of a device name by
+                # trying.
                 tree = _without(tree, ("plan", *path[:2], "device_name"), clear, keys=keys)
         trees[name] = tree
     return state.model_copy(update=trees)
@@ -125,10 +128,10 @@ def _secret_paths(tree: Tree) -> Iterator[Path]:
 
 
 def _without(tree: Any, path: Path, clear: set[str], *, keys: bool) -> Any:
-    """A copy of the tree with a mark at the path, where there is something."""
+    """Return a copy of the tree with a placeholder at the path, if there is a value."""
     if not path:
         clear.update(text for text in _texts(tree, keys=keys) if len(text) >= _SHORTEST)
-        # What is only known later is nothing secret yet, and that it is unknown says something.
+        # An unknown value is not secret yet, and that it is unknown is useful information.
         return tree if tree == UNKNOWN else SECRET
     step = path[0]
     if isinstance(tree, dict) and step in tree:

@@ -1,4 +1,4 @@
-"""Makes the report of a preview."""
+"""Build the report of a preview."""
 
 from collections import Counter
 from typing import Final
@@ -26,14 +26,14 @@ _ACTIONS: Final = ("delete", "replace", "update_with_restart", "update", "releas
 
 
 def report_of(text: str, fail_on: tuple[Condition, ...] = ()) -> Report:
-    """The report of what `pulumi preview --json` wrote.
+    """Return the report of an output of `pulumi preview --json`.
 
     Args:
-        text: what it wrote.
-        fail_on: the conditions that are looked for.
+        text: The output.
+        fail_on: The conditions to check.
 
     Raises:
-        NoPreview: it is no preview.
+        NoPreview: The text is not a preview.
     """
     preview = read_preview(text)
     shown = without_secrets(preview)
@@ -55,7 +55,7 @@ def report_of(text: str, fail_on: tuple[Condition, ...] = ()) -> Report:
 
 
 def _changes(preview: Preview, shown: Preview) -> list[Change]:
-    """The changes of our resources, the gravest first."""
+    """Return the changes of resources of this package, the gravest first."""
     hidden = {id(step): other for step, other in zip(preview.steps, shown.steps, strict=True)}
     found = [
         change_of(

@@ -1,4 +1,4 @@
-"""The report as data: what all formats show, and what `--format json` writes."""
+"""The data model of the report, which all formats show and `--format json` writes."""
 
 import json
 from typing import Any, Final, Literal
@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 SCHEMA_VERSION: Final = 1
-"""Raised when the shape changes so that a reader of the earlier one would go wrong."""
+"""The version of the JSON format; it increases with each incompatible change."""
 
 Kind = Literal["runtime", "job", "volume", "snapshot", "host"]
 Action = Literal["create", "update", "update_with_restart", "replace", "delete", "release"]
@@ -21,7 +21,7 @@ Condition = Literal[
 
 
 DATA_DELETING_OPTION: Final[dict[Kind, str]] = {"runtime": "delete_data", "volume": "delete_data"}
-"""The option with which a resource's data goes when it is deleted or replaced."""
+"""The option that makes a delete or a replacement of a resource delete its data."""
 
 
 class _Part(BaseModel):
@@ -29,20 +29,20 @@ class _Part(BaseModel):
 
 
 class Notice(_Part):
-    """Something that a reviewer should know first."""
+    """A warning that a reviewer should read first."""
 
     kind: WarningKind
-    """What it is about; the gravest kinds come first."""
+    """The kind of the warning; the gravest kinds come first."""
     resource: str
-    """The resource's name in the stack; empty where it is about none."""
+    """The name of the resource in the stack; empty if the warning is not about a resource."""
     text: str
     """The warning, as text."""
     stops: bool
-    """Whether an instance may restart for it, or is stopped for a while."""
+    """Whether an instance may restart, or is stopped for a while."""
 
 
 class Value(_Part):
-    """A property, before and after; null where there is none."""
+    """A property before and after the change."""
 
     path: str
     """The property path, as `resources.memory_mib`."""
@@ -51,34 +51,35 @@ class Value(_Part):
     after: JsonValue
     """The value after; null if there is none."""
     changed: bool
-    """Whether it changes; two secrets may be shown alike and differ."""
+    """Whether the value changes. Two different secrets are shown alike."""
 
 
 class Device(_Part):
-    """A mount of the plan, or a device that the program gave by itself."""
+    """A mount of the plan, or another device of the program."""
 
     name: str
     """The name of the Incus device."""
     kind: str
-    """The mount's kind; for other devices, Incus's type."""
+    """The kind of the mount; for other devices, the Incus type."""
     source: str
     """The host path or the volume; empty if the device has none."""
     guest_path: str
     """The path in the guest; empty if the device has none."""
     mode: str
-    """`read_only` or `read_write`; empty where it has none."""
+    """`read_only` or `read_write`; empty if the device has none."""
     required: bool
     """Whether a missing source is an error."""
     change: Literal["same", "added", "removed", "changed"]
     """What happens to the device."""
     before: dict[str, str]
-    """Of a changed device, what was otherwise."""
+    """The former values of a changed device."""
     left_out: bool
-    """Whether the host had no source for it when it was last applied."""
+    """Whether the mount was skipped at the last apply because its source was missing on the
+    host."""
 
 
 class Change(_Part):
-    """What is to happen to one resource."""
+    """The change of one resource."""
 
     urn: str
     """The URN of the resource."""
@@ -87,23 +88,24 @@ class Change(_Part):
     kind: Kind
     """The kind of the resource."""
     action: Action
-    """`release`: Pulumi lets it go, and it stays as it is (retain_on_delete)."""
+    """What happens to the resource. `release`: Pulumi stops managing it without deleting it
+    (retain_on_delete)."""
     why: list[str]
-    """The properties that it is replaced for, that change, or that may need a restart."""
+    """The properties that cause the replacement, that change, or that may need a restart."""
     on_delete: str
-    """Where something is deleted: what becomes of the data, in words."""
+    """What happens to the data if something is deleted, as a sentence."""
     deletes_data_of: list[str]
-    """The volumes, or the snapshot, that go with all that is in them."""
+    """The volumes, or the snapshot, that are deleted with all their data."""
     stops_keeping_data_of: list[str]
-    """The volumes that were kept so far, and go with a delete or replacement from now on."""
+    """The volumes that were kept until now, and that a later delete or replacement deletes."""
     drift: list[str]
-    """What somebody changed outside, and is put right."""
+    """The properties that were changed outside Pulumi and are corrected."""
     notes: list[str]
     """Further remarks, as text."""
     hides_left_out: bool
-    """Whether it is not visible which mounts were left out when it was last applied."""
+    """Whether the preview hides which mounts were skipped at the last apply."""
     host: str
-    """The name of the host in the stack; empty for the one that the environment names."""
+    """The name of the host in the stack; empty for the host that the environment names."""
     values: list[Value]
     """The properties that are shown, before and after."""
     devices: list[Device]
@@ -111,7 +113,7 @@ class Change(_Part):
 
 
 class Others(_Part):
-    """How many resources of other packages there are for one op of Pulumi's."""
+    """The number of resources of other packages for one operation of Pulumi."""
 
     op: str
     """The operation, as Pulumi names it."""
@@ -120,7 +122,7 @@ class Others(_Part):
 
 
 class Node(_Part):
-    """A runtime, job, volume or host in the picture."""
+    """A runtime, job, volume or host in the diagram."""
 
     id: str
     """The id that edges refer to."""
@@ -135,7 +137,7 @@ class Node(_Part):
 
 
 class Edge(_Part):
-    """A mount in the picture."""
+    """A mount in the diagram."""
 
     runtime: str
     """The id of the runtime or job."""
@@ -146,7 +148,8 @@ class Edge(_Part):
 
 
 class Picture(_Part):
-    """What is where, and what mounts what; only what the preview names."""
+    """The diagram: which resource is on which host, and which volumes it mounts. It has only what
+    the preview names."""
 
     nodes: list[Node]
     """Runtimes, jobs, volumes and hosts."""
@@ -155,16 +158,16 @@ class Picture(_Part):
 
 
 class Held(_Part):
-    """A condition of the gate that holds."""
+    """A condition of `--fail-on` that holds."""
 
     condition: Condition
     """The condition of `--fail-on`."""
     resources: list[str]
-    """The names of the resources that it is about."""
+    """The names of the resources for which the condition holds."""
 
 
 class Report(_Part):
-    """What a preview comes to."""
+    """The report of a preview."""
 
     schema_version: Literal[1]
     """The version of this format."""
@@ -173,9 +176,9 @@ class Report(_Part):
     project: str
     """The name of the Pulumi project."""
     failed: bool
-    """Whether the preview ended with errors, so that it may not tell everything."""
+    """Whether the preview ended with errors, so that the report may be incomplete."""
     summary: dict[str, int]
-    """How many resources there are for each op, as Pulumi counts them."""
+    """The number of resources for each operation, as Pulumi counts them."""
     warnings: list[Notice]
     """All warnings, the gravest first."""
     changes: list[Change]
@@ -189,12 +192,12 @@ class Report(_Part):
 
 
 def report_text(report: Report) -> str:
-    """The report as JSON."""
+    """Return the report as JSON."""
     return json.dumps(report.model_dump(mode="json"), indent=2) + "\n"
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of the report; `schema/report.schema.json` has it."""
+    """Return the JSON schema of the report, which `schema/report.schema.json` contains."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Report.model_json_schema(mode="serialization"),

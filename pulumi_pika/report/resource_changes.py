@@ -1,4 +1,5 @@
-"""What each step of a preview means: to which resource, why, and what becomes of the data."""
+"""Derive the change of each resource from the steps of a preview: what happens, why, and to which
+data."""
 
 import re
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ _SPEC: Final = (
     "lifecycle_root", "paths", "policies", "bootstrap", "labels", "metadata", "identity", "incus",
     "resources",
 )  # fmt: skip
-"""Parts of the spec; the plan has them with all defaults. Mounts are devices."""
+"""The parts of the spec, which the plan contains with all defaults. Mounts are shown as devices."""
 _MOUNT_KINDS: Final = get_args(MountKind)
 _POOL: Final[Path] = ("storage_pool",)
 _INSTANCE: Final[tuple[Path, ...]] = (
@@ -57,13 +58,13 @@ _ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
     "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("storage_pool",)),
     "host": (),
 }
-"""What is shown whether it changes or not."""
+"""The properties that are shown even if they do not change."""
 _UNSHOWN: Final = (
     "plan", "mounts", "devices", "secret_inputs", "owner", "on_delete", "after_others",
     "instance_name", "__provider", "backend", "replace_on_changes", "generation",
     "managed_mounts", "retain_on_delete", "pika_internal",
 )  # fmt: skip
-"""Inputs that are shown otherwise, or that no program gives."""
+"""The inputs that are shown in another way, or that no program sets."""
 _DEFAULTS_NOT_SHOWN: Final = {
     "adopt": False,
     "allow_restart": True,
@@ -74,11 +75,11 @@ _DEFAULTS_NOT_SHOWN: Final = {
     "snapshot_before_restore": True,
     "wait_for": "running",
 }
-"""Defaults that a create need not show."""
+"""The defaults that a create does not show."""
 
 
 def main_steps(steps: list[Step]) -> list[Step]:
-    """One step for each thing that happens: a replacement may be shown as three."""
+    """Return one step for each change; a preview may show a replacement as three steps."""
     found: dict[tuple[str, str], Step] = {}
     replaced = {step.urn.text for step in steps if step.op in _REPLACES}
     for step in steps:
@@ -88,14 +89,14 @@ def main_steps(steps: list[Step]) -> list[Step]:
         if step.op in ("delete-replaced", "discard-replaced") and step.urn.text in replaced:
             continue
         kept = found.get((step.urn.text, action))
-        # `replace` has both states; the parts of it may not.
+        # The step `replace` has both states; its other parts may have only one.
         if kept is None or (kept.old is None and step.old is not None):
             found[step.urn.text, action] = step
     return list(found.values())
 
 
 def plain_op(op: str) -> str:
-    """Pulumi's op, with all that make, replace or delete as one."""
+    """Return Pulumi's operation, with one name for all that create, replace or delete."""
     for name, ops in (("create", _CREATES), ("replace", _REPLACES), ("delete", _DELETES)):
         if op in ops:
             return name
@@ -103,12 +104,12 @@ def plain_op(op: str) -> str:
 
 
 def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
-    """What a step of one of our resources means.
+    """Return the change that a step of a resource of this package means.
 
     Args:
-        step: the step as it is, to tell what differs.
-        shown: the same without secrets.
-        said: what the log says of the resource.
+        step: The step with secrets, to decide what differs.
+        shown: The same step without secrets.
+        said: The lines of the log about the resource.
     """
     kind: Kind = step.urn.kind  # type: ignore[assignment]
     action = _action(step, any(RESTART in line.codes for line in said if line.level))
@@ -146,7 +147,7 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
 
 
 def host_name(urn: Urn | None) -> str:
-    """A host's name; empty for the one that the environment names."""
+    """Return the name of a host; empty for the host that the environment names."""
     return urn.name if urn and urn.kind == HOST else ""
 
 
@@ -154,9 +155,9 @@ class ResourceSnapshot:
     """A resource before or after the step, without secrets.
 
     Args:
-        state: the state without secrets; None if the step has none on this side.
-        raw: the state as the preview has it. What is decided is decided by it: a value in which a
-            secret stands is another one without it.
+        state: The state without secrets; None if the step has none on this side.
+        raw: The state with secrets. All decisions use it, since a value is different after a secret
+            in it is removed.
     """
 
     def __init__(self, state: State | None, raw: State | None = None) -> None:
@@ -167,18 +168,18 @@ class ResourceSnapshot:
         self.raw = self if raw is None else ResourceSnapshot(raw)
 
     def find(self, path: Path) -> Any:
-        """What is at a path of the inputs; a mark if none of them is visible."""
+        """Return the value at a path of the inputs; a placeholder if the inputs are hidden."""
         return seen(self.inputs, path) if path[0] in self.inputs else self.mark or None
 
     def output(self, name: str) -> Any:
-        """An output, or where there is none (yet) the input of its name."""
+        """Return an output or, if there is none (yet), the input of the same name."""
         for tree in (self.outputs, self.inputs):
             if name in tree:
                 return tree[name]
         return self.mark or None
 
     def text(self, name: str) -> str:
-        """An output that is a text."""
+        """Return an output that is a string."""
         value = self.output(name)
         return value if isinstance(value, str) else ""
 
@@ -210,7 +211,7 @@ def _values(
         one, other = seen(before, path), seen(after, path)
         shown = [side.find(path) for side in (old, new)]
         if path == _POOL:
-            # Without a pool of its own, an instance stays in the one that it is in.
+            # Without an explicit pool, an instance stays in its present pool.
             if one is None and before is not None:
                 one = shown[0] = old.output("volume_storage_pool")
             if other is None and before is not None and "storage_pool" not in step.replace_reasons:
@@ -232,7 +233,7 @@ def _values(
 
 
 def _paths(kind: Kind, before: Tree | None, after: Tree | None) -> list[Path]:
-    """What is looked at, the most important first."""
+    """Return the paths of the properties to compare, the most important first."""
     paths = list(_ALWAYS[kind])
     if after is None:
         return paths
@@ -242,7 +243,7 @@ def _paths(kind: Kind, before: Tree | None, after: Tree | None) -> list[Path]:
             paths += _leaves(before, (name,), after)
     for name in planned:
         if before is None:
-            # What the program gives; the plan has every default as well.
+            # Only what the program sets; the plan has every default too.
             paths += [("plan", *path) for path in _leaves(None, (name,), after)]
         else:
             paths += _leaves(before, ("plan", name), after)
@@ -250,7 +251,7 @@ def _paths(kind: Kind, before: Tree | None, after: Tree | None) -> list[Path]:
 
 
 def _leaves(tree: Any, at: Path, other: Any) -> list[Path]:
-    """The paths of all that is no dict, below a path, in one tree or the other."""
+    """Return the paths of all values that are not dicts, below a path, in one tree or the other."""
     one, two = seen(tree, at), seen(other, at)
     dicts = [value for value in (one, two) if isinstance(value, dict)]
     if not dicts or any(value is not None and not isinstance(value, dict) for value in (one, two)):
@@ -272,19 +273,21 @@ def _path_text(path: Path) -> str:
 
 
 def _deleted_data(kind: Kind, old: ResourceSnapshot) -> list[str]:
-    """The volumes, or the snapshot, that go with a resource as it was applied."""
+    """Return the volumes, or the snapshot, that are deleted with a resource as it was applied
+    last."""
     if kind == "snapshot":
         return [f"{old.text('volume_name')}/{old.text('snapshot_name')}"]
     option = DATA_DELETING_OPTION.get(kind)
     if option is None:
         return []
-    # Without a state there is nothing that says that the data stays.
+    # Without a state, nothing proves that the data is kept.
     on = _may_be_on(old.raw.output(option)) if old.there else True
     return _volumes(kind, old) if on else []
 
 
 def _no_longer_kept(kind: Kind, old: ResourceSnapshot, new: ResourceSnapshot) -> list[str]:
-    """The volumes that go with the resource as it will be, and may not as it is."""
+    """Return the volumes that a later delete deletes, but that a delete of the present state
+    keeps."""
     option = DATA_DELETING_OPTION.get(kind)
     if option is None or old.raw.output(option) is True:
         return []
@@ -292,15 +295,14 @@ def _no_longer_kept(kind: Kind, old: ResourceSnapshot, new: ResourceSnapshot) ->
 
 
 def _may_be_on(value: Any) -> bool:
-    """Whether an option is on, or may be: only what is visible can be off."""
+    """Return whether an option is on or may be on; a hidden option may be on."""
     return value is not None and value is not False
 
 
 def _volumes(kind: Kind, side: ResourceSnapshot) -> list[str]:
-    """The volumes that a resource may take with it.
+    """Return the volumes that may be deleted with a resource.
 
-    A volume of which the name is not visible is a mark, and so is one of which it is not visible
-    whether it is there.
+    A volume with a hidden name is a placeholder, and so is a mount that may be a volume.
     """
     if kind == "volume":
         return [side.text("volume_name") or side.mark or UNKNOWN]
@@ -311,7 +313,7 @@ def _volumes(kind: Kind, side: ResourceSnapshot) -> list[str]:
     names = []
     for at, mount in enumerate(mounts):
         if isinstance(managed, list) and at in managed:
-            continue  # It belongs to a PersistentVolume, which decides.
+            continue  # A PersistentVolume manages it and decides.
         if isinstance(mount, dict) and not _may_be_volume(mount):
             continue
         name = seen(shown, (at, "source"))
@@ -320,7 +322,7 @@ def _volumes(kind: Kind, side: ResourceSnapshot) -> list[str]:
 
 
 def _mounts_of(side: ResourceSnapshot) -> Any:
-    """The list of the plan's mounts; a mark, or None, if it is not visible."""
+    """Return the list of the plan's mounts; a placeholder or None if it is hidden."""
     plan = side.outputs.get("plan") or side.inputs.get("plan") or side.mark
     return seen(plan, ("mounts",)) if plan else None
 
@@ -337,14 +339,14 @@ _SAFE: Final = (
     "allow_restart", "replace_on_changes", "secret_inputs", "owner", "backend", "after_others",
     "managed_mounts", "retain_on_delete", "generation", "__provider",
 )  # fmt: skip
-"""Inputs of a runtime for which none restarts, whatever they become."""
+"""The inputs of a runtime whose change never restarts the instance."""
 
 
 def _hides_restart(
     kind: Kind, old: ResourceSnapshot, new: ResourceSnapshot, values: list[Value]
 ) -> bool:
-    """Whether an update may stop an instance, and the provider could not tell, since a part of what
-    decides it is known only later."""
+    """Return whether an update may stop an instance without a warning of the provider, because a
+    value that decides this is unknown."""
     if kind == "volume":
         return bool(new.raw.find(("restore_from",)) == UNKNOWN)
     if any(side.raw.find(("running",)) is False for side in (old, new)):
@@ -369,9 +371,9 @@ def _has_mark(value: Any) -> bool:
 
 
 def _drift(old: State) -> Iterator[str]:
-    """Parts of the spec that a refresh saw otherwise than they were given.
+    """Yield the parts of the spec that a refresh found changed.
 
-    A refresh leaves the outputs as given, and shows what it saw in the inputs.
+    A refresh does not change the outputs; its findings are in the inputs.
     """
     for name in (*_SPEC, "mounts"):
         given, found = old.outputs.get(name), old.inputs.get(name)

@@ -1,7 +1,7 @@
-"""The report for a terminal.
+"""Format the report for a terminal.
 
-Texts of others come to it as they are. A line is made of parts, and each part is made safe where
-lines are joined, and nowhere else: no part can be forgotten.
+Untrusted texts arrive unchanged. A line consists of parts, and each part is made safe where lines
+are joined. This is the only such place, so that no part can be missed.
 """
 
 import unicodedata
@@ -40,11 +40,11 @@ _GRAVE: Final = (*_RED_KINDS[1:], "replace")
 _WIDEST: Final = 60
 _MOST_VALUE: Final = 120
 _LONGEST: Final = 1_000
-"""How many characters a part of a line may have, but for names."""
+"""The most characters of a part of a line, except names."""
 
 
 _LONG: Final = 4_000
-"""The same of what says what is lost."""
+"""The most characters of a part about lost data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class _Part:
     text: str
     colour: str = ""
     most: int | None = _LONGEST
-    """How many characters it may have; None if all of it is shown."""
+    """The most characters that are shown; None for all."""
 
     @property
     def safe(self) -> str:
-        """The part as it is shown, its ends too."""
+        """Return the part as it is shown; a space at either end is kept."""
         line = one_line(self.text, self.most)
         if not line:
             return " " * min(len(self.text), 1)
@@ -70,12 +70,12 @@ _Line = list[_Part]
 
 
 def terminal(report: Report, *, title: str = "", colours: bool = False) -> str:
-    """The report as text.
+    """Return the report as text.
 
     Args:
-        report: the report.
-        title: in place of its own title.
-        colours: whether it is coloured.
+        report: The report.
+        title: The title, in place of the default title.
+        colours: Whether the text is coloured.
     """
     lines = _lines(report, title)
     return "".join(f"{_joined(indent, line, colours)}\n" for indent, line in lines)
@@ -90,7 +90,7 @@ def _joined(indent: str, line: _Line, colours: bool) -> str:
 
 
 _Indented = tuple[str, _Line]
-"""What stands before a line, which is ours, and the line."""
+"""The trusted prefix of a line, and the line."""
 
 
 def _lines(report: Report, title: str) -> Iterable[_Indented]:
@@ -188,7 +188,7 @@ def _differs(group: Group) -> Iterable[_Indented]:
 
 
 def _value(value: Value, change: Change) -> tuple[_Line, tuple[str, ...]]:
-    """A value as a cell, and its lines, if it has several."""
+    """Return a value as a cell, and its lines if it has several."""
     one_sided = change.action in ("create", "delete", "release")
     shown = shown_value(value, whole=one_sided, most=_MOST_VALUE)
     lengths = [_Part(f" ({shown.lengths})", _DIM)] if shown.lengths else []
@@ -217,7 +217,7 @@ def _device(device: Device, change: Change) -> list[_Line]:
 
 def _table(rows: Sequence[Sequence[_Line]]) -> Iterable[_Indented]:
     count = len(rows[0]) if rows else 0
-    # A cell that is much wider than the others moves its own row only.
+    # A cell that is much wider than the others shifts only its own row.
     widths = [
         max((w for row in rows if at < len(row) and (w := _width(row[at])) <= _WIDEST), default=0)
         for at in range(count)
@@ -231,16 +231,16 @@ def _table(rows: Sequence[Sequence[_Line]]) -> Iterable[_Indented]:
 
 @dataclass(frozen=True, slots=True)
 class _Gap(_Part):
-    """The room between two cells."""
+    """The space between two cells."""
 
     @property
     def safe(self) -> str:
-        """As many blanks as it has."""
+        """Return the spaces."""
         return " " * len(self.text)
 
 
 def _width(line: _Line) -> int:
-    """How many columns the parts of a line take."""
+    """Return the number of columns of the parts of a line."""
     return sum(
         2 if unicodedata.east_asian_width(character) in "WF" else 1
         for part in line

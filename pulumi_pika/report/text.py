@@ -1,4 +1,4 @@
-"""Texts that somebody else wrote, in the lengths of a report."""
+"""Shorten untrusted texts to the lengths of a report."""
 
 from .. import text_safety
 from ..text_safety import strip_controls, visible
@@ -7,17 +7,16 @@ __all__ = ["listed", "one_line", "strip_controls", "visible"]
 
 
 def one_line(text: str, most: int | None = 400) -> str:
-    """The text as one line that commands no terminal and hides nothing.
+    """Return the text as one line without control sequences and invisible characters.
 
     Args:
-        text: the text.
-        most: how many characters it may have; what is more is cut, and shown to be. None cuts
-            nothing.
+        text: The text.
+        most: The most characters. A longer text is cut, with a note. None cuts nothing.
     """
     return text_safety.one_line(text, most)
 
 
 def listed(names: list[str], most: int = 10) -> str:
-    """The names, with commas; how many more there are, where there are many."""
+    """Return the names, separated by commas; after `most` names, the number of further ones."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,4 +1,4 @@
-"""Long values: what of them differs, and how long they are."""
+"""Show long values: where they differ, and how long they are."""
 
 import difflib
 import json
@@ -12,14 +12,14 @@ from .report_model import Value
 from .text import one_line, strip_controls, visible
 
 _BEFORE: Final = 30
-"""How much of what is equal stands before the first difference."""
+"""The number of equal characters that are shown before the first difference."""
 _LINES: Final = 40
-"""How many lines of a value of several lines are shown."""
+"""The most lines that are shown of a value with several lines."""
 _WIDE: Final = 160
 _AROUND: Final = 2
-"""How many equal lines stand around different ones."""
+"""The number of equal lines that are shown around different ones."""
 _COMPARED: Final = 1_000
-"""Of how many lines each side may be for the lines between to be compared."""
+"""The most lines on each side for which a diff is computed."""
 _UNITS: Final = {"resources.memory_mib": "MiB", "resources.root_disk_gib": "GiB"}
 _NONE: Final = {"storage_pool": "of the profile"}
 _CUT: Final = "\N{HORIZONTAL ELLIPSIS}"
@@ -27,23 +27,23 @@ _CUT: Final = "\N{HORIZONTAL ELLIPSIS}"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A value as it is shown in a line."""
+    """A value in the form that is shown in one line."""
 
     before: str
     after: str
     lengths: str = ""
-    """How long it is, where not all of it is shown."""
+    """The length of the value, if it is not shown completely."""
     lines: tuple[str, ...] = ()
-    """A diff of it by lines, where it has several."""
+    """A diff by lines, if the value has several."""
 
 
 def shown_value(value: Value, *, whole: bool, most: int) -> Shown:
-    """How a value is shown.
+    """Return the form in which a value is shown.
 
     Args:
-        value: the value.
-        whole: whether only one side counts: of what is created or deleted, or does not change.
-        most: how many characters a side may have.
+        value: The value.
+        whole: Whether only one side is shown: for a created, deleted or unchanged value.
+        most: The most characters of each side.
     """
     before, after = (text_of(value.path, side) for side in (value.before, value.after))
     if whole or not value.changed:
@@ -58,7 +58,7 @@ def shown_value(value: Value, *, whole: bool, most: int) -> Shown:
 
 
 def text_of(path: str, value: JsonValue) -> str:
-    """A property's value; empty where there is none."""
+    """Return a property's value as text; empty if there is none."""
     if value is None:
         return _NONE.get(path, "")
     if isinstance(value, str):
@@ -68,7 +68,7 @@ def text_of(path: str, value: JsonValue) -> str:
 
 
 def common(one: Sequence[str], two: Sequence[str]) -> int:
-    """How long the part is with which both begin."""
+    """Return the length of the common beginning."""
     return next(
         (at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b),
         min(len(one), len(two)),
@@ -76,7 +76,7 @@ def common(one: Sequence[str], two: Sequence[str]) -> int:
 
 
 def same_text(value: JsonValue) -> str:
-    """A value by which two are compared."""
+    """Return a text by which two values are compared."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
@@ -91,7 +91,7 @@ def _single(before: str, after: str, most: int, *, lines: bool) -> Shown:
 
 
 def _pair(before: str, after: str) -> tuple[str, str]:
-    """Both as one line each; with escapes where they would look alike otherwise."""
+    """Return both texts as one line each, with escapes if they would look alike otherwise."""
     one, two = one_line(before, None), one_line(after, None)
     return (visible(before), visible(after)) if one == two and before != after else (one, two)
 
@@ -111,15 +111,15 @@ def _lengths(before: str, after: str) -> str:
 
 
 def one_wide(line: str) -> str:
-    """A line of a value of several, not wider than a page."""
+    """Return a line of a value with several lines, not wider than a page."""
     return _part(strip_controls(line).replace("\n", " "), 0, _WIDE)
 
 
 def _diff(before: str, after: str) -> Iterator[str]:
-    """The lines that differ, and some around them."""
+    """Yield the lines that differ, and some lines around them."""
     one, two = before.splitlines(), after.splitlines()
     if one == two:
-        # The ends of lines differ, or the last one.
+        # The line endings differ, or the end of the last line.
         one, two = [visible(before)], [visible(after)]
     start = common(one, two)
     end = common(one[start:][::-1], two[start:][::-1])
@@ -166,7 +166,7 @@ def _around(before: str, after: str) -> tuple[str, str]:
 
 
 def _bounded(lines: list[str]) -> list[str]:
-    """Not more lines than are shown; of those that are gone and those that come, some of each."""
+    """Return at most `_LINES` lines, with some of the removed and some of the added ones."""
     if len(lines) <= _LINES:
         return lines
     half = _LINES // 2

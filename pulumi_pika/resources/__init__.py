@@ -1,1 +1,1 @@
-"""What a user declares."""
+"""The resources that a program declares, and their arguments."""

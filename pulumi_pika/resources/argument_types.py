@@ -293,8 +293,8 @@ class IncusRuntimeArgs(InstanceArgs, total=False):
     """
 
     running: pulumi.Input[bool] | None
-    """Whether the instance runs. None leaves that to others: it is started at creation, and later
-    neither started nor stopped. Default: True. Change: starts or stops the instance."""
+    """Whether the instance runs. If None, it is started at creation, and later neither started nor
+    stopped. Default: True. Change: starts or stops the instance."""
     wait_for: pulumi.Input[WaitFor] | None
     """The state that a create, or a start, waits for: `running`, `agent` (a command can be run in
     the guest), `ipv4` (the guest has a global IPv4 address), `ready` (the guest reported to Incus

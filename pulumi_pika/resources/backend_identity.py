@@ -1,8 +1,8 @@
-"""Tells one Pulumi backend from another.
+"""Distinguish one Pulumi backend from another.
 
-Two people who each have a file backend and a stack `dev` of one project have the same URNs. Neither
-the engine nor the SDK hands a program the backend's identity, so it is read from where the `pulumi`
-command reads it: the environment, the project file, the stored credentials.
+Two users with file backends of their own and a stack `dev` of the same project have the same URNs.
+Neither the engine nor the SDK passes the identity of the backend to a program. So this module reads
+it where the `pulumi` command reads it: the environment, the project file, the stored credentials.
 """
 
 import functools
@@ -23,7 +23,7 @@ _MACHINE_IDS: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")
 
 
 def backend_digest() -> str:
-    """Return a digest of the backend that this program's stack is in: 16 hexadecimal digits.
+    """Return a digest of the backend of this program's stack: 16 hexadecimal digits.
 
     It is the same in each command of one stack. It differs between file backends of other paths or
     other machines, between other backends' URLs, and between organizations of one backend. The URL
@@ -47,7 +47,7 @@ def _digest(named: str, home: str, folder: str, organization: str) -> str:
         path = Path(url.removeprefix("file://")).expanduser()
         identity = f"{_machine()}\0{os.path.realpath(base / path)}"
     else:
-        # Parameters of a bucket say how it is reached.
+        # The parameters of a bucket URL only say how the bucket is reached.
         place = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
         identity = f"{place}\0{organization}"
     return hashlib.sha256(identity.encode()).hexdigest()[:_LENGTH]
@@ -56,7 +56,7 @@ def _digest(named: str, home: str, folder: str, organization: str) -> str:
 def _organization() -> str:
     try:
         return str(pulumi.get_organization())
-    except Exception:  # A program that runs without an engine has none.
+    except Exception:  # A program without an engine has no organization.
         return ""
 
 
@@ -71,7 +71,7 @@ def _project_file(folder: Path) -> Path | None:
 def _url_of_project(project: Path | None) -> str:
     text = project.read_text(errors="replace") if project else ""
     if not re.search(r"^backend\s*:", text, re.MULTILINE):
-        return ""  # Nearly all: so that no YAML parser is loaded for them.
+        return ""  # Most project files have none, and no YAML parser is loaded for them.
     import yaml
 
     try:

@@ -1,8 +1,9 @@
-"""The error of arguments that contradict each other."""
+"""The exception for contradictory arguments."""
 
 import pulumi
 
 
 # A RunError ends the program with its message and without a traceback.
 class InvalidArguments(pulumi.RunError, ValueError):
-    """Arguments of a resource that contradict each other; found before Pulumi registers it."""
+    """The arguments of a resource contradict each other. It is raised before Pulumi registers the
+    resource."""

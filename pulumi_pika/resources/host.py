@@ -1,4 +1,4 @@
-"""`IncusHost`: an Incus server that runtimes go to."""
+"""`IncusHost`: the Incus server on which resources are created."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,13 +27,13 @@ _OWN = ("project", "storage_pool", "target", "cluster_group", "preflight")
 class IncusHost(pulumi.ProviderResource):
     """An Incus server, or a cluster of them, as a Pulumi provider.
 
-    A resource goes there with `opts=pulumi.ResourceOptions(provider=host)`, or with `parent` and
+    A resource uses the host with `opts=pulumi.ResourceOptions(provider=host)`, or with `parent` and
     `providers` as with any other provider.
 
-    Where an argument that names the host is absent, the stack config does (`pika:url`,
-    `pika:remote`, ... with the names of these arguments), then the environment (INCUS_REMOTE,
-    INCUS_SOCKET, INCUS_DIR), then the usual sockets. A changed url, certificate or key changes how
-    the host is reached and nothing of what is on it.
+    If no argument names the host, the stack configuration does (`pika:url`, `pika:remote`, ... with
+    the names of these arguments). The next sources are the environment (INCUS_REMOTE, INCUS_SOCKET,
+    INCUS_DIR) and the usual sockets. A change of url, certificate or key changes only the
+    connection; the resources on the host are not changed.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class IncusHost(pulumi.ProviderResource):
         preflight: pulumi.Input[PreflightMode] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declares a host. Nothing is sent to it by that.
+        """Declare a host. This alone sends no request.
 
         Args:
             resource_name: The name of the resource in the Pulumi stack.
@@ -71,23 +71,24 @@ class IncusHost(pulumi.ProviderResource):
                 the stack's state.
             key: The private key of `certificate`, PEM or path; a secret. Default: if `certificate`
                 is a path, the file beside it that ends in `.key`.
-            server_certificate: The server's own certificate, PEM or path. No other is accepted.
+            server_certificate: The server's own certificate, PEM or path. No other certificate is
+                accepted.
             server_fingerprint: The SHA-256 fingerprint of the server's certificate
-                (`certificate_fingerprint` in `incus info`). No other is accepted.
+                (`certificate_fingerprint` in `incus info`). No other certificate is accepted.
             trust_token: The token that `incus config trust add NAME` prints; a secret. At the first
                 `up` a certificate is created, stored in `~/.config/pulumi_pika` and added to the
                 server. The token also has the server's addresses and fingerprint. It may stay in
                 the program after it is used.
             ca_certificate: The certificate of the CA that signed the server's certificate, PEM or
-                path; the server's certificate has to name the host. Default: the CAs of the
-                system, if no certificate or fingerprint of the server is given.
+                path; the server's certificate must name the host. Default: the CAs of the system,
+                if no certificate or fingerprint of the server is given.
             insecure: Whether any server certificate is accepted. Default: False.
-            project: The Incus project of runtimes and jobs that name none. Used at creation only.
-                Default: `default`.
-            storage_pool: The storage pool of runtimes and jobs that name none. Used at creation
-                only. Default: the pool of the root disk in the profiles.
-            target: The cluster member on which instances and volumes are created. One that is
-                moved later stays where it is. Default: Incus chooses.
+            project: The Incus project of runtimes and jobs that do not set one. Used at creation
+                only. Default: `default`.
+            storage_pool: The storage pool of runtimes and jobs that do not set one. Used at
+                creation only. Default: the pool of the root disk in the profiles.
+            target: The cluster member on which instances and volumes are created. An instance or
+                volume that is moved later is not moved back. Default: Incus chooses.
             cluster_group: In place of `target`, the group of members. Default: Incus chooses.
             timeouts: Time limits for requests in seconds; see `HostTimeoutsArgs`. The time limits
                 of the work itself are arguments of the other resources.
@@ -97,7 +98,7 @@ class IncusHost(pulumi.ProviderResource):
             opts: Pulumi's resource options.
 
         Raises:
-            InvalidArguments: `socket`, `url` and `remote` name a host each.
+            InvalidArguments: More than one of `socket`, `url` and `remote` is set.
         """
         if isinstance(url, Sequence) and not isinstance(url, str):
             url = pulumi.Output.all(*url).apply(",".join)
@@ -139,10 +140,10 @@ class IncusHost(pulumi.ProviderResource):
 
 
 def _with_config(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, with the stack config's words for what they do not say.
+    """Return the arguments, with values of the stack configuration for those that are not set.
 
-    What belongs to a connection goes together: a host that the program names gets no certificate
-    of the stack config's.
+    The arguments of a connection belong together: a host that the program names gets no certificate
+    from the stack configuration.
     """
     config = pulumi.Config("pika")
     names = list(_OWN)
@@ -160,8 +161,8 @@ def _with_config(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    # A provider's configuration is texts. Pulumi drops one that is None, and the host would be the
-    # one that the environment names: an empty text is refused.
+    # A provider's configuration consists of strings. Pulumi drops a None, and the host would be the
+    # one that the environment names. An empty string is refused instead.
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""`IncusJob`: one command in a throw-away instance, its outputs brought home."""
+"""`IncusJob`: run one command in a temporary instance and collect its outputs."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -47,11 +47,11 @@ _OUTPUTS = (
 
 
 class IncusJob(Resource, module="pika", name="IncusJob"):
-    """A command that runs once, in an instance that is made for it and goes with it.
+    """A command that runs once, in a temporary instance of its own.
 
-    `pulumi up` makes the instance, runs the command while its output shows in the log, brings the
-    outputs home to `output_dir`, and removes the instance. A job that fails fails the `up`. With
-    the same spec, command and triggers nothing runs; with others it runs anew.
+    `pulumi up` creates the instance, runs the command and shows its output in the log. Then it
+    downloads the outputs to `output_dir` and deletes the instance. A failed job fails the `up`. If
+    spec, command or triggers change, the job is run again; otherwise it is not.
     """
 
     plan: pulumi.Output[dict[str, Any]]
@@ -172,7 +172,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
 
 
 def _one_text(command: Any) -> Any:
-    """The command as one text, which is secret where any part of it is."""
+    """Return the command as one string, which is secret if a part of it is secret."""
     if isinstance(command, pulumi.Output):
         return command.apply(_one_text)
     if isinstance(command, Sequence) and not isinstance(command, str | bytes):

@@ -1,4 +1,4 @@
-"""Prepares arguments for Pulumi: models become plain trees, secret parts are listed by path."""
+"""Prepare arguments for Pulumi: models become plain trees, and secret parts are listed by path."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +13,11 @@ from .backend_identity import backend_digest
 
 
 def to_plain(value: Any) -> Any:
-    """The value with pydantic models as plain dicts and without what is None; Outputs stay.
+    """Return the value with plain dicts in place of pydantic models, and without None; Outputs
+    stay.
 
-    A model says only what was set in it, so that the program's words are what the state holds.
+    Only the fields that were set in a model are returned, so that the state holds what the program
+    wrote.
     """
     if isinstance(value, pulumi.Output):
         return value.apply(to_plain)
@@ -30,17 +32,18 @@ def to_plain(value: Any) -> Any:
 
 
 def with_mount_pools(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the storage pools out of the mounts, into the argument `mount_storage_pools`.
+    """Move the storage pools of the mounts into the argument `mount_storage_pools`.
 
-    A mount of the plan has no pool: the shape of plans is that of other tools too. A source that is
-    a `PersistentVolume` becomes the volume's name, and its pool the mount's.
+    A mount of the plan has no pool, since other tools use the same form of plans. A
+    `PersistentVolume` as a source is replaced by the volume's name, and its pool becomes the pool
+    of the mount.
 
     Args:
-        given: the arguments, as trees; left as they are.
+        given: The arguments, as trees; they are not changed.
 
     Returns:
-        the arguments with `mount_storage_pools`, a pool or an empty string for each mount,
-        if any mount has a pool; as they were otherwise.
+        The arguments; if a mount has a pool, with `mount_storage_pools`, which has a pool or an
+        empty string for each mount.
     """
     mounts = given.get("mounts")
     if isinstance(mounts, pulumi.Output):
@@ -60,7 +63,7 @@ def _split_mounts(mounts: Any) -> tuple[Any, list[Any]]:
 
 
 def _split_mount(mount: Any) -> tuple[Any, Any]:
-    """A mount without its pool, and the pool; an empty one without."""
+    """Return a mount without its pool, and the pool (empty if there is none)."""
     if isinstance(mount, pulumi.Output):
         split = mount.apply(_split_mount)
         return split.apply(_first), split.apply(_second)
@@ -85,7 +88,7 @@ def _second(pair: Any) -> Any:
 
 
 def unknown_arguments(resource: str, arguments: Mapping[str, Any], known: Any) -> None:
-    """Refuse arguments of a resource that do not exist, as Python itself does.
+    """Refuse unknown arguments of a resource, as Python itself does.
 
     Args:
         resource: The name of the resource's class.
@@ -109,17 +112,17 @@ def hidden_inputs(
     type_token: str,
     opts: pulumi.ResourceOptions | None,
 ) -> dict[str, Any]:
-    """Return what only the provider needs, as the one property that no preview shows."""
+    """Return the values that only the provider needs, as one property that no preview shows."""
     return {
         property_name(): {
-            # Marks the thing as this resource's, and names the resource in the log.
+            # The owner in the ownership label, and the name of the resource in the log.
             "owner": own_urn(resource_name, type_token, opts),
             "backend": backend_digest(),
             "secret_inputs": secret_inputs(given),
             "after_others": has_dependencies(given, opts),
             PREVIEWING: pulumi.runtime.is_dry_run(),
-            # The dynamic providers' answer to a diff names no properties, so that the engine
-            # cannot apply this option itself.
+            # The diff result of a dynamic provider names no properties, so that the engine cannot
+            # apply this option itself.
             "replace_on_changes": list(opts.replace_on_changes or ()) if opts else [],
             "managed_mounts": managed_mounts(given),
             "retain_on_delete": bool(opts and opts.retain_on_delete),
@@ -131,7 +134,7 @@ def hidden_inputs(
 def managed_mounts(given: Mapping[str, Any]) -> "pulumi.Output[list[int]]":
     """Return the indices of the mounts whose volume is a `PersistentVolume` of the program.
 
-    What becomes of such a volume is that resource's to say, not the runtime's `delete_data`.
+    For such a volume, the `delete_data` of the `PersistentVolume` decides, not that of the runtime.
     """
 
     async def find() -> list[int]:
@@ -149,8 +152,8 @@ def delete_before_replace_default(opts: pulumi.ResourceOptions | None) -> pulumi
     """Return the options with `delete_before_replace`, unless the user gave a value.
 
     The engine does not ask a provider about the order of a replacement that the user forces
-    (`--replace`, `pulumi state taint`, `replacement_trigger`), and names are taken as long as the
-    old instance is there.
+    (`--replace`, `pulumi state taint`, `replacement_trigger`), and the old instance occupies its
+    name until it is deleted.
     """
     merged = copy.copy(opts) if opts is not None else pulumi.ResourceOptions()
     if merged.delete_before_replace is None:
@@ -159,7 +162,7 @@ def delete_before_replace_default(opts: pulumi.ResourceOptions | None) -> pulumi
 
 
 def secret_inputs(props: Mapping[str, Any]) -> "pulumi.Output[list[str]]":
-    """The property paths, as ``mounts[0].source``, of the parts of `props` that are secret."""
+    """Return the property paths of the secret parts of `props`, as ``mounts[0].source``."""
     from ..validation.property_tree import path_text
 
     async def look() -> list[str]:
@@ -171,9 +174,9 @@ def secret_inputs(props: Mapping[str, Any]) -> "pulumi.Output[list[str]]":
 def own_urn(
     resource_name: str, type_token: str, opts: pulumi.ResourceOptions | None
 ) -> pulumi.Input[str]:
-    """The URN that a resource is going to have.
+    """Return the URN that a resource will have.
 
-    `pulumi.create_urn` gives it too, but as an output that depends on the parent; and a component
+    `pulumi.create_urn` returns it too, but as an output that depends on the parent. A component
     depends on its children, so that a child with such an input would depend on itself.
     """
     parent = opts.parent if opts else None
@@ -194,10 +197,11 @@ def own_urn(
 def has_dependencies(
     props: Mapping[str, Any], opts: pulumi.ResourceOptions | None
 ) -> "pulumi.Output[bool]":
-    """Whether a resource waits for others of the program, which may still create what it needs.
+    """Return whether a resource depends on others of the program, which may still create what it
+    needs.
 
-    Always false in an `up` itself: Pulumi's SDK registers a resource only after everything that it
-    depends on is done, so that what is missing then stays missing.
+    The result is always false in an `up` itself. Pulumi's SDK registers a resource only after its
+    dependencies are complete, so that what is missing then stays missing.
     """
 
     async def look() -> bool:

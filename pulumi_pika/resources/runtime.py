@@ -1,4 +1,4 @@
-"""`IncusRuntime`: one Incus instance, made exactly to its plan."""
+"""`IncusRuntime`: one Incus instance, created exactly as planned."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -50,8 +50,8 @@ _OUTPUTS = (
 class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
     """An Incus instance: a virtual machine, or a container.
 
-    `pulumi preview` shows its whole plan with the name of every device, and `pulumi up` makes
-    precisely that. A failed `up` takes back what it made.
+    `pulumi preview` shows the whole plan with the name of every device, and `pulumi up` applies
+    exactly this plan. A failed create deletes what it created.
     """
 
     plan: pulumi.Output[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""`VolumeSnapshot`: what a custom volume held at one time."""
+"""`VolumeSnapshot`: a snapshot of a custom volume."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ _OUTPUTS = ("volume_name", "snapshot_name", "created_at")
 class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
     """A snapshot of a custom volume, as `restore_from` of a `PersistentVolume` takes it.
 
-    Deleting the resource removes the snapshot; `retain_on_delete` keeps it.
+    A delete of the resource deletes the snapshot; `retain_on_delete` keeps it.
     """
 
     volume_name: pulumi.Output[str]
@@ -47,10 +47,10 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
         timeouts: "pulumi.Input[SnapshotTimeoutsArgs | SnapshotTimeouts] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declares a snapshot.
+        """Declare a snapshot.
 
-        It is taken as it is declared, while instances may write: what a program has not yet
-        written is not in it. Every argument may be an `Output`.
+        The snapshot is created while instances may write to the volume. Data that a program has not
+        written yet is not in the snapshot. Every argument may be an `Output`.
 
         Args:
             resource_name: The name of the resource in the Pulumi stack.

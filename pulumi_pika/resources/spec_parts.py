@@ -1,4 +1,4 @@
-"""Fills the parts of a spec, such as `resources`, from flat arguments, such as `memory_mib`."""
+"""Fill the parts of a spec, such as `resources`, from flat arguments, such as `memory_mib`."""
 
 import inspect
 from collections.abc import Mapping
@@ -66,10 +66,10 @@ def _spec_fields(spec: Any, where: str) -> dict[str, Any]:
     """Return the fields of a whole spec, as arguments.
 
     Raises:
-        InvalidArguments: It names another provider than `incus`.
+        InvalidArguments: The spec names another provider than `incus`.
     """
     fields = dict(to_plain(spec)) if spec is not None else {}
-    # A spec names its provider, of which there is one; a resource does not.
+    # A spec names its provider (only one exists); a resource does not.
     provider = fields.pop("provider", "incus")
     if provider != "incus":
         raise InvalidArguments(

@@ -1,4 +1,4 @@
-"""`PersistentVolume`: a custom volume of Incus with a life of its own."""
+"""`PersistentVolume`: a custom Incus volume, independent of instances."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -28,8 +28,9 @@ _OUTPUTS = (
 class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
     """A custom storage volume that outlives the instances that use it.
 
-    Its `volume_name` output is the `source` of a mount of an `IncusRuntime`. Deleting the resource
-    keeps the volume and its data unless `delete_data` is on; the same resource takes it up again.
+    Its `volume_name` output is the `source` of a mount of an `IncusRuntime`. A delete of the
+    resource keeps the volume and its data unless `delete_data` is on. The same resource then
+    resumes managing the volume.
     """
 
     volume_name: pulumi.Output[str]
@@ -72,7 +73,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
         timeouts: "pulumi.Input[VolumeTimeoutsArgs | VolumeTimeouts] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declares a volume.
+        """Declare a volume.
 
         Every argument, and every value within one, may be an `Output`.
 
@@ -103,8 +104,9 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
             snapshots_pattern: How Incus names them. Default: `snap%d`. Change: in place.
             restore_from: The name of a snapshot of this volume. Change to another name: the
                 instances that use the volume are stopped, the snapshot is restored, and the
-                instances that ran are started again, also if the restore fails. Default: nothing
-                is restored. After it was left out, the same name is restored again.
+                instances that ran are started again, also if the restore fails. Default: nothing is
+                restored. After the argument was removed and set again, the same name is restored
+                again.
             snapshot_before_restore: Whether a snapshot `pika-before-NAME-TIME` is created before a
                 restore, so that it can be undone. It never expires. Default: True. Change: in
                 place.
