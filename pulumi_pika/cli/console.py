@@ -49,7 +49,12 @@ class Screen:
         """Whether the last output did not end with a newline."""
 
     def line(self, text: str, colour: str = "") -> None:
-        """Show one or more lines."""
+        """Show one or more lines.
+
+        Args:
+            text: The lines.
+            colour: The number of a terminal colour, as `31`; empty for none.
+        """
         text = strip_controls(text)
         if colour and self._colours:
             text = f"\x1b[{colour}m{text}\x1b[0m"

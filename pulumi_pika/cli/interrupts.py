@@ -33,7 +33,12 @@ class Interruption:
         self._since = 0.0
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal."""
+        """Handle a signal: the first raises a KeyboardInterrupt, a second ends the process
+        immediately.
+
+        Args:
+            number: The number of the signal.
+        """
         now = time.monotonic()
         if not self.code:
             self.code, self._since = 128 + number, now

@@ -59,6 +59,12 @@ class SourceMap:
         """Record the location of a value and of its key; return whether the path was new.
 
         If a key is repeated, the last value counts, as in the parsed tree.
+
+        Args:
+            path: The property path.
+            value: The location of the value.
+            key: The location of the key; None for an item of a list.
+            nested: Whether the value is a mapping or a list.
         """
         new = path not in self._values
         if new and path:

@@ -73,6 +73,10 @@ def script_of(plan: IncusRuntimePlan, options: JobOptions, *, is_detached: bool 
 
     An entry command always runs as root. It reads the user of the command from the request file and
     switches to that user itself.
+
+    Args:
+        plan: The plan, which may have an entry command.
+        options: The options of the job.
     """
     entry = plan.bootstrap.entry_command
     as_root = options.run_as_root or entry is not None

@@ -63,6 +63,10 @@ class JobInstance:
 def find_image(client: IncusClient, plan: IncusRuntimePlan) -> str:
     """Return the fingerprint of the image that the plan's image alias points to.
 
+    Args:
+        client: A client in the plan's project.
+        plan: The plan.
+
     Raises:
         PlacementError: The image does not exist; nothing was created.
     """
@@ -86,6 +90,13 @@ def remove_dead(
 ) -> None:
     """Delete the instance that an earlier run of the job left behind.
 
+    Args:
+        client: A client in the plan's project.
+        plan: The plan, which has the name of the instance.
+        owner: The owner of the job's instance.
+        reporter: Receives progress.
+        backend: The digest of the Pulumi backend; empty without one.
+
     Raises:
         JobInstanceTaken: The instance has another owner, or its run is still active. It was not
             changed.
@@ -101,8 +112,14 @@ def remove_dead(
 
 
 def refuse_existing(client: IncusClient, live: LiveInstance, owner: str, backend: str = "") -> str:
-    """Return why an instance with the job's name is not deleted; empty if the job left it
-    behind."""
+    """Return why an instance with the job's name is not deleted; empty if the job left it behind.
+
+    Args:
+        client: A client in the instance's project.
+        live: The instance.
+        owner: The owner of the job's instance.
+        backend: The digest of the Pulumi backend; empty without one.
+    """
     name = live.name
     if not belongs_to(live, owner, backend):
         whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
@@ -136,6 +153,13 @@ def create_job_instance(
     reporter: Reporter,
 ) -> JobInstance:
     """Create and start the instance from exactly the image with that fingerprint.
+
+    Args:
+        client: A client in the plan's project.
+        plan: The plan.
+        runtime: The options of the instance.
+        fingerprint: The fingerprint of the image.
+        reporter: Receives progress.
 
     Raises:
         JobInstanceTaken: Another client created an instance of that name in the meantime.

@@ -15,8 +15,8 @@ from ..text_safety import without_breaks
 from .guest_events import Event
 
 LINES_AT_ONCE: Final = 40
-"""The most lines of output and events that are shown for each poll of a job, so that a flood of
-output does not fill the log."""
+"""The most lines of output and events that are shown for each poll of a job. The limit keeps a
+flood of output out of the log."""
 _LONGEST_LINE: Final = 2000
 
 

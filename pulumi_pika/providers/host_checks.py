@@ -190,6 +190,13 @@ def before_replacement(
     `check` sends no request if no input changed, but drift alone can cause a replacement. A `diff`
     without a `check` before it, as in a refresh, replaces nothing.
 
+    Args:
+        examined: The planned new inputs.
+        inputs: The new inputs.
+        predecessor: The instance that is deleted first; None if there is none.
+        report: Receives warnings.
+        holder_rule: See `feasibility.HolderRule`.
+
     Raises:
         PreflightFailed: The new instance could not be created; nothing was changed.
     """

@@ -52,7 +52,12 @@ class HostProvider(ResourceProvider):
         configure(req.config)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Validate the inputs, and add what a preview shows."""
+        """Validate the inputs, and add what a preview shows.
+
+        Args:
+            _olds: The inputs that an earlier `check` returned; empty for a new resource.
+            news: The inputs of the program.
+        """
         given = open_hidden(news)
         if "secret_inputs" not in given:
             # Without the hidden property, no secret can be recognized.

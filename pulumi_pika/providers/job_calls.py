@@ -144,7 +144,14 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Return whether the job is run again: for another plan, command or trigger."""
+    """Compare the job in the state with the new inputs.
+
+    Another plan, command or trigger replaces the resource, which runs the job again.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     news = without_provider(props)
     with user_facing_errors(olds, news) as report:
         state = without_provider(olds)
@@ -172,7 +179,11 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Run the job to its end."""
+    """Run the job to its end.
+
+    Args:
+        props: The inputs that `check` returned.
+    """
     inputs = without_provider(props)
     with user_facing_errors(inputs, undoable=True) as report:
         job = _Job.of(inputs)
@@ -200,7 +211,12 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Fetch the retained instance, if there is one; all other outputs stay."""
+    """Fetch the retained instance, if there is one; all other outputs stay.
+
+    Args:
+        id_: The id of the resource.
+        props: The outputs in the state.
+    """
     with user_facing_errors(props):
         outputs = without_provider(props)
         if outputs.get("retained_instance"):
@@ -215,7 +231,12 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
     """Apply inputs that do not run the job, and delete a retained instance that is no longer
-    wanted."""
+    wanted.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs) as report:
         state = without_provider(olds)
@@ -237,7 +258,11 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
 
 
 def delete(props: dict[str, Any]) -> None:
-    """Delete the retained instance, if there is one. Downloaded files are kept."""
+    """Delete the retained instance, if there is one. Downloaded files are kept.
+
+    Args:
+        props: The outputs in the state.
+    """
     with user_facing_errors(props) as report:
         state = without_provider(props)
         live = _kept(state) if state.get("retained_instance") else None

@@ -137,8 +137,14 @@ def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterat
 
 
 def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -> Decision:
-    """Return the decision, without a replacement if the program names the project to which another
-    client moved the instance."""
+    """Return the decision, without a replacement if another client already moved the instance to
+    the program's project.
+
+    Args:
+        state: What was applied last, or what a refresh found.
+        new: The new plan.
+        decision: The decision of the diff.
+    """
     if decision.replaces != ["incus.project"] or not state.uuid:
         return decision
     try:
@@ -149,7 +155,13 @@ def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -
 
 
 def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
-    """Yield warnings about a rename back, and about the stop of an ephemeral instance."""
+    """Yield warnings about a rename back, and about the stop of an ephemeral instance.
+
+    Args:
+        decision: What the change means.
+        state: What was applied last, or what a refresh found.
+        new: The new options.
+    """
     if decision.renamed:
         yield from _rename_warnings(decision.renamed, state, new)
     stops = new.running is False and "running" in decision.changes

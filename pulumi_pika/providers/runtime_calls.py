@@ -125,7 +125,12 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Compare the old plan with the new plan."""
+    """Compare the old plan with the new plan.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     news: dict[str, Any] = without_provider(props)
     with user_facing_errors(olds, news) as report:
         state = State.read(olds)
@@ -155,7 +160,11 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Create the instance and its missing volumes; after a failure, nothing of them is left."""
+    """Create the instance and its missing volumes; after a failure, nothing of them is left.
+
+    Args:
+        props: The inputs that `check` returned.
+    """
     inputs = without_provider(props)
     with user_facing_errors(inputs, undoable=True) as report:
         examined = plan_inputs(inputs)
@@ -186,8 +195,12 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Return the state of the live instance; a deleted instance is returned as a deleted
-    resource."""
+    """Return the state of the live instance; a deleted instance is returned as a deleted resource.
+
+    Args:
+        id_: The id of the resource.
+        props: The outputs in the state.
+    """
     with user_facing_errors(props) as report:
         state = State.read(props)
         identity = state.plan.identity
@@ -238,7 +251,12 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Change the instance in place."""
+    """Change the instance in place.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs) as report:
         state, examined = State.read(olds), plan_inputs(inputs)
@@ -273,7 +291,11 @@ def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
 
 
 def delete(props: dict[str, Any]) -> None:
-    """Delete the instance. Its volumes are kept, unless `delete_data` is on."""
+    """Delete the instance. Its volumes are kept, unless `delete_data` is on.
+
+    Args:
+        props: The outputs in the state.
+    """
     with user_facing_errors(props) as report:
         state = State.read(props)
         client = client_for(state.plan.incus.project)

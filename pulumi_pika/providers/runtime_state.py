@@ -182,7 +182,13 @@ class State:
 def outputs_after(
     inputs: dict[str, Any], desired: DesiredInstance, live: LiveInstance
 ) -> dict[str, Any]:
-    """Return the outputs of a create or an update."""
+    """Return the outputs of a create or an update.
+
+    Args:
+        inputs: The inputs that were applied.
+        desired: The desired instance.
+        live: The instance as it is now.
+    """
     return {
         **inputs,
         **outputs_of(live, set(desired.devices), desired.options.access_interface),
@@ -208,7 +214,7 @@ def _as_declared(
     left_out: Collection[str],
 ) -> Devices:
     """Return the devices as `check` shows them. A device without drift is returned in its declared
-    form, which lacks a pool chosen by the server and the name of a profile's root disk."""
+    form. This form lacks a pool that the server chose, and the name of a profile's root disk."""
     roots = [name for name, device in declared.items() if is_root(device)]
     shown: Devices = {name: declared[name] for name in left_out if name in declared}
     for name, device in live.items():

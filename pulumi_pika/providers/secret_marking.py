@@ -77,7 +77,12 @@ def secret_paths(inputs: dict[str, Any]) -> list[Path]:
 
 
 def is_secret(path: Path, inputs: dict[str, Any]) -> bool:
-    """Return whether a part of the inputs, or a value in it, is secret."""
+    """Return whether a part of the inputs, or a value in it, is secret.
+
+    Args:
+        path: The path of the part.
+        inputs: The inputs, with the paths of the secret ones.
+    """
     return any(paths_overlap(path, other) for other in secret_paths(inputs))
 
 

@@ -85,7 +85,12 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Compare the old options with the new options."""
+    """Compare the old options with the new options.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     news = without_provider(props)
     with user_facing_errors(olds, news):
         state = without_provider(olds)
@@ -119,7 +124,11 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Create the snapshot."""
+    """Create the snapshot.
+
+    Args:
+        props: The inputs that `check` returned.
+    """
     inputs = without_provider(props)
     with user_facing_errors(inputs) as report:
         options = _options(inputs)
@@ -130,7 +139,12 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Return the state of the snapshot; a deleted snapshot is returned as a deleted resource."""
+    """Return the state of the snapshot; a deleted snapshot is returned as a deleted resource.
+
+    Args:
+        id_: The id of the resource.
+        props: The outputs in the state.
+    """
     with user_facing_errors(props) as report:
         given = without_provider(props)
         outputs = dict(given)
@@ -162,7 +176,12 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Change the description and the expiry in place."""
+    """Change the description and the expiry in place.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs):
         options = _options(inputs)

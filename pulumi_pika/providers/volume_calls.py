@@ -93,7 +93,12 @@ _before: dict[str, VolumeOptions] = {}
 
 
 def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-    """Validate the inputs, also against the old ones, and add `on_delete`."""
+    """Validate the inputs, also against the old ones, and add `on_delete`.
+
+    Args:
+        olds: The inputs that an earlier `check` returned; empty for a new volume.
+        news: The inputs of the program.
+    """
     try:
         inputs = {name: value for name, value in without_provider(news).items() if name in INPUTS}
         given = validate_options(VolumeOptions, inputs, find_volume_problems)
@@ -117,7 +122,12 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
 
 
 def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Compare the old options with the new options, and warn about data."""
+    """Compare the old options with the new options, and warn about data.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     news = without_provider(props)
     with user_facing_errors(olds, news) as report:
         state, new = _State(olds), validate_options(VolumeOptions, news, find_volume_problems)
@@ -157,7 +167,11 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
 
 
 def create(props: dict[str, Any]) -> CreateResult:
-    """Create the volume, or adopt or resume managing an existing one."""
+    """Create the volume, or adopt or resume managing an existing one.
+
+    Args:
+        props: The inputs that `check` returned.
+    """
     inputs = without_provider(props)
     with user_facing_errors(inputs) as report:
         options = _options(inputs)
@@ -175,7 +189,12 @@ def create(props: dict[str, Any]) -> CreateResult:
 
 
 def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Return the state of the live volume; a deleted volume is returned as a deleted resource."""
+    """Return the state of the live volume; a deleted volume is returned as a deleted resource.
+
+    Args:
+        id_: The id of the resource.
+        props: The outputs in the state.
+    """
     with user_facing_errors(props) as report:
         state = _State(props)
         options = state.options
@@ -210,7 +229,12 @@ def read(id_: str, props: dict[str, Any]) -> ReadResult:
 
 
 def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Change the volume in place, and restore a snapshot of it."""
+    """Change the volume in place, and restore a snapshot of it.
+
+    Args:
+        olds: The outputs in the state.
+        props: The new inputs.
+    """
     inputs = without_provider(props)
     with user_facing_errors(olds, inputs) as report:
         state, options = _State(olds), _options(inputs)

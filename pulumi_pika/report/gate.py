@@ -18,6 +18,10 @@ def find_held(report: Report, wanted: tuple[Condition, ...]) -> list[Held]:
     """Return the requested conditions that hold, and the resources for which they hold.
 
     Resources of other packages count too, if Pulumi itself reports what the condition needs.
+
+    Args:
+        report: The report.
+        wanted: The conditions of `--fail-on`.
     """
     found = {name: _resources(report, name) for name in dict.fromkeys(wanted)}
     return [Held(condition=name, resources=names) for name, names in found.items() if names]

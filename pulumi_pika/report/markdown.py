@@ -86,7 +86,12 @@ def markdown(report: Report, *, title: str = "", max_chars: int = MOST_CHARS) ->
 
 
 def code(text: str, most: int | None = 200) -> str:
-    """Return an untrusted text as code, also for use in a table."""
+    """Return an untrusted text as code, also for use in a table.
+
+    Args:
+        text: The text.
+        most: The most characters; None cuts nothing.
+    """
     line = one_line(text, most)
     if not line:
         return ""
@@ -96,7 +101,12 @@ def code(text: str, most: int | None = 200) -> str:
 
 
 def plain(text: str, most: int | None = 600) -> str:
-    """Return an untrusted text as escaped text."""
+    """Return an untrusted text as escaped text.
+
+    Args:
+        text: The text.
+        most: The most characters; None cuts nothing.
+    """
     line = _HASHES.sub(_in_parts, _REFERENCES.sub(_EMPTY, one_line(text, most)))
     return _RISKY.sub(lambda found: _entity(found[0]), line)
 

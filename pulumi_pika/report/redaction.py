@@ -54,8 +54,16 @@ def without_secrets(preview: Preview) -> Preview:
 
 
 def seen(tree: Any, path: Path) -> Any:
-    """Return the value at a path: a placeholder if it, or a value around it, is secret or unknown;
-    None if there is none."""
+    """Return the value at a path, or a placeholder if it, or a value around it, is secret or
+    unknown.
+
+    Args:
+        tree: The properties.
+        path: The path.
+
+    Returns:
+        The value, a placeholder of `MARKS`, or None if there is no value.
+    """
     for step in path:
         if tree in MARKS:
             return tree

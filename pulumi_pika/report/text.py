@@ -17,6 +17,11 @@ def one_line(text: str, most: int | None = 400) -> str:
 
 
 def listed(names: list[str], most: int = 10) -> str:
-    """Return the names, separated by commas; after `most` names, the number of further ones."""
+    """Return the names, separated by commas, and the number of omitted names.
+
+    Args:
+        names: The names.
+        most: The most names that are listed. Default: 10.
+    """
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -112,7 +112,14 @@ def hidden_inputs(
     type_token: str,
     opts: pulumi.ResourceOptions | None,
 ) -> dict[str, Any]:
-    """Return the values that only the provider needs, as one property that no preview shows."""
+    """Return the values that only the provider needs, as one property that no preview shows.
+
+    Args:
+        given: The arguments of the resource.
+        resource_name: The name of the resource in the stack.
+        type_token: The Pulumi type of the resource.
+        opts: The resource options.
+    """
     return {
         property_name(): {
             # The owner in the ownership label, and the name of the resource in the log.
@@ -151,9 +158,9 @@ def managed_mounts(given: Mapping[str, Any]) -> "pulumi.Output[list[int]]":
 def delete_before_replace_default(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
     """Return the options with `delete_before_replace`, unless the user gave a value.
 
-    The engine does not ask a provider about the order of a replacement that the user forces
-    (`--replace`, `pulumi state taint`, `replacement_trigger`), and the old instance occupies its
-    name until it is deleted.
+    If the user forces a replacement (`--replace`, `pulumi state taint`, `replacement_trigger`), the
+    engine does not ask the provider about the order. The old instance occupies its name until it is
+    deleted.
     """
     merged = copy.copy(opts) if opts is not None else pulumi.ResourceOptions()
     if merged.delete_before_replace is None:
@@ -178,6 +185,11 @@ def own_urn(
 
     `pulumi.create_urn` returns it too, but as an output that depends on the parent. A component
     depends on its children, so that a child with such an input would depend on itself.
+
+    Args:
+        resource_name: The name of the resource in the stack.
+        type_token: The Pulumi type of the resource.
+        opts: The resource options, which may have a parent.
     """
     parent = opts.parent if opts else None
     if parent is None:
@@ -202,6 +214,10 @@ def has_dependencies(
 
     The result is always false in an `up` itself. Pulumi's SDK registers a resource only after its
     dependencies are complete, so that what is missing then stays missing.
+
+    Args:
+        props: The inputs of the resource.
+        opts: The resource options, which may have `depends_on`.
     """
 
     async def look() -> bool:
