@@ -10,6 +10,7 @@ PikaError
 │   └── OperationError                     an operation failed, timed out, or was lost
 ├── ReconcileError                         an instance, volume or snapshot is not as it has to be
 │   └── JobError                           a job: JobRefused, JobNotBegun, JobFailed, ...
+├── InvalidArguments (also pulumi.RunError, ValueError)   arguments that contradict each other
 ├── FolderError (also OSError)             an output directory cannot be used
 └── ProviderError                          how a call of Pulumi's ends; its text has no secrets
 ```
