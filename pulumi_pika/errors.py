@@ -1,19 +1,17 @@
 """The root of the exceptions of this package.
 
-```text
 PikaError
 ├── RuntimeSpecError (also ValueError)     a spec is not valid; has all its problems
 ├── IncusError                             a request to Incus failed
 │   ├── IncusUnreachable                   no connection, or no reply
 │   ├── BadHostSettings                    the host's settings cannot work
-│   ├── IncusApiError                      Incus refused: BadRequest, NotFound, AlreadyExists, ...
+│   ├── IncusApiError                      Incus refused: BadRequest, NotFound, ...
 │   └── OperationError                     an operation failed, timed out, or was lost
-├── ReconcileError                         an instance, volume or snapshot is not as it has to be
+├── ReconcileError                         an instance, volume or snapshot is wrong
 │   └── JobError                           a job: JobRefused, JobNotBegun, JobFailed, ...
 ├── InvalidArguments (also pulumi.RunError, ValueError)   arguments that contradict each other
 ├── FolderError (also OSError)             an output directory cannot be used
 └── ProviderError                          how a call of Pulumi's ends; its text has no secrets
-```
 """
 
 

@@ -70,7 +70,8 @@ class HostProvider(ResourceProvider):
             return CheckResult({}, [CheckFailure("", problem)])
         from .replacement_refusal import note_check
 
-        note_check(str(given.get("owner") or ""))
+        owner = given.get("owner")
+        note_check(owner if isinstance(owner, str) else "")
         result: CheckResult = self._calls().check(news=given, olds=open_hidden(_olds))
         result.inputs = close_hidden(result.inputs) or {}
         return result

@@ -21,6 +21,7 @@ from pulumi_pika.incus.address import find_socket
 from pulumi_pika.incus.client import IncusClient, url
 from pulumi_pika.incus.errors import (
     AlreadyExists,
+    BadHostSettings,
     BadRequest,
     IncusUnreachable,
     NotFound,
@@ -560,7 +561,9 @@ def test_socket_argument_comes_first(tmp_path: Path) -> None:
 
     assert find_socket("/a", environ) == Path("/a")
     assert find_socket(None, environ) == Path("/b")
-    assert find_socket("", {"INCUS_SOCKET": "", "INCUS_DIR": "/c"}) == Path("/c/unix.socket")
+    assert find_socket(None, {"INCUS_SOCKET": "", "INCUS_DIR": "/c"}) == Path("/c/unix.socket")
+    with pytest.raises(BadHostSettings, match="socket is empty"):
+        find_socket("", environ)
 
 
 def test_usual_places_are_looked_at_in_order(

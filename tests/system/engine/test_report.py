@@ -1,5 +1,6 @@
 """Real previews of a real stack, through the command as a process of its own."""
 
+import base64
 import json
 import subprocess
 from typing import Any
@@ -173,7 +174,10 @@ def test_secrets_in_no_format(
     mounts[0]["source"] = {"$secret": f"{name}-{PLANT}"}
     resources["s"] = ("IncusRuntime", runtime(f"{name}-s", mounts=mounts, running=False))
     declare(stack, **resources)
-    stack.config("pika:trust_token", PLANT)
+    # A token that is not a valid one is refused in every preview.
+    told = {"client_name": "t", "fingerprint": "ab" * 32, "addresses": ["127.0.0.1:1"]}
+    token = base64.b64encode(json.dumps({**told, "secret": PLANT}).encode()).decode()
+    stack.run("config", "set", "--plaintext", "pika:trust_token", token)
     stack.config("pika:preflight", "off")
     texts = [preview(stack), preview(stack, "--show-secrets")]
     for text in texts:
@@ -182,6 +186,7 @@ def test_secrets_in_no_format(
             shown = call("--format", form, stdin=text)
             assert shown.returncode == 0
             assert PLANT not in shown.stdout.decode().replace("&#45;", "-")
+            assert token not in shown.stdout.decode()
             assert "[secret]" in shown.stdout.decode()
 
 

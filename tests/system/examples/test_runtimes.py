@@ -51,7 +51,7 @@ def test_first_up_of_the_managed_agent_shows_its_address(
     profile = profile_with_network
     take(stack, "managed_agent", instance_name=name, profile=profile, wait_for="ipv4")
     apply(stack)
-    assert stack.outputs()["ipv4"].startswith("10.")
+    assert stack.outputs()["ipv4_address"].startswith("10.")
 
 
 def test_ci_runner(stack: Stack, client: IncusClient, name: str, tmp_path: Path) -> None:
