@@ -118,6 +118,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--fail-on",
         type=_conditions,
+        action="extend",
         default=[],
         metavar="LIST",
         help="end with exit code 1 where one of these holds; see below",
@@ -140,6 +141,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 def _conditions(text: str) -> "list[Condition]":
     names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names no condition; there are {', '.join(_CONDITIONS)}. Leave --fail-on out "
+            "for no gate"
+        )
     for name in names:
         if name not in _CONDITIONS:
             raise argparse.ArgumentTypeError(

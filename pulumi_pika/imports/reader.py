@@ -464,9 +464,7 @@ class _Reading:
             clean["cloud_init_user_data"] = Secret(name, USER_DATA_KEY)
         if "labels" in given:
             clean["labels"] = {
-                key: Secret(name, LABEL_PREFIX + key)
-                if holds_secret(value) or repeats(value)
-                else value
+                key: Secret(name, LABEL_PREFIX + key) if hidden(f"user.{key}", value) else value
                 for key, value in given["labels"].items()
             }
         if "devices" in given:

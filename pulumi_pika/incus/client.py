@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from ..redaction import cut
+from ..redaction import cut, redact
 from ..text_safety import one_line
 from .address import find_socket
 from .errors import (
@@ -372,7 +372,9 @@ class IncusClient:
                 metadata = state.get("metadata")
                 return metadata if isinstance(metadata, dict) else {}
             if isinstance(code, int) and code >= 400:
-                reason = one_line(str(state.get("err") or state.get("status") or "no reason given"))
+                given = str(state.get("err") or state.get("status") or "no reason given")
+                # Secrets are redacted first: their white space is part of them.
+                reason = one_line(redact(given))
                 raise OperationFailed(
                     f"{what} (project {self.project}) failed: {cut(reason, MOST_SAID)}",
                     operation=operation,

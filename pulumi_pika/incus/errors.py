@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from ..errors import PikaError
-from ..redaction import cut
+from ..redaction import cut, redact
 from ..text_safety import one_line
 
 MOST_SAID: Final = 4000
@@ -207,7 +207,8 @@ def api_error(
         where: what was requested, such as ``GET /1.0/instances/x (project p)``.
         client_fingerprint: the fingerprint of the client certificate; empty without one.
     """
-    reason = one_line(reason)
+    # Secrets are redacted first: their white space is part of them.
+    reason = one_line(redact(reason))
     kind = _BY_STATUS.get(status, ServerFailure if status >= 500 else IncusApiError)
     # POST /1.0/instances answers 500 for a name that is in use. So does the slower of two requests
     # that create the same volume at once (6.0.4: the text of its database).

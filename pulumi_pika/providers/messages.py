@@ -105,16 +105,12 @@ def warnings(
             said = root_moved(state.plan.incus.project, name, pool, wanted)
             yield f"{said}. Until then an update is refused"
     turned_on = new.delete_data and not state.options.delete_data
-    if (
-        turned_on
-        and not decision.replaces
-        and (
-            volumes := [
-                name
-                for name in own_volumes(state.plan)
-                if name not in managed_volumes(state.plan, state.outputs)
-            ]
-        )
+    if turned_on and (
+        volumes := [
+            name
+            for name in own_volumes(state.plan)
+            if name not in managed_volumes(state.plan, state.outputs)
+        ]
     ):
         yield coded(
             "delete_data is on from this update on: to destroy or replace the resource then "

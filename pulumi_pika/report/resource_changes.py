@@ -79,19 +79,28 @@ _DEFAULTS_NOT_SHOWN: Final = {
 
 
 def main_steps(steps: list[Step]) -> list[Step]:
-    """Return one step for each change; a preview may show a replacement as three steps."""
-    found: dict[tuple[str, str], Step] = {}
-    replaced = {step.urn.text for step in steps if step.op in _REPLACES}
+    """Return one step for each change; a preview may show a replacement as three steps.
+
+    A resource may have several deletes: those of an earlier update that failed are still pending.
+    Each of them is a change of its own, since each state decides about its own data.
+    """
+    found: dict[tuple[str, str, int], Step] = {}
     for step in steps:
         action = plain_op(step.op)
         if action in IDLE_OPS:
             continue
-        if step.op in ("delete-replaced", "discard-replaced") and step.urn.text in replaced:
+        same = [other for other in steps if other.urn.text == step.urn.text]
+        if action == "delete":
+            if any(it.op in _REPLACES and it.old and it.old == step.old for it in same):
+                continue  # It is part of the replacement.
+            deletes = [other for other in same if plain_op(other.op) == "delete"]
+            first = next(at for at, other in enumerate(deletes) if other.old == step.old)
+            found.setdefault((step.urn.text, action, first), step)
             continue
-        kept = found.get((step.urn.text, action))
+        kept = found.get((step.urn.text, action, 0))
         # The step `replace` has both states; its other parts may have only one.
         if kept is None or (kept.old is None and step.old is not None):
-            found[step.urn.text, action] = step
+            found[step.urn.text, action, 0] = step
     return list(found.values())
 
 
@@ -113,8 +122,16 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
     """
     kind: Kind = step.urn.kind  # type: ignore[assignment]
     action = _action(step, any(RESTART in line.codes for line in said if line.level))
-    old = ResourceSnapshot(shown.old if action != "create" else None, step.old)
-    new = ResourceSnapshot(shown.new if action not in ("delete", "release") else None, step.new)
+    has_old, has_new = action != "create", action not in ("delete", "release")
+    updates = action.startswith("update")
+    old = ResourceSnapshot(
+        _with_mark(shown.old, missing=updates) if has_old else None,
+        _with_mark(step.old, missing=updates),
+    )
+    new = ResourceSnapshot(
+        _with_mark(shown.new, missing=updates) if has_new else None,
+        _with_mark(step.new, missing=updates),
+    )
     values = list(_values(kind, step, old, new))
     devices = devices_of(old, new, replaces=action == "replace")
     deletes = action in ("delete", "replace") and not (step.old and step.old.retain)
@@ -134,7 +151,7 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         on_delete=old.text("on_delete") if deletes else "",
         deletes_data_of=_deleted_data(kind, old) if deletes else [],
         stops_keeping_data_of=_no_longer_kept(kind, old, new)
-        if action.startswith("update")
+        if updates or (action == "replace" and kind == "runtime")
         else [],
         drift=list(_drift(step.old)) if step.new and step.old else [],
         notes=[line.message.strip() for line in said if not line.level and not line.codes],
@@ -144,6 +161,16 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         values=values,
         devices=devices,
     )
+
+
+def _with_mark(state: State | None, *, missing: bool) -> State | None:
+    """Return a state; with the placeholder of an unknown one if it has nothing in it, or is missing
+    in a step that has it."""
+    if state is None:
+        return State().model_copy(update={"mark": UNKNOWN}) if missing else None
+    if state.inputs or state.outputs or state.mark:
+        return state
+    return state.model_copy(update={"mark": UNKNOWN})
 
 
 def host_name(urn: Urn | None) -> str:
@@ -331,7 +358,9 @@ def _may_be_volume(mount: Tree) -> bool:
     kind, source = mount.get("kind"), mount.get("source")
     if kind in _MOUNT_KINDS and kind != "persistent_volume":
         return False
-    return not (isinstance(source, str) and source.startswith("/"))
+    if not isinstance(source, str) or not source.startswith("/"):
+        return True
+    return any(mark in source for mark in MARKS)
 
 
 _SAFE: Final = (
@@ -352,7 +381,7 @@ def _hides_restart(
     if any(side.raw.find(("running",)) is False for side in (old, new)):
         return False
     unknown = {name for name, value in new.raw.inputs.items() if _has_unknown(value)}
-    if new.mark == UNKNOWN:
+    if new.mark in MARKS:
         return True
     changed = {re.split(r"[.\[]", value.path)[0] for value in values if value.changed}
     return bool(unknown) and bool((unknown | changed) - {*_SAFE, "plan"})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pulumi_pika.incus.errors import api_error
 from pulumi_pika.jobs.guest_events import EventReader
 from pulumi_pika.jobs.observer import (
     LINES_AT_ONCE,
@@ -176,3 +177,13 @@ def test_words_of_a_guest_in_messages() -> None:
         progress._next = 0
         progress.operation(0, {"create_progress": "0" * 190 + SECRET})
     assert tells(recorder.infos) == []
+
+
+@pytest.mark.parametrize(
+    "secret", ["correct  horse battery", "correct\thorse", "correct\u200bhorse"]
+)
+def test_white_space_of_a_secret_in_a_servers_reason(secret: str) -> None:
+    with redacting(ValueRedactor([secret])):
+        error = api_error(400, f'Invalid config: bad value "{secret}"', "PATCH /1.0/instances/x")
+    assert "horse" not in str(error)
+    assert "horse" not in error.reason

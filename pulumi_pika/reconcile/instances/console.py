@@ -20,7 +20,8 @@ def console_lines(client: IncusClient, name: str) -> list[str]:
     Raises:
         IncusError: the console cannot be read.
     """
-    text = _ESCAPE.sub("", console_log(client, name))
+    # Secrets are redacted before lines are split and cut.
+    text = redact(_ESCAPE.sub("", console_log(client, name)))
     # A console writes over a line after a carriage return.
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return [without_breaks(line).rstrip() for line in lines if line.strip()]
@@ -36,5 +37,4 @@ def last_console_words(client: IncusClient, name: str) -> str:
         lines = console_lines(client, name)
     except IncusError:
         return ""
-    # Secrets are redacted before the line is cut.
-    return f"; console: {redact(lines[-1])[-_LONGEST:]}" if lines else ""
+    return f"; console: {lines[-1][-_LONGEST:]}" if lines else ""

@@ -98,6 +98,7 @@ def test_taken_over_without_a_change(
                 "environment.MYSQL_PWD": "hunter2",
                 "user.user-data": "#cloud-config\nruncmd: [curl -u me:hunter2 h]\n",
                 f"{MARK_PREFIX}label.origin": "https://hunter2@host",
+                f"{MARK_PREFIX}label.db_password": "hunter2",
                 "user.quote": "a'b",
             },
             "description": "made by https://me:hunter2@host/'x'",
@@ -139,7 +140,7 @@ def test_taken_over_without_a_change(
             "start": True,
             "description": ODD,
             "config": {
-                f'{MARK_PREFIX}label.team\'s "key"': ODD,
+                f'{MARK_PREFIX}label.team\'s "name"': ODD,
                 f"{MARK_PREFIX}label.a.b": "1",
                 "user.comment": ODD,
                 "cloud-init.user-data": "#cloud-config\npackages:\n"
@@ -168,7 +169,7 @@ def test_taken_over_without_a_change(
     stack = make_stack(tmp_path / "stack", sandbox.socket)
     stack.program(text)
     commands = re.findall(r"^  (.*) \| pulumi config set --secret (\S+)$", said, re.MULTILINE)
-    assert len(commands) == 8, commands
+    assert len(commands) == 9, commands
     for command, secret in commands:
         # As said, and whatever host the user's client takes by default.
         shown = subprocess.run(

@@ -64,7 +64,6 @@ def test_output(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "fail_on", "code"),
     [
-        ("replace", "", 0),
         ("replace", "delete,restart,errors", 0),
         ("replace", "delete, replace", 1),
         ("replace", "delete-data", 1),
