@@ -215,13 +215,14 @@ def decided(row: Row, instance_type: str) -> str:
     """Return the decision of the provider: ``in place``, ``may restart``, ``restarts`` or
     ``replaces``."""
     from pulumi_pika.providers.diff_decision import decide_diff
-    from pulumi_pika.providers.runtime_state import State
+    from pulumi_pika.providers.instance_inputs import RuntimeInputs
+    from pulumi_pika.providers.runtime_state import RuntimeState
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
     from pulumi_pika.validation.plan_inputs import plan_inputs
 
     before, after = arguments(row, instance_type)
     old = plan_inputs(before)
-    state = State.read(
+    state = RuntimeState.parse(
         {
             **before,
             "plan": old.plan_tree,
@@ -230,10 +231,10 @@ def decided(row: Row, instance_type: str) -> str:
             "plan_digest": plan_digest(old.plan),
         }
     )
-    new = plan_inputs(after)
+    new = RuntimeInputs.parse(after)
     if old.failures or new.failures:
         raise ValueError(f"{row.what}: {old.failures or new.failures}")
-    decision = decide_diff(state, new, after)
+    decision = decide_diff(state, new)
     if decision.replaces:
         return "replaces"
     if not decision.changes:

@@ -14,8 +14,10 @@ from ..validation.plan_inputs import (
     PlannedInputs,
 )
 from ..validation.property_tree import get_path
+from .instance_inputs import RuntimeInputs
+from .parsed_inputs import Arguments
 from .replace_on_changes import replaced_by_option
-from .runtime_state import State
+from .runtime_state import RuntimeState
 
 IMAGE: Final = ("incus", "image_alias")
 REPLACING: Final = (("identity", "instance_name"), ("incus", "project"), IMAGE)
@@ -38,18 +40,16 @@ class Decision:
     """Whether `restart_triggers` restarts the instance."""
 
 
-def decide_diff(
-    state: State, new: PlannedInputs, inputs: dict[str, Any], *, same_image: bool = False
-) -> Decision:
+def decide_diff(state: RuntimeState, given: RuntimeInputs, *, same_image: bool = False) -> Decision:
     """Compare the last state with the new inputs.
 
     Args:
         state: What was applied last, or what a refresh found.
-        new: The new inputs, planned.
-        inputs: The new inputs themselves.
+        given: The new inputs.
         same_image: Whether a new image alias points to the image that the instance was created
             from.
     """
+    new = given.planned
     old_plan, new_plan = state.plan_tree, new.plan_tree
     changes = [
         name
@@ -74,7 +74,7 @@ def decide_diff(
         changes.append("devices")
     if _frozen_though_stopped(state, new) and "running" not in changes:
         changes.append("running")
-    if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
+    if state.hidden.secret_inputs != given.hidden.secret_inputs:
         changes.append(SECRET_INPUTS)
 
     applied = state.plan.to_dict()
@@ -95,9 +95,9 @@ def decide_diff(
     if _pool_changes(state, new):
         replaces.append("storage_pool")
     replaces += replaced_by_option(
-        inputs,
-        {**state.options.model_dump(), **applied},
-        {**new.options.model_dump(), **new_plan},
+        given.hidden.replace_on,
+        Arguments({**state.options.model_dump(), **applied}),
+        Arguments({**new.options.model_dump(), **new_plan}),
         new.unknown,
         replaces,
     )
@@ -112,19 +112,19 @@ def decide_diff(
     )
 
 
-def _recovers(state: State, new: PlannedInputs) -> bool:
+def _recovers(state: RuntimeState, new: PlannedInputs) -> bool:
     if any(path[0] == "restart_triggers" for path in new.unknown):
         return new.options.running is not False
     return restart_requested(new.options, state.options.restart_triggers)
 
 
-def _frozen_though_stopped(state: State, new: PlannedInputs) -> bool:
+def _frozen_though_stopped(state: RuntimeState, new: PlannedInputs) -> bool:
     """Return whether the program wants the instance stopped, and it was frozen at the last
     refresh."""
-    return new.options.running is False and state.outputs.get("status") == FROZEN
+    return new.options.running is False and state.status == FROZEN
 
 
-def _devices_drifted(state: State) -> bool:
+def _devices_drifted(state: RuntimeState) -> bool:
     """Return whether a device of the plan has drift that no mount of the plan shows."""
     expected = declared_devices(state.plan, state.options, state.pool, state.root_pool)
     root = root_device_name(state.devices)
@@ -139,7 +139,7 @@ def _devices_drifted(state: State) -> bool:
     return False
 
 
-def _pool_changes(state: State, new: PlannedInputs) -> bool:
+def _pool_changes(state: RuntimeState, new: PlannedInputs) -> bool:
     if ("storage_pool",) in new.unknown:
         return True
     wanted = new.options.storage_pool
@@ -151,14 +151,14 @@ def _pool_changes(state: State, new: PlannedInputs) -> bool:
     return wanted not in stays
 
 
-def _restarts(state: State, new: PlannedInputs) -> list[str]:
+def _restarts(state: RuntimeState, new: PlannedInputs) -> list[str]:
     if isinstance(new.devices, str):
         return []
     return restart_reasons(
         state.options,
         new.options,
-        {**state.options.config, **_limits(state.plan_tree)},
-        {**new.options.config, **_limits(new.plan_tree)},
+        {**state.options.config, **_limits(state.plan_tree.get("resources"))},
+        {**new.options.config, **_limits(new.plan_tree.get("resources"))},
         state.devices,
         new.devices,
         profiles_change=get_path(state.plan_tree, ("incus", "profile")) != new.plan.incus.profile
@@ -166,8 +166,7 @@ def _restarts(state: State, new: PlannedInputs) -> list[str]:
     )
 
 
-def _limits(plan: dict[str, Any]) -> dict[str, str]:
-    resources = plan.get("resources")
+def _limits(resources: Any) -> dict[str, str]:
     if not isinstance(resources, dict):
         return {}
     names = {"vcpu_count": "limits.cpu", "memory_mib": "limits.memory"}

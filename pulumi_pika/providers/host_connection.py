@@ -31,7 +31,6 @@ from ..incus.trust import (
     is_trusted,
 )
 from ..reconcile.preflight import HostFacts
-from ..validation.hidden_property import HOST
 
 PREFIX: Final = "pika:"
 """The prefix of the keys in the stack configuration, and of those that `IncusHost` passes on."""
@@ -218,14 +217,6 @@ def host_digest() -> str:
     )
     reached = (said.socket, said.url, *trust, here.client.transport.client_fingerprint)
     return hashlib.sha256(repr((*reached, said.placement)).encode()).hexdigest()[:16]
-
-
-def with_host_digest(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs of a refresh with the digest of the present host.
-
-    Inputs of a state without a digest stay without one: a refresh alone changes nothing.
-    """
-    return {**inputs, HOST: host_digest() or inputs[HOST]} if HOST in inputs else inputs
 
 
 def client_for(project: str) -> IncusClient:

@@ -5,44 +5,36 @@ The diff result of a dynamic provider cannot name the changed properties
 paths of the option to the provider, and the diff applies them.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from ..validation.property_tree import (
-    Path,
-    get_path,
-    parse_path,
-    paths_overlap,
-)
-
-REPLACE_ON: Final = "replace_on_changes"
+from ..validation.property_tree import Path, paths_overlap
+from .parsed_inputs import Arguments
 
 
 def replaced_by_option(
-    inputs: Mapping[str, Any],
-    before: dict[str, Any],
-    after: dict[str, Any],
+    paths: Iterable[Path],
+    before: Arguments,
+    after: Arguments,
     unknown: Iterable[Path],
     known: Iterable[str],
 ) -> list[str]:
     """Return the changed properties for which the user wants a replacement.
 
     Args:
-        inputs: The new inputs, with the option's paths. ``*`` stands for all properties.
+        paths: The paths of the option. ``*`` stands for all properties.
         before: The planned old inputs.
         after: The planned new inputs.
         unknown: The paths of unknown values, which count as changed.
         known: The properties that already cause a replacement.
     """
-    given = inputs.get(REPLACE_ON)
-    paths = [parse_path(text) for text in given or () if isinstance(text, str)]
     if any(path[:1] == ("*",) for path in paths):
-        paths = [(name,) for name in sorted(before.keys() | after.keys()) if name not in _OWN]
+        paths = [(name,) for name in sorted(before.names() | after.names()) if name not in _OWN]
     found = []
     for path in paths:
         # An index `*` means any index: the whole list is compared.
         place = path[: path.index("*")] if "*" in path else path
-        changed = get_path(before, place) != get_path(after, place) or any(
+        changed = before.differs(place, after) or any(
             paths_overlap(place, other) for other in unknown
         )
         name = ".".join(str(step) for step in place)

@@ -1,4 +1,4 @@
-"""Read and write the state of an `IncusRuntime`, which is in its outputs.
+"""Parse the state of an `IncusRuntime`, which is in its outputs, and describe the live instance.
 
 The state has the inputs of the program unchanged. `plan`, `devices` and the options are what was
 applied, or what a refresh found. The rest describes the instance: status, addresses, image,
@@ -7,7 +7,7 @@ location.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ..planner.device_names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
@@ -27,38 +27,21 @@ from ..reconcile.instances.live_instance import (
 from ..reconcile.instances.placement import is_root
 from ..reconcile.instances.runtime_options import RuntimeOptions
 from ..reconcile.shared.ownership import Claim
-from ..validation.hidden_property import CREATE_FIRST, HOST, MANAGED_MOUNTS, RETAINED
-from ..validation.plan_inputs import (
-    OPTION_FIELDS,
-    SECRET_INPUTS,
-    SPEC_FIELDS,
-    plan_inputs,
-)
-from ..validation.property_tree import get_path, without_provider
-from .replace_on_changes import REPLACE_ON
-from .schema_version import GENERATION, SCHEMA_VERSION
-
-INPUTS: Final = (
-    *SPEC_FIELDS,
-    *OPTION_FIELDS,
-    SECRET_INPUTS,
-    REPLACE_ON,
-    MANAGED_MOUNTS,
-    RETAINED,
-    HOST,
-    CREATE_FIRST,
-    "plan",
-    "instance_name",
-    "on_delete",
-)
-"""The names of the inputs that `check` returns."""
+from ..validation.plan_inputs import SPEC_FIELDS, plan_inputs
+from ..validation.property_tree import Path, get_path
+from .parsed_inputs import Arguments, HiddenOptions
+from .resource_kind import Refreshed
+from .schema_version import GENERATION
+from .secret_marking import secret_paths_after_refresh
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RuntimeState:
     """The outputs of an earlier create, update or refresh."""
 
-    outputs: dict[str, Any]
+    arguments: Arguments
+    """The outputs themselves, for the spelling of the program."""
+    hidden: HiddenOptions
     plan: IncusRuntimePlan
     """The plan that was applied, computed again from the inputs in the state."""
     plan_tree: dict[str, Any]
@@ -72,17 +55,19 @@ class State:
     root_pool: str | None
     """The pool of the root disk."""
     uuid: str
-    generation: str
-    """The generation of the instance that this state manages; see `reconcile.shared.ownership`."""
     original_image_fingerprint: str
     """The fingerprint of the image that the instance was created from."""
     plan_digest: str
-    secret_inputs: list[str]
+    status: str
+    """The status of the instance at the last refresh."""
+    current_alias_fingerprint: str
+    """The fingerprint that the image alias pointed to at the last refresh."""
+    server_fingerprint: str
+    """The fingerprint of the certificate of the server that the instance was found on."""
 
     @classmethod
-    def read(cls, outputs: dict[str, Any]) -> "State":
-        """Return the state from a resource's outputs, as Pulumi passes them to the provider."""
-        tree = without_provider(outputs)
+    def parse(cls, tree: dict[str, Any]) -> "RuntimeState":
+        """Return the state in a property tree."""
         devices = {
             name: {key: str(value) for key, value in device.items()}
             for name, device in _as_dict(tree.get("devices")).items()
@@ -98,7 +83,8 @@ class State:
         left_out = tree.get("skipped_mounts")
         pool = tree.get("volume_storage_pool") or None
         return cls(
-            outputs=tree,
+            arguments=Arguments(tree),
+            hidden=HiddenOptions.parse(tree),
             plan=examined.plan,
             plan_tree=_as_dict(tree.get("plan")),
             options=examined.options,
@@ -108,10 +94,11 @@ class State:
             # A state of an older version does not have it.
             root_pool=tree.get("root_storage_pool") or pool,
             uuid=str(tree.get("uuid") or ""),
-            generation=str(tree.get(GENERATION) or ""),
             original_image_fingerprint=str(tree.get("original_image_fingerprint") or ""),
             plan_digest=str(tree.get("plan_digest") or ""),
-            secret_inputs=[str(text) for text in tree.get(SECRET_INPUTS) or []],
+            status=str(tree.get("status") or ""),
+            current_alias_fingerprint=str(tree.get("current_alias_fingerprint") or ""),
+            server_fingerprint=str(tree.get("server_fingerprint") or ""),
         )
 
     def claim(self, *owners: str) -> Claim:
@@ -122,23 +109,18 @@ class State:
         """
         return Claim(
             owners=(self.options.owner, *owners),
-            generation=self.generation,
+            generation=self.hidden.generation,
             identity=self.uuid,
             runtime_id=self.plan.identity.runtime_id,
         )
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """Return the inputs of the program, as the state has them."""
-        return {name: self.outputs[name] for name in INPUTS if name in self.outputs}
 
     @property
     def has_volumes(self) -> bool:
         """Return whether the instance has mounts of custom volumes."""
         return any(not is_host_path(mount.source) for mount in self.plan.mounts)
 
-    def refreshed(self, live: LiveInstance) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return outputs and inputs that describe the live instance.
+    def refreshed(self, live: LiveInstance) -> Refreshed:
+        """Return the outputs and the inputs that describe the live instance.
 
         Without drift, both are unchanged, so that a refresh changes nothing.
         """
@@ -149,26 +131,26 @@ class State:
             left_out=self.left_out,
             pool=self.pool,
             fingerprint=self.original_image_fingerprint,
-            status=str(self.outputs.get("status") or ""),
+            status=self.status,
         )
         plan = observed_plan(live, expected)
         options = observed_options(live, expected)
         applied = self.options.model_dump(exclude_none=True)
         names = set(self.devices) | set(declared_devices(self.plan, self.options))
         outputs = {
-            **self.outputs,
             # An unchanged value keeps the spelling of the program.
             **{name: value for name, value in options.items() if value != applied.get(name)},
             **outputs_of(live, names, self.options.access_interface),
             "plan": plan,
-            GENERATION: self.generation or live.generation,
+            GENERATION: self.hidden.generation or live.generation,
         }
         if not self.has_volumes and self.options.storage_pool is None:
             outputs["volume_storage_pool"] = live.root_pool
+        removed = []
         if self.options.running is None:
             outputs.pop("running", None)
-        inputs = {name: outputs[name] for name in INPUTS if name in outputs}
-        inputs.update(_spec_of(self.outputs, self.plan.to_dict(), plan))
+            removed.append("running")
+        inputs = self._observed_spec(plan)
         inputs["devices"] = _as_declared(
             outputs["devices"],
             declared_devices(self.plan, self.options),
@@ -176,21 +158,49 @@ class State:
             live.root_pool,
             self.left_out,
         )
-        return outputs, inputs
+        return Refreshed(outputs, removed, inputs, self._secret_with(plan))
+
+    def unseen(self, status: str) -> Refreshed:
+        """Return the state of an instance that exists and cannot be inspected: only its status
+        differs."""
+        return Refreshed({"status": status}, inputs=None, secret=self._secret_with(self.plan_tree))
+
+    def _secret_with(self, seen: dict[str, Any]) -> list[Path]:
+        """Return the paths of the secrets, with the plan that was found."""
+        mounts = [str(mount.get("device_name")) for mount in seen.get("mounts") or []]
+        applied = [mount.device_name for mount in self.plan.mounts]
+        return secret_paths_after_refresh(self.hidden.secret, applied, mounts)
+
+    def _observed_spec(self, seen: dict[str, Any]) -> dict[str, Any]:
+        """Return the inputs of the spec for which the found plan differs from the applied one."""
+        planned = self.plan.to_dict()
+        inputs: dict[str, Any] = {}
+        for name in SPEC_FIELDS:
+            if planned.get(name) == seen.get(name):
+                continue
+            if name == "mounts":
+                inputs[name] = [_spec_mount(mount) for mount in seen[name]]
+            elif isinstance(seen.get(name), dict):
+                given = dict(self.arguments.at((name,)) or {})
+                for key in planned.get(name, {}).keys() | seen[name].keys():
+                    if planned.get(name, {}).get(key) != seen[name].get(key):
+                        given.pop(key, None)
+                        if key in seen[name]:
+                            given[key] = seen[name][key]
+                inputs[name] = given
+            else:
+                inputs[name] = seen.get(name)
+        return inputs
 
 
-def outputs_after(
-    inputs: dict[str, Any], desired: DesiredInstance, live: LiveInstance
-) -> dict[str, Any]:
-    """Return the outputs of a create or an update.
+def outputs_after(desired: DesiredInstance, live: LiveInstance) -> dict[str, Any]:
+    """Return the outputs of a create or an update, beside the inputs.
 
     Args:
-        inputs: The inputs that were applied.
         desired: The desired instance.
         live: The instance as it is now.
     """
     return {
-        **inputs,
         **outputs_of(live, set(desired.devices), desired.options.access_interface),
         "plan": desired.plan.to_dict(),
         "skipped_mounts": list(desired.left_out),
@@ -198,7 +208,6 @@ def outputs_after(
         "original_image_fingerprint": live.fingerprint,
         "current_alias_fingerprint": live.fingerprint,
         GENERATION: live.generation,
-        "schema_version": SCHEMA_VERSION,
     }
 
 
@@ -235,29 +244,6 @@ def _as_declared(
         else:
             shown[own] = device
     return shown
-
-
-def _spec_of(
-    outputs: dict[str, Any], planned: dict[str, Any], seen: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the inputs of the spec, changed where the found plan differs from the planned one."""
-    inputs: dict[str, Any] = {}
-    for name in SPEC_FIELDS:
-        if planned.get(name) == seen.get(name):
-            continue
-        if name == "mounts":
-            inputs[name] = [_spec_mount(mount) for mount in seen[name]]
-        elif isinstance(seen.get(name), dict):
-            given = dict(outputs.get(name) or {})
-            for key in planned.get(name, {}).keys() | seen[name].keys():
-                if planned.get(name, {}).get(key) != seen[name].get(key):
-                    given.pop(key, None)
-                    if key in seen[name]:
-                        given[key] = seen[name][key]
-            inputs[name] = given
-        else:
-            inputs[name] = seen.get(name)
-    return inputs
 
 
 def _spec_mount(mount: dict[str, Any]) -> dict[str, Any]:

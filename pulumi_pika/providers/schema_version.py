@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from .. import __version__
-from ..validation.property_tree import normalize
 
 SCHEMA_VERSION: Final = 1
 """The version of the form of the state. docs/architecture.md describes how older versions are
@@ -13,28 +12,23 @@ GENERATION: Final = "generation"
 """The output with the generation of the object; see `reconcile.shared.ownership`."""
 
 
-def newer(*trees: dict[str, Any]) -> str:
+def newer(found: Any) -> str:
     """Return an error text if a newer version of this package wrote a state; else an empty string.
 
     The form of such a state is unknown: values in it would be lost at the next update, or would
     look like drift.
 
     Args:
-        trees: Property trees. Inputs have no version and are ignored.
+        found: The `schema_version` in the state; None if it has none.
     """
-    for tree in trees:
-        found = normalize(tree.get("schema_version"))
-        if found is None:
-            continue
-        if isinstance(found, int | float) and found <= SCHEMA_VERSION:
-            continue
-        return (
-            f"the state of this resource has schema_version {_said(found)}, and this is "
-            f"pulumi_pika {__version__}, which reads up to {SCHEMA_VERSION}: a newer pulumi_pika "
-            "wrote it. Nothing was done. Upgrade pulumi_pika where this runs, to the version "
-            "that wrote it or a later one, in the way that it was installed"
-        )
-    return ""
+    if found is None or (isinstance(found, int | float) and found <= SCHEMA_VERSION):
+        return ""
+    return (
+        f"the state of this resource has schema_version {_said(found)}, and this is "
+        f"pulumi_pika {__version__}, which reads up to {SCHEMA_VERSION}: a newer pulumi_pika "
+        "wrote it. Nothing was done. Upgrade pulumi_pika where this runs, to the version "
+        "that wrote it or a later one, in the way that it was installed"
+    )
 
 
 def _said(found: Any) -> str:

@@ -76,16 +76,6 @@ def secret_paths(inputs: dict[str, Any]) -> list[Path]:
     return [path for text in given if isinstance(text, str) and (path := parse_path(text))]
 
 
-def is_secret(path: Path, inputs: dict[str, Any]) -> bool:
-    """Return whether a part of the inputs, or a value in it, is secret.
-
-    Args:
-        path: The path of the part.
-        inputs: The inputs, with the paths of the secret ones.
-    """
-    return any(paths_overlap(path, other) for other in secret_paths(inputs))
-
-
 def mark_secrets(
     tree: dict[str, Any], secret: Iterable[Path], given: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -119,8 +109,9 @@ def mark_secrets(
 def mark_secret_inputs(
     tree: dict[str, Any],
     secret: Iterable[Path],
-    derived: Mapping[str, Iterable[str]],
     given: Mapping[str, Any] | None = None,
+    *,
+    derived: Mapping[str, Iterable[str]],
 ) -> dict[str, Any]:
     """Mark the secret inputs as secret in a property tree without a plan. Untrusted strings are
     made safe for the engine; see `make_safe`.
@@ -128,8 +119,8 @@ def mark_secret_inputs(
     Args:
         tree: Inputs or outputs, which are changed in place.
         secret: The paths of the secret inputs.
-        derived: The inputs about which an output reveals something, by the name of the output.
         given: The inputs of the program, or of the state.
+        derived: The outputs that reveal something about an input, by the name of the input.
     """
     make_safe(tree, given)
     for path in secret:
@@ -207,9 +198,7 @@ def secret_paths_after_refresh(
     return [("mounts",) if path[0] == "mounts" else path for path in secret]
 
 
-def check_failures(
-    failures: Iterable[Failure], inputs: dict[str, Any], plan: dict[str, Any] | None = None
-) -> list[CheckFailure]:
+def check_failures(failures: Iterable[Failure], inputs: dict[str, Any]) -> list[CheckFailure]:
     """Return the failures in Pulumi's form, without secrets.
 
     If a failure names a whole argument, the engine prints the value, secret or not. The name is
@@ -217,10 +206,9 @@ def check_failures(
 
     Args:
         failures: The failures.
-        inputs: The inputs.
-        plan: The plan, as far as it is known, for derived names.
+        inputs: The inputs, with the plan for derived names.
     """
-    redact = Redactor({**inputs, "plan": plan})
+    redact = Redactor(inputs)
     secret = secret_paths(inputs)
     found: dict[tuple[str, str], CheckFailure] = {}
     for failure in failures:
@@ -249,7 +237,12 @@ class Redactor(ValueRedactor):
     """Replaces the secret values of a resource in any text."""
 
     def __init__(self, *trees: dict[str, Any]) -> None:
-        values: set[str] = set()
+        self._values: set[str] = set()
+        self.learn(*trees)
+
+    def learn(self, *trees: dict[str, Any]) -> None:
+        """Replace the secrets of further property trees too."""
+        values = self._values
         for tree in trees:
             for path in secret_paths(tree):
                 for text in _texts(get_path(tree, path), keys=path[0] not in _MODELS):

@@ -9,11 +9,11 @@ from pulumi_pika.incus.storage import (
     get_volume,
     rename_volume,
 )
-from pulumi_pika.providers import runtime_calls
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance, kill_instance
 
 from ...conftest import IMAGE, Sandbox
+from ...support.provider_calls import runtime_calls
 from ...support.provider_engine import (
     Managed,
     Refused,

@@ -16,7 +16,6 @@ from dev.paths import ROOT
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import create_volume
-from pulumi_pika.providers import runtime_calls as calls
 
 from ...conftest import IMAGE, Sandbox
 from ...support.command_line import (
@@ -24,6 +23,7 @@ from ...support.command_line import (
     environment,
     spec_of,
 )
+from ...support.provider_calls import runtime_calls as calls
 from ...support.provider_engine import wire
 from ...support.stack import Stack, make_stack
 

@@ -8,16 +8,16 @@ import pytest
 
 from pulumi_pika import __version__
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.providers import (
+from pulumi_pika.providers.provider_errors import ProviderError
+from pulumi_pika.providers.schema_version import SCHEMA_VERSION, newer
+from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
+
+from ...support.provider_calls import (
     job_calls,
     runtime_calls,
     snapshot_calls,
     volume_calls,
 )
-from pulumi_pika.providers.provider_errors import ProviderError
-from pulumi_pika.providers.schema_version import SCHEMA_VERSION, newer
-from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
-
 from ...support.stack import Stack, make_stack
 from ...support.volumes import there
 from ..engine.test_up import runtime
@@ -33,7 +33,7 @@ CALLS: dict[str, Callable[[Any, dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize("module", MODULES, ids=lambda calls: type(calls.provider).__name__)
 def test_every_call_of_every_kind_refuses_it(module: Any, call: str) -> None:
     # As the engine hands it over, and otherwise unlike anything that we know.
     state = {"schema_version": SCHEMA_VERSION + 1.0, "plan": 3, "secret_inputs": {"a": 1}}
@@ -45,12 +45,12 @@ def test_every_call_of_every_kind_refuses_it(module: Any, call: str) -> None:
 
 @pytest.mark.parametrize("version", ["2", "1.5", [], {}, 1.5])
 def test_no_version_of_ours_is_refused(version: Any) -> None:
-    assert newer({"schema_version": version})
+    assert newer(version)
 
 
 @pytest.mark.parametrize("version", [None, 1, 1.0])
 def test_what_is_known_is_not(version: Any) -> None:
-    assert newer({}, {"schema_version": version}) == ""
+    assert newer(version) == ""
 
 
 @pytest.fixture

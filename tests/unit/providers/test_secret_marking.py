@@ -9,7 +9,7 @@ import pytest
 from pulumi.runtime import rpc
 
 from pulumi_pika.planner.device_names import device_name
-from pulumi_pika.providers import host_connection, runtime_calls
+from pulumi_pika.providers import host_connection
 from pulumi_pika.providers.provider_errors import ProviderError, user_facing_errors
 from pulumi_pika.providers.secret_marking import (
     Redactor,
@@ -20,6 +20,8 @@ from pulumi_pika.providers.secret_marking import (
 from pulumi_pika.redaction import HIDDEN
 from pulumi_pika.validation.lenient_validation import Failure
 from pulumi_pika.validation.property_tree import parse_path, path_text
+
+from ...support.provider_calls import runtime_calls
 
 SECRET = "5ec-r3t"
 
@@ -223,7 +225,7 @@ def test_failures_elsewhere_keep_their_property() -> None:
 def test_every_exception_is_without_secrets() -> None:
     given = inputs("description", description=SECRET)
     for error in (ValueError(SECRET), KeyError(SECRET), ProviderError(f"x {SECRET}")):
-        with pytest.raises(ProviderError) as caught, user_facing_errors(given):
+        with pytest.raises(ProviderError) as caught, user_facing_errors(Redactor(given), ""):
             raise error
         assert SECRET not in str(caught.value)
         assert caught.value.__cause__ is None
@@ -231,7 +233,10 @@ def test_every_exception_is_without_secrets() -> None:
 
 
 def test_no_command_reaches_the_terminal() -> None:
-    with pytest.raises(ProviderError, match="line\n\tof �\\[2J�"), user_facing_errors({}):
+    with (
+        pytest.raises(ProviderError, match="line\n\tof �\\[2J�"),
+        user_facing_errors(Redactor(), ""),
+    ):
         raise ProviderError("line\n\tof \x1b[2J\x9b")
 
 
