@@ -1,7 +1,7 @@
 """Decide what a change of the inputs means: nothing, an update in place, or a replacement."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from ..reconcile.instances.desired import declared_devices, plan_digest
 from ..reconcile.instances.live_instance import FROZEN, root_device_name
@@ -13,9 +13,8 @@ from ..validation.plan_inputs import (
     SECRET_INPUTS,
     PlannedInputs,
 )
-from ..validation.property_tree import get_path
 from .instance_inputs import RuntimeInputs
-from .parsed_inputs import Arguments
+from .parsed_inputs import Values
 from .replace_on_changes import replaced_by_option
 from .runtime_state import RuntimeState
 
@@ -50,12 +49,8 @@ def decide_diff(state: RuntimeState, given: RuntimeInputs, *, same_image: bool =
             from.
     """
     new = given.planned
-    old_plan, new_plan = state.plan_tree, new.plan_tree
-    changes = [
-        name
-        for name in sorted(old_plan.keys() | new_plan.keys())
-        if old_plan.get(name) != new_plan.get(name)
-    ]
+    old_plan, new_plan = state.seen_plan, Values(new.plan_tree)
+    changes = old_plan.names_that_differ(new_plan)
     changes += [
         name
         for name in OPTION_FIELDS
@@ -77,17 +72,16 @@ def decide_diff(state: RuntimeState, given: RuntimeInputs, *, same_image: bool =
     if state.hidden.secret_inputs != given.hidden.secret_inputs:
         changes.append(SECRET_INPUTS)
 
-    applied = state.plan.to_dict()
+    applied = Values(state.plan.to_dict())
     # An instance that was renamed outside Pulumi is renamed back. Only another name in the program
     # replaces the instance. An instance that was rebuilt outside Pulumi can only be replaced.
     replaces = [
         ".".join(path)
         for path in REPLACING
-        if get_path(applied, path) != get_path(new_plan, path)
-        and not (path == IMAGE and same_image)
+        if applied.differs(path, new_plan) and not (path == IMAGE and same_image)
     ]
-    seen_image = get_path(applied if same_image else new_plan, IMAGE)
-    if ".".join(IMAGE) not in replaces and get_path(old_plan, IMAGE) != seen_image:
+    seen_image = applied if same_image else new_plan
+    if ".".join(IMAGE) not in replaces and old_plan.differs(IMAGE, seen_image):
         replaces.append(".".join(IMAGE))
     kind = state.options.instance_type
     if ("instance_type",) in new.unknown or kind != new.options.instance_type:
@@ -96,14 +90,14 @@ def decide_diff(state: RuntimeState, given: RuntimeInputs, *, same_image: bool =
         replaces.append("storage_pool")
     replaces += replaced_by_option(
         given.hidden.replace_on,
-        Arguments({**state.options.model_dump(), **applied}),
-        Arguments({**new.options.model_dump(), **new_plan}),
+        lambda: Values({**state.options.model_dump(), **state.plan.to_dict()}),
+        lambda: Values({**new.options.model_dump(), **new.plan_tree}),
         new.unknown,
         replaces,
     )
     if replaces:
         return Decision(changes, replaces)
-    seen_name = str(get_path(old_plan, ("identity", "instance_name")) or "")
+    seen_name = str(old_plan.at(("identity", "instance_name")) or "")
     return Decision(
         changes,
         restarts=_restarts(state, new) if changes and not new.unknown else [],
@@ -157,16 +151,17 @@ def _restarts(state: RuntimeState, new: PlannedInputs) -> list[str]:
     return restart_reasons(
         state.options,
         new.options,
-        {**state.options.config, **_limits(state.plan_tree.get("resources"))},
-        {**new.options.config, **_limits(new.plan_tree.get("resources"))},
+        {**state.options.config, **_limits(state.seen_plan)},
+        {**new.options.config, **_limits(Values(new.plan_tree))},
         state.devices,
         new.devices,
-        profiles_change=get_path(state.plan_tree, ("incus", "profile")) != new.plan.incus.profile
+        profiles_change=state.seen_plan.at(("incus", "profile")) != new.plan.incus.profile
         or state.options.extra_profiles != new.options.extra_profiles,
     )
 
 
-def _limits(resources: Any) -> dict[str, str]:
+def _limits(plan: Values) -> dict[str, str]:
+    resources = plan.at(("resources",))
     if not isinstance(resources, dict):
         return {}
     names = {"vcpu_count": "limits.cpu", "memory_mib": "limits.memory"}

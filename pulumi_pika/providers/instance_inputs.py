@@ -11,7 +11,7 @@ from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import PlannedInputs, plan_inputs, without_plans_devices
 from ..validation.property_tree import Path, get_path
 from .host_connection import default_place, host_digest
-from .parsed_inputs import CHECK_ONLY, Arguments, HiddenOptions
+from .parsed_inputs import CHECK_ONLY, HiddenOptions, Values
 
 _DEFAULT_PROFILE: Final = "default"
 _ARGUMENTS: Final[dict[Path, str]] = {
@@ -26,14 +26,14 @@ _NOT_COMPARED: Final = (HOST, "on_delete", *CHECK_ONLY)
 class InstanceInputs:
     """The inputs of a runtime or a job."""
 
-    arguments: Arguments
+    arguments: Values
     """The inputs as given, for comparison."""
     hidden: HiddenOptions
 
     @classmethod
     def parse(cls, tree: dict[str, Any]) -> Self:
         """Return the inputs in a property tree."""
-        return cls(Arguments(tree), HiddenOptions.parse(tree))
+        return cls(Values(tree), HiddenOptions.parse(tree))
 
     @cached_property
     def planned(self) -> PlannedInputs:
@@ -58,7 +58,7 @@ class InstanceInputs:
         Args:
             old: The inputs that an earlier `check` returned.
         """
-        complete = Arguments({**self.arguments.tree(), **self.shown()})
+        complete = Values({**self.arguments.tree(), **self.shown()})
         return complete.equals(old.arguments, besides=_NOT_COMPARED)
 
 

@@ -29,7 +29,7 @@ from .host_checks import before_create, before_replacement, check_host
 from .host_connection import client_for
 from .instance_inputs import with_host_defaults
 from .job_inputs import INSTANCE_OPTIONS, REPLACING_OPTIONS, JobInputs, JobState
-from .parsed_inputs import REPLACE_ON
+from .parsed_inputs import REPLACE_ON, Values
 from .replace_on_changes import replaced_by_option
 from .resource_kind import Created, Kind, Refreshed, Updated
 from .secret_marking import mark_secrets
@@ -57,7 +57,7 @@ def diff(state: JobState, new: JobInputs, report: PulumiReporter) -> DiffResult:
     """
     changes, replaces = _changes(state, new)
     replaces += replaced_by_option(
-        new.hidden.replace_on, state.values(), new.values(), new.unknown, replaces
+        new.hidden.replace_on, state.values, new.values, new.unknown, replaces
     )
     if state.hidden.secret_inputs != new.hidden.secret_inputs:
         changes.append(SECRET_INPUTS)
@@ -170,10 +170,7 @@ def _outputs_of(outcome: JobOutcome) -> dict[str, Any]:
 
 def _changes(old: JobState, new: JobInputs) -> tuple[list[str], list[str]]:
     """Return the changed properties, and those of them for which the job is run again."""
-    before, after = old.planned.plan_tree, new.planned.plan_tree
-    replaces = [
-        name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)
-    ]
+    replaces = Values(old.planned.plan_tree).names_that_differ(Values(new.planned.plan_tree))
     replaces += [name for name in REPLACING_OPTIONS if _option_differs(name, old, new)]
     replaces += [name for name in _REPLACING_WORK if _work_differs(name, old, new)]
     changes = [

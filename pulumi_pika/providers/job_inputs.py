@@ -11,7 +11,7 @@ from ..validation.option_inputs import ValidatedOptions, validate_options
 from ..validation.plan_inputs import SPEC_FIELDS, PlannedInputs, plan_inputs
 from ..validation.property_tree import Path
 from .instance_inputs import InstanceInputs, with_argument_names
-from .parsed_inputs import Arguments
+from .parsed_inputs import Values
 
 REPLACING_OPTIONS: Final = (
     "instance_type",
@@ -70,10 +70,10 @@ class JobInputs(InstanceInputs):
         """Return the paths of the unknown inputs."""
         return self.planned.unknown | self.work.unknown
 
-    def values(self) -> Arguments:
+    def values(self) -> Values:
         """Return all planned and validated values, for comparison."""
         planned = self.planned
-        return Arguments(
+        return Values(
             {
                 **planned.options.model_dump(),
                 **self.work.options.model_dump(),

@@ -76,8 +76,8 @@ class HiddenOptions:
         return any(paths_overlap(path, other) for other in self.secret)
 
 
-class Arguments:
-    """The values of a resource by path, for comparison with another version of the resource.
+class Values:
+    """Values by path, for comparison with another version of the same resource.
 
     Args:
         tree: The values. They are not copied, and must not be changed.
@@ -97,14 +97,19 @@ class Arguments:
         return self._tree
 
     def names(self) -> set[str]:
-        """Return the names of the arguments."""
+        """Return the names of the values at the top."""
         return set(self._tree)
 
-    def differs(self, path: Path, other: "Arguments") -> bool:
+    def names_that_differ(self, other: "Values") -> list[str]:
+        """Return the sorted names of the values at the top that differ."""
+        names = sorted(self.names() | other.names())
+        return [name for name in names if self._tree.get(name) != other._tree.get(name)]
+
+    def differs(self, path: Path, other: "Values") -> bool:
         """Return whether the values at a path differ."""
         return bool(self.at(path) != other.at(path))
 
-    def equals(self, other: "Arguments", *, besides: Collection[str]) -> bool:
+    def equals(self, other: "Values", *, besides: Collection[str]) -> bool:
         """Return whether all values are equal.
 
         Args:

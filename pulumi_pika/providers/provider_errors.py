@@ -1,5 +1,6 @@
 """Turn every exception of a call into an error for the user."""
 
+import functools
 import logging
 import re
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ class _NoTraceback(logging.Filter):
 _NO_TRACEBACK = _NoTraceback()
 
 
+@functools.cache
 def _silence_tracebacks() -> None:
     # gRPC logs the traceback of every exception that it forwards to the engine.
     logging.getLogger("grpc._server").addFilter(_NO_TRACEBACK)

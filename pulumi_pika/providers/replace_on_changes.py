@@ -5,17 +5,17 @@ The diff result of a dynamic provider cannot name the changed properties
 paths of the option to the provider, and the diff applies them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..validation.property_tree import Path, paths_overlap
-from .parsed_inputs import Arguments
+from .parsed_inputs import Values
 
 
 def replaced_by_option(
     paths: Iterable[Path],
-    before: Arguments,
-    after: Arguments,
+    before: Callable[[], Values],
+    after: Callable[[], Values],
     unknown: Iterable[Path],
     known: Iterable[str],
 ) -> list[str]:
@@ -23,20 +23,22 @@ def replaced_by_option(
 
     Args:
         paths: The paths of the option. ``*`` stands for all properties.
-        before: The planned old inputs.
-        after: The planned new inputs.
+        before: Returns the planned old values; called only if there are paths.
+        after: Returns the planned new values.
         unknown: The paths of unknown values, which count as changed.
         known: The properties that already cause a replacement.
     """
+    paths = list(paths)
+    if not paths:
+        return []
+    old, new = before(), after()
     if any(path[:1] == ("*",) for path in paths):
-        paths = [(name,) for name in sorted(before.names() | after.names()) if name not in _OWN]
+        paths = [(name,) for name in sorted(old.names() | new.names()) if name not in _OWN]
     found = []
     for path in paths:
         # An index `*` means any index: the whole list is compared.
         place = path[: path.index("*")] if "*" in path else path
-        changed = before.differs(place, after) or any(
-            paths_overlap(place, other) for other in unknown
-        )
+        changed = old.differs(place, new) or any(paths_overlap(place, other) for other in unknown)
         name = ".".join(str(step) for step in place)
         if changed and name not in known:
             found.append(name)

@@ -29,7 +29,7 @@ from ..reconcile.instances.runtime_options import RuntimeOptions
 from ..reconcile.shared.ownership import Claim
 from ..validation.plan_inputs import SPEC_FIELDS, plan_inputs
 from ..validation.property_tree import Path, get_path
-from .parsed_inputs import Arguments, HiddenOptions
+from .parsed_inputs import HiddenOptions, Values
 from .resource_kind import Refreshed
 from .schema_version import GENERATION
 from .secret_marking import secret_paths_after_refresh
@@ -39,12 +39,12 @@ from .secret_marking import secret_paths_after_refresh
 class RuntimeState:
     """The outputs of an earlier create, update or refresh."""
 
-    arguments: Arguments
+    arguments: Values
     """The outputs themselves, for the spelling of the program."""
     hidden: HiddenOptions
     plan: IncusRuntimePlan
     """The plan that was applied, computed again from the inputs in the state."""
-    plan_tree: dict[str, Any]
+    seen_plan: Values
     """The plan that the last refresh found; after drift, it may not be a valid plan."""
     options: RuntimeOptions
     """The options that the last refresh found; their devices are those of the program."""
@@ -83,10 +83,10 @@ class RuntimeState:
         left_out = tree.get("skipped_mounts")
         pool = tree.get("volume_storage_pool") or None
         return cls(
-            arguments=Arguments(tree),
+            arguments=Values(tree),
             hidden=HiddenOptions.parse(tree),
             plan=examined.plan,
-            plan_tree=_as_dict(tree.get("plan")),
+            seen_plan=Values(_as_dict(tree.get("plan"))),
             options=examined.options,
             devices=devices,
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
@@ -158,16 +158,16 @@ class RuntimeState:
             live.root_pool,
             self.left_out,
         )
-        return Refreshed(outputs, removed, inputs, self._secret_with(plan))
+        return Refreshed(outputs, removed, inputs, self._secret_with(Values(plan)))
 
     def unseen(self, status: str) -> Refreshed:
         """Return the state of an instance that exists and cannot be inspected: only its status
         differs."""
-        return Refreshed({"status": status}, inputs=None, secret=self._secret_with(self.plan_tree))
+        return Refreshed({"status": status}, inputs=None, secret=self._secret_with(self.seen_plan))
 
-    def _secret_with(self, seen: dict[str, Any]) -> list[Path]:
+    def _secret_with(self, seen: Values) -> list[Path]:
         """Return the paths of the secrets, with the plan that was found."""
-        mounts = [str(mount.get("device_name")) for mount in seen.get("mounts") or []]
+        mounts = [str(mount.get("device_name")) for mount in seen.at(("mounts",)) or []]
         applied = [mount.device_name for mount in self.plan.mounts]
         return secret_paths_after_refresh(self.hidden.secret, applied, mounts)
 

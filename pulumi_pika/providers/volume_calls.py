@@ -48,7 +48,7 @@ from ..validation.property_tree import Path
 from ..validation.warning_codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
 from .engine_log import PulumiReporter
 from .host_connection import client_for
-from .parsed_inputs import REPLACE_ON, Arguments
+from .parsed_inputs import REPLACE_ON, Values
 from .replace_on_changes import replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .resource_kind import Created, Kind, Refreshed, Updated
@@ -111,8 +111,8 @@ def diff(state: VolumeState, new: VolumeInputs, report: PulumiReporter) -> DiffR
     replaces = [name for name in _REPLACING if name in changes]
     replaces += replaced_by_option(
         new.hidden.replace_on,
-        Arguments(old.model_dump()),
-        Arguments(new.options.model_dump()),
+        lambda: Values(old.model_dump()),
+        lambda: Values(new.options.model_dump()),
         new.given.unknown,
         replaces,
     )
