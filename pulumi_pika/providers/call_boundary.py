@@ -6,7 +6,7 @@ once: secrets are marked, the version is written, the hidden property is closed.
 becomes an error for the user here, without secrets.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pulumi.dynamic import (
@@ -18,16 +18,15 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from ..validation.hidden_property import open_hidden
 from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import SECRET_INPUTS
-from ..validation.property_tree import Path, path_text, without_provider
+from ..validation.property_tree import Path, path_text
 from .hidden_property import close_hidden
 from .host_connection import settings_problem
-from .parsed_inputs import CHECK_ONLY
+from .properties import CHECK_ONLY, Properties
 from .provider_errors import ProviderError, user_facing_errors
 from .replacement_refusal import note_check
-from .resource_kind import InputsT, Kind, StateT, Tree
+from .resource_kind import InputsT, Kind, StateT
 from .schema_version import SCHEMA_VERSION, newer
 from .secret_marking import Redactor, check_failures
 
@@ -38,7 +37,7 @@ _NOT_HANDED_ON: Final = (
 )
 
 
-def check(kind: Kind[InputsT, StateT], olds: Tree, news: Tree) -> CheckResult:
+def check(kind: Kind[InputsT, StateT], olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     """Validate the inputs, and add what a preview shows.
 
     Args:
@@ -47,35 +46,33 @@ def check(kind: Kind[InputsT, StateT], olds: Tree, news: Tree) -> CheckResult:
         news: The inputs of the program.
     """
     try:
-        before, given = _open(olds), _open(news)
+        before = Properties.parse(olds, kind.input_names)
+        given = Properties.parse(news, (*kind.input_names, *CHECK_ONLY))
     except RecursionError:
         return CheckResult({}, [CheckFailure("", "the inputs are nested too deeply to be read")])
-    if SECRET_INPUTS not in given:
+    if SECRET_INPUTS not in given.names():
         # Without the hidden property, no secret can be recognized.
         return CheckResult({}, [CheckFailure("", _NOT_HANDED_ON)])
     # This comes first, since the host's defaults are part of the inputs. It is needed even if
     # nothing changed, since no call reports changed arguments of an `IncusHost`.
     if problem := settings_problem():
         return CheckResult({}, [CheckFailure("", problem)])
-    before = _named(before, kind.input_names)
-    given = _named(given, (*kind.input_names, *CHECK_ONLY))
     redact = Redactor(given)
-    with user_facing_errors(redact, _owner(given)) as report:
+    with user_facing_errors(redact, given.hidden.owner) as report:
         given = kind.fill_inputs(before, given)
-        old = kind.parse_inputs(before) if before else None
+        old = kind.parse_inputs(before) if before.names() else None
         new = kind.parse_inputs(given)
-        note_check(new.hidden.owner)
-        shown = {**_named(given, kind.input_names), **kind.shown(new)}
-        if new.hidden.secret:
-            # The names that are derived from secrets are known only now.
-            redact.learn(shown)
+        note_check(given.hidden.owner)
+        complete = given.without(CHECK_ONLY).with_values(kind.shown(new))
+        # The names that are derived from secrets are known only now.
+        redact.learn(complete, complete.hidden.secret)
         failures = list(kind.check(new, old, report))
     if failures:
-        return CheckResult({}, check_failures(failures, shown))
-    return CheckResult(_seal(kind, shown, shown, new.hidden.secret), [])
+        return CheckResult({}, check_failures(failures, complete))
+    return CheckResult(_seal(kind, complete, complete), [])
 
 
-def diff(kind: Kind[InputsT, StateT], olds: Tree, news: Tree) -> DiffResult:
+def diff(kind: Kind[InputsT, StateT], olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
     """Return what a change of the inputs means.
 
     Args:
@@ -83,28 +80,28 @@ def diff(kind: Kind[InputsT, StateT], olds: Tree, news: Tree) -> DiffResult:
         olds: The outputs in the state.
         news: The new inputs.
     """
-    before, given = _open(olds), _open(news)
-    with user_facing_errors(Redactor(before, given), _owner(given)) as report:
+    before, given = Properties.parse(olds), Properties.parse(news)
+    with user_facing_errors(Redactor(before, given), given.hidden.owner) as report:
         return kind.diff(_parse_state(kind, before), kind.parse_inputs(given), report)
 
 
-def create(kind: Kind[InputsT, StateT], props: Tree) -> CreateResult:
+def create(kind: Kind[InputsT, StateT], props: dict[str, Any]) -> CreateResult:
     """Create the object on the host, or resume its interrupted create.
 
     Args:
         kind: The kind of the resource.
         props: The inputs that `check` returned.
     """
-    given = _open(props)
-    with user_facing_errors(Redactor(given), _owner(given), undoable=kind.undoable) as report:
+    given = Properties.parse(props)
+    with user_facing_errors(Redactor(given), given.hidden.owner, undoable=kind.undoable) as report:
         new = kind.parse_inputs(given)
         _raise_if_failed(new.failures)
         created = kind.create(new, report)
-    outputs = {**given, **created.outputs, "schema_version": SCHEMA_VERSION}
-    return CreateResult(created.id, _seal(kind, outputs, given, new.hidden.secret))
+    outputs = given.with_values({**created.outputs, "schema_version": SCHEMA_VERSION})
+    return CreateResult(created.id, _seal(kind, outputs, given))
 
 
-def read(kind: Kind[InputsT, StateT], id_: str, props: Tree) -> ReadResult:
+def read(kind: Kind[InputsT, StateT], id_: str, props: dict[str, Any]) -> ReadResult:
     """Return the state of the live object; a deleted object is returned as a deleted resource.
 
     Args:
@@ -112,23 +109,25 @@ def read(kind: Kind[InputsT, StateT], id_: str, props: Tree) -> ReadResult:
         id_: The id of the resource.
         props: The outputs in the state.
     """
-    before = _open(props)
-    with user_facing_errors(Redactor(before), _owner(before)) as report:
+    before = Properties.parse(props)
+    with user_facing_errors(Redactor(before), before.hidden.owner) as report:
         state = _parse_state(kind, before)
         found = kind.read(state, report)
     if found is None:
         return ReadResult("", {})
-    outputs = {name: value for name, value in before.items() if name not in found.removed}
-    outputs.update(found.outputs)
-    secret = state.hidden.secret if found.secret is None else list(found.secret)
+    outputs = before.without(found.removed).with_values(found.outputs)
     inputs = None
     if found.inputs is not None:
-        inputs = {**_named(outputs, kind.input_names), **found.inputs}
-    outputs = _seal(kind, outputs, before, secret)
-    return ReadResult(id_, outputs, inputs and _seal(kind, inputs, before, secret))
+        inputs = outputs.selected(kind.input_names).with_values(found.inputs)
+    secret = before.hidden.secret if found.secret is None else tuple(found.secret)
+    return ReadResult(
+        id_,
+        _seal(kind, outputs, before, secret),
+        None if inputs is None else _seal(kind, inputs, before, secret),
+    )
 
 
-def update(kind: Kind[InputsT, StateT], olds: Tree, news: Tree) -> UpdateResult:
+def update(kind: Kind[InputsT, StateT], olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
     """Change the object in place.
 
     Args:
@@ -136,61 +135,57 @@ def update(kind: Kind[InputsT, StateT], olds: Tree, news: Tree) -> UpdateResult:
         olds: The outputs in the state.
         news: The new inputs.
     """
-    before, given = _open(olds), _open(news)
-    with user_facing_errors(Redactor(before, given), _owner(given)) as report:
+    before, given = Properties.parse(olds), Properties.parse(news)
+    with user_facing_errors(Redactor(before, given), given.hidden.owner) as report:
         state, new = _parse_state(kind, before), kind.parse_inputs(given)
         _raise_if_failed(new.failures)
         updated = kind.update(state, new, report)
-    outputs = {
-        **_named(before, updated.kept),
-        **given,
-        **updated.outputs,
-        "schema_version": SCHEMA_VERSION,
-    }
-    return UpdateResult(_seal(kind, outputs, given, new.hidden.secret))
+    outputs = given.with_values(
+        {**before.part(updated.kept), **updated.outputs, "schema_version": SCHEMA_VERSION}
+    )
+    return UpdateResult(_seal(kind, outputs, given))
 
 
-def delete(kind: Kind[InputsT, StateT], props: Tree) -> None:
+def delete(kind: Kind[InputsT, StateT], props: dict[str, Any]) -> None:
     """Delete the object, as far as its arguments say so.
 
     Args:
         kind: The kind of the resource.
         props: The outputs in the state.
     """
-    before = _open(props)
-    with user_facing_errors(Redactor(before), _owner(before)) as report:
+    before = Properties.parse(props)
+    with user_facing_errors(Redactor(before), before.hidden.owner) as report:
         kind.delete(_parse_state(kind, before), report)
 
 
-def _open(props: Mapping[str, Any]) -> Tree:
-    return without_provider(open_hidden(props))
-
-
-def _owner(tree: Tree) -> str:
-    owner = tree.get("owner")
-    return owner if isinstance(owner, str) else ""
-
-
-def _parse_state(kind: Kind[InputsT, StateT], tree: Tree) -> StateT:
-    """Return the state in the outputs of a resource.
+def _parse_state(kind: Kind[InputsT, StateT], properties: Properties) -> StateT:
+    """Return the state in the properties of a resource.
 
     Raises:
         ProviderError: A newer version of pulumi_pika wrote it.
     """
-    if text := newer(tree.get("schema_version")):
+    if text := newer(properties.at(("schema_version",))):
         raise ProviderError(text)
-    return kind.parse_state(tree)
-
-
-def _named(tree: Tree, names: Iterable[str]) -> Tree:
-    return {name: tree[name] for name in names if name in tree}
+    return kind.parse_state(properties)
 
 
 def _seal(
-    kind: Kind[InputsT, StateT], tree: Tree, given: Tree, secret: Iterable[Path]
+    kind: Kind[InputsT, StateT],
+    outgoing: Properties,
+    given: Properties,
+    secret: Sequence[Path] | None = None,
 ) -> dict[str, Any]:
-    sealed = kind.mark_secrets(tree, secret, _named(given, kind.input_names))
-    return close_hidden(sealed) or {}
+    """Return a property tree for Pulumi: secrets are marked, and the hidden property is closed.
+
+    Args:
+        kind: The kind of the resource.
+        outgoing: The inputs or outputs.
+        given: The inputs of the program, or the state with them.
+        secret: The paths of the secret inputs; None if they are those of `given`.
+    """
+    tree = outgoing.part(outgoing.names())
+    paths = given.hidden.secret if secret is None else secret
+    return close_hidden(kind.mark_secrets(tree, paths, given.part(kind.input_names)))
 
 
 def _raise_if_failed(failures: Iterable[Failure]) -> None:

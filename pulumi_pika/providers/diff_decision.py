@@ -14,7 +14,7 @@ from ..validation.plan_inputs import (
     PlannedInputs,
 )
 from .instance_inputs import RuntimeInputs
-from .parsed_inputs import Values
+from .properties import Values
 from .replace_on_changes import replaced_by_option
 from .runtime_state import RuntimeState
 

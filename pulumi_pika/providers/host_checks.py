@@ -40,7 +40,7 @@ from .host_connection import (
     requested_preflight,
 )
 from .instance_inputs import InstanceInputs
-from .parsed_inputs import HiddenOptions
+from .properties import HiddenOptions
 
 _UNREACHABLE_TTL: Final = 20.0
 """Seconds for which no request is sent to a host that did not answer."""
@@ -318,7 +318,7 @@ def _first_time(error: IncusError) -> bool:
 
 
 def _differs(path: Path, old: InstanceInputs | None, new: InstanceInputs) -> bool:
-    return old is None or old.arguments.differs(path, new.arguments)
+    return old is None or old.properties.differs(path, new.properties)
 
 
 def _sentence(finding: Finding, hidden: HiddenOptions) -> str:

@@ -2,23 +2,28 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..validation.hidden_property import HOST
 from ..validation.lenient_validation import Failure
-from ..validation.plan_inputs import PlannedInputs, plan_inputs, without_plans_devices
+from ..validation.plan_inputs import (
+    PLANNED_FIELDS,
+    PlannedInputs,
+    plan_inputs,
+    without_plans_devices,
+)
 from ..validation.property_tree import Path, get_path
 from .host_connection import default_place, host_digest
-from .parsed_inputs import CHECK_ONLY, HiddenOptions, Values
+from .properties import CHECK_ONLY, HiddenOptions, Properties
 
 _DEFAULT_PROFILE: Final = "default"
 _ARGUMENTS: Final[dict[Path, str]] = {
     ("incus", "image_alias"): " (argument `image`, or `incus.image_alias`)",
     ("identity", "instance_name"): " (argument `instance_name`; by default the resource's name)",
 }
-_NOT_COMPARED: Final = (HOST, "on_delete", *CHECK_ONLY)
+_NOT_COMPARED: Final = {HOST, "on_delete", *CHECK_ONLY}
 """The inputs whose change is no reason to check anything on the host again."""
 
 
@@ -26,20 +31,19 @@ _NOT_COMPARED: Final = (HOST, "on_delete", *CHECK_ONLY)
 class InstanceInputs:
     """The inputs of a runtime or a job."""
 
-    arguments: Values
+    properties: Properties
     """The inputs as given, for comparison."""
-    hidden: HiddenOptions
 
-    @classmethod
-    def parse(cls, tree: dict[str, Any]) -> Self:
-        """Return the inputs in a property tree."""
-        return cls(Values(tree), HiddenOptions.parse(tree))
+    @property
+    def hidden(self) -> HiddenOptions:
+        """Return what the resource passes beside its arguments."""
+        return self.properties.hidden
 
     @cached_property
     def planned(self) -> PlannedInputs:
         """Return the plan and the options. They are computed when they are first needed: for old
         inputs, that is seldom."""
-        return plan_inputs(self.arguments.tree())
+        return plan_inputs(self.properties.part(PLANNED_FIELDS))
 
     @property
     def failures(self) -> list[Failure]:
@@ -58,8 +62,8 @@ class InstanceInputs:
         Args:
             old: The inputs that an earlier `check` returned.
         """
-        complete = Values({**self.arguments.tree(), **self.shown()})
-        return complete.equals(old.arguments, besides=_NOT_COMPARED)
+        complete = self.properties.with_values(self.shown())
+        return set(complete.names_that_differ(old.properties)) <= _NOT_COMPARED
 
 
 @dataclass(frozen=True)
@@ -79,38 +83,45 @@ def with_argument_names(failures: list[Failure]) -> list[Failure]:
     ]
 
 
-def with_host_defaults(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+def with_host_defaults(old: Properties, new: Properties) -> Properties:
     """Return the inputs with the defaults of project, profile and storage pool.
 
     The defaults of project and storage pool come from the host and are used at creation only. A new
     default must not replace an existing instance.
 
     Args:
-        olds: The old inputs, with the defaults of that time.
-        news: The new inputs, which are not changed.
+        old: The old inputs, with the defaults of that time; empty for a new instance.
+        new: The new inputs.
     """
-    target = news.get("incus", {})
+    defaults: dict[str, Any] = {}
+    given, old_names = new.names(), old.names()
     default_project, default_pool = default_place()
+    target = new.at(("incus",)) if "incus" in given else {}
     if isinstance(target, dict):
-        project = get_path(olds, ("incus", "project")) or default_project
-        news = {**news, "incus": {"project": project, "profile": _DEFAULT_PROFILE, **target}}
-    if "storage_pool" not in news:
-        pool = olds.get("storage_pool") if olds else default_pool
+        project = old.at(("incus", "project")) or default_project
+        defaults["incus"] = {"project": project, "profile": _DEFAULT_PROFILE, **target}
+    if "storage_pool" not in given:
+        pool = old.at(("storage_pool",)) if old_names else default_pool
         if pool:
-            news = {**news, "storage_pool": pool}
-    return news
+            defaults["storage_pool"] = pool
+    return new.with_values(defaults)
 
 
-def filled_runtime_inputs(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+def filled_runtime_inputs(old: Properties, new: Properties) -> Properties:
     """Return the inputs of a runtime with the host's defaults and the digest of the host, and
     without the devices that an earlier plan created.
 
     Args:
-        olds: The old inputs.
-        news: The new inputs, which are not changed.
+        old: The old inputs; empty for a new instance.
+        new: The new inputs.
     """
-    news = with_host_defaults(olds, news)
+    new = with_host_defaults(old, new)
+    values: dict[str, Any] = {}
     # Without a host, a change of the host cannot be detected.
-    if digest := host_digest() or olds.get(HOST):
-        news = {**news, HOST: digest}
-    return without_plans_devices(olds, news)
+    if digest := host_digest() or old.hidden.host_digest:
+        values[HOST] = digest
+    shown, given = old.at(("devices",)), new.at(("devices",))
+    if isinstance(shown, dict) and isinstance(given, dict):
+        own_root = old.at(("resources", "root_disk_gib")) is not None
+        values["devices"] = without_plans_devices(shown, given, own_root=own_root)
+    return new.with_values(values)

@@ -29,7 +29,7 @@ from .host_checks import before_create, before_replacement, check_host
 from .host_connection import client_for
 from .instance_inputs import with_host_defaults
 from .job_inputs import INSTANCE_OPTIONS, REPLACING_OPTIONS, JobInputs, JobState
-from .parsed_inputs import REPLACE_ON, Values
+from .properties import REPLACE_ON, Values
 from .replace_on_changes import replaced_by_option
 from .resource_kind import Created, Kind, Refreshed, Updated
 from .secret_marking import mark_secrets
@@ -242,8 +242,8 @@ KIND: Final = Kind(
         "plan",
         "instance_name",
     ),
-    parse_inputs=JobInputs.parse,
-    parse_state=JobState.parse,
+    parse_inputs=JobInputs,
+    parse_state=JobState,
     mark_secrets=mark_secrets,
     check=check,
     diff=diff,

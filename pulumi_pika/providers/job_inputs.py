@@ -11,7 +11,7 @@ from ..validation.option_inputs import ValidatedOptions, validate_options
 from ..validation.plan_inputs import SPEC_FIELDS, PlannedInputs, plan_inputs
 from ..validation.property_tree import Path
 from .instance_inputs import InstanceInputs, with_argument_names
-from .parsed_inputs import Values
+from .properties import Values
 
 REPLACING_OPTIONS: Final = (
     "instance_type",
@@ -33,8 +33,7 @@ class JobInputs(InstanceInputs):
     @cached_property
     def planned(self) -> PlannedInputs:
         """Return the plan and the options of the instance, with the defaults of jobs."""
-        tree = self.arguments.tree()
-        taken = {name: tree[name] for name in (*SPEC_FIELDS, *INSTANCE_OPTIONS) if name in tree}
+        taken = self.properties.part((*SPEC_FIELDS, *INSTANCE_OPTIONS))
         defaults: dict[str, dict[str, Any]] = {
             "resources": DEFAULT_RESOURCES.model_dump(exclude_none=True),
             "timeouts": {"wait": EXEC_WITHIN},
@@ -48,7 +47,9 @@ class JobInputs(InstanceInputs):
     @cached_property
     def work(self) -> ValidatedOptions[JobOptions]:
         """Return the options of the work."""
-        return validate_options(JobOptions, self.arguments.tree(), find_job_problems)
+        return validate_options(
+            JobOptions, self.properties.part(JobOptions.model_fields), find_job_problems
+        )
 
     @property
     def failures(self) -> list[Failure]:
@@ -89,23 +90,23 @@ class JobState(JobInputs):
     @property
     def retained_instance(self) -> str:
         """Return the name of the retained instance; empty if there is none."""
-        return self._text("retained_instance")
+        return self.properties.text("retained_instance")
 
     @property
     def retained_status(self) -> str:
         """Return the status of the retained instance at the last refresh; empty if it is
         deleted."""
-        return self._text("retained_status")
+        return self.properties.text("retained_status")
 
     @property
     def retained_uuid(self) -> str:
         """Return the own id of the retained instance."""
-        return self._text("retained_uuid")
+        return self.properties.text("retained_uuid")
 
     @property
     def applied_project(self) -> str:
         """Return the Incus project of the plan that was applied."""
-        return str(self.arguments.at(("plan", "incus", "project")) or "default")
+        return str(self.properties.at(("plan", "incus", "project")) or "default")
 
     @property
     def is_kept_until_stopped(self) -> bool:
@@ -120,6 +121,3 @@ class JobState(JobInputs):
             return False
         status = self.retained_status
         return not status or (self.is_kept_until_stopped and status not in RUNNING)
-
-    def _text(self, name: str) -> str:
-        return str(self.arguments.at((name,)) or "")

@@ -52,8 +52,8 @@ def replacement_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[
     """
     if old is None or not (changed := _changed(_REPLACING, old, new)):
         return []
-    name = old.arguments.at(("identity", "instance_name"))
-    project = old.arguments.at(("incus", "project"))
+    name = old.properties.at(("identity", "instance_name"))
+    project = old.properties.at(("incus", "project"))
     if not isinstance(name, str) or not isinstance(project, str):
         return []
     live = _look(project, name)
@@ -89,7 +89,7 @@ def root_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[Failure
         except (IncusError, ReconcileError):
             return []  # The checks of the host report what is missing.
     theirs = root_device_name(live.devices)
-    if theirs and old.arguments.at(("resources", "root_disk_gib")) is None:
+    if theirs and old.properties.at(("resources", "root_disk_gib")) is None:
         return []  # A root disk device that pulumi_pika does not manage is kept.
     if wanted in (None, live.root_pool):
         return []
@@ -97,7 +97,7 @@ def root_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[Failure
 
 
 def _changed(paths: Iterable[Path], old: RuntimeInputs, new: RuntimeInputs) -> list[Path]:
-    return [path for path in paths if old.arguments.differs(path, new.arguments)]
+    return [path for path in paths if old.properties.differs(path, new.properties)]
 
 
 def adoption_warnings(new: RuntimeInputs) -> Iterator[str]:

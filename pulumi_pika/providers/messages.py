@@ -17,7 +17,7 @@ from ..validation.warning_codes import (
 )
 from .diff_decision import Decision
 from .instance_inputs import RuntimeInputs
-from .parsed_inputs import HiddenOptions
+from .properties import HiddenOptions
 from .runtime_state import RuntimeState
 
 

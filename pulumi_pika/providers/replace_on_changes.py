@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..validation.property_tree import Path, paths_overlap
-from .parsed_inputs import Values
+from .properties import Values
 
 
 def replaced_by_option(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ..reconcile.shared.errors import ReplacementFailed
-from .parsed_inputs import HiddenOptions
+from .properties import HiddenOptions
 
 _checked: set[str] = set()
 """The owners whose inputs were checked in this process. A diff without an earlier check belongs to

@@ -9,33 +9,17 @@ from pulumi.dynamic import DiffResult
 from ..validation.lenient_validation import Failure
 from ..validation.property_tree import Path
 from .engine_log import PulumiReporter
-from .parsed_inputs import HiddenOptions
+from .properties import Properties
 
 Tree = dict[str, Any]
-"""The properties of a resource as they come in: plain, normalized, hidden ones beside the others.
-Only `call_boundary` and the parsers of a kind see one."""
 
 
 class ParsedInputs(Protocol):
     """The inputs of a resource, parsed and validated."""
 
     @property
-    def hidden(self) -> HiddenOptions:
-        """What the resource passes beside its arguments."""
-        ...
-
-    @property
     def failures(self) -> list[Failure]:
         """Everything that is wrong with the inputs by themselves."""
-        ...
-
-
-class ParsedState(Protocol):
-    """The outputs in the state of a resource, parsed."""
-
-    @property
-    def hidden(self) -> HiddenOptions:
-        """What the resource passed beside its arguments."""
         ...
 
 
@@ -75,11 +59,11 @@ class Refreshed:
 
 
 InputsT = TypeVar("InputsT", bound=ParsedInputs)
-StateT = TypeVar("StateT", bound=ParsedState)
+StateT = TypeVar("StateT")
 
 
-def _as_given(_olds: Tree, news: Tree) -> Tree:
-    return news
+def _as_given(_old: Properties, new: Properties) -> Properties:
+    return new
 
 
 @dataclass(frozen=True)
@@ -88,11 +72,11 @@ class Kind(Generic[InputsT, StateT]):
 
     input_names: tuple[str, ...]
     """The names of the inputs that `check` returns."""
-    parse_inputs: Callable[[Tree], InputsT]
-    parse_state: Callable[[Tree], StateT]
+    parse_inputs: Callable[[Properties], InputsT]
+    parse_state: Callable[[Properties], StateT]
     mark_secrets: Callable[[Tree, Iterable[Path], Tree], Tree]
-    """Mark what is secret, and what is derived from it, in a tree that goes out; arguments: the
-    tree, the paths of the secret inputs, and the inputs of the program."""
+    """Mark what is secret, and what is derived from it, in a property tree that goes out. The
+    arguments are the tree, the paths of the secret inputs, and the inputs of the program."""
     check: Callable[[InputsT, InputsT | None, PulumiReporter], Iterable[Failure]]
     """Return everything that is wrong with the new inputs: by themselves, compared with the old
     inputs (None for a new resource), and on the host."""
@@ -102,7 +86,7 @@ class Kind(Generic[InputsT, StateT]):
     """Return the state of the object; None if it is deleted."""
     update: Callable[[StateT, InputsT, PulumiReporter], Updated]
     delete: Callable[[StateT, PulumiReporter], None]
-    fill_inputs: Callable[[Tree, Tree], Tree] = _as_given
+    fill_inputs: Callable[[Properties, Properties], Properties] = _as_given
     """Return the new inputs with the host's defaults; arguments: the old and the new inputs."""
     shown: Callable[[InputsT], Mapping[str, Any]] = lambda _: {}
     """Return the inputs that `check` adds, so that a preview shows them."""

@@ -46,7 +46,7 @@ from .live_checks import (
     root_failures,
 )
 from .messages import on_delete, warnings
-from .parsed_inputs import REPLACE_ON, HiddenOptions
+from .properties import REPLACE_ON, HiddenOptions
 from .replacement_refusal import refuse_same_name, retention_changed
 from .resource_kind import Created, Kind, Refreshed, Updated
 from .runtime_state import RuntimeState, outputs_after
@@ -392,7 +392,7 @@ KIND: Final = Kind(
         "instance_name",
         "on_delete",
     ),
-    parse_inputs=RuntimeInputs.parse,
+    parse_inputs=RuntimeInputs,
     parse_state=RuntimeState.parse,
     mark_secrets=mark_secrets,
     check=check,

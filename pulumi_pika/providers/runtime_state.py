@@ -5,7 +5,7 @@ applied, or what a refresh found. The rest describes the instance: status, addre
 location.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,9 @@ from ..reconcile.instances.live_instance import (
 from ..reconcile.instances.placement import is_root
 from ..reconcile.instances.runtime_options import RuntimeOptions
 from ..reconcile.shared.ownership import Claim
-from ..validation.plan_inputs import SPEC_FIELDS, plan_inputs
-from ..validation.property_tree import Path, get_path
-from .parsed_inputs import HiddenOptions, Values
+from ..validation.plan_inputs import PLANNED_FIELDS, SPEC_FIELDS, plan_inputs
+from ..validation.property_tree import Path
+from .properties import HiddenOptions, Properties, Values
 from .resource_kind import Refreshed
 from .schema_version import GENERATION
 from .secret_marking import secret_paths_after_refresh
@@ -39,9 +39,8 @@ from .secret_marking import secret_paths_after_refresh
 class RuntimeState:
     """The outputs of an earlier create, update or refresh."""
 
-    arguments: Values
+    properties: Properties
     """The outputs themselves, for the spelling of the program."""
-    hidden: HiddenOptions
     plan: IncusRuntimePlan
     """The plan that was applied, computed again from the inputs in the state."""
     seen_plan: Values
@@ -66,40 +65,44 @@ class RuntimeState:
     """The fingerprint of the certificate of the server that the instance was found on."""
 
     @classmethod
-    def parse(cls, tree: dict[str, Any]) -> "RuntimeState":
-        """Return the state in a property tree."""
+    def parse(cls, properties: Properties) -> "RuntimeState":
+        """Return the state in the properties of the resource."""
         devices = {
             name: {key: str(value) for key, value in device.items()}
-            for name, device in _as_dict(tree.get("devices")).items()
+            for name, device in _as_dict(properties.at(("devices",))).items()
             if isinstance(device, dict)
         }
-        own_root = get_path(tree, ("plan", "resources", "root_disk_gib")) is not None
+        own_root = properties.at(("plan", "resources", "root_disk_gib")) is not None
         theirs = {
             name: device
             for name, device in devices.items()
             if not name.startswith(DEVICE_NAME_PREFIX) and not (own_root and is_root(device))
         }
-        examined = plan_inputs({**tree, "devices": theirs})
-        left_out = tree.get("skipped_mounts")
-        pool = tree.get("volume_storage_pool") or None
+        examined = plan_inputs({**properties.part(PLANNED_FIELDS), "devices": theirs})
+        left_out = properties.at(("skipped_mounts",))
+        pool = properties.text("volume_storage_pool") or None
         return cls(
-            arguments=Values(tree),
-            hidden=HiddenOptions.parse(tree),
+            properties=properties,
             plan=examined.plan,
-            seen_plan=Values(_as_dict(tree.get("plan"))),
+            seen_plan=Values(_as_dict(properties.at(("plan",)))),
             options=examined.options,
             devices=devices,
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
             pool=pool,
             # A state of an older version does not have it.
-            root_pool=tree.get("root_storage_pool") or pool,
-            uuid=str(tree.get("uuid") or ""),
-            original_image_fingerprint=str(tree.get("original_image_fingerprint") or ""),
-            plan_digest=str(tree.get("plan_digest") or ""),
-            status=str(tree.get("status") or ""),
-            current_alias_fingerprint=str(tree.get("current_alias_fingerprint") or ""),
-            server_fingerprint=str(tree.get("server_fingerprint") or ""),
+            root_pool=properties.text("root_storage_pool") or pool,
+            uuid=properties.text("uuid"),
+            original_image_fingerprint=properties.text("original_image_fingerprint"),
+            plan_digest=properties.text("plan_digest"),
+            status=properties.text("status"),
+            current_alias_fingerprint=properties.text("current_alias_fingerprint"),
+            server_fingerprint=properties.text("server_fingerprint"),
         )
+
+    @property
+    def hidden(self) -> HiddenOptions:
+        """Return what the resource passed beside its arguments."""
+        return self.properties.hidden
 
     def claim(self, *owners: str) -> Claim:
         """Return what this state knows about its instance.
@@ -150,7 +153,7 @@ class RuntimeState:
         if self.options.running is None:
             outputs.pop("running", None)
             removed.append("running")
-        inputs = self._observed_spec(plan)
+        inputs = self._observed_spec(Values(plan))
         inputs["devices"] = _as_declared(
             outputs["devices"],
             declared_devices(self.plan, self.options),
@@ -171,25 +174,26 @@ class RuntimeState:
         applied = [mount.device_name for mount in self.plan.mounts]
         return secret_paths_after_refresh(self.hidden.secret, applied, mounts)
 
-    def _observed_spec(self, seen: dict[str, Any]) -> dict[str, Any]:
+    def _observed_spec(self, seen: Values) -> dict[str, Any]:
         """Return the inputs of the spec for which the found plan differs from the applied one."""
-        planned = self.plan.to_dict()
+        planned = Values(self.plan.to_dict())
         inputs: dict[str, Any] = {}
-        for name in SPEC_FIELDS:
-            if planned.get(name) == seen.get(name):
+        for name in planned.names_that_differ(seen):
+            if name not in SPEC_FIELDS:
                 continue
+            before, after = planned.at((name,)) or {}, seen.at((name,))
             if name == "mounts":
-                inputs[name] = [_spec_mount(mount) for mount in seen[name]]
-            elif isinstance(seen.get(name), dict):
-                given = dict(self.arguments.at((name,)) or {})
-                for key in planned.get(name, {}).keys() | seen[name].keys():
-                    if planned.get(name, {}).get(key) != seen[name].get(key):
+                inputs[name] = [_spec_mount(mount) for mount in after]
+            elif isinstance(after, dict):
+                given = dict(self.properties.at((name,)) or {})
+                for key in before.keys() | after.keys():
+                    if before.get(key) != after.get(key):
                         given.pop(key, None)
-                        if key in seen[name]:
-                            given[key] = seen[name][key]
+                        if key in after:
+                            given[key] = after[key]
                 inputs[name] = given
             else:
-                inputs[name] = seen.get(name)
+                inputs[name] = after
         return inputs
 
 
@@ -246,7 +250,7 @@ def _as_declared(
     return shown
 
 
-def _spec_mount(mount: dict[str, Any]) -> dict[str, Any]:
+def _spec_mount(mount: Mapping[str, str | bool]) -> dict[str, Any]:
     spec: dict[str, Any] = {
         key: mount[key] for key in ("kind", "guest_path", "source") if key in mount
     }

@@ -33,7 +33,7 @@ from ..validation.plan_inputs import SECRET_INPUTS
 from ..validation.property_tree import Path
 from .engine_log import PulumiReporter
 from .host_connection import client_for
-from .parsed_inputs import REPLACE_ON, Values
+from .properties import REPLACE_ON, Values
 from .replace_on_changes import replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed
 from .resource_kind import Created, Kind, Refreshed, Updated

@@ -1,12 +1,11 @@
 """Parse the inputs and the state of a `VolumeSnapshot`."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..reconcile.volumes.volume_options import SnapshotOptions, find_snapshot_problems
 from ..validation.lenient_validation import Failure
 from ..validation.option_inputs import ValidatedOptions, validate_options
-from .parsed_inputs import HiddenOptions
+from .properties import HiddenOptions, Properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +16,12 @@ class SnapshotInputs:
     hidden: HiddenOptions
 
     @classmethod
-    def parse(cls, tree: dict[str, Any]) -> "SnapshotInputs":
-        """Return the inputs in a property tree."""
-        given = validate_options(SnapshotOptions, tree, find_snapshot_problems)
-        return cls(given, HiddenOptions.parse(tree))
+    def parse(cls, properties: Properties) -> "SnapshotInputs":
+        """Return the inputs in the properties of the resource."""
+        given = validate_options(
+            SnapshotOptions, properties.part(SnapshotOptions.model_fields), find_snapshot_problems
+        )
+        return cls(given, properties.hidden)
 
     @property
     def options(self) -> SnapshotOptions:
@@ -44,7 +45,9 @@ class SnapshotState:
     time."""
 
     @classmethod
-    def parse(cls, tree: dict[str, Any]) -> "SnapshotState":
-        """Return the state in a property tree."""
-        options = validate_options(SnapshotOptions, tree, lambda _: ()).options
-        return cls(options, HiddenOptions.parse(tree), str(tree.get("created_at") or ""))
+    def parse(cls, properties: Properties) -> "SnapshotState":
+        """Return the state in the properties of the resource."""
+        options = validate_options(
+            SnapshotOptions, properties.part(SnapshotOptions.model_fields), lambda _: ()
+        ).options
+        return cls(options, properties.hidden, properties.text("created_at"))

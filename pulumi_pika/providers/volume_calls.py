@@ -48,7 +48,7 @@ from ..validation.property_tree import Path
 from ..validation.warning_codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
 from .engine_log import PulumiReporter
 from .host_connection import client_for
-from .parsed_inputs import REPLACE_ON, Values
+from .properties import REPLACE_ON, Values
 from .replace_on_changes import replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .resource_kind import Created, Kind, Refreshed, Updated

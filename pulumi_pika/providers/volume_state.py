@@ -9,7 +9,7 @@ from ..reconcile.volumes.volume import LiveVolume, volume_outputs
 from ..reconcile.volumes.volume_options import VolumeOptions, find_volume_problems, same_size
 from ..validation.lenient_validation import Failure
 from ..validation.option_inputs import ValidatedOptions, validate_options
-from .parsed_inputs import HiddenOptions
+from .properties import HiddenOptions, Properties
 from .resource_kind import Refreshed
 from .schema_version import GENERATION
 
@@ -25,10 +25,12 @@ class VolumeInputs:
     hidden: HiddenOptions
 
     @classmethod
-    def parse(cls, tree: dict[str, Any]) -> "VolumeInputs":
-        """Return the inputs in a property tree."""
-        given = validate_options(VolumeOptions, tree, find_volume_problems)
-        return cls(given, HiddenOptions.parse(tree))
+    def parse(cls, properties: Properties) -> "VolumeInputs":
+        """Return the inputs in the properties of the resource."""
+        given = validate_options(
+            VolumeOptions, properties.part(VolumeOptions.model_fields), find_volume_problems
+        )
+        return cls(given, properties.hidden)
 
     @property
     def options(self) -> VolumeOptions:
@@ -54,14 +56,16 @@ class VolumeState:
     """Whether a refresh found the volume under another name."""
 
     @classmethod
-    def parse(cls, tree: dict[str, Any]) -> "VolumeState":
-        """Return the state in a property tree."""
+    def parse(cls, properties: Properties) -> "VolumeState":
+        """Return the state in the properties of the resource."""
         return cls(
-            options=validate_options(VolumeOptions, tree, lambda _: ()).options,
-            hidden=HiddenOptions.parse(tree),
-            created_at=str(tree.get("created_at") or ""),
-            location=str(tree.get("location") or ""),
-            renamed=RENAMED_TO in tree,
+            options=validate_options(
+                VolumeOptions, properties.part(VolumeOptions.model_fields), lambda _: ()
+            ).options,
+            hidden=properties.hidden,
+            created_at=properties.text("created_at"),
+            location=properties.text("location"),
+            renamed=RENAMED_TO in properties.names(),
         )
 
     def claim(self, *owners: str) -> Claim:

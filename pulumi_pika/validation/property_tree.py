@@ -17,7 +17,8 @@ Pulumi.
 
 Path = tuple[str | int, ...]
 
-_PROVIDER_KEY: Final = "__provider"
+PROVIDER_KEY: Final = "__provider"
+"""The property in which Pulumi stores the provider."""
 
 _PLAIN_KEY: Final = re.compile(r"[^\[\].\"]+")
 _STEP: Final = re.compile(r"\.?(?:([^\[\].\"]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\])")
@@ -134,8 +135,3 @@ def paths_overlap(one: Path, other: Path) -> bool:
     """Return whether one path is the other, within it, or around it."""
     shared = min(len(one), len(other))
     return one[:shared] == other[:shared]
-
-
-def without_provider(props: dict[str, Any]) -> dict[str, Any]:
-    """Return the properties, plain and without the one in which Pulumi stores the provider."""
-    return {key: normalize(value) for key, value in props.items() if key != _PROVIDER_KEY}

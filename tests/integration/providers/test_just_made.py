@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pulumi_pika.providers.parsed_inputs import HAS_DEPENDENCIES
+from pulumi_pika.providers.properties import HAS_DEPENDENCIES
 from pulumi_pika.providers.provider_errors import ProviderError
 
 from ...support.provider_calls import runtime_calls as calls

@@ -8,7 +8,7 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.planner.device_names import device_name
-from pulumi_pika.providers.parsed_inputs import HAS_DEPENDENCIES
+from pulumi_pika.providers.properties import HAS_DEPENDENCIES
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
 from pulumi_pika.reconcile.shared.ownership import RUNTIME_ID_KEY

@@ -24,12 +24,7 @@ BOUNDARY = {
     "resource_kind.py": "declares the parsers",
     "hidden_property.py": "closes the hidden property",
     "secret_marking.py": "marks secrets in what goes out, and finds them in what comes in",
-    "parsed_inputs.py": "parses what every kind has",
-    "instance_inputs.py": "parses runtimes and jobs",
-    "job_inputs.py": "parses jobs",
-    "runtime_state.py": "parses the state of runtimes",
-    "volume_state.py": "parses volumes",
-    "snapshot_state.py": "parses snapshots",
+    "properties.py": "parses and holds them",
 }
 """The modules that may have a property tree, and why."""
 TREES = {"Tree", "dict[str, Any]", "Mapping[str, Any]", "MutableMapping[str, Any]"}
@@ -58,9 +53,9 @@ def test_no_function_takes_a_property_tree(path: Path) -> None:
             for argument in (*taken, node.args.vararg, node.args.kwarg):
                 if argument and argument.annotation and _names_tree(argument.annotation):
                     wrong.append(f"line {node.lineno}: {node.name}({argument.arg})")
-        # The tree of `Values` is for parsers.
-        if isinstance(node, ast.Attribute) and node.attr == "tree":
-            wrong.append(f"line {node.lineno}: .tree")
+        # `Values` keep their tree for themselves.
+        if isinstance(node, ast.Attribute) and node.attr == "_tree":
+            wrong.append(f"line {node.lineno}: ._tree")
     assert not wrong
 
 

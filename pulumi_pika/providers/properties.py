@@ -1,13 +1,26 @@
-"""Hold what every resource has in its properties, as typed values that no call can change."""
+"""Parse the property trees that Pulumi passes to a provider, and hold them as typed objects."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..validation.hidden_property import CREATE_FIRST, MANAGED_MOUNTS, PREVIEWING, RETAINED
+from ..validation.hidden_property import (
+    CREATE_FIRST,
+    MANAGED_MOUNTS,
+    PREVIEWING,
+    RETAINED,
+    open_hidden,
+)
 from ..validation.hidden_property import HOST as HOST_DIGEST
 from ..validation.plan_inputs import SECRET_INPUTS
-from ..validation.property_tree import Path, get_path, parse_path, paths_overlap
+from ..validation.property_tree import (
+    PROVIDER_KEY,
+    Path,
+    get_path,
+    normalize,
+    parse_path,
+    paths_overlap,
+)
 from .schema_version import GENERATION
 
 REPLACE_ON: Final = "replace_on_changes"
@@ -85,23 +98,28 @@ class Values:
 
     __slots__ = ("_tree",)
 
-    def __init__(self, tree: Mapping[str, Any]) -> None:
-        self._tree = dict(tree)
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self._tree = tree
 
     def at(self, path: Path) -> Any:
         """Return the value at a path; None if there is none."""
-        return get_path(self._tree, path)
+        # Only the value goes on to the function for paths, so that the tree stays here.
+        return get_path(self._tree.get(str(path[0])), path[1:]) if path else self._tree
 
-    def tree(self) -> dict[str, Any]:
-        """Return the values themselves, for a parser."""
-        return self._tree
+    def text(self, name: str) -> str:
+        """Return the value of a name as a string; empty if there is none."""
+        return str(self._tree.get(name) or "")
+
+    def part(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return the values with some names, for their parser."""
+        return {name: self._tree[name] for name in names if name in self._tree}
 
     def names(self) -> set[str]:
-        """Return the names of the values at the top."""
+        """Return the names of the values."""
         return set(self._tree)
 
     def names_that_differ(self, other: "Values") -> list[str]:
-        """Return the sorted names of the values at the top that differ."""
+        """Return the sorted names of the values that differ."""
         names = sorted(self.names() | other.names())
         return [name for name in names if self._tree.get(name) != other._tree.get(name)]
 
@@ -109,15 +127,53 @@ class Values:
         """Return whether the values at a path differ."""
         return bool(self.at(path) != other.at(path))
 
-    def equals(self, other: "Values", *, besides: Collection[str]) -> bool:
-        """Return whether all values are equal.
+
+class Properties(Values):
+    """All properties of a resource, as they came in or as they go out.
+
+    Numbers and unknown values have one form (`property_tree.normalize`), and the hidden property is
+    open.
+    """
+
+    __slots__ = ("hidden",)
+
+    def __init__(self, tree: dict[str, Any], hidden: HiddenOptions) -> None:
+        super().__init__(tree)
+        self.hidden = hidden
+
+    @classmethod
+    def parse(cls, props: Mapping[str, Any], names: Collection[str] | None = None) -> "Properties":
+        """Return the properties that Pulumi passes to a provider.
 
         Args:
-            other: The other version.
-            besides: The names that are not compared.
+            props: The property tree.
+            names: The names of the properties to read, hidden ones included; None for all.
+
+        Raises:
+            RecursionError: The tree is nested too deeply.
         """
-        names = (self.names() | other.names()).difference(besides)
-        return all(self._tree.get(name) == other._tree.get(name) for name in names)
+        wanted = None if names is None else frozenset(names)
+        tree = {
+            name: normalize(value)
+            for name, value in open_hidden(props).items()
+            if (name != PROVIDER_KEY if wanted is None else name in wanted)
+        }
+        return cls(tree, HiddenOptions.parse(tree))
+
+    def with_values(self, values: Mapping[str, Any]) -> "Properties":
+        """Return the properties with other values."""
+        hidden = self.hidden
+        if HOST_DIGEST in values:
+            hidden = replace(hidden, host_digest=_string(values[HOST_DIGEST]))
+        return Properties({**self._tree, **values}, hidden)
+
+    def selected(self, names: Collection[str]) -> "Properties":
+        """Return the properties with some names."""
+        return Properties(self.part(names), self.hidden)
+
+    def without(self, names: Collection[str]) -> "Properties":
+        """Return the properties without some names."""
+        return self.selected([name for name in self._tree if name not in names])
 
 
 def _string(value: Any) -> str:
