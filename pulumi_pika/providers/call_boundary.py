@@ -20,7 +20,7 @@ from pulumi.dynamic import (
 
 from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import SECRET_INPUTS
-from ..validation.property_tree import Path, path_text
+from ..validation.property_tree import DEEPEST, Path, path_text
 from .hidden_property import close_hidden
 from .host_connection import settings_problem
 from .properties import CHECK_ONLY, Properties
@@ -30,10 +30,10 @@ from .resource_kind import InputsT, Kind, StateT
 from .schema_version import SCHEMA_VERSION, newer
 from .secret_marking import Redactor, check_failures
 
-_NOT_HANDED_ON: Final = (
-    "the program's Pulumi SDK did not hand on what this provider needs (the property `__pika`), so "
-    "that no secret would be known as one. Nothing was done. Use the same version of the pulumi "
-    "package in the program and in its provider, and pulumi_pika's own resource classes"
+_NOT_PASSED_ON: Final = (
+    "the Pulumi SDK of the program did not pass on the property `__pika`, which names the secret "
+    "inputs. Nothing was changed. Use the same version of the pulumi package in the program and in "
+    "its provider, and the resource classes of pulumi_pika"
 )
 
 
@@ -49,10 +49,13 @@ def check(kind: Kind[InputsT, StateT], olds: dict[str, Any], news: dict[str, Any
         before = Properties.parse(olds, kind.input_names)
         given = Properties.parse(news, (*kind.input_names, *CHECK_ONLY))
     except RecursionError:
-        return CheckResult({}, [CheckFailure("", "the inputs are nested too deeply to be read")])
+        return CheckResult(
+            {},
+            [CheckFailure("", f"the inputs are nested too deeply; use at most {DEEPEST} levels")],
+        )
     if SECRET_INPUTS not in given.names():
         # Without the hidden property, no secret can be recognized.
-        return CheckResult({}, [CheckFailure("", _NOT_HANDED_ON)])
+        return CheckResult({}, [CheckFailure("", _NOT_PASSED_ON)])
     # This comes first, since the host's defaults are part of the inputs. It is needed even if
     # nothing changed, since no call reports changed arguments of an `IncusHost`.
     if problem := settings_problem():

@@ -11,6 +11,7 @@ from ..incus.errors import (
     IncusUnreachable,
     ServerCertificateChanged,
 )
+from ..message_templates import could_not
 from ..reconcile.feasibility import (
     HolderRule,
     Predecessor,
@@ -127,7 +128,7 @@ def check_host(
         if finding.may_come and hidden.has_dependencies and mode == "auto":
             text = (
                 f"{_sentence(finding, hidden)}. {finding.awaited} when "
-                f"{planned.plan.identity.instance_name} is made"
+                f"{planned.plan.identity.instance_name} is created"
                 + (", and the instance that this replaces is deleted before that" if old else "")
             )
             report.warn(coded(text, codes.HOST))
@@ -180,10 +181,14 @@ def before_replacement(
     may_come = checked.has_dependencies and mode == "auto"
     found = [it for it in _known(found, planned) if not (it.may_come and may_come)]
     if found:
+        name = planned.plan.identity.instance_name
         listed = "; ".join(_sentence(finding, new.hidden) for finding in found)
         raise PreflightFailed(
-            f"{planned.plan.identity.instance_name} cannot be replaced, and nothing was deleted, "
-            f"since the new instance could not be created: {listed}"
+            could_not(
+                f"replace instance {name}",
+                f"the new instance cannot be created: {listed}",
+                undone="Nothing was changed",
+            )
         )
 
 
@@ -218,8 +223,9 @@ def before_create(new: InstanceInputs, holder_rule: HolderRule = refuse_holder) 
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
     if found:
         listed = "; ".join(_sentence(finding, new.hidden) for finding in found)
+        name = plan.identity.instance_name
         raise PreflightFailed(
-            f"{plan.identity.instance_name} cannot be made, and nothing was: {listed}"
+            could_not(f"create instance {name}", listed, undone="Nothing was created")
         )
 
 
@@ -252,19 +258,19 @@ def _known(found: list[Finding], planned: PlannedInputs) -> list[Finding]:
 
 def _run_checks(ask: Ask, report: PulumiReporter, *, previewing: bool = False) -> list[Finding]:
     here = current_host()
-    if here.settings.insecure and here.first("insecure"):
+    if here.settings.insecure and here.warn_once("insecure"):
         report.warn(
-            f"insecure: any server that answers at {here.client.host} is taken for the right one; "
-            "give server_fingerprint instead"
+            f"insecure is on: pulumi_pika accepts every server that answers at {here.client.host}; "
+            "set server_fingerprint instead"
         )
     if time.monotonic() < here.away_until:
         return []
     try:
-        if not here.enrolled and not here.knows_us():
-            if previewing and here.first("token"):
+        if not here.enrolled and not here.is_trusted():
+            if previewing and here.warn_once("token"):
                 report.info(
-                    f"the host at {here.client.host} does not know this client yet; the first "
-                    "`pulumi up` uses the trust_token, and until then nothing can be looked up"
+                    f"the server at {here.client.host} does not trust this client yet; the first "
+                    "`pulumi up` uses the trust_token. Until then a preview cannot check the host"
                 )
             return []
         return _recheck(here, ask)
@@ -294,14 +300,14 @@ def _predecessor(old: InstanceInputs | None) -> Predecessor | None:
 
 def _not_asked(error: IncusError, mode: str, report: PulumiReporter) -> list[Failure]:
     if mode == "required" or isinstance(error, ServerCertificateChanged | BadHostSettings):
-        return [Failure((), f"the host could not be looked at: {error}")]
+        return [Failure((), f"could not check the host: {error}")]
     if _first_time(error):
-        text = f"the host could not be looked at, so that only the plan itself was checked: {error}"
+        text = f"could not check the host, so that only the plan was checked: {error}"
         report.warn(coded(text, codes.HOST))
     return []
 
 
-_said: set[str] = set()
+_shown: set[str] = set()
 
 
 def _first_time(error: IncusError) -> bool:
@@ -309,11 +315,11 @@ def _first_time(error: IncusError) -> bool:
     unknown."""
     key = type(error).__name__
     try:
-        return current_host().first(key)
+        return current_host().warn_once(key)
     except IncusError:
-        if key in _said:
+        if key in _shown:
             return False
-        _said.add(key)
+        _shown.add(key)
         return True
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pulumi.runtime.rpc import UNKNOWN
 
+from ..message_templates import Message
 from ..validation.hidden_property import HOST
 from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import (
@@ -78,7 +79,9 @@ class RuntimeInputs(InstanceInputs):
 def with_argument_names(failures: list[Failure]) -> list[Failure]:
     """Return the failures; those about a default or a flat argument name the argument to set."""
     return [
-        Failure(failure.path, failure.reason + _ARGUMENTS.get(failure.path, ""))
+        Failure(
+            failure.path, Message(failure.reason + _ARGUMENTS.get(failure.path, ""), failure.code)
+        )
         for failure in failures
     ]
 

@@ -63,12 +63,12 @@ def diff(state: JobState, new: JobInputs, report: PulumiReporter) -> DiffResult:
         changes.append(SECRET_INPUTS)
     if not replaces and state.is_over:
         report.info(
-            f"{state.retained_instance}, the instance that was kept of the job, is "
-            f"{state.retained_status or 'gone'}: what is left of it is removed"
+            f"the retained instance {state.retained_instance} of the job is "
+            f"{state.retained_status or 'deleted'}; the update deletes what remains of it"
         )
         changes.append("retained_instance")
     if replaces:
-        text = f"the job {state.name} runs anew because of {', '.join(replaces)}"
+        text = f"the job {state.name} will be run again ({', '.join(replaces)} changed)"
         report.info(coded(text, REPLACE))
         before_replacement(new, _predecessor(state), report, _refuse_holder)
     return DiffResult(
@@ -92,7 +92,7 @@ def create(new: JobInputs, report: PulumiReporter) -> Created:
     if not work.allow_failure:
         outcome.check(new.name)
     if not outcome.completed:
-        report.warn(f"the job {new.name} is {outcome.status}: {outcome.message}")
+        report.warn(f"the job {new.name} ended with the status {outcome.status}: {outcome.message}")
     return Created(_id_of(new), _outputs_of(outcome))
 
 

@@ -59,7 +59,7 @@ def replacement_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[
     live = _look(project, name)
     if live is None or not live.protected:
         return []
-    return [Failure(changed[0], f"replaces the instance, and {protection(project, live)}")]
+    return [Failure(changed[0], f"would replace the instance, and {protection(project, live)}")]
 
 
 def root_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[Failure]:
@@ -124,14 +124,15 @@ def adoption_warnings(new: RuntimeInputs) -> Iterator[str]:
     except (IncusError, ReconcileError):
         return  # The adoption fails for that reason, and reports it.
     brief = find_changes(live, placement.desired, LastApplied()).brief()
-    said = [brief] if brief else []
+    parts = [brief] if brief else []
     if live.ephemeral:
-        said.append("ephemeral: false")
+        parts.append("ephemeral: false")
     if options.running is True and not live.running:
-        said.append("starts it")
+        parts.append("starts it")
     if options.running is False and live.alive:
-        said.append("stops it")
-    yield f"{name} is there and is adopted ({live.status}); that changes: {', '.join(said)}"
+        parts.append("stops it")
+    changes = ", ".join(parts)
+    yield f"instance {name} exists ({live.status}) and will be adopted; this changes: {changes}"
 
 
 def in_place_if_moved(state: RuntimeState, new: IncusRuntimePlan, decision: Decision) -> Decision:
@@ -168,8 +169,8 @@ def live_warnings(decision: Decision, state: RuntimeState, new: RuntimeOptions) 
     live = _look(state.plan.incus.project, state.plan.identity.instance_name)
     if live is not None and live.ephemeral:
         yield (
-            f"{live.name} is ephemeral, which means that Incus deletes it when it stops; it is "
-            "made lasting (ephemeral: false) before it is stopped"
+            f"{live.name} is ephemeral, so that Incus deletes it when it stops; the update sets "
+            "ephemeral to false before it stops the instance"
         )
 
 
@@ -185,24 +186,24 @@ def _rename_warnings(seen: str, state: RuntimeState, new: RuntimeOptions) -> Ite
     holder, live = _look(project, name), _look(project, seen)
     if holder is not None and holder.uuid != state.uuid:
         yield (
-            f"{seen} cannot get its name {name} back: another instance has that name. The update "
-            f"is refused until that one is renamed or removed: stop it, and run `incus rename "
-            f"--project {project} {name} NEW`"
+            f"{seen} cannot be renamed back to {name}, since another instance has that name. Until "
+            "then the update fails. Stop the other instance, and run `incus rename --project "
+            f"{project} {name} NEW`"
         )
         return
     status = live.status if live else state.status
     if status not in (*RUNNING, FROZEN):
-        yield f"{seen} gets its name {name} back"
+        yield f"{seen} will be renamed back to {name}"
         return
-    said = f"{seen} has to stop for a moment to get its name {name} back"
+    text = f"{seen} will be stopped for a moment to rename it back to {name}"
     if not new.allow_restart:
-        said += (
-            "; allow_restart is off, so that the update fails until it is stopped: `incus stop "
-            f"--project {project} {seen}`"
+        text += (
+            "; allow_restart is off, so the update fails while it runs. To stop it, run `incus "
+            f"stop --project {project} {seen}`"
         )
     elif new.running is False:
-        said += "; it is not started again, since `running` is false"
-    yield coded(said, RESTART)
+        text += "; it is not started again, since `running` is False"
+    yield coded(text, RESTART)
 
 
 def _look(project: str, name: str) -> LiveInstance | None:

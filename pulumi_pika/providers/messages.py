@@ -83,25 +83,25 @@ def warnings(decision: Decision, state: RuntimeState, given: RuntimeInputs) -> I
     name, new = state.plan.identity.instance_name, planned.options
     yield from _left_behind(decision, state, planned)
     if decision.replaces:
-        because = f"{name} is replaced because of {', '.join(decision.replaces)}"
+        because = f"{name} will be replaced ({', '.join(decision.replaces)} changed)"
         if given.hidden.create_first:
             mounted = set() if planned.unknown else set(own_volumes(planned.plan))
-            spoken = on_delete(state.plan, state.options, state.hidden, spared=mounted)
+            effect = on_delete(state.plan, state.options, state.hidden, spared=mounted)
             text = (
-                f"{because}: the new instance is created first (delete_before_replace=False); then "
-                f"the delete of the old one {spoken}"
+                f"{because}: creates the new instance first (delete_before_replace=False); then "
+                f"the delete of the old one {effect}"
             )
         else:
-            spoken = on_delete(state.plan, state.options, state.hidden)
-            text = f"{because}: {spoken}; then it is made anew"
+            effect = on_delete(state.plan, state.options, state.hidden)
+            text = f"{because}: {effect}; then creates it again"
         yield coded(text, REPLACE)
     root = root_device_name(state.devices)
     own = state.plan.resources.root_disk_gib is not None
     if own and root and not decision.replaces and (wanted := new.storage_pool):
         pool = state.devices[root].get("pool", wanted)
         if pool != wanted:
-            said = root_moved(state.plan.incus.project, name, pool, wanted)
-            yield f"{said}. Until then an update is refused"
+            advice = root_moved(state.plan.incus.project, name, pool, wanted)
+            yield f"{advice}. Until then every update fails"
     turned_on = new.delete_data and not state.options.delete_data
     if turned_on and (
         volumes := [
@@ -111,20 +111,20 @@ def warnings(decision: Decision, state: RuntimeState, given: RuntimeInputs) -> I
         ]
     ):
         yield coded(
-            "delete_data is on from this update on: to destroy or replace the resource then "
+            "this update turns delete_data on: after it, to destroy or replace the resource "
             f"deletes {_named(volumes)} with all data",
             STOP_KEEPING_DATA,
         )
     if new.running is False and state.status == FROZEN and not decision.replaces:
-        yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
+        yield f"{name} is frozen, and `running` is False: the update resumes it, and then stops it"
     if decision.recovers:
-        text = f"{name} is restarted, or started if it is stopped, since restart_triggers changed"
+        text = f"{name} will be restarted, or started if it is stopped (restart_triggers changed)"
         yield coded(text, RESTART)
     if decision.restarts:
         allowed = state.options.allow_restart and new.allow_restart
         yield coded(
-            f"{name} may have to restart for {', '.join(decision.restarts)}"
-            + ("" if allowed else "; allow_restart is off, so that the update would fail"),
+            f"{name} may need a restart for {', '.join(decision.restarts)}"
+            + ("" if allowed else "; allow_restart is off, so the update would fail then"),
             RESTART,
         )
 
@@ -137,10 +137,10 @@ def _left_behind(decision: Decision, state: RuntimeState, new: PlannedInputs) ->
     left = [name for name in own_volumes(state.plan) if name not in mounted]
     if left:
         yield (
-            f"{_named(left)}: no longer mounted by {state.plan.identity.instance_name}, and kept "
-            "with all data"
+            f"{state.plan.identity.instance_name} no longer mounts {_named(left)}; all data is kept"
             + (
-                "; delete_data does not delete it later: it deletes what is mounted then"
+                ". A later delete with delete_data does not delete it either: it deletes only "
+                "mounted volumes"
                 if new.options.delete_data
                 else ""
             )

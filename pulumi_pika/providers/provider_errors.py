@@ -9,6 +9,7 @@ from typing import Final
 
 from ..errors import PikaError, internal_error_message
 from ..incus.errors import IncusError
+from ..message_templates import Message
 from ..reconcile.shared.errors import ReconcileError
 from ..redaction import ValueRedactor, redacting
 from ..text_safety import break_directives, strip_controls
@@ -21,8 +22,8 @@ class ProviderError(PikaError):
 
 
 _ENGINE_GONE: Final = (
-    "the Pulumi engine that started this provider process was killed: what was being created is "
-    "removed again, and nothing else is begun. Run the same command again"
+    "the Pulumi engine that started this provider process was killed. A create in progress is "
+    "undone, and no further call starts. Run the same command again"
 )
 
 
@@ -47,12 +48,12 @@ def user_facing_errors(
     except EngineGone:
         raise ProviderError(_ENGINE_GONE) from None
     except (IncusError, ReconcileError, ProviderError) as error:
-        raise ProviderError(_sayable(redact(str(error)))) from None
+        raise ProviderError(Message(_showable(redact(str(error))), error.code)) from None
     except Exception as error:
-        raise ProviderError(_sayable(redact(internal_error_message(error)))) from None
+        raise ProviderError(_showable(redact(internal_error_message(error)))) from None
 
 
-def _sayable(text: str) -> str:
+def _showable(text: str) -> str:
     """Return the text of an error in a form that the engine can show. Further lines are indented,
     so that none of them can be mistaken for a line of the engine."""
     return break_directives(re.sub(r"\n(?=\S)", "\n  ", strip_controls(text)))

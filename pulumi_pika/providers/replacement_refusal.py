@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ..message_templates import could_not
 from ..reconcile.shared.errors import ReplacementFailed
 from .properties import HiddenOptions
 
@@ -73,7 +74,7 @@ def refuse_same_name(
         return
     if olds.retained or news.retained:
         option = "retain_on_delete"
-        why = f"keeps the old {kind}, and the new one cannot have its name"
+        why = f"keeps the old {kind}, and the new one cannot have the same name"
         way = f"remove {option} from the options and run `pulumi up` before this change"
     elif news.create_first:
         option = "delete_before_replace=False"
@@ -82,6 +83,10 @@ def refuse_same_name(
     else:
         return
     raise ReplacementFailed(
-        f"{name} cannot be replaced (because of {', '.join(replaces)}), and nothing was deleted: "
-        f"{option} {why}. Give the new one another {argument}; or {way}: then {otherwise}"
+        could_not(
+            f"replace {name} ({', '.join(replaces)} changed)",
+            f"{option} {why}",
+            undone="Nothing was deleted",
+            advice=f"Set another {argument}, or {way}; without the option, {otherwise}",
+        )
     )

@@ -159,15 +159,15 @@ def read(state: RuntimeState, report: PulumiReporter) -> Refreshed | None:
             options = state.options
             same = relation(found.other.config, options.owner, options.backend) == "ours"
             report.warn(
-                f"{why_not_owned(client, found.other, state.claim())}; this resource has none "
-                f"any more{_taken_over_next(client, found.other) if same else ''}"
+                f"{why_not_owned(client, found.other, state.claim())}; the resource's own "
+                f"instance no longer exists{_managed_next(client, found.other) if same else ''}"
             )
         return None
     refreshed = state.refreshed(live)
     outputs, inputs = dict(refreshed.outputs), dict(refreshed.inputs or {})
     if state.options.running and (member := evacuated_member(client, live)):
         report.warn(
-            f"{live.name} is stopped since its cluster member {member} is evacuated; "
+            f"{live.name} is stopped because its cluster member {member} is evacuated; "
             f"`incus cluster restore {member}` starts it again"
         )
         outputs["running"] = inputs["running"] = True
@@ -198,7 +198,7 @@ def update(state: RuntimeState, new: RuntimeInputs, report: PulumiReporter) -> U
         if elsewhere := find_moved(client, state.uuid):
             name = plan.identity.instance_name
             raise ForeignInstance(
-                f"{describe_moved(client, name, elsewhere)}. Nothing of it was touched"
+                f"{describe_moved(client, name, elsewhere)}. It was not changed"
             ) from None
         _refuse_another_server(client, state)
         raise
@@ -219,7 +219,7 @@ def delete(state: RuntimeState, report: PulumiReporter) -> None:
     if outcome == "missing" and (elsewhere := find_moved(client, state.uuid)):
         name = state.plan.identity.instance_name
         report.warn(
-            f"{describe_moved(client, name, elsewhere)}. It is left there; to remove it, run "
+            f"{describe_moved(client, name, elsewhere)}. It was not deleted. To delete it, run "
             f"`incus delete --force --project {elsewhere.project} {elsewhere.name}`"
         )
     elif outcome == "missing":
@@ -229,13 +229,14 @@ def delete(state: RuntimeState, report: PulumiReporter) -> None:
     warn_of_unfinished(state.options.owner, report)
 
 
-def _taken_over_next(client: IncusClient, other: LiveInstance) -> str:
+def _managed_next(client: IncusClient, other: LiveInstance) -> str:
     """Return a sentence on another instance with the ownership label of a resource, as a copy has
     it."""
     return (
-        ". It has this resource's marks, as a copy of an instance has: the next `pulumi up` takes "
-        "it for what an interrupted create left, and manages it. If it is not to, take the mark "
-        f"off it first: `incus config unset --project {client.project} {other.name} {OWNER_KEY}`"
+        ". That instance has the ownership label of this resource, as a copy does. The next "
+        "`pulumi up` treats it as the result of an interrupted create, and manages it. To prevent "
+        "that, remove the label first: "
+        f"`incus config unset --project {client.project} {other.name} {OWNER_KEY}`"
     )
 
 
@@ -247,14 +248,14 @@ def _after_delete(state: RuntimeState) -> str:
     name, volumes = f" {state.plan.identity.instance_name}", own_volumes(state.plan)
     kept = f"; its volumes ({', '.join(volumes)}) are kept" if volumes else ""
     if state.options.delete_data:
-        kept = "; what delete_data names is deleted too"
+        kept = "; its volumes are deleted too (delete_data)"
     if any(path[0] in ("identity", "mounts") for path in state.hidden.secret):
         # The create that shows this text knows only the new secrets.
         name = kept = ""
     return (
-        f"The old instance{name} had been deleted for this replacement{kept}. Correct what is "
-        "named above and run `pulumi up` again: it creates the new instance. To have the instance "
-        "as it was before, put the old values back into the program and run `pulumi up`"
+        f"The old instance{name} had been deleted for this replacement{kept}. Correct the problem "
+        "above and run `pulumi up` again, which creates the new instance. To get the instance back "
+        "as it was, set the old values in the program and run `pulumi up`"
     )
 
 
@@ -287,11 +288,11 @@ def _refuse_another_server(client: IncusClient, state: RuntimeState) -> None:
     known, here = state.server_fingerprint, client.server().fingerprint
     if known and here and known != here:
         raise ForeignInstance(
-            f"there is no instance {state.plan.identity.instance_name} in project "
-            f"{client.project} at {client.host}, and it was last seen at another server: one with "
-            f"the certificate {known[:12]}, and this one has {here[:12]}. Let the program "
-            "name the host that it is at; if it is really gone (the server was set up anew), "
-            "forget it with `pulumi state delete`"
+            f"instance {state.plan.identity.instance_name} does not exist in project "
+            f"{client.project} at {client.host}; it was last found on another server, with the "
+            f"certificate {known[:12]}, and this server has {here[:12]}. Set the host of that "
+            "server in the program. If that server no longer exists or was installed again, remove "
+            "the instance from the state with `pulumi state delete`"
         )
 
 

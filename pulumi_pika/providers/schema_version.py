@@ -24,13 +24,13 @@ def newer(found: Any) -> str:
     if found is None or (isinstance(found, int | float) and found <= SCHEMA_VERSION):
         return ""
     return (
-        f"the state of this resource has schema_version {_said(found)}, and this is "
-        f"pulumi_pika {__version__}, which reads up to {SCHEMA_VERSION}: a newer pulumi_pika "
-        "wrote it. Nothing was done. Upgrade pulumi_pika where this runs, to the version "
-        "that wrote it or a later one, in the way that it was installed"
+        f"the state of this resource has schema_version {_spelled(found)}, and pulumi_pika "
+        f"{__version__} reads versions up to {SCHEMA_VERSION}: a newer version of pulumi_pika "
+        "wrote it. Nothing was changed. Upgrade pulumi_pika on this machine to that version or a "
+        "later one, in the way in which it was installed"
     )
 
 
-def _said(found: Any) -> str:
+def _spelled(found: Any) -> str:
     """Return a version as it was written, since Pulumi transfers all numbers as floats."""
     return f"{found:g}" if isinstance(found, float) else f"{found!r:.20}"

@@ -211,7 +211,7 @@ def check_failures(failures: Iterable[Failure], inputs: Properties) -> list[Chec
                 path = path[: len(other)]
         reason, where = _encodable(redact(failure.reason)), _encodable(path_text(path))
         if path != failure.path:
-            reason = f"in a secret part of it: {reason}"
+            reason = f"in a secret part: {reason}"
         if len(path) == 1 and any(other[0] == path[0] for other in secret):
             where, reason = "", f"{where} {reason}"
         found[where, reason] = CheckFailure(where, reason)

@@ -114,14 +114,14 @@ def read(state: SnapshotState, report: PulumiReporter) -> Refreshed | None:
             client, options.storage_pool, options.volume_name, options.snapshot_name
         )
     except PlaceMissing as error:
-        report.warn(f"the {options.where} is gone: {error}")
+        report.warn(f"the {options.where} no longer exists: {error}")
         return None
     if live is None:
         return None
     if live.created_at != state.created_at:
         report.warn(
-            f"the {options.where} is not the one that this resource made (made "
-            f"{live.created_at}); the resource's own is gone"
+            f"the {options.where} is not the one that this resource created (it was created "
+            f"{live.created_at}); the resource's own snapshot no longer exists"
         )
         return None
     outputs = {}
@@ -153,7 +153,7 @@ def delete(state: SnapshotState, report: PulumiReporter) -> None:
             generation=state.hidden.generation,
         )
     except PlaceMissing as error:
-        report.warn(f"the {options.where} is gone already: {error}")
+        report.warn(f"the {options.where} no longer exists: {error}")
     warn_of_unfinished(options.owner, report)
 
 
@@ -161,17 +161,17 @@ def _taken(options: SnapshotOptions, unknown: Iterable[Path]) -> list[Failure]:
     """Return why the snapshot cannot be created: this resource does not own the one that has the
     name."""
 
-    def look(client: IncusClient) -> LiveSnapshot | None:
+    def fetch(client: IncusClient) -> LiveSnapshot | None:
         return fetch_snapshot(
             client, options.storage_pool, options.volume_name, options.snapshot_name
         )
 
     def refuse_existing(client: IncusClient) -> None:
-        if (found := look(client)) is not None:
+        if (found := fetch(client)) is not None:
             check_retainable(client, found, options)
 
     def holder(client: IncusClient) -> str:
-        found = look(client)
+        found = fetch(client)
         return owner_of(client, found, options) if found else ""
 
     where, needed = ("snapshot_name",), (*_PLACE, "owner", "backend")

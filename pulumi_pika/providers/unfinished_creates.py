@@ -100,10 +100,10 @@ def warn_of_unfinished(owner: str, reporter: Reporter) -> None:
             things = ", ".join(what for what, _ in left)
             commands = "; ".join(f"`{command}`" for _, command in left)
             reporter.warn(
-                f"the create of {note.owner} was killed, and left at {client.host}: {things}. "
-                "`pulumi destroy` does not delete it, unless `pulumi stack --show-urns` lists that "
-                "URN. To finish it, run `pulumi up`. To remove it, with all data in it, run "
-                f"{commands}"
+                f"the create of {note.owner} was killed and left these objects at {client.host}: "
+                f"{things}. `pulumi destroy` does not delete them, unless `pulumi stack "
+                "--show-urns` lists that URN. To finish the create, run `pulumi up`. To delete the "
+                f"objects with all their data, run {commands}"
             )
 
 

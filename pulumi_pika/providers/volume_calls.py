@@ -9,6 +9,7 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, PlaceMissing
+from ..message_templates import could_not
 from ..reconcile.instances.lifecycle import fetch_instance
 from ..reconcile.instances.runtime_options import JOB_KEY
 from ..reconcile.shared.errors import ReconcileError, ReplacementFailed
@@ -127,7 +128,7 @@ def diff(state: VolumeState, new: VolumeInputs, report: PulumiReporter) -> DiffR
             otherwise=(
                 "the old volume is deleted first, with all its data and snapshots (delete_data)"
                 if old.delete_data
-                else "the volume is kept with its data, and managed as before"
+                else "the volume is kept with its data and stays managed"
             ),
         )
         if old.delete_data and was_checked(new.options.owner):
@@ -166,23 +167,23 @@ def read(state: VolumeState, report: PulumiReporter) -> Refreshed | None:
     try:
         found = find_owned_volume(_client(state), options, state.claim())
     except PlaceMissing as error:
-        report.warn(f"the {options.where} is gone: {error}")
+        report.warn(f"the {options.where} no longer exists: {error}")
         return None
     live = found.live
     if live is None:
         if found.other is not None:
             report.warn(
-                f"the {options.where} {why_not_owned(found.other, state.claim())}; this "
-                "resource has none any more"
+                f"the {options.where} {why_not_owned(found.other, state.claim())}; the "
+                "resource's own volume no longer exists"
             )
         return None
     if live.name != options.volume_name:
         report.warn(
             f"the {options.where} was renamed to {live.name} outside Pulumi; `pulumi up` "
-            "gives it its name back, once no running instance uses it"
+            "renames it back when no running instance uses it"
         )
     if text := describe_interrupted_restore(live):
-        report.warn(f"{text}; `pulumi up` with restore_from as it was meant goes on with it")
+        report.warn(f"{text}; `pulumi up` with the intended restore_from completes it")
     return state.refreshed(live)
 
 
@@ -207,7 +208,7 @@ def delete(state: VolumeState, report: PulumiReporter) -> None:
     try:
         remove_volume(_client(state), state.options, report, claim=state.claim())
     except PlaceMissing as error:
-        report.warn(f"the {state.options.where} is gone already: {error}")
+        report.warn(f"the {state.options.where} no longer exists: {error}")
     warn_of_unfinished(state.options.owner, report)
 
 
@@ -250,22 +251,22 @@ def _warnings(
 ) -> Iterator[str]:
     if not replaces and RENAMED_TO in changes:
         yield (
-            f"the {old.where} was renamed outside Pulumi, and gets its name back; that needs the "
-            "instances that use it to be stopped"
+            f"the {old.where} was renamed outside Pulumi and will be renamed back; the instances "
+            "that use it must be stopped for that"
         )
     if replaces:
         yield coded(
-            f"because of {', '.join(replaces)} another volume is made; the present {old.where}: "
+            f"the {old.where} will be replaced by another volume ({', '.join(replaces)} changed): "
             + (
                 f"the replacement {DELETED}"
                 if old.delete_data
-                else "it is kept with its data, which the new one does not have"
+                else "it is kept with its data, which the new volume does not have"
             ),
             REPLACE,
         )
     elif "delete_data" in changes and new.delete_data:
         yield coded(
-            f"delete_data is on from this update on: to destroy or replace the resource then "
+            "this update turns delete_data on: after it, to destroy or replace the resource "
             f"deletes the {new.where} with all its data and snapshots",
             STOP_KEEPING_DATA,
         )
@@ -287,10 +288,13 @@ def _refuse_used(state: VolumeState, replaces: list[str]) -> None:
         return  # An unreachable host cannot delete anything either.
     if used:
         raise ReplacementFailed(
-            f"the {state.options.where} cannot be replaced (because of {', '.join(replaces)}), and "
-            f"nothing was deleted: it would have to be deleted first, and is used by "
-            f"{users_text(tuple(used))}. Remove the mount from what uses it and run `pulumi up` "
-            "before this change, or give the volume another volume_name"
+            could_not(
+                f"replace the {state.options.where} ({', '.join(replaces)} changed)",
+                f"it has to be deleted first, and is used by {users_text(tuple(used))}",
+                undone="Nothing was deleted",
+                advice="Remove the mount from what uses it and run `pulumi up` before this change, "
+                "or set another volume_name",
+            )
         )
 
 
@@ -311,7 +315,7 @@ def _announce_restore(state: VolumeState, options: VolumeOptions, reporter: Repo
         plan = plan_restore(client, live, options) if live is not None else None
     except (IncusError, ReconcileError) as error:
         # The instances that would be stopped are unknown.
-        text = f"restore_from: as things are now, this would fail: {error}"
+        text = f"restore_from: this restore would fail now: {error}"
         reporter.warn(coded(text, RESTORE, RESTART))
     else:
         if plan is not None:

@@ -57,7 +57,7 @@ def is_unknown(value: Any) -> bool:
     return module is not None and isinstance(value, module.Unknown)
 
 
-_DEEPEST: Final = 100
+DEEPEST: Final = 100
 """The maximum depth of a tree: more levels than Pulumi's wire format carries.
 
 protobuf reads 100 levels, of which a list or a mapping takes two or three. Python's own limit would
@@ -73,7 +73,7 @@ def normalize(value: Any, *, depth: int = 0) -> Any:
     Raises:
         RecursionError: the tree is nested too deeply.
     """
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         raise RecursionError("nested too deeply")
     if type(value) is str:
         return value  # Most values are strings, which end below too, only later.

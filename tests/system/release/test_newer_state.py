@@ -40,7 +40,7 @@ def test_every_call_of_every_kind_refuses_it(module: Any, call: str) -> None:
     with pytest.raises(ProviderError, match=f"schema_version {SCHEMA_VERSION + 1}") as caught:
         CALLS[call](module, state)
     assert f"pulumi_pika {__version__}" in str(caught.value)
-    assert "in the way that it was installed" in str(caught.value)
+    assert "in the way in which it was installed" in str(caught.value)
 
 
 @pytest.mark.parametrize("version", ["2", "1.5", [], {}, 1.5])
@@ -72,7 +72,7 @@ def test_the_engine_says_so_and_all_stays(stack: Stack, client: IncusClient, nam
     assert kinds == {"pika:IncusRuntime", "pika:PersistentVolume"}
     for arguments in (["preview"], ["refresh", "--yes"], ["destroy", "--yes"]):
         said = stack.run(*arguments, fails=True)
-        assert "a newer pulumi_pika wrote it" in said, arguments
+        assert "a newer version of pulumi_pika wrote it" in said, arguments
         assert "Traceback" not in said
     live = fetch_instance(client, name)
     assert live is not None
