@@ -27,7 +27,7 @@ from .properties import CHECK_ONLY, Properties
 from .provider_errors import ProviderError, user_facing_errors
 from .replacement_refusal import note_check
 from .resource_kind import InputsT, Kind, StateT
-from .schema_version import SCHEMA_VERSION, newer
+from .schema_version import SCHEMA_VERSION, newer, older
 from .secret_marking import Redactor, check_failures
 
 _NOT_PASSED_ON: Final = (
@@ -165,9 +165,10 @@ def _parse_state(kind: Kind[InputsT, StateT], properties: Properties) -> StateT:
     """Return the state in the properties of a resource.
 
     Raises:
-        ProviderError: A newer version of pulumi_pika wrote it.
+        ProviderError: A newer version of pulumi_pika wrote it, or a development version.
     """
-    if text := newer(properties.at(("schema_version",))):
+    text = newer(properties.at(("schema_version",)))
+    if text := text or older(properties.names(), kind.older_names):
         raise ProviderError(text)
     return kind.parse_state(properties)
 

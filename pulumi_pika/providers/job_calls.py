@@ -253,5 +253,6 @@ KIND: Final = Kind(
     delete=delete,
     fill_inputs=with_host_defaults,
     shown=JobInputs.shown,
+    older_names=frozenset({"outputs", "left_out", "kept", "kept_status", "kept_uuid"}),
     undoable=True,
 )

@@ -90,5 +90,8 @@ class Kind(Generic[InputsT, StateT]):
     """Return the new inputs with the host's defaults; arguments: the old and the new inputs."""
     shown: Callable[[InputsT], Mapping[str, Any]] = lambda _: {}
     """Return the inputs that `check` adds, so that a preview shows them."""
+    older_names: frozenset[str] = frozenset()
+    """Names that only the state of a development version before 0.1.0 has; see
+    `schema_version.older`."""
     undoable: bool = False
     """Whether an interrupted create deletes what it created."""

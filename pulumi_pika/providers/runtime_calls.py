@@ -404,5 +404,8 @@ KIND: Final = Kind(
     delete=delete,
     fill_inputs=filled_runtime_inputs,
     shown=shown,
+    older_names=frozenset(
+        {"made_of", "left_out", "pool", "root_pool", "ipv4", "ipv6", "alias_fingerprint"}
+    ),
     undoable=True,
 )

@@ -212,4 +212,5 @@ KIND: Final = Kind(
     read=read,
     update=update,
     delete=delete,
+    older_names=frozenset({"pool"}),
 )

@@ -409,4 +409,5 @@ KIND: Final = Kind(
     update=update,
     delete=delete,
     shown=shown,
+    older_names=frozenset({"pool"}),
 )

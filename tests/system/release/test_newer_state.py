@@ -53,6 +53,23 @@ def test_what_is_known_is_not(version: Any) -> None:
     assert newer(version) == ""
 
 
+OLDER: dict[str, dict[str, Any]] = {
+    "IncusRuntimeProvider": {"made_of": "f", "left_out": [], "pool": "default"},
+    "IncusJobProvider": {"kept": "", "outputs": []},
+    "PersistentVolumeProvider": {"pool": "default"},
+    "VolumeSnapshotProvider": {"pool": "default"},
+}
+"""A part of the state of 0.1.0.dev2, by provider: its names are others."""
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("module", MODULES, ids=lambda calls: type(calls.provider).__name__)
+def test_every_call_refuses_the_state_of_a_development_version(module: Any, call: str) -> None:
+    state = {"schema_version": 1.0, "owner": "urn:x", **OLDER[type(module.provider).__name__]}
+    with pytest.raises(ProviderError, match="a development version of pulumi_pika before"):
+        CALLS[call](module, state)
+
+
 @pytest.fixture
 def stack(tmp_path: Any, sandbox: Any, name: str) -> Stack:
     made = make_stack(tmp_path / "stack", sandbox.socket)
