@@ -215,25 +215,29 @@ def decided(row: Row, instance_type: str) -> str:
     """Return the decision of the provider: ``in place``, ``may restart``, ``restarts`` or
     ``replaces``."""
     from pulumi_pika.providers.diff_decision import decide_diff
-    from pulumi_pika.providers.runtime_state import State
+    from pulumi_pika.providers.instance_inputs import RuntimeInputs
+    from pulumi_pika.providers.properties import Properties
+    from pulumi_pika.providers.runtime_state import RuntimeState
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
     from pulumi_pika.validation.plan_inputs import plan_inputs
 
     before, after = arguments(row, instance_type)
     old = plan_inputs(before)
-    state = State.read(
-        {
-            **before,
-            "plan": old.plan_tree,
-            "devices": declared_devices(old.plan, old.options, "default"),
-            "volume_storage_pool": "default",
-            "plan_digest": plan_digest(old.plan),
-        }
+    state = RuntimeState.parse(
+        Properties.parse(
+            {
+                **before,
+                "plan": old.plan_tree,
+                "devices": declared_devices(old.plan, old.options, "default"),
+                "volume_storage_pool": "default",
+                "plan_digest": plan_digest(old.plan),
+            }
+        )
     )
-    new = plan_inputs(after)
+    new = RuntimeInputs(Properties.parse(after))
     if old.failures or new.failures:
         raise ValueError(f"{row.what}: {old.failures or new.failures}")
-    decision = decide_diff(state, new, after)
+    decision = decide_diff(state, new)
     if decision.replaces:
         return "replaces"
     if not decision.changes:

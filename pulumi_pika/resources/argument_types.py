@@ -42,7 +42,7 @@ class IdentityArgs(TypedDict, total=False):
     not a valid instance name, this argument is required. Change: replaces the instance."""
 
 
-class IncusArgs(TypedDict):
+class IncusTargetArgs(TypedDict):
     """What an instance is created from, and in which project. A job is run again if it changes."""
 
     project: NotRequired[pulumi.Input[str]]
@@ -104,7 +104,7 @@ class MountArgs(TypedDict):
     empty, and the present one stays."""
 
 
-class PathsArgs(TypedDict, total=False):
+class LifecyclePathsArgs(TypedDict, total=False):
     """Files and directories in the guest through which host and guest exchange information.
 
     All are absolute and below `lifecycle_root`. The defaults are for the default
@@ -243,9 +243,9 @@ class InstanceArgs(TypedDict, total=False):
     """The absolute path of the directory in the guest through which host and guest exchange
     information. It must be the same as `paths.state_dir`. Default: `/run/pika-cloud`. Change: in
     place."""
-    paths: "pulumi.Input[PathsArgs | spec_models.LifecyclePaths] | None"
-    """Files and directories below `lifecycle_root`; see `PathsArgs`. Default: the defaults there.
-    Change: in place."""
+    paths: "pulumi.Input[LifecyclePathsArgs | spec_models.LifecyclePaths] | None"
+    """Files and directories below `lifecycle_root`; see `LifecyclePathsArgs`. Default: the defaults
+    there. Change: in place."""
     policies: "pulumi.Input[PoliciesArgs | spec_models.RuntimePolicies] | None"
     """What happens when the work of the instance ends; see `PoliciesArgs`. Default:
     `restart_policy` is `never`, `retention_policy` is `destroy_on_completion`, and the logs and

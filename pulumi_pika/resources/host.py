@@ -123,8 +123,8 @@ class IncusHost(pulumi.ProviderResource):
         }
         if sum(given[name] is not None for name in ("socket", "url", "remote")) > 1:
             raise InvalidArguments(
-                f"IncusHost {resource_name!r}: socket, url and remote name a host each; "
-                "give one of them"
+                f"IncusHost {resource_name!r}: socket, url and remote each name a host; "
+                "set only one of them"
             )
         settings = _with_config({name: v for name, v in given.items() if v is not None})
         for name in _SECRET:

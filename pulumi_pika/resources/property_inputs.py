@@ -106,6 +106,32 @@ def unknown_arguments(resource: str, arguments: Mapping[str, Any], known: Any) -
             raise TypeError(f"{resource}() has no argument {name!r}{hint}")
 
 
+def resource_properties(
+    resource: type[pulumi.Resource],
+    given: Mapping[str, Any],
+    resource_name: str,
+    type_token: str,
+    opts: pulumi.ResourceOptions | None,
+) -> dict[str, Any]:
+    """Return the properties with which a resource is registered: each output, the arguments, and
+    the hidden property.
+
+    Pulumi's SDK sets only those outputs that are among the properties.
+
+    Args:
+        resource: The class of the resource, which has an annotation for each output.
+        given: The arguments of the resource.
+        resource_name: The name of the resource in the stack.
+        type_token: The Pulumi type of the resource.
+        opts: The resource options.
+    """
+    return {
+        **dict.fromkeys(resource.__annotations__),
+        **given,
+        **hidden_inputs(given, resource_name, type_token, opts),
+    }
+
+
 def hidden_inputs(
     given: Mapping[str, Any],
     resource_name: str,

@@ -7,13 +7,12 @@ from pulumi.dynamic import Resource
 
 from ..providers.snapshot import VolumeSnapshotProvider
 from .argument_types import SnapshotTimeoutsArgs, Tree
-from .property_inputs import hidden_inputs, to_plain
+from .property_inputs import resource_properties, to_plain
 
 if TYPE_CHECKING:
     from ..reconcile.volumes.volume_options import SnapshotTimeouts
 
 _TYPE = "pulumi-python:dynamic/pika:VolumeSnapshot"
-_OUTPUTS = ("volume_name", "snapshot_name", "created_at")
 
 
 class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
@@ -85,9 +84,5 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
                 "timeouts": timeouts,
             }
         )
-        props = {
-            **dict.fromkeys(_OUTPUTS),
-            **given,
-            **hidden_inputs(given, resource_name, _TYPE, opts),
-        }
+        props = resource_properties(VolumeSnapshot, given, resource_name, _TYPE, opts)
         super().__init__(VolumeSnapshotProvider(), resource_name, props, opts)

@@ -100,7 +100,7 @@ def _filled(part: Any, flat: dict[str, Any], defaults: dict[str, Any], where: st
         section, field = FLAT_ARGUMENTS[name]
         if field in part:
             raise InvalidArguments(
-                f"{where}: {name} and {section}.{field} are the same value, and both are given; "
+                f"{where}: {name} and {section}.{field} are the same value, and both are set; "
                 "remove one of them"
             )
     return {**defaults, **part, **{FLAT_ARGUMENTS[name][1]: flat[name] for name in flat}}

@@ -9,20 +9,12 @@ from pulumi.dynamic import Resource
 from ..choices import ContentType, MountKind, MountMode
 from ..providers.volume import PersistentVolumeProvider
 from .argument_types import MountArgs, VolumeTimeoutsArgs
-from .property_inputs import hidden_inputs, to_plain
+from .property_inputs import resource_properties, to_plain
 
 if TYPE_CHECKING:
     from ..reconcile.volumes.volume_options import VolumeTimeouts
 
 _TYPE = "pulumi-python:dynamic/pika:PersistentVolume"
-_OUTPUTS = (
-    "volume_name",
-    "on_delete",
-    "location",
-    "created_at",
-    "restored_from",
-    "safety_snapshot",
-)
 
 
 class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
@@ -139,11 +131,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
                 "timeouts": timeouts,
             }
         )
-        props = {
-            **dict.fromkeys(_OUTPUTS),
-            **given,
-            **hidden_inputs(given, resource_name, _TYPE, opts),
-        }
+        props = resource_properties(PersistentVolume, given, resource_name, _TYPE, opts)
         super().__init__(PersistentVolumeProvider(), resource_name, props, opts)
 
     def mount(

@@ -15,6 +15,7 @@ from pulumi_pika.jobs.observer import (
 )
 from pulumi_pika.jobs.output_capture import Capture
 from pulumi_pika.jobs.verdict import GuestResult, parse_result
+from pulumi_pika.providers.properties import Properties
 from pulumi_pika.providers.secret_marking import Redactor
 from pulumi_pika.reconcile.instances.guest_status import GuestStatus
 from pulumi_pika.reconcile.shared.reporter import Progress
@@ -42,10 +43,12 @@ def tells(shown: object) -> list[str]:
 
 def redactor() -> Redactor:
     return Redactor(
-        {
-            "secret_inputs": ["environment.TOKEN", "environment.KEY"],
-            "environment": {"TOKEN": SECRET, "KEY": KEY},
-        }
+        Properties.parse(
+            {
+                "secret_inputs": ["environment.TOKEN", "environment.KEY"],
+                "environment": {"TOKEN": SECRET, "KEY": KEY},
+            }
+        )
     )
 
 

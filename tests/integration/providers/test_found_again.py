@@ -9,11 +9,11 @@ from pulumi_pika.incus.storage import (
     get_volume,
     rename_volume,
 )
-from pulumi_pika.providers import runtime_calls
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance, kill_instance
 
 from ...conftest import IMAGE, Sandbox
+from ...support.provider_calls import runtime_calls
 from ...support.provider_engine import (
     Managed,
     Refused,
@@ -54,15 +54,15 @@ def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbo
 @pytest.mark.parametrize(
     ("arguments_", "runs", "expected"),
     [
-        ({}, True, "{name}-old has to stop for a moment to get its name {name} back"),
-        ({"running": None}, False, "{name}-old gets its name {name} back"),
+        ({}, True, "{name}-old will be stopped for a moment to rename it back to {name}"),
+        ({"running": None}, False, "{name}-old will be renamed back to {name}"),
         (
             {"allow_restart": False},
             True,
             "allow_restart is off, so that the update fails until it is stopped: `incus stop "
             "--project default {name}-old`",
         ),
-        ({"running": False}, True, "it is not started again, since `running` is false"),
+        ({"running": False}, True, "it is not started again, since `running` is False"),
     ],
 )
 def test_what_a_preview_says_of_a_rename(
@@ -104,7 +104,9 @@ def test_what_a_refresh_says_of_a_rename_whose_name_was_taken(
     # The engine's refresh asks for a diff without a check before it.
     runtime_calls.diff(managed.outputs, wanted)
     said = "".join(capfd.readouterr())
-    assert f"{name}-old cannot get its name {name} back: another instance has that name" in said
+    assert (
+        f"{name}-old cannot be renamed back to {name}, since another instance has that name" in said
+    )
     assert "has to stop" not in said
     managed.destroy()
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pulumi_pika.providers import runtime_calls as calls
-from pulumi_pika.providers.host_checks import HAS_DEPENDENCIES
+from pulumi_pika.providers.properties import HAS_DEPENDENCIES
 from pulumi_pika.providers.provider_errors import ProviderError
 
+from ...support.provider_calls import runtime_calls as calls
 from ...support.provider_engine import (
     Managed,
     Refused,

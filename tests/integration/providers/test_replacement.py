@@ -8,8 +8,7 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.planner.device_names import device_name
-from pulumi_pika.providers import runtime_calls as calls
-from pulumi_pika.providers.host_checks import HAS_DEPENDENCIES
+from pulumi_pika.providers.properties import HAS_DEPENDENCIES
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
 from pulumi_pika.reconcile.shared.ownership import RUNTIME_ID_KEY
@@ -20,6 +19,7 @@ from ...conftest import (
     Sandbox,
     sweep,
 )
+from ...support.provider_calls import runtime_calls as calls
 from ...support.provider_engine import (
     Managed,
     Refused,

@@ -171,7 +171,7 @@ def test_adopted_ephemeral_is_made_lasting(
     managed.up()
     assert "was ephemeral" in said()
     assert not seen(client, name).ephemeral
-    tell("ephemeral", "up (adopt)", "made lasting")
+    tell("ephemeral", "up (adopt)", "ephemeral to false")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_ephemeral_is_made_lasting_before_a_stop(
     assert live.uuid == uuid
     if "config" not in change:
         assert not live.ephemeral
-        tell("ephemeral", "up", "made lasting")
+        tell("ephemeral", "up", "ephemeral to false")
 
 
 # --- protected ---
@@ -470,7 +470,7 @@ def test_moved_to_another_pool_than_the_named_one(
     assert set(managed.refresh()) == {"devices"}
     said()
     assert managed.planned() == "update"
-    assert "--storage default`. Until then an update is refused" in said()
+    assert "--storage default`. Until then every update fails" in said()
     tell("moved to another pool than storage_pool", "preview", "said")
     before = seen(client, name).etag
     with pytest.raises(ProviderError, match=f"Set `storage_pool` to {other_pool}"):
@@ -609,7 +609,7 @@ def test_a_failed_adoption_is_taken_back(
     managed = Managed(given)
     managed.checked()
     listed = said()
-    assert "that changes: set limits.memory" in listed
+    assert "this changes: set limits.memory" in listed
     assert "remove device pk-theirs, description, its marks (user.pika.*), ephemeral" in listed
     assert ("starts it" in listed) is not running
     tell("adoption", "preview", "lists the changes")
@@ -675,9 +675,7 @@ def test_moved_to_another_project(
     tell(what, "refresh", "kept, said")
     state, inputs = managed.outputs, managed.inputs
     managed.change(labels={"a": "1"})
-    with pytest.raises(
-        ProviderError, match=r"--target-project default`\. Nothing of it was touched"
-    ):
+    with pytest.raises(ProviderError, match=r"--target-project default`\. It was not changed"):
         managed.up()
     tell(what, "up", "refused")
     managed.destroy()

@@ -31,7 +31,7 @@ def test_a_mount_that_is_dropped_leaves_its_volume_and_says_so(
     assert managed.planned() == "update"
 
     said = capsys.readouterr().err
-    assert f"volume {name}-state: no longer mounted by {name}, and kept" in said
+    assert f"{name} no longer mounts volume {name}-state; all data is kept" in said
     assert ("delete_data does not delete it later" in said) is delete_data
     managed.up()
     managed.destroy()

@@ -7,12 +7,12 @@ import pytest
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.storage import get_volume
-from pulumi_pika.providers import snapshot_calls, volume_calls
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.shared.ownership import OWNER_KEY
 from pulumi_pika.reconcile.volumes.restore import RESTORING_KEY
 
 from ...conftest import Sandbox
+from ...support.provider_calls import snapshot_calls, volume_calls
 from ...support.volumes import (
     CUSTOM,
     OTHER,
@@ -41,7 +41,7 @@ def wire(value: Any) -> Any:
 
 
 def checked(olds: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
-    result = volume_calls.check(olds or {}, {"owner": OWNER, "secret_inputs": [], **given})
+    result = volume_calls.check({"owner": OWNER, "secret_inputs": [], **given}, olds)
     assert result.failures == []
     return dict(wire(result.inputs))
 

@@ -16,7 +16,6 @@ from dev.paths import ROOT
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import create_volume
-from pulumi_pika.providers import runtime_calls as calls
 
 from ...conftest import IMAGE, Sandbox
 from ...support.command_line import (
@@ -24,6 +23,7 @@ from ...support.command_line import (
     environment,
     spec_of,
 )
+from ...support.provider_calls import runtime_calls as calls
 from ...support.provider_engine import wire
 from ...support.stack import Stack, make_stack
 
@@ -174,7 +174,7 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
         "runtime spec bootstrap guest_request_path … must match paths.guest_request_path …",
         "runtime spec mount guest_path … must be unique",
         "runtime spec mounts … and … get the same device name …",
-        "is no field of …",
+        "is not a field of …",
         "is no instance name: Incus wants 1 to 63 letters, digits and hyphens, no hyphen at either "
         "end, and not a number",
         "names no directory of a volume for certain: …",
@@ -246,7 +246,7 @@ def test_what_an_up_says(
     )
     assert exec_status(client, f"{name}-5", ["sh", "-c", used], timeout=60) == 0
     stack.declare(box={**box, "config": {"security.nesting": "true"}})
-    shown(stack.preview(), "may have to restart for …")
+    shown(stack.preview(), "may need a restart for …")
     stack.declare(box={**box, "resources": {"memory_mib": 16}})
     shown(stack.up(fails=True), "cannot take this while it runs (…), and allow_restart is off: …")
 
@@ -266,11 +266,11 @@ def test_what_hosts_say(tmp_path: Path, name: str) -> None:
     stack.declare(box=runtime(name))
     shown(
         stack.preview(),
-        "the host could not be looked at, so that only the plan itself was checked: …",
+        "could not check the host, so that only the plan was checked: …",
         "there is no such socket; start Incus, or set INCUS_SOCKET to its socket",
     )
     stack.config("pika:preflight", "required")
-    shown(stack.preview(fails=True), "the host could not be looked at: …")
+    shown(stack.preview(fails=True), "could not check the host: …")
     stack.config("pika:url", "https://no-such-host.invalid:8443")
     stack.config("pika:socket", "/x")
     shown(stack.preview(fails=True), "socket, url and remote name a host each; give one of them")

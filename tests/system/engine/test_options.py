@@ -47,8 +47,8 @@ def test_previews_say_what_becomes_of_data(stack: Stack, client: IncusClient, na
     declared["identity"]["instance_name"] = f"{name}-new"
     stack.declare(box=declared)
     said = stack.preview()
-    assert f"{name} is replaced because of identity.instance_name" in said
-    assert "WITH ALL DATA (delete_data); then it is made anew" in said
+    assert f"{name} will be replaced (identity.instance_name changed)" in said
+    assert "WITH ALL DATA (delete_data); then creates it again" in said
 
     shown = stack.run("destroy", "--preview-only", "--diff")
     assert "WITH ALL DATA" in shown
@@ -139,7 +139,7 @@ def test_restart_is_announced(stack: Stack, client: IncusClient, name: str) -> N
     stack.up()
     stack.declare(box=runtime(name, config={"security.nesting": "true"}, allow_restart=False))
     said = stack.preview()
-    assert f"{name} may have to restart for `security.nesting`; allow_restart is off" in said
+    assert f"{name} may need a restart for `security.nesting`; allow_restart is off" in said
 
 
 def test_ignored_devices_let_a_mount_change(stack: Stack, client: IncusClient, name: str) -> None:

@@ -150,7 +150,7 @@ def test_replace_on_changes(stack: Stack, client: IncusClient, name: str) -> Non
     assert same.uuid == before.uuid, "a property that the option does not name"
 
     stack.config("role", "b")
-    assert f"{name} is replaced because of labels" in stack.preview()
+    assert f"{name} will be replaced (labels changed)" in stack.preview()
     stack.up()
     after = fetch_instance(client, name)
     assert after is not None

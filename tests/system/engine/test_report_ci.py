@@ -115,7 +115,7 @@ def test_preview_without_a_host(stack: Stack, name: str) -> None:
     assert f"| instance | `{name}` |" in report
     stack.config("pika:preflight", "auto")
     assert run(stack, **env).returncode == 1
-    assert "the host could not be looked at" in (stack.directory / "pika-report.md").read_text()
+    assert "could not check the host" in (stack.directory / "pika-report.md").read_text()
 
 
 def comment(tmp_path: Path, variables: dict[str, str], text: str) -> tuple[int, str]:

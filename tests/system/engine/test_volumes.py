@@ -173,7 +173,7 @@ def test_another_name_keeps_the_old_volume(
     stack.up()
     declare(stack, volume={"volume_name": f"{name}-b"})
     said = stack.up()
-    assert "because of volume_name another volume is made" in said
+    assert "will be replaced by another volume (volume_name changed)" in said
     assert "kept with its data" in said
     assert there(client, f"{name}-a")
     assert there(client, f"{name}-b")

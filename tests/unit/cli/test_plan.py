@@ -103,10 +103,10 @@ def test_problems_of_json(tmp_path: Path) -> None:
 }"""
     assert problems(tmp_path, text) == {
         "2:2": ("identity.instance_name", "is required"),
-        "2:29": ("identity.runtime_id", "must be a text"),
+        "2:29": ("identity.runtime_id", "must be a string"),
         "2:32": (
             "identity.instance_nam",
-            "is no field of `identity`; did you mean `instance_name`?",
+            "is not a field of `identity`; did you mean `instance_name`?",
         ),
         "3:14": ("provider", "must be one of 'incus'"),
         "6:33": ("mounts[0].source", "must not contain control characters"),
@@ -124,7 +124,7 @@ def test_problems_of_json(tmp_path: Path) -> None:
             "lifecycle_root",
             "runtime spec lifecycle_root `/run/pika-cloud` must match paths.state_dir `/run/other`",
         ),
-        "12:21": ('labels["a.b"]', "must be a text"),
+        "12:21": ('labels["a.b"]', "must be a string"),
     }
 
 

@@ -72,7 +72,7 @@ def test_a_value_in_two_ways_is_an_error_also_if_it_is_the_same(name: str) -> No
     with pytest.raises(InvalidArguments) as caught:
         inputs(**twice)
     assert str(caught.value) == (
-        f"IncusRuntime 'agent': {name} and {part}.{field} are the same value, and both are given; "
+        f"IncusRuntime 'agent': {name} and {part}.{field} are the same value, and both are set; "
         "remove one of them"
     )
 

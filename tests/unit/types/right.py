@@ -3,11 +3,11 @@
 import pulumi
 
 from pulumi_pika import (
-    IncusArgs,
     IncusHost,
     IncusJob,
     IncusRuntime,
     IncusRuntimeArgs,
+    IncusTargetArgs,
     InstanceType,
     MountArgs,
     PersistentVolume,
@@ -65,7 +65,7 @@ IncusRuntime(
 
 # Outputs for anything, models, and arguments that are prepared apart.
 image = pulumi.Output.from_input("pika-agent/dev")
-incus: IncusArgs = {"image_alias": image, "project": "default"}
+incus: IncusTargetArgs = {"image_alias": image, "project": "default"}
 mounts: list[MountArgs] = [volume.mount("/data")]
 common: IncusRuntimeArgs = {"instance_type": "container", "mounts": mounts}
 IncusRuntime("outputs", incus=incus, **common)

@@ -7,7 +7,7 @@ import pulumi
 
 import pulumi_pika
 from pulumi_pika import (
-    IncusArgs,
+    IncusTargetArgs,
     IncusHost,
     IncusJob,
     IncusRuntime,
@@ -38,7 +38,7 @@ IncusJob("no command", image="i")  # wrong: No overload variant
 IncusJob("not a job's", image="i", command="x", wait_for="agent")  # wrong: No overload variant
 
 # With the typed dicts, the message names the key.
-IncusArgs(image_alas="i")  # wrong: "image_alas"
+IncusTargetArgs(image_alas="i")  # wrong: "image_alas"
 IncusRuntimeArgs(memory=1)  # wrong: "memory"
 MountArgs(kind="persistant_volume", guest_path="/a", source="s", mode="read_only")  # wrong: "kind"
 MountArgs(kind="cache", guest_path="/a", source="s", mode="rw")  # wrong: "mode"
