@@ -43,8 +43,7 @@ def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entit
             entity = client.get(url("instances", name), **({"recursion": "1"} if state else {}))
             if wrong := describe_mismatch(entity.data, needs=_NEEDED):
                 raise UnexpectedResponse(
-                    f"GET {url('instances', name)} ({client.host}): the answer is not Incus's: "
-                    f"{wrong}"
+                    f"GET {url('instances', name)} ({client.host}): the reply is not valid: {wrong}"
                 )
             return entity
         except NotFound:
@@ -292,7 +291,7 @@ def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: fl
             raise UnexpectedResponse(f"{what} ended with exit code {done.get('return')}")
         reply = client.get_raw(exec_output(name, operation, "stdout"), max_bytes=_LONGEST_TEXT)
         if reply.status != 200:
-            raise UnexpectedResponse(f"{what}: the server has not kept its output")
+            raise UnexpectedResponse(f"{what}: the server did not keep its output")
         return reply.body.decode(errors="replace")
     finally:
         # The server keeps the output as files with the instance, and nobody else removes them.

@@ -3,6 +3,7 @@
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..message_templates import missing
 from .client import Entity, IncusClient, OnProgress, url
 from .errors import NotFound, PlaceMissing
 
@@ -26,13 +27,14 @@ def _refuse_missing_place(client: IncusClient, pool: str, error: NotFound) -> No
     if "volume" in reason:
         return
     if "project" in reason:
-        what = f"there is no project {client.project} at {client.host}; see `incus project list`"
+        thing, command = f"project {client.project}", "incus project list"
     elif "pool" in reason:
-        what = f"there is no storage pool {pool} at {client.host}; see `incus storage list`"
+        thing, command = f"storage pool {pool}", "incus storage list"
     else:
         raise error
-    what += f" (Incus answered {error.status}: {error.reason})"
-    raise PlaceMissing(what, status=error.status, reason=error.reason) from error
+    place = f"at {client.host} (Incus answered {error.status}: {error.reason})"
+    text = missing(thing, place, f"`{command}` shows what exists")
+    raise PlaceMissing(text, status=error.status, reason=error.reason) from error
 
 
 def list_volumes(client: IncusClient) -> list[tuple[str, str]]:

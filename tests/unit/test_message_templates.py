@@ -30,6 +30,9 @@ def test_each_template_has_a_code_of_its_own_and_no_full_stop_at_its_end() -> No
         templates.in_use("profile a", "instance b", "change b first"),
         templates.unsupported("ZFS is", "at h", "no driver", "use dir"),
         templates.timed_out("instance a", "`agent`", 300.0, "it is running"),
+        templates.unreachable("GET /1.0 at h", "no connection", "check the address"),
+        templates.not_allowed("this user", "use project p", "use another project"),
+        templates.must("be non-empty"),
         templates.could_not("create instance a", "no space", undone="a was deleted"),
     ]
     assert {message.code for message in messages} == CODES

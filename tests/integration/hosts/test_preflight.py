@@ -192,7 +192,10 @@ def test_a_profile_twice() -> None:
     options = container(extra_profiles=["gpu", "default", "gpu"])
     found = dict(find_option_problems(plan_of(), options))
     assert set(found) == {("extra_profiles", 0), ("extra_profiles", 1)}
-    assert "names the profile default twice" in found["extra_profiles", 1]
+    assert (
+        "conflicts with another entry or `incus.profile`, which is `default` too"
+        in found["extra_profiles", 1]
+    )
 
 
 def test_target_without_a_cluster(sandbox: Sandbox) -> None:

@@ -223,7 +223,7 @@ def test_remotes_that_are_no_servers(tmp_path: Path) -> None:
         find_remote("images", environ)
     with pytest.raises(BadHostSettings, match="oidc"):
         find_remote("sso", environ)
-    with pytest.raises(BadHostSettings, match="there: here, images, sso"):
+    with pytest.raises(BadHostSettings, match="it has: here, images, sso"):
         find_remote("prod", environ)
     assert resolve(HostSettings(remote="here"), environ).socket == "/run/x/unix.socket"
     local = {**environ, "INCUS_SOCKET": "/run/y/unix.socket"}

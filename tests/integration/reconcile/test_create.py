@@ -591,7 +591,7 @@ def test_create_that_never_arrived_fails_and_leaves_nothing(
 ) -> None:
     proxy.on("POST", INSTANCES, reset_before())
 
-    with pytest.raises(RuntimeFailed, match="broke off"):
+    with pytest.raises(RuntimeFailed, match="connection was lost"):
         make(proxied, plan_of(name, mount("persistent_volume", f"{name}-state", "/v")))
 
     assert fetch_instance(proxied, name) is None

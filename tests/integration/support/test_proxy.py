@@ -89,7 +89,7 @@ def test_closed_proxy_is_no_daemon_until_it_starts_again(
 ) -> None:
     proxied.get("/1.0")
     proxy.close()
-    with pytest.raises(IncusUnreachable, match="no such socket"):
+    with pytest.raises(IncusUnreachable, match="the socket does not exist"):
         proxied.get("/1.0")
 
     proxy.start()

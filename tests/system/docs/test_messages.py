@@ -13,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from dev.paths import ROOT
+from pulumi_pika import message_templates
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import create_volume
@@ -72,7 +73,8 @@ def messages() -> tuple[str, ...]:
 def _texts(tree: ast.AST) -> Iterator[str]:
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in docs:
+        kinds = ast.Constant | ast.JoinedStr | ast.BinOp | ast.Call
+        if isinstance(node, kinds) and id(node) not in docs:
             text = _text(node)
             if any(character.isalpha() for character in text):
                 yield text
@@ -85,7 +87,33 @@ def _text(node: ast.AST) -> str:
         return "".join(map(_text, node.values))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
+    if isinstance(node, ast.Call):
+        return _call_text(node)
     return VARIES
+
+
+def _call_text(node: ast.Call) -> str:
+    """The text of a call of a template; all of it varies for another call."""
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "at":
+        return f"{_text(node.args[0])} {_text(node.func.value)}"
+    if not isinstance(node.func, ast.Name):
+        return VARIES
+    if node.func.id == "Message":
+        return _text(node.args[0])
+    template = getattr(message_templates, node.func.id, None)
+    if template is None:
+        return VARIES
+    given = {word.arg: _Argument(_text(word.value)) for word in node.keywords if word.arg}
+    return str(template(*(_Argument(_text(argument)) for argument in node.args), **given))
+
+
+class _Argument(str):
+    """A text in the place of a value of any type."""
+
+    __slots__ = ()
+
+    def __format__(self, _: str) -> str:
+        return str(self)
 
 
 def test_messages_of_the_page_are_the_products() -> None:
@@ -109,6 +137,8 @@ def test_a_message_that_changed_would_be_seen() -> None:
     assert not is_in("a … b", "b … a")
     tree = ast.parse('"""doc"""\nx = f"one {a} two " "three " + ("four" if b else "five")')
     assert "one … two three …" in set(_texts(tree))
+    tree = ast.parse('raise E(missing(f"pool {a}", "at h", timed_out(x, "y", 5, z)).at("w:"))')
+    assert "w: pool … does not exist at h; … did not reach y within … s; …" in set(_texts(tree))
     assert "doc" not in set(_texts(tree))
 
 
@@ -175,15 +205,15 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
         "runtime spec mount guest_path … must be unique",
         "runtime spec mounts … and … get the same device name …",
         "is no field of …",
-        "is no instance name: Incus wants 1 to 63 letters, digits and hyphens, no hyphen at either "
-        "end, and not a number",
-        "names no directory of a volume for certain: …",
-        "names that begin with … are the plan's",
-        "is the plan's: set … instead",
-        "is the plan's: keys below … mark whose an instance is",
-        "is kept by Incus itself and not to be set",
-        "is empty, which Incus takes as unset; leave the key out",
-        "starts the instance, and … is false; drop one of the two",
+        "is not a valid instance name: use 1-63 letters, digits or hyphens; no leading or trailing "
+        "hyphen; not digits only",
+        "is not a valid mount source: …",
+        "names that begin with … are devices of mounts; choose another name",
+        "is managed by pulumi_pika; set … instead",
+        "is managed by pulumi_pika; keys below … store the ownership label; …",
+        "is managed by Incus; …",
+        "must be non-empty: for Incus, an empty value is unset; remove the key",
+        "conflicts with …; remove one of them",
         "there is no profile … in project … at …",
         "there is no image with the alias … in project … at …",
         "there is no project … at …",
@@ -267,13 +297,15 @@ def test_what_hosts_say(tmp_path: Path, name: str) -> None:
     shown(
         stack.preview(),
         "the host could not be looked at, so that only the plan itself was checked: …",
-        "there is no such socket; start Incus, or set INCUS_SOCKET to its socket",
+        "the socket does not exist; start Incus, or set INCUS_SOCKET to its socket",
     )
     stack.config("pika:preflight", "required")
     shown(stack.preview(fails=True), "the host could not be looked at: …")
     stack.config("pika:url", "https://no-such-host.invalid:8443")
     stack.config("pika:socket", "/x")
-    shown(stack.preview(fails=True), "socket, url and remote name a host each; give one of them")
+    shown(
+        stack.preview(fails=True), "socket, url and remote each name a host; set only one of them"
+    )
 
 
 def test_what_commands_say(tmp_path: Path, sandbox: Sandbox, name: str) -> None:

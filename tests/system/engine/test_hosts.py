@@ -282,7 +282,7 @@ def test_cluster(stack: Stack, cluster: Cluster, name: str) -> None:
         two.daemon.kill()
         try:
             shown = stack.refresh()
-            assert "is on the cluster member two, which does not answer" in shown
+            assert "is on the cluster member two, which does not reply" in shown
             assert "deleted" not in shown
             stack.up("--expect-no-changes")
         finally:
@@ -311,7 +311,7 @@ def test_nobody_listens(stack: Stack, server: Server, trusted: Certificate, name
     }
     declare(stack, {"there": host}, {"box": runtime(name, host="there")})
 
-    assert "nobody listens there" in stack.up(fails=True)
+    assert "no process listens at the address" in stack.up(fails=True)
 
 
 UNKNOWN = """
@@ -353,9 +353,12 @@ def test_a_host_that_is_unknown_in_a_preview_is_not_the_local_one(
     ("wrong", "said"),
     [
         ({"url": []}, "pika:url is empty"),
-        ({"url": "https://h:1", "server_fingerprint": "12ab"}, "server_fingerprint is '12ab'"),
+        (
+            {"url": "https://h:1", "server_fingerprint": "12ab"},
+            "server_fingerprint: `12ab` is not a valid",
+        ),
         ({"url": "https://h:1", "certificate": "no.crt"}, "'no.crt' is neither PEM"),
-        ({"remote": "prod"}, "has no such remote"),
+        ({"remote": "prod"}, "remote 'prod' does not exist"),
     ],
 )
 def test_a_mistake_in_a_host_is_told_though_no_runtime_changed(
@@ -396,7 +399,7 @@ def test_a_change_of_the_host_alone_is_looked_at(
         declare(stack, {"there": away}, boxes)
         assert stack.preview().count("the host could not be looked at") == 1
         declare(stack, {"there": {**away, "preflight": "required"}}, boxes)
-        assert "nobody listens there" in stack.preview(fails=True)
+        assert "no process listens at the address" in stack.preview(fails=True)
         declare(stack, {"there": {**here, "target": "nobody"}}, boxes)
         assert "is no cluster" in stack.preview(fails=True)
         # Another server, which has no such instances.

@@ -170,7 +170,7 @@ def test_all_problems_at_once_and_no_traceback(stack: Stack, name: str) -> None:
         "mounts[0].kind",
         "must match paths.state_dir",
         "set `resources.vcpu_count` instead",
-        "names that begin with `pk-` are the plan's",
+        "is managed by pulumi_pika; names that begin with `pk-` are devices of mounts",
     ):
         assert expected in said
     assert "Traceback" not in said

@@ -207,7 +207,9 @@ def test_check_failures_tell_no_secret() -> None:
     assert ("", "description must be a text") in said
     assert ("", "mounts must be a list") in said
     assert ("", "labels in a secret part of it: must be a text") in said
-    assert any(p == "" and r.startswith("storage_pool `[secret]` is no name") for p, r in said)
+    assert any(
+        p == "" and r.startswith("storage_pool `[secret]` is not a valid name") for p, r in said
+    )
     assert SECRET not in str(said)
     assert checked.inputs == {}, "what is refused goes nowhere"
 
