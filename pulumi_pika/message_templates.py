@@ -249,9 +249,12 @@ def could_not(action: str, reason: str, *, undone: str = "", advice: str = "") -
 
     Args:
         action: A verb and its object: ``create instance box``.
-        reason: Why it failed. A full stop at its end is removed.
+        reason: Why it failed. A full stop at its end is removed. If it has several lines, such as
+            those of a console, the next sentence begins on a line of its own.
         undone: What was undone, and what was not, as a sentence without a full stop.
         advice: What to do next, with a command to paste, as a sentence without a full stop.
     """
-    parts = [f"could not {action}: {reason.rstrip().rstrip('.')}", undone, advice]
-    return Message(". ".join(part for part in parts if part), FAILED)
+    reason = reason.rstrip(". \n")
+    then = ". ".join(part for part in (undone, advice) if part)
+    between = ("\n" if "\n" in reason else ". ") if then else ""
+    return Message(f"could not {action}: {reason}{between}{then}", FAILED)

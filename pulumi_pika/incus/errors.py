@@ -1,6 +1,6 @@
 """Define the errors of requests to an Incus server.
 
-Each message says what was tried, where, why it failed and, if possible, what to do next.
+Each message has the request, the server, the reason and, if possible, what to do next.
 """
 
 import re
@@ -145,7 +145,7 @@ class PlaceMissing(NotFound):
 class AlreadyExists(IncusApiError):
     """Signal that an object of that name exists already.
 
-    The status is 409, or a 500 that says so, as for instances.
+    The status is 409, or 500 with such a text, as for instances.
     """
 
     default_code: ClassVar[str] = EXISTS

@@ -20,7 +20,7 @@ been requested for 10 to 20 s (6.0.4 `stopForkfile`). A cluster member that has 
 also refuse forwarded requests (6.0.4: "Server isn't ready yet").
 """
 _LONGEST_TEXT: Final = 64 * 1024
-"""Bytes of what a command writes that are read at most."""
+"""How much of the output of a command is read, in bytes."""
 _PASSES: Final = ("invalid pid", "isn't ready yet")
 
 
@@ -251,8 +251,8 @@ def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: 
         command: the command and its arguments.
         timeout: how long to wait for the command, in seconds.
 
-    For commands that end at once only: Incus 6.0.4 ends a command of a virtual machine whose output
-    nobody takes as soon as it has begun, and the status is -1 then.
+    Use it only for commands that end at once: if no client reads the output of a command of a
+    virtual machine, Incus 6.0.4 ends the command as soon as it has started, with the status -1.
 
     Raises:
         OperationFailed: the guest cannot be reached, or the command cannot be started.
@@ -271,16 +271,17 @@ def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: 
 def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: float) -> str:
     """Run a short command in the guest and return what it writes to standard output.
 
-    The command shows in the operation, in the server's log and its events: no place for secrets.
+    The command is visible in the operation, in the server's log and in its events: it must not
+    contain secrets.
 
     Args:
         client: a client in the instance's project.
         name: the instance.
         command: the program and its arguments.
-        timeout: seconds.
+        timeout: how long to wait for the command, in seconds.
 
     Raises:
-        OperationFailed: the guest cannot be reached, or the command not be started at all.
+        OperationFailed: the guest cannot be reached, or the command cannot be started.
         UnexpectedResponse: the command did not end with exit code 0.
     """
     operation = start_exec(client, name, command)
@@ -294,7 +295,7 @@ def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: fl
             raise UnexpectedResponse(f"{what}: the server did not keep its output")
         return reply.body.decode(errors="replace")
     finally:
-        # The server keeps the output as files with the instance, and nobody else removes them.
+        # The server stores the output as files of the instance, and does not delete them itself.
         for stream in ("stdout", "stderr"):
             with suppress(IncusError):
                 client.change("DELETE", exec_output(name, operation, stream))

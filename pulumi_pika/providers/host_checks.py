@@ -159,7 +159,7 @@ def check_host(
         concerns = _changed(finding.path, olds, inputs) or (moved and finding.path in _OF_HOST)
         if not new and not concerns:
             continue
-        if finding.may_come and after_others and mode == "auto":
+        if finding.may_be_created and after_others and mode == "auto":
             text = (
                 f"{_sentence(finding, inputs)}. {finding.awaited} when "
                 f"{examined.plan.identity.instance_name} is made"
@@ -167,7 +167,7 @@ def check_host(
             )
             report().warn(coded(text, codes.HOST))
             continue
-        reason = finding.told(secret=is_secret(finding.path, inputs))
+        reason = finding.message(secret=is_secret(finding.path, inputs))
         failures.append(Failure(finding.path, reason))
     return failures
 
@@ -206,15 +206,15 @@ def before_replacement(
 
     def ask(facts: HostFacts) -> list[Finding]:
         # Cached facts are not good enough: the engine's next step is the delete.
-        facts.forget(time.monotonic())
+        facts.invalidate_before(time.monotonic())
         return _obstacles(facts, examined, predecessor, holder_rule)
 
     try:
         found = _run_checks(ask, report)
     except IncusError:
         return  # An unreachable host cannot delete anything either.
-    may_come = checked.after_others and mode == "auto"
-    found = [it for it in _known(found, examined) if not (it.may_come and may_come)]
+    may_be_created = checked.after_others and mode == "auto"
+    found = [it for it in _known(found, examined) if not (it.may_be_created and may_be_created)]
     if found:
         listed = "; ".join(_sentence(finding, inputs) for finding in found)
         raise PreflightFailed(
@@ -320,7 +320,7 @@ def _recheck(here: Host, ask: Ask) -> list[Finding]:
     if found:
         # It may have been created since the last request. If many resources are checked at once,
         # each uses the replies to all requests that were sent after its own start.
-        here.facts.forget(begun)
+        here.facts.invalidate_before(begun)
         found = ask(here.facts)
     return found
 
@@ -366,5 +366,5 @@ def _changed(path: Path, olds: dict[str, Any], inputs: dict[str, Any]) -> bool:
 
 
 def _sentence(finding: Finding, inputs: dict[str, Any]) -> str:
-    reason = finding.told(secret=is_secret(finding.path, inputs))
+    reason = finding.message(secret=is_secret(finding.path, inputs))
     return f"{path_text(finding.path)}: {reason}" if finding.path else reason

@@ -43,6 +43,8 @@ def test_a_failed_action_says_what_why_what_was_undone_and_what_to_do() -> None:
     text = templates.could_not("create x", "no space left.", undone="x was deleted", advice="Retry")
     assert text == "could not create x: no space left. x was deleted. Retry"
     assert templates.could_not("create x", "no space left") == "could not create x: no space left"
+    lines = templates.could_not("create x", "its console:\n  one\n  two\n", undone="x was deleted")
+    assert lines == "could not create x: its console:\n  one\n  two\nx was deleted"
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])

@@ -14,6 +14,14 @@ from ...incus.errors import (
     Unauthorised,
 )
 from ...incus.storage import get_volume, list_volumes
+from ...message_templates import (
+    CONFLICT,
+    EXISTS,
+    REQUIRED,
+    Message,
+    missing,
+    unsupported,
+)
 from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusMountPlan, IncusRuntimePlan
 from ..shared.errors import (
@@ -89,9 +97,12 @@ def resolve_placement(
     policy = plan.policies.restart_policy
     if policy != "never" and not autorestart:
         raise Unsupported(
-            f"policies.restart_policy is {policy}, which Incus keeps with `boot.autorestart`; "
-            f"the server at {client.host} ({client.server().version}) does not know it "
-            f"(API extension {AUTORESTART_EXTENSION}): upgrade Incus, or use `never`"
+            unsupported(
+                f"policies.restart_policy {policy} is",
+                f"at {client.host} (Incus {client.server().version})",
+                f"it does not have the API extension {AUTORESTART_EXTENSION}",
+                "upgrade Incus, or use `never`",
+            )
         )
     pool, root = resolve_pool(
         client, plan, options, known_pool, known_root, known_root_pool=known_root_pool
@@ -149,9 +160,12 @@ def resolve_pool(
         root, pool = root or root_of_profile, pool or pool_of_profile
         if pool is None:
             raise PlacementError(
-                f"no storage pool for {plan.identity.instance_name}: `storage_pool` is not set, "
-                f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
-                f"(project {client.project}) has a root disk; set `storage_pool`"
+                Message(
+                    f"no storage pool for {plan.identity.instance_name}: `storage_pool` is not "
+                    f"set, and none of the profiles {', '.join(desired_profiles(plan, options))} "
+                    f"(project {client.project}) has a root disk; set `storage_pool`",
+                    REQUIRED,
+                )
             )
     return pool, root
 
@@ -193,14 +207,17 @@ class Survey:
         )
         for error, found, advice in kinds:
             if found:
-                raise error(f"nothing was made: {'; '.join(found.values())}{advice}")
+                raise error(f"{'; '.join(found.values())}{advice}. Nothing was created")
 
 
 FOREIGN_ADVICE: Final = (
-    "; name another source, or take the data over by setting adopt to true, or by removing the "
-    f"marks {RUNTIME_ID_KEY} and {OWNER_KEY} from the volume (`incus storage volume unset`)"
+    "; set another source. If the other runtime no longer needs the data, adopt it with "
+    f"adopt=True, or remove the keys {RUNTIME_ID_KEY} and {OWNER_KEY} from the volume (`incus "
+    "storage volume unset`)"
 )
-MISSING_ADVICE: Final = "; make the source first (or, but for a snapshot, set required to false)"
+MISSING_ADVICE: Final = (
+    "; create the source first, or set required=False (except for a read_only_snapshot)"
+)
 
 
 def survey_mounts(
@@ -234,11 +251,11 @@ def survey_mounts(
     for index, mount in enumerate(plan.mounts):
         source = mount.source
         if is_host_path(source):
-            what = f"the host path {source}"
+            what = f"host path {source}"
             there = not client.is_local or _host_path_exists(source)
         else:
             ref = (pools[mount.device_name] or "", volume_name(source))
-            what = f"the custom volume {ref[1]} in pool {ref[0]}"
+            what = f"custom volume {ref[1]} in pool {ref[0]}"
             if ref not in volumes:
                 found = get_volume(client, *ref)
                 volumes[ref] = found.data if found else None
@@ -254,12 +271,12 @@ def survey_mounts(
                         survey.claimed_volumes.append(ref)
                     else:
                         survey.foreign[mount.device_name] = (
-                            f"{_describe_mount(mount)}: {what} holds the data of {owner}"
+                            f"{_describe_mount(mount)}: {what} has the data of {owner}"
                         )
                 if volume.get("content_type") == "block" and options.instance_type == "container":
                     survey.unusable[mount.device_name] = (
                         f"{_describe_mount(mount)}: {what} has content_type block, and a container "
-                        "can only mount a volume with content_type filesystem; name another "
+                        "can only mount a volume with content_type filesystem; set another "
                         "volume, or use a virtual machine"
                     )
         if there:
@@ -278,10 +295,10 @@ def survey_mounts(
                 survey.shadowed[mount.device_name] = f"{where}: {in_another_pool(ref, elsewhere)}"
             elif directory and options.running:
                 survey.without_directory[mount.device_name] = (
-                    f"{where}: {what} does not exist, and a new volume is empty: it has no "
-                    f"directory {directory}, without which {plan.identity.instance_name} cannot "
-                    f"start. Name the whole volume ({ref[1]}) as the source, or create the volume "
-                    "and the directory first"
+                    f"{where}: {what} does not exist, and a new volume is empty: without the "
+                    f"directory {directory}, {plan.identity.instance_name} could not start. Set "
+                    f"the whole volume ({ref[1]}) as the source, or create the volume and the "
+                    "directory first"
                 )
             elif ref not in survey.missing_volumes:
                 survey.missing_volumes.append(ref)
@@ -290,7 +307,7 @@ def survey_mounts(
         else:
             survey.left_out.append(mount.device_name)
             survey.warnings.append(
-                f"{where} is left out: {what} does not exist, and the mount is not required"
+                f"{where} is skipped: {what} does not exist, and the mount is not required"
             )
     return survey
 
@@ -312,17 +329,20 @@ def _refuse_taken_paths(
     }
     name = plan.identity.instance_name
     taken = [
-        f"{_describe_mount(mount)}: the instance {name} has the device {found[0]} (source "
-        f"{found[1].get('source', '')}) at {mount.guest_path} already. Take it off: `incus config "
-        f"device remove --project {client.project} {name} {found[0]}` (the volume stays)"
+        f"{_describe_mount(mount)}: instance {name} already has the device {found[0]} (source "
+        f"{found[1].get('source', '')}) at {mount.guest_path}. Remove the device: `incus config "
+        f"device remove --project {client.project} {name} {found[0]}` (its volume stays)"
         for mount in plan.mounts
         if (found := by_path.get(mount.guest_path))
     ]
     if taken:
         raise PlacementError(
-            f"nothing was changed: {'; '.join(taken)}; then run `pulumi up` again. Or declare it "
-            "as it is, in `devices`, in place of the mount: `python -m pulumi_pika import` writes "
-            "that"
+            Message(
+                f"{'; '.join(taken)}; then run `pulumi up` again. Or declare the device in "
+                "`devices` instead of the mount (`python -m pulumi_pika import` writes it). "
+                "Nothing was changed",
+                CONFLICT,
+            )
         )
 
 
@@ -363,25 +383,26 @@ def find_elsewhere(
     return pools
 
 
-def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> str:
+def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> Message:
     """Return what is wrong with a mount whose volume is in another pool, and what to do."""
     listed = ", ".join(elsewhere)
-    return (
-        f"there is no custom volume {ref[1]} in pool {ref[0]}, and there is one in pool {listed}; "
-        "a second, empty one would be created and mounted in its place. Add "
-        f'`"storage_pool": "{elsewhere[0]}"` to the mount to use the one that is there (or set its '
-        f'`source` to the PersistentVolume itself), or `"storage_pool": "{ref[0]}"` to create '
-        f"another, empty one in pool {ref[0]}"
+    return Message(
+        f"custom volume {ref[1]} does not exist in pool {ref[0]}, but it exists in pool {listed}; "
+        "a second, empty volume would be created and mounted instead. To use the existing one, add "
+        f'`"storage_pool": "{elsewhere[0]}"` to the mount, or set its `source` to the '
+        f'PersistentVolume. To create an empty one in pool {ref[0]}, add `"storage_pool": '
+        f'"{ref[0]}"`',
+        EXISTS,
     )
 
 
 def _renamed(client: IncusClient, plan: IncusRuntimePlan, ref: VolumeRef, name: str) -> str:
     return (
-        f"there is no custom volume {ref[1]} in pool {ref[0]}, and the instance has the volume "
-        f"{name} in its place, as Incus has it after a rename; a second, empty one would be "
-        f"created. If it is the one, stop {plan.identity.instance_name} and rename it back: `incus "
-        f"storage volume rename --project {client.project} {ref[0]} {name} {ref[1]}`. If it is "
-        "not, remove that device from the instance"
+        f"custom volume {ref[1]} does not exist in pool {ref[0]}, but the instance has volume "
+        f"{name} in its place, as after a rename of the volume; a second, empty volume would be "
+        f"created. If {name} is the same volume, stop {plan.identity.instance_name} and rename it "
+        f"back: `incus storage volume rename --project {client.project} {ref[0]} {name} {ref[1]}`. "
+        "If it is another one, remove its device from the instance"
     )
 
 
@@ -419,8 +440,11 @@ def _profile_root(client: IncusClient, profiles: Sequence[str]) -> tuple[str, st
             devices.update(profile_devices(client, profile))
         except NotFound as error:
             raise PlacementError(
-                f"the profile {profile} does not exist in project {client.project} at "
-                f"{client.host}; make it, or name another in incus.profile or extra_profiles"
+                missing(
+                    f"profile {profile}",
+                    f"in project {client.project} at {client.host}",
+                    "create it, or set another one in incus.profile or extra_profiles",
+                )
             ) from error
     for name, device in devices.items():
         if is_root(device):
@@ -444,9 +468,9 @@ def root_moved(project: str, name: str, pool: str, wanted: str) -> str:
     """
     move = f"incus move --project {project} {name} --storage {wanted}"
     return (
-        f"the root disk of {name} is in pool {pool}, and the program wants it in {wanted}; Incus "
-        f"changes that by a move only. Set `storage_pool` to {pool}, or stop {name} and move it: "
-        f"`{move}`"
+        f"the root disk of {name} is in pool {pool}, but the program sets pool {wanted}; only a "
+        f"move of the instance can change that. Set `storage_pool` to {pool}, or stop {name} and "
+        f"move it: `{move}`"
     )
 
 

@@ -82,7 +82,7 @@ class PreflightFailed(ReconcileError):
 class ReplacementFailed(ReconcileError):
     """Signal that a replacement cannot be carried out, or failed after the old instance's deletion.
 
-    The message says which of the two, and how to go on.
+    The message has which of the two happened, and how to continue.
     """
 
 
@@ -105,7 +105,7 @@ class WaitFailed(ReconcileError):
 class RuntimeFailed(ReconcileError):
     """Signal that a create, update or delete failed.
 
-    The message says what was undone and what was not.
+    The message lists what was undone and what was not.
     """
 
 
@@ -153,5 +153,5 @@ class RestoreRefused(ReconcileError):
 class RestoreFailed(ReconcileError):
     """Signal that a restore failed halfway.
 
-    The message says what became of the data and of the instances.
+    The message has the state of the data and of the instances.
     """

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ...incus.errors import IncusError
 from .errors import ReconcileError
 from .reporter import Reporter
+
+NOTHING_CREATED: Final = "Nothing was created"
+"""The result of `Undo.run` if no step had anything to undo."""
 
 
 @dataclass(slots=True)
@@ -32,7 +36,7 @@ class Undo:
         self._steps.pop()
 
     def run(self) -> str:
-        """Take all steps; return a sentence on the result, for the end of an error message.
+        """Take all steps; return a sentence on the result, without a full stop, for a message.
 
         An interruption during the steps is raised after the last one. The interrupted step is
         repeated.
@@ -53,12 +57,12 @@ class Undo:
                 left.append(f"{what} ({error})")
         if interrupted is not None:
             raise interrupted
-        said = []
+        parts = []
         if undone:
-            said.append(f"Undone: removed {', '.join(undone)}.")
+            parts.append(f"Undone: deleted {', '.join(undone)}")
         if left:
-            said.append(
-                "Could NOT be undone: run the same command again, which goes on from there. Or "
-                f"remove by hand what may be left: {'; '.join(left)}."
+            parts.append(
+                "Could NOT be undone: run the same command again, which continues from there. Or "
+                f"delete by hand what may be left: {'; '.join(left)}"
             )
-        return " ".join(said) or "Nothing had been made."
+        return ". ".join(parts) or NOTHING_CREATED

@@ -185,7 +185,7 @@ def test_what_is_no_member_or_group(client: IncusClient) -> None:
     for target, said in (("tow", "did you mean two?"), ("@gpu", "there: default, second")):
         client.target = target
         found = run_preflight(HostFacts(client), plan_of("box"), OPTIONS)
-        assert [said in finding.told(secret=False) for finding in found] == [True]
+        assert [said in finding.message(secret=False) for finding in found] == [True]
 
 
 def test_names_spread_over_the_members(client: IncusClient) -> None:
@@ -234,7 +234,7 @@ def test_member_away_is_said_and_comes_back(
         assert "target 'two' is Offline" in found[0].reason
         client.target = "@second"
         found = run_preflight(HostFacts(client), plan, OPTIONS)
-        assert "no member of it is online" in found[0].reason
+        assert "none of its members is online" in found[0].reason
         with pytest.raises(PlacementError, match="two is Offline"):
             choose_member(client, name)
         # Without a target there is another one.

@@ -41,7 +41,7 @@ def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbo
     with pytest.raises(Refused, match=f"an instance {name} exists"):
         managed.up()
     wanted = {**managed.inputs, "identity": arguments(name)["identity"]}
-    with pytest.raises(ProviderError, match=f"{name}-old .* is the one of this resource"):
+    with pytest.raises(ProviderError, match=f"{name}-old .* belongs to this resource"):
         runtime_calls.update(managed.outputs, wanted)
     managed.destroy()
 
@@ -175,7 +175,10 @@ def test_a_copy_that_has_the_name(
     assert copied is not None
 
     managed.change(labels={"a": "b"})
-    with pytest.raises(ProviderError, match="is not the one that this resource made"):
+    with pytest.raises(
+        ProviderError,
+        match="is not the one that this resource created: another instance has its name",
+    ):
         managed.up()
     before = dict(managed.outputs or {})
     capfd.readouterr()

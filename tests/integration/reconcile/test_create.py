@@ -154,7 +154,7 @@ def test_volumes_are_made_before_the_instance_and_marked(
     config = volume_config(proxied, f"{name}-state")
     assert config["user.pika.runtime_id"] == f"id-{name}"
     assert config["user.pika.owner"] == "urn:x"
-    assert f"made volume {name}-state in pool default (project default)" in reporter.infos
+    assert f"created volume {name}-state in pool default (project default)" in reporter.infos
 
 
 def test_volume_that_is_there_is_used_as_it_is(client: IncusClient, name: str) -> None:
@@ -194,7 +194,7 @@ def test_optional_mount_without_source_is_left_out_with_a_warning(
     assert made.desired.left_out == tuple(names)
     assert made.live.devices == {}
     assert [any(name in line for line in reporter.warnings) for name in names] == [True, True]
-    assert all("is left out" in line for line in reporter.warnings)
+    assert all("is skipped" in line for line in reporter.warnings)
 
 
 def test_root_disk_gets_size_and_the_profiles_pool(client: IncusClient, name: str) -> None:
@@ -349,7 +349,7 @@ def test_missing_source_is_an_error_before_anything_is_made(
         mount(kind, source.format(name=name), "/mnt/x", required=required),
     )
 
-    with pytest.raises(SourceMissing, match=r"^nothing was made: mount pk-.*does not exist"):
+    with pytest.raises(SourceMissing, match=r"^mount pk-.*does not exist.*Nothing was created$"):
         make(proxied, plan)
 
     assert proxy.changes() == []
@@ -414,7 +414,7 @@ def test_instance_that_came_meanwhile_is_refused_and_untouched(
     with pytest.raises(RuntimeFailed, match=rf"an instance {name} exists") as caught:
         make(proxied, plan_of(name, mount("persistent_volume", f"{name}-state", "/v")))
 
-    assert f"Undone: removed volume {name}-state in pool default." in str(caught.value)
+    assert f"Undone: deleted volume {name}-state in pool default" in str(caught.value)
     assert there(client, name).config.get("user.pika.runtime_id") is None
     assert get_volume(client, "default", f"{name}-state") is None
     with pytest.raises(InstanceExists):
@@ -453,7 +453,7 @@ def test_unknown_image_undoes_all_and_says_where_to_look(client: IncusClient, na
 
     assert fetch_instance(client, name) is None
     assert get_volume(client, "default", f"{name}-state") is None
-    assert f"Undone: removed volume {name}-state in pool default." in str(caught.value)
+    assert f"Undone: deleted volume {name}-state in pool default" in str(caught.value)
 
 
 def test_failed_create_keeps_a_volume_that_was_there(client: IncusClient, name: str) -> None:
@@ -500,7 +500,7 @@ def test_failed_wait_undoes_all_and_says_what_was_seen(client: IncusClient, name
         cloud_init_user_data="#!/bin/sh\necho something is broken here\n",
     )
 
-    with pytest.raises(RuntimeFailed, match=r"did not come to `ready`") as caught:
+    with pytest.raises(RuntimeFailed, match=r"did not reach state `ready`") as caught:
         make(client, plan, options)
 
     said = str(caught.value)
@@ -554,7 +554,7 @@ def test_what_was_never_asked_for_is_not_named_as_left(
     class Goes(Recorder):
         def info(self, message: str) -> None:
             super().info(message)
-            if message.startswith("made volume"):
+            if message.startswith("created volume"):
                 proxy.close()
 
     with pytest.raises(RuntimeFailed) as caught:

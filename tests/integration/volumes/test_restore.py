@@ -217,7 +217,7 @@ class TestRefused:
         launch(sandbox, f"{name}-box", name, ephemeral=True)
         snapshot(client, name, "one")
         try:
-            with pytest.raises(RestoreRefused, match="ephemeral: to stop it would delete it"):
+            with pytest.raises(RestoreRefused, match="ephemeral: a stop would delete it"):
                 put_back(client, options(name, restore_from="one"), reporter)
             assert status(sandbox, f"{name}-box") == "Running"
         finally:
@@ -234,7 +234,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("wanted", "said"),
         [
-            ({"restore_from": "one"}, "newest snapshot only.*two.*remove them.*copy the volume"),
+            (
+                {"restore_from": "one"},
+                "only restore the newest snapshot.*two.*Delete the newer.*copy the volume",
+            ),
             ({"restore_from": "one", "snapshot_before_restore": False}, "two.*remove them"),
             ({"restore_from": "two"}, "copy the volume"),
             ({"restore_from": "two", "snapshot_before_restore": False}, ""),
@@ -274,7 +277,7 @@ class TestRefused:
         live = there(client, name)
         assert plan_restore(client, live, options(name, restore_from="one"))
         qcow2 = replace(live, config={**live.config, "block.type": "qcow2"})
-        with pytest.raises(RestoreRefused, match="newest snapshot only"):
+        with pytest.raises(RestoreRefused, match="can only restore the newest snapshot"):
             plan_restore(client, qcow2, options(name, restore_from="one"))
 
 
@@ -303,8 +306,8 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("method", "path", "said"),
         [
-            ("PUT", f"/1.0{CUSTOM}/.*", "whether the data is as it was is not certain"),
-            ("POST", ".*/snapshots", "The data is as it was"),
+            ("PUT", f"/1.0{CUSTOM}/.*", "It is unknown whether the data was changed"),
+            ("POST", ".*/snapshots", "The data was not changed"),
         ],
     )
     def test_instances_run_again(
@@ -516,9 +519,9 @@ def test_in_words(client: IncusClient, name: str, box: str) -> None:
     plan = plan_restore(client, there(client, name), wanted)
     assert plan is not None
     assert plan.text(wanted) == (
-        f"the volume {name} in pool default (project default) goes back to its snapshot one; "
-        f"stops {box} (project default) for it; takes a snapshot pika-before-one-<time> first, to "
-        f"which restore_from can go back; starts {box} (project default) again after"
+        f"the volume {name} in pool default (project default) will be restored from its snapshot "
+        f"one; stops {box} (project default) first; takes snapshot pika-before-one-<time> before, "
+        f"so that restore_from can undo it; starts {box} (project default) again afterwards"
     )
     wanted = options(name, restore_from="one", snapshot_before_restore=False)
     plan = plan_restore(client, there(client, name), wanted)

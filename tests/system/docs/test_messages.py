@@ -132,8 +132,8 @@ def test_messages_can_be_found_by_their_headings() -> None:
 
 
 def test_a_message_that_changed_would_be_seen() -> None:
-    assert is_in("there is no … at …", "there is no …x at …, y")
-    assert not is_in("there is no … at …", "there was no … at …")
+    assert is_in("… does not exist at …", "…x does not exist at …, y")
+    assert not is_in("… does not exist at …", "… did not exist at …")
     assert not is_in("a … b", "b … a")
     tree = ast.parse('"""doc"""\nx = f"one {a} two " "three " + ("four" if b else "five")')
     assert "one … two three …" in set(_texts(tree))
@@ -214,11 +214,11 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
         "is managed by Incus; …",
         "must be non-empty: for Incus, an empty value is unset; remove the key",
         "conflicts with …; remove one of them",
-        "there is no profile … in project … at …",
-        "there is no image with the alias … in project … at …",
-        "there is no project … at …",
-        "there is no storage pool … at …",
-        "the image … in project … at … is for …, and instance_type is …",
+        "profile … does not exist in project … at …",
+        "image alias … does not exist in project … at …",
+        "project … does not exist at …",
+        "storage pool … does not exist at …",
+        "image alias … in project … at … is for …, but instance_type is …",
     )
 
 
@@ -259,13 +259,15 @@ def test_what_an_up_says(
 
     shown(
         said,
-        "an instance … exists in project … at … (…, …, made …); nothing of it was touched. …",
-        "make the source first (or, but for a snapshot, set required to false)",
-        "name another source, or take the data over by setting adopt to true, …",
-        "could not be made: …",
-        "did not come to … within … s (timeouts.wait is … s). Last seen: …",
-        "cannot be brought to the plan in place: …",
-        "is left out: … does not exist, and the mount is not required",
+        "instance … already exists in project … at … (…, …, created …, owner: …); it was not "
+        "changed. …",
+        "create the source first, or set required=False (except for a read_only_snapshot)",
+        "set another source. If the other runtime no longer needs the data, adopt it with "
+        "adopt=True, …",
+        "could not create instance …: …",
+        "did not reach state … within … s; timeouts.wait is … s. Last seen: …",
+        "it differs in a way that cannot be changed in place: …",
+        "is skipped: … does not exist, and the mount is not required",
     )
 
     # A container cannot have less memory than it uses; where the server holds limits.
@@ -278,7 +280,11 @@ def test_what_an_up_says(
     stack.declare(box={**box, "config": {"security.nesting": "true"}})
     shown(stack.preview(), "may have to restart for …")
     stack.declare(box={**box, "resources": {"memory_mib": 16}})
-    shown(stack.up(fails=True), "cannot take this while it runs (…), and allow_restart is off: …")
+    shown(
+        stack.up(fails=True),
+        "could not change the running instance … (…): it needs a restart (…), but allow_restart is "
+        "off. …",
+    )
 
     # Another is put in its place, and goes.
     path = f"/instances/{name}-5"
@@ -286,9 +292,12 @@ def test_what_an_up_says(
     sandbox.daemon.request("DELETE", path)
     sandbox.daemon.request("POST", "/instances", {**body, "name": f"{name}-5"})
     stack.declare(box={**box, "description": "x"})
-    shown(stack.up(fails=True), "is not the one that this resource made")
+    shown(
+        stack.up(fails=True),
+        "is not the one that this resource created: another instance has its name",
+    )
     sandbox.daemon.request("DELETE", path)
-    shown(stack.up(fails=True), "there is no instance … in project … at … any more; run …")
+    shown(stack.up(fails=True), "instance … does not exist in project … at … any more; run …")
 
 
 def test_what_hosts_say(tmp_path: Path, name: str) -> None:

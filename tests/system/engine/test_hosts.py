@@ -194,7 +194,7 @@ def test_findings_all_at_once_and_on_their_properties(stack: Stack, name: str) -
     shown = stack.preview(fails=True)
     for said in ("did you mean default?", "did you mean pika/tiny?", "no storage pool fast"):
         assert said in shown
-    assert "runs no virtual-machine" in shown
+    assert "instance_type virtual-machine is not supported at" in shown
     assert "Traceback" not in shown
 
     # What something else may bring meanwhile is a warning in a preview, and an error of `check` in
@@ -202,7 +202,7 @@ def test_findings_all_at_once_and_on_their_properties(stack: Stack, name: str) -
     lacking["instance_type"] = "container"
     declare(stack, {}, {"other": runtime(f"{name}-o"), "box": {**lacking, "after": ["other"]}})
     shown = stack.preview()
-    assert "It has to be there when" in shown
+    assert "It must exist when" in shown
     shown = stack.up(fails=True)
     for said in ("did you mean default?", "did you mean pika/tiny?", "no storage pool fast"):
         assert said in shown
@@ -296,10 +296,10 @@ def test_cluster(stack: Stack, cluster: Cluster, name: str) -> None:
 def test_target_without_a_cluster(stack: Stack, sandbox: Sandbox, name: str) -> None:
     host = {"socket": str(sandbox.socket), "target": "one"}
     declare(stack, {"here": host}, {"box": runtime(name, host="here")})
-    assert "is no cluster" in stack.preview(fails=True)
+    assert "the server is not a cluster" in stack.preview(fails=True)
 
     declare(stack, {"here": {**host, "preflight": "off"}}, {"box": runtime(name, host="here")})
-    assert "is no cluster" in stack.up(fails=True)
+    assert "the server is not a cluster" in stack.up(fails=True)
     assert instances(sandbox, name) == []
 
 
@@ -401,11 +401,11 @@ def test_a_change_of_the_host_alone_is_looked_at(
         declare(stack, {"there": {**away, "preflight": "required"}}, boxes)
         assert "no process listens at the address" in stack.preview(fails=True)
         declare(stack, {"there": {**here, "target": "nobody"}}, boxes)
-        assert "is no cluster" in stack.preview(fails=True)
+        assert "the server is not a cluster" in stack.preview(fails=True)
         # Another server, which has no such instances.
         declare(stack, {"there": {"socket": str(sandbox.socket)}}, boxes)
         shown = stack.preview()
-        assert f"there is no instance {name} in project default" in shown
+        assert f"instance {name} does not exist in project default" in shown
         assert "it was last seen at another server" in shown
         assert "3 unchanged" in shown
 

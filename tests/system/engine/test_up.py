@@ -202,7 +202,7 @@ def test_failed_create_leaves_nothing(stack: Stack, client: IncusClient, name: s
     said = stack.up(fails=True)
 
     assert "no-such-network" in said
-    assert "Undone: removed" in said
+    assert "Undone: deleted" in said
     assert "Traceback" not in said
     assert fetch_instance(client, name) is None
     assert stack.resources() == []

@@ -343,7 +343,7 @@ def test_secrets_show_nowhere(life: Life, client: IncusClient, name: str, sandbo
     life("preview", "--diff", fails=True)
     life("config", "set", "pika:preflight", "off")
     said = life("up", "--yes", "--skip-preview", "--diff", "--continue-on-error", fails=True)
-    for expected in ("not found", "could not be made", "said: [secret]", "does not exist"):
+    for expected in ("not found", "could not create", "said: [secret]", "does not exist"):
         assert expected in said
     life.search_all()
     life.change(failing={})
