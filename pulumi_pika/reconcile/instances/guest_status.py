@@ -62,7 +62,7 @@ class GuestStatus:
         }
         return {key: value for key, value in found.items() if value not in ("", None)}
 
-    def phrase(self) -> str:
+    def describe(self) -> str:
         """Return the status as a phrase for messages."""
         if self.state == UNKNOWN_STATE:
             return self.reason

@@ -124,9 +124,9 @@ def _ready(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
 def _guest_status(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
     status = fetch_guest_status(client, live, desired.plan.paths.status_path)
     if status.state == "failed":
-        raise _GuestSaysFailed(status.phrase())
+        raise _GuestSaysFailed(status.describe())
     # A guest that has completed its work was ready before.
-    return status.state in ("ready", "completed"), status.phrase()
+    return status.state in ("ready", "completed"), status.describe()
 
 
 _CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]]] = {

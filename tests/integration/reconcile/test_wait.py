@@ -202,7 +202,7 @@ def test_status_file_is_looked_at_before_it_is_read(
     def asked() -> tuple[str, list[str]]:
         proxy.clear()
         found = fetch_guest_status(proxied, live, STATUS)
-        return found.phrase(), [request.method for request in proxy.requests]
+        return found.describe(), [request.method for request in proxy.requests]
 
     assert asked() == (f"the guest has not written the status file {STATUS} yet", ["HEAD"])
     assert shell(client, name, f"mkdir -p /run/pika-cloud; mkfifo {STATUS}") == 0
@@ -259,7 +259,7 @@ def test_guest_that_ends_as_it_is_first_looked_at_is_seen_to_end(
     running all that time; whoever goes on asking waits for ever."""
     made = make(client, plan_of(name))
     assert (
-        fetch_guest_status(client, made.live, STATUS).phrase()
+        fetch_guest_status(client, made.live, STATUS).describe()
         == f"the guest has not written the status file {STATUS} yet"
     )
     # What a stop finds that comes before Incus has noted which process answers for the files.
@@ -347,7 +347,7 @@ def test_boot_id_of_a_machine_is_read_by_a_command(
 
     found = fetch_guest_status(proxied, there(proxied, name), STATUS)
 
-    assert found.phrase() == "guest state 'ready'"
+    assert found.describe() == "guest state 'ready'"
     assert len(proxy.sent("POST", ".*/exec")) == 1
     recorded = client.get_list(url("instances", name, "logs", "exec-output"))
     assert recorded == [], "its record stays with the instance"

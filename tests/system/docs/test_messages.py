@@ -5,15 +5,17 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Final
 
 import pytest
 from markdown_it import MarkdownIt
 
 from dev.paths import ROOT
-from pulumi_pika import message_templates
+from pulumi_pika import message_templates as templates
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import create_volume
@@ -73,11 +75,20 @@ def messages() -> tuple[str, ...]:
 def _texts(tree: ast.AST) -> Iterator[str]:
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        kinds = ast.Constant | ast.JoinedStr | ast.BinOp | ast.Call
-        if isinstance(node, kinds) and id(node) not in docs:
+        if (
+            isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp | ast.Call)
+            and id(node) not in docs
+        ):
             text = _text(node)
             if any(character.isalpha() for character in text):
                 yield text
+
+
+class _Open(float):
+    """A number of which nothing is known."""
+
+    def __format__(self, spec: str) -> str:
+        return VARIES
 
 
 def _text(node: ast.AST) -> str:
@@ -88,32 +99,28 @@ def _text(node: ast.AST) -> str:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
     if isinstance(node, ast.Call):
-        return _call_text(node)
+        return _rendered(node)
     return VARIES
 
 
-def _call_text(node: ast.Call) -> str:
-    """The text of a call of a template; all of it varies for another call."""
-    if isinstance(node.func, ast.Attribute) and node.func.attr == "at":
-        return f"{_text(node.args[0])} {_text(node.func.value)}"
-    if not isinstance(node.func, ast.Name):
+def _rendered(call: ast.Call) -> str:
+    """The message that a call of a template makes; what varies is open."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "at":
+        return f"{_text(call.args[0])} {_text(call.func.value)}" if call.args else VARIES
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    template = getattr(templates, name, None)
+    if template is templates.Message and call.args:
+        return _text(call.args[0])
+    if not isinstance(template, FunctionType):
         return VARIES
-    if node.func.id == "Message":
-        return _text(node.args[0])
-    template = getattr(message_templates, node.func.id, None)
-    if template is None:
+    given: dict[str, ast.expr] = {one.arg: one.value for one in call.keywords if one.arg}
+    given |= dict(zip(signature(template).parameters, call.args, strict=False))
+    texts = {name: _Open() if name == "seconds" else _text(of) for name, of in given.items()}
+    try:
+        signature(template).bind(**texts)
+    except TypeError:  # Another function of that name, such as `Path.exists`.
         return VARIES
-    given = {word.arg: _Argument(_text(word.value)) for word in node.keywords if word.arg}
-    return str(template(*(_Argument(_text(argument)) for argument in node.args), **given))
-
-
-class _Argument(str):
-    """A text in the place of a value of any type."""
-
-    __slots__ = ()
-
-    def __format__(self, _: str) -> str:
-        return str(self)
+    return str(template(**texts))
 
 
 def test_messages_of_the_page_are_the_products() -> None:

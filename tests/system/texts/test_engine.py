@@ -240,4 +240,4 @@ def test_status_of_the_guest_in_an_error(
 
 
 def test_messages_are_one_line() -> None:
-    assert GuestStatus("failed", message=f"{DIRECTIVE}{FORGED}").phrase().count("\n") == 0
+    assert GuestStatus("failed", message=f"{DIRECTIVE}{FORGED}").describe().count("\n") == 0
