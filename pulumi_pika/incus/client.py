@@ -36,8 +36,8 @@ _WAIT_SLICE: Final = 2.0
 """How long one request to /wait may take, in seconds: the interval of progress lines."""
 _GET_PAUSES: Final = (0.05, 0.3)
 """The pauses before a failed GET is sent again, in seconds."""
-_BRIEFLY: Final = 2.0
-"""How long `get_briefly` reuses a reply, in seconds."""
+_CACHED_FOR: Final = 2.0
+"""How long `get_cached` reuses a reply, in seconds."""
 _RECONNECT_FOR: Final = 20.0
 """How long an interrupted wait tries to reach the daemon again, in seconds."""
 _STARTS_WITHIN: Final = 15.0
@@ -78,7 +78,7 @@ class Entity:
 
 
 class IncusClient:
-    """Send requests to one server. Thread-safe; `in_project` and `beside` share its connections.
+    """Send requests to one server. Thread-safe; `in_project` and `on_member` share its connections.
 
     Args:
         socket: the daemon's unix socket; default: the result of `find_socket`.
@@ -89,7 +89,7 @@ class IncusClient:
 
     Attributes:
         member: the cluster member on which volumes are looked up and created, once it is decided;
-            see `beside`.
+            see `on_member`.
     """
 
     member: str = ""
@@ -108,8 +108,8 @@ class IncusClient:
         self.project = project
         self.target = target
         self._shared: dict[str, Server] = {}
-        self._brief: dict[tuple[str, str], tuple[float, Entity]] = {}
-        self._asking = threading.Lock()
+        self._cached: dict[tuple[str, str], tuple[float, Entity]] = {}
+        self._cache_lock = threading.Lock()
 
     def in_project(self, project: str) -> "IncusClient":
         """Return the same client for another project."""
@@ -117,7 +117,7 @@ class IncusClient:
         client.project = project
         return client
 
-    def beside(self, location: str) -> "IncusClient":
+    def on_member(self, location: str) -> "IncusClient":
         """Return the same client for work that has to be on one cluster member.
 
         Args:
@@ -176,18 +176,18 @@ class IncusClient:
         reply = self._get(path, params)
         return Entity(self._metadata(reply, f"GET {path}"), reply.headers.get("ETag", ""))
 
-    def get_briefly(self, path: str, /) -> Entity:
+    def get_cached(self, path: str, /) -> Entity:
         """Return the object at `path`, as it was at most two seconds ago.
 
         This is for objects that many resources share while they are created; all of them wait for
         one reply.
         """
         key = (self.project, path)
-        with self._asking:
-            asked, entity = self._brief.get(key, (0.0, None))
-            if entity is None or time.monotonic() - asked > _BRIEFLY:
-                asked, entity = time.monotonic(), self.get(path)
-                self._brief[key] = asked, entity
+        with self._cache_lock:
+            fetched, entity = self._cached.get(key, (0.0, None))
+            if entity is None or time.monotonic() - fetched > _CACHED_FOR:
+                fetched, entity = time.monotonic(), self.get(path)
+                self._cached[key] = fetched, entity
             return entity
 
     def get_list(self, path: str, /, **params: str) -> list[Any]:
@@ -384,7 +384,7 @@ class IncusClient:
                 metadata = state.get("metadata")
                 progress(time.monotonic() - start, metadata if isinstance(metadata, dict) else {})
 
-    def peek(self, operation: str, *, seconds: float) -> dict[str, Any] | None:
+    def poll_operation(self, operation: str, *, seconds: float) -> dict[str, Any] | None:
         """Wait a moment for an operation; return its state if it has ended, None while it runs.
 
         Args:

@@ -86,10 +86,10 @@ def describe_mismatch(answer: Any, *, needs: tuple[str, ...] = ()) -> str:
     for name in needs:
         if isinstance(answer, dict) and name not in answer:
             return f"`{name}` is missing"
-    return _misfit(answer, _ANSWER, "")
+    return _find_mismatch(answer, _ANSWER, "")
 
 
-def _misfit(value: Any, shape: Any, at: str) -> str:
+def _find_mismatch(value: Any, shape: Any, at: str) -> str:
     if isinstance(shape, _Object | _Map):
         if not isinstance(value, dict):
             return f"`{at}` is {_kind(value)}, not an object" if at else f"it is {_kind(value)}"
@@ -99,14 +99,14 @@ def _misfit(value: Any, shape: Any, at: str) -> str:
             # Go writes a field that is an empty mapping or list as null.
             if inner is None or (item is None and at_field and not isinstance(inner, type)):
                 continue
-            if wrong := _misfit(item, inner, f"{at}.{key}" if at else key):
+            if wrong := _find_mismatch(item, inner, f"{at}.{key}" if at else key):
                 return wrong
         return ""
     if isinstance(shape, _List):
         if not isinstance(value, list):
             return f"`{at}` is {_kind(value)}, not a list"
         for index, item in enumerate(value):
-            if wrong := _misfit(item, shape.of, f"{at}[{index}]"):
+            if wrong := _find_mismatch(item, shape.of, f"{at}[{index}]"):
                 return wrong
         return ""
     # True is an int in Python, but not in Incus.

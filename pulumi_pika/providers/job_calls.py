@@ -395,7 +395,7 @@ def _refuse_holder(
 
 def _client(state: dict[str, Any], live: LiveInstance | None) -> IncusClient:
     client = client_for(str(get_path(state, ("plan", "incus", "project")) or "default"))
-    return client.beside(live.location) if live else client
+    return client.on_member(live.location) if live else client
 
 
 def _id_of(job: _Job, inputs: dict[str, Any]) -> str:

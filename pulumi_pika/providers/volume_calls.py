@@ -286,7 +286,7 @@ class _State:
     def client(self) -> IncusClient:
         """Return a client for the cluster member of the volume."""
         client = client_for(self.options.project)
-        return client.beside(str(self.outputs.get("location") or ""))
+        return client.on_member(str(self.outputs.get("location") or ""))
 
     def refreshed(self, live: LiveVolume) -> dict[str, Any]:
         """Return outputs that describe the live volume; without drift, they are unchanged."""
@@ -458,7 +458,7 @@ def _restore(
 def _new_place(client: IncusClient) -> IncusClient:
     """Return the client for a new volume. If each cluster member has its own volumes, only those of
     the target member matter."""
-    return client if client.target.startswith("@") else client.beside(client.target)
+    return client if client.target.startswith("@") else client.on_member(client.target)
 
 
 def _is_moved(olds: dict[str, Any], given: ValidatedOptions[VolumeOptions]) -> bool:

@@ -1,8 +1,6 @@
 """Create a runtime: its volumes, its instance, the start and the wait; or undo all of it."""
 
 import re
-import time
-from typing import Final
 
 from ...incus.client import IncusClient
 from ...incus.errors import (
@@ -33,6 +31,7 @@ from ..shared.ownership import (
     relation,
     renamed_hint,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Progress, Reporter
 from ..shared.undo import NOTHING_CREATED, Undo
 from .adopt import (
@@ -54,9 +53,6 @@ from .location import select_member_for_volumes
 from .placement import resolve_placement
 from .runtime_options import RuntimeOptions
 from .wait import wait_for
-
-_APPEARS_WITHIN: Final = 3.0
-"""How long to look for an instance after the reply to its creation was lost, in seconds."""
 
 
 def create_runtime(
@@ -216,14 +212,10 @@ def _find_attempt(client: IncusClient, name: str, attempt: str) -> LiveInstance 
 
 def _find(client: IncusClient, name: str) -> LiveInstance | None:
     """Return the instance of a name, which may take a moment to appear; None if none appears."""
-    deadline = time.monotonic() + _APPEARS_WITHIN
-    while True:
-        live = fetch_instance(client, name)
-        if live is not None:
-            return live
-        if time.monotonic() > deadline and not running_operations(client, name):
-            return None
-        time.sleep(0.2)
+    return poll_until(
+        lambda: fetch_instance(client, name),
+        may_continue=lambda: bool(running_operations(client, name)),
+    )
 
 
 def _remove_attempt(client: IncusClient, name: str, attempt: str, may_appear: bool) -> bool:

@@ -1,8 +1,7 @@
 """Create, identify and delete the custom volumes that a runtime creates for its own mounts."""
 
-import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from ...incus.client import IncusClient
 from ...incus.errors import (
@@ -29,6 +28,7 @@ from ..shared.ownership import (
     RUNTIME_ID_KEY,
     new_generation,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Reporter
 from ..shared.undo import Undo
 from ..shared.volume_lock import volume_lock
@@ -42,9 +42,6 @@ from .runtime_options import RuntimeOptions
 
 VolumeRef = tuple[str, str]
 """The pool and the name of a custom volume."""
-
-_APPEARS_WITHIN: Final = 3.0
-"""How long to look for a volume after the reply to its creation was lost, in seconds."""
 
 
 def own_volumes(plan: IncusRuntimePlan) -> list[str]:
@@ -182,12 +179,8 @@ def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, na
 
 def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
     """Return whether the volume of an attempt exists, which may take a moment."""
-    deadline = time.monotonic() + _APPEARS_WITHIN
-    while (volume := get_volume(client, pool, name)) is None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return bool(volume.data.get("config", {}).get(GENERATION_KEY) == attempt)
+    volume = poll_until(lambda: get_volume(client, pool, name))
+    return volume is not None and volume.data.get("config", {}).get(GENERATION_KEY) == attempt
 
 
 def claim_volumes(

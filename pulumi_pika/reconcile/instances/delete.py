@@ -61,7 +61,7 @@ def delete_runtime(
     if live is not None:
         if live.name != name:
             reporter.info(f"instance {name} was renamed to {live.name}; deleting {live.name}")
-        client = client.beside(live.location)
+        client = client.on_member(live.location)
         _remove(client, live, options.timeouts, reporter)
     elif found.other is not None:
         reporter.warn(f"{why_not_owned(client, found.other, claim)}; it is not deleted")

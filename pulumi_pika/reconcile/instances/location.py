@@ -71,8 +71,8 @@ def select_member_for_volumes(client: IncusClient, placement: Placement) -> Incu
             )
         )
     if places:
-        return client.beside(next(iter(places)))
-    return client.beside(choose_member(client, desired.name, desired.plan.incus.image_alias))
+        return client.on_member(next(iter(places)))
+    return client.on_member(choose_member(client, desired.name, desired.plan.incus.image_alias))
 
 
 def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> IncusClient:
@@ -97,8 +97,8 @@ def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> I
     if client.member or is_shared(client, pool):
         return client
     if client.target and not client.target.startswith("@"):
-        return client.beside(client.target)
-    return client.beside(choose_member(client, name))
+        return client.on_member(client.target)
+    return client.on_member(choose_member(client, name))
 
 
 def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:

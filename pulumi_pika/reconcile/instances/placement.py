@@ -58,17 +58,31 @@ class Placement:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """Hold what is known of an existing instance. The defaults describe a new instance."""
+
+    volume_pool: str | None = None
+    """The pool of its volumes."""
+    root_device: str | None = None
+    """The name of its root device."""
+    root_pool: str | None = None
+    """The pool of its root disk."""
+    owner: str = ""
+    """The URN that the resource had before, if it had another one."""
+    backend: str = ""
+    """The backend in its ownership label."""
+    devices: Devices = field(default_factory=dict)
+
+
+NEW: Final = Existing()
+
+
 def resolve_placement(
     client: IncusClient,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    *,
-    known_pool: str | None = None,
-    known_root: str | None = None,
-    known_root_pool: str | None = None,
-    known_owner: str = "",
-    known_backend: str = "",
-    known_devices: Devices | None = None,
+    existing: Existing = NEW,
 ) -> Placement:
     """Resolve the details of an instance with the server, without changing anything.
 
@@ -76,12 +90,7 @@ def resolve_placement(
         client: a client in the plan's project.
         plan: the plan.
         options: the options.
-        known_pool: the pool of an existing instance's volumes.
-        known_root: the name of an existing instance's root device.
-        known_root_pool: the pool of an existing instance's root disk.
-        known_owner: the URN that the resource had before, if it had another one.
-        known_backend: the backend in an existing instance's ownership label.
-        known_devices: the devices of an existing instance.
+        existing: what is known of an existing instance. Default: a new instance.
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
@@ -104,20 +113,16 @@ def resolve_placement(
                 "upgrade Incus, or use `never`",
             )
         )
-    pool, root = resolve_pool(
-        client, plan, options, known_pool, known_root, known_root_pool=known_root_pool
-    )
-    _refuse_taken_paths(client, plan, options, known_devices or {})
-    survey = survey_mounts(
-        client, plan, options, pool, known_owner, known_backend, known_devices or {}
-    )
+    pool, root = resolve_pool(client, plan, options, existing)
+    _refuse_taken_paths(client, plan, options, existing.devices)
+    survey = survey_mounts(client, plan, options, pool, existing)
     survey.refuse()
     return Placement(
         desired=assemble(
             plan,
             options,
             pool=pool,
-            root_pool=known_root_pool,
+            root_pool=existing.root_pool,
             root_name=root or ROOT_DEVICE,
             left_out=survey.left_out,
             autorestart=autorestart,
@@ -132,10 +137,7 @@ def resolve_pool(
     client: IncusClient,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    known_pool: str | None = None,
-    known_root: str | None = None,
-    *,
-    known_root_pool: str | None = None,
+    existing: Existing = NEW,
 ) -> tuple[str | None, str | None]:
     """Return the pool of a runtime's volumes and the name of its root disk, if it needs them.
 
@@ -143,15 +145,14 @@ def resolve_pool(
         client: a client in the instance's project.
         plan: the plan.
         options: the options.
-        known_pool: the pool of an existing instance's volumes.
-        known_root: the name of an existing instance's root device.
-        known_root_pool: the pool of an existing instance's root disk.
+        existing: what is known of an existing instance. Default: a new instance.
 
     Raises:
         PlacementError: a profile is missing, or nothing names a pool.
         IncusError: the server could not be asked.
     """
-    pool, root = known_pool or options.storage_pool or known_root_pool, known_root
+    pool = existing.volume_pool or options.storage_pool or existing.root_pool
+    root = existing.root_device
     wants_root = plan.resources.root_disk_gib is not None
     if (wants_root and (pool is None or root is None)) or (
         pool is None and _needs_pool(plan, options)
@@ -225,27 +226,23 @@ def survey_mounts(
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
     pool: str | None,
-    known_owner: str = "",
-    known_backend: str = "",
-    known_devices: Devices | None = None,
+    existing: Existing = NEW,
 ) -> Survey:
-    """Look for the sources of all mounts, each volume once.
+    """Search the sources of all mounts, each volume once.
 
     Args:
         client: a client in the plan's project.
         plan: the plan.
         options: the options.
         pool: the pool of the volumes whose mounts name none.
-        known_owner: see `resolve_placement`, also for the following arguments.
-        known_backend: see `resolve_placement`.
-        known_devices: see `resolve_placement`.
+        existing: what is known of an existing instance. Default: a new instance.
 
     Raises:
         IncusError: the server could not be asked.
     """
     survey = Survey()
-    own, earlier = [options.owner], [options.owner, known_owner]
-    backends = [options.backend, known_backend]
+    own, earlier = [options.owner], [options.owner, existing.owner]
+    backends = [options.backend, existing.backend]
     volumes: dict[VolumeRef, dict[str, Any] | None] = {}
     pools = mount_storage_pools(plan, options, pool)
     for index, mount in enumerate(plan.mounts):
@@ -285,7 +282,7 @@ def survey_mounts(
         if mount.kind == "persistent_volume" and not is_host_path(source):
             directory = source.partition("/")[2].strip("/")
             named = bool(options.pool_of(index))
-            known = (known_devices or {}).get(mount.device_name, {}).get("source", ref[1])
+            known = existing.devices.get(mount.device_name, {}).get("source", ref[1])
             mounted = volume_name(known)
             if mounted != ref[1] and get_volume(client, ref[0], mounted):
                 survey.shadowed[mount.device_name] = (

@@ -38,6 +38,7 @@ from ..shared.ownership import (
     OWNER_KEY,
     Claim,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Reporter
 from ..shared.undo import NOTHING_CREATED, Undo
 from .adoption_rollback import restore_adopted
@@ -65,12 +66,10 @@ from .lifecycle import (
     why_not_owned,
 )
 from .live_instance import LiveInstance, root_device_name
-from .placement import resolve_placement, root_moved
+from .placement import Existing, resolve_placement, root_moved
 from .runtime_options import RuntimeOptions
 from .wait import wait_for
 
-_APPEARS_WITHIN: Final = 3.0
-"""How long a change whose reply was lost may take to become visible, in seconds."""
 _NEEDS_RESTART: Final = (
     "when vm is running",
     "the vm is running",
@@ -154,18 +153,16 @@ def apply_plan(
             names has then not been waited for yet.
     """
     name = plan.identity.instance_name
-    client = client.beside(live.location)
-    placement = resolve_placement(
-        client,
-        plan,
-        options,
-        known_pool=known_pool,
-        known_root=root_device_name(live.devices),
-        known_root_pool=live.root_pool or None,
-        known_owner=previous.owner,
-        known_backend=live.config.get(BACKEND_KEY, ""),
-        known_devices=live.devices,
+    client = client.on_member(live.location)
+    existing = Existing(
+        volume_pool=known_pool,
+        root_device=root_device_name(live.devices),
+        root_pool=live.root_pool or None,
+        owner=previous.owner,
+        backend=live.config.get(BACKEND_KEY, ""),
+        devices=live.devices,
     )
+    placement = resolve_placement(client, plan, options, existing)
     desired = placement.desired
     if elsewhere := root_elsewhere(client.project, live, desired.devices):
         raise PlacementError(f"{elsewhere}. The instance was not changed")
@@ -539,16 +536,14 @@ def _change_still_pending(
     The request may still be on its way. Volumes that the change needs must not be deleted while it
     is carried out.
     """
-    deadline = time.monotonic() + _APPEARS_WITHIN
-    while True:
+
+    def is_visible() -> bool:
         live = fetch_after_lost_reply(client, desired.name, error)
         if live is None:
             raise _deleted_meanwhile(desired.name)
-        if not counts(find_changes(live, desired, previous)):
-            return False
-        if time.monotonic() > deadline:
-            return True
-        time.sleep(0.2)
+        return not counts(find_changes(live, desired, previous))
+
+    return not poll_until(is_visible)
 
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:

@@ -6,7 +6,6 @@ afterwards; the copy stays. The generation, which an adoption changes, is stored
 URN of a resource that was renamed later is stored there too.
 """
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from ..shared.ownership import (
     new_generation,
     renamed_hint,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Progress, Reporter
 from ..shared.volume_lock import volume_lock
 from .volume import (
@@ -55,8 +55,6 @@ SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
 GENERATION_PREFIX: Final = MARK_PREFIX + "snapshot-generation."
 """The key prefix before a snapshot's name; the value is a `SnapshotRecord`."""
 
-_APPEARS_WITHIN: Final = 3.0
-"""How long to look for a snapshot after the reply to its creation was lost, in seconds."""
 
 _TAKE_AGAIN: Final = (
     "run `pulumi refresh`, then `pulumi up` to take a new one, with the volume's data at that time"
@@ -413,11 +411,8 @@ def take_snapshot(
         # The reply is lost, but the snapshot may exist: wait for it and fetch it.
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
-        deadline = time.monotonic() + _APPEARS_WITHIN
-        while fetch_snapshot(client, pool, volume, name) is None:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+        if poll_until(lambda: fetch_snapshot(client, pool, volume, name)) is None:
+            raise
         _await_operations(client, options, reporter)
         if fetch_snapshot(client, pool, volume, name) is None:
             raise

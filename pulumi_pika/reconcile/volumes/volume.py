@@ -744,11 +744,15 @@ def _not_owned(client: IncusClient, live: LiveVolume, owner: str) -> ForeignVolu
         )
     if hint := renamed_hint(owner, live.owner) if owner and live.owner != owner else "":
         advice += f". {hint}"
+    place = f"volume {live.name} in pool {live.pool} (project {live.project}) at {client.host}"
+    if not owners:
+        return ForeignVolume(
+            f"{place} has no owner, and is not the one that this resource created; it was not "
+            "changed. Set another volume_name"
+        )
     return ForeignVolume(
         other_owner(
-            f"volume {live.name} in pool {live.pool} (project {live.project}) at {client.host}",
-            ", ".join(owners) or "no resource",
-            f"it was not changed. Set another volume_name{advice}",
+            place, ", ".join(owners), f"it was not changed. Set another volume_name{advice}"
         )
     )
 

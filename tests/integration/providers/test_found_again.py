@@ -38,7 +38,7 @@ def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbo
     assert managed.outputs is not None, "its own was taken for gone"
     assert managed["uuid"] == uuid
     # `check` finds the name taken; without it, the update finds both instances.
-    with pytest.raises(Refused, match=f"an instance {name} exists"):
+    with pytest.raises(Refused, match=f"instance {name} already exists"):
         managed.up()
     wanted = {**managed.inputs, "identity": arguments(name)["identity"]}
     with pytest.raises(ProviderError, match=f"{name}-old .* belongs to this resource"):
@@ -194,6 +194,8 @@ def test_a_copy_that_has_the_name(
 
     # As the message says.
     request("PATCH", f"/instances/{name}", {"config": {"user.pika.owner": ""}})
-    with pytest.raises((Refused, ProviderError), match=f"an instance {name} exists") as refused:
+    with pytest.raises(
+        (Refused, ProviderError), match=f"instance {name} already exists"
+    ) as refused:
         managed.up()
     assert "had been deleted" not in str(refused.value), "it was left alone"

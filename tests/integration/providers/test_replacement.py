@@ -47,7 +47,9 @@ def test_a_taken_name(client: IncusClient, name: str, sandbox: Sandbox) -> None:
     before = uuid_of(client, name)
     renamed(managed, f"{name}-taken")
 
-    with pytest.raises(Refused, match=rf"an instance {name}-taken exists .* nothing of it was"):
+    with pytest.raises(
+        Refused, match=rf"instance {name}-taken already exists .* it was not changed"
+    ):
         managed.up()
 
     assert uuid_of(client, name) == before

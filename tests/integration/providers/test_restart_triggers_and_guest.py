@@ -118,9 +118,9 @@ def test_guest_status(client: IncusClient, name: str) -> None:
         ({**good, "state": "fine"}, "has an unknown state 'fine'"),
         ({**good, "state": ["ready"]}, "has an unknown state"),
         ([good], "is not a JSON object"),
-        ("{", "is no JSON (1 bytes)"),
-        ("", "is empty, or a FIFO or a device"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "is not JSON (1 bytes)"),
+        ("", "is empty, or is a FIFO or a device"),
+        ("[" * 100_000, "is not JSON"),
         ("x" * 2_000_000, "cannot be read"),
     ):
         found = seen(status)

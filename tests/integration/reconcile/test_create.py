@@ -281,7 +281,9 @@ def test_restart_policy_on_an_older_server_is_a_clear_error(
     proxy.on("GET", "/1.0", edit(without_autorestart), times=None)
     policies = {"restart_policy": "always", "retention_policy": "debug_keep"}
 
-    with pytest.raises(Unsupported, match=r"restart_policy is always.*upgrade Incus, or use"):
+    with pytest.raises(
+        Unsupported, match=r"restart_policy always is not supported .*upgrade Incus, or use"
+    ):
         make(proxied, plan_of(name, policies=policies))
 
     assert proxy.changes() == []
@@ -361,7 +363,7 @@ def test_missing_profile_is_an_error_before_anything_is_made(
 ) -> None:
     plan = plan_of(name, mount("persistent_volume", f"{name}-v", "/v"), incus={"profile": "none"})
 
-    with pytest.raises(PlacementError, match="the profile none does not exist"):
+    with pytest.raises(PlacementError, match="profile none does not exist in project default"):
         make(proxied, plan)
 
     assert proxy.changes() == []
@@ -393,7 +395,7 @@ def test_existing_instance_is_refused_and_untouched(
     before = there(proxied, name)
     proxy.clear()
 
-    with pytest.raises(InstanceExists, match=rf"an instance {name} exists in project default"):
+    with pytest.raises(InstanceExists, match=rf"instance {name} already exists in project default"):
         make(proxied, plan_of(name, mount("persistent_volume", f"{name}-state", "/v")))
 
     assert proxy.changes() == []
@@ -411,7 +413,7 @@ def test_instance_that_came_meanwhile_is_refused_and_untouched(
     proxy.on("POST", INSTANCES, call(others))
 
     # The volume had been made, and its removal is told.
-    with pytest.raises(RuntimeFailed, match=rf"an instance {name} exists") as caught:
+    with pytest.raises(RuntimeFailed, match=rf"instance {name} already exists") as caught:
         make(proxied, plan_of(name, mount("persistent_volume", f"{name}-state", "/v")))
 
     assert f"Undone: deleted volume {name}-state in pool default" in str(caught.value)
@@ -427,7 +429,7 @@ def test_instance_that_came_meanwhile_is_refused_and_untouched(
 def assert_all_undone(client: IncusClient, name: str, said: str) -> None:
     assert fetch_instance(client, name) is None
     assert get_volume(client, "default", f"{name}-state") is None
-    assert f"removed instance {name}, volume {name}-state in pool default." in said
+    assert f"Undone: deleted instance {name}, volume {name}-state in pool default" in said
     assert "NOT be undone" not in said
 
 
@@ -448,7 +450,7 @@ def test_unknown_image_undoes_all_and_says_where_to_look(client: IncusClient, na
         incus={"image_alias": "no/such"},
     )
 
-    with pytest.raises(RuntimeFailed, match=r"is there an image with the alias no/such") as caught:
+    with pytest.raises(RuntimeFailed, match=r"check that image alias no/such exists") as caught:
         make(client, plan)
 
     assert fetch_instance(client, name) is None
@@ -520,7 +522,7 @@ def test_refused_volume_undoes_the_first_one(client: IncusClient, name: str) -> 
         make(client, plan)
 
     assert get_volume(client, "default", f"{name}-state") is None
-    assert f"removed volume {name}-state in pool default" in str(caught.value)
+    assert f"deleted volume {name}-state in pool default" in str(caught.value)
 
 
 def test_what_cannot_be_undone_is_named(

@@ -168,7 +168,7 @@ def test_removal_that_is_refused_says_why(
     refusal = reply(403, error("Instance is protected", 403))
     proxy.on("DELETE", f"/1.0/instances/{name}", refusal, times=None)
 
-    with pytest.raises(RuntimeFailed, match=r"could not be removed: .*Instance is protected"):
+    with pytest.raises(RuntimeFailed, match=r"could not delete instance .*Instance is protected"):
         delete(made, reporter)
 
     assert fetch_instance(proxied, name) is not None

@@ -179,8 +179,8 @@ def test_status_of_another_schema_is_not_taken(client: IncusClient, name: str) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", r"is no JSON \(1 bytes\)"),
-        ("", "is empty, or a FIFO or a device"),
+        ("{", r"is not JSON \(1 bytes\)"),
+        ("", "is empty, or is a FIFO or a device"),
         ("[]", "is not a JSON object"),
         ('{"state": "ready"}', "has schema version None, not 1"),
         ('{"schema_version": 1, "state": "great"}', "has an unknown state 'great'"),
@@ -206,7 +206,7 @@ def test_status_file_is_looked_at_before_it_is_read(
 
     assert asked() == (f"the guest has not written the status file {STATUS} yet", ["HEAD"])
     assert shell(client, name, f"mkdir -p /run/pika-cloud; mkfifo {STATUS}") == 0
-    empty = f"the status file {STATUS} is empty, or a FIFO or a device"
+    empty = f"the status file {STATUS} is empty, or is a FIFO or a device"
     assert asked() == (empty, ["HEAD"])
     text = status("ready").replace('"', '\\"')
     assert shell(client, name, f'rm {STATUS}; printf %s "{text}" >{STATUS}') == 0

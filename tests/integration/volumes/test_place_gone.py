@@ -64,7 +64,7 @@ def test_volume_and_snapshot_are_read_as_gone_and_can_be_destroyed(
     volume.outputs, snapshot.outputs = before
     snapshot.destroy()
     volume.destroy()
-    assert "is deleted already: " in capsys.readouterr().err
+    assert "is gone already: " in capsys.readouterr().err
 
 
 def test_create_names_what_is_missing(name: str) -> None:

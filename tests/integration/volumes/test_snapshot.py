@@ -88,7 +88,7 @@ def test_block_volume(client: IncusClient, name: str, reporter: Recorder) -> Non
 
 
 def test_missing_volume(client: IncusClient, name: str, reporter: Recorder) -> None:
-    with pytest.raises(VolumeGone, match="make it first"):
+    with pytest.raises(VolumeGone, match="create it before its snapshot"):
         create_or_adopt_snapshot(client, snapshot_options(name, "s1"), reporter)
 
 

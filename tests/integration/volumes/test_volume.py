@@ -273,7 +273,9 @@ class TestAdoption:
         raw(sandbox, name, size="2GiB")
         before = there(client, name)
         wanted = options(name, adopt=True, size="1GiB", content_type="block")
-        with pytest.raises(VolumeRefused, match=r"content type is filesystem.*from 2GiB to 1GiB"):
+        with pytest.raises(
+            VolumeRefused, match=r"content_type: it is filesystem.*from 2GiB to 1GiB"
+        ):
             create_or_adopt_volume(client, wanted, reporter)
         assert there(client, name) == before
 
@@ -300,7 +302,9 @@ class TestAdoption:
         sandbox.daemon.request("DELETE", f"{CUSTOM}/{name}")
         raw(sandbox, name)
         wanted = options(name, description="new", delete_data=True)
-        with pytest.raises(ForeignVolume, match="nobody"):
+        with pytest.raises(
+            ForeignVolume, match="has no owner, and is not the one that this resource created"
+        ):
             change_volume(client, wanted, wanted, reporter, claim=claim(made.created_at))
         remove_volume(client, wanted, reporter, claim=claim(made.created_at))
         assert there(client, name).description == ""

@@ -189,7 +189,7 @@ def test_existing_instance_is_refused_and_untouched(
 
     said = stack.up(fails=True)
 
-    assert f"an instance {name} exists in project default" in said
+    assert f"instance {name} already exists in project default" in said
     assert "Traceback" not in said
     assert fetch_instance(client, name) == before
     assert stack.resources() == []
