@@ -238,7 +238,7 @@ class IncusClient:
         """
         return self._send("HEAD", path, params, timeout=timeout)
 
-    def change(
+    def send_change(
         self,
         method: str,
         path: str,
@@ -300,12 +300,12 @@ class IncusClient:
             method: the HTTP method.
             path: the path, quoted.
             body: the JSON body.
-            etag: see `change`.
+            etag: see `send_change`.
             timeout: how long to wait for the operation, in seconds.
             params: the query.
             on_progress: see `wait`.
         """
-        operation = self.change(method, path, body, etag=etag, params=params)
+        operation = self.send_change(method, path, body, etag=etag, params=params)
         if not operation:
             return {}
         return self.wait(operation, timeout=timeout, what=f"{method} {path}", progress=on_progress)

@@ -80,7 +80,7 @@ def rename_instance(client: IncusClient, name: str, new: str, *, timeout: float)
 
 def create_instance(client: IncusClient, body: dict[str, Any]) -> str:
     """Start the creation of an instance; return the id of the operation."""
-    return client.change("POST", "/1.0/instances", body, params=client.placement)
+    return client.send_change("POST", "/1.0/instances", body, params=client.placement)
 
 
 def running_operations(client: IncusClient, name: str) -> list[str]:
@@ -99,7 +99,7 @@ def patch_instance(client: IncusClient, name: str, body: dict[str, Any], etag: s
         body: the changes.
         etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
-    client.change("PATCH", url("instances", name), body, etag=etag, timeout=120.0)
+    client.send_change("PATCH", url("instances", name), body, etag=etag, timeout=120.0)
 
 
 def replace_instance(
@@ -182,7 +182,7 @@ def push_guest_file(
         NotFound: its directory does not exist.
         IncusApiError: the guest cannot be reached, for example a virtual machine without its agent.
     """
-    client.change(
+    client.send_change(
         "POST",
         url("instances", name, "files"),
         data=data,
@@ -228,7 +228,7 @@ def start_exec(
         "user": user,
         "group": group,
     }
-    return client.change("POST", url("instances", name, "exec"), body)
+    return client.send_change("POST", url("instances", name, "exec"), body)
 
 
 def exec_output(name: str, operation: str, stream: str) -> str:
@@ -298,4 +298,4 @@ def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: fl
         # The server stores the output as files of the instance, and does not delete them itself.
         for stream in ("stdout", "stderr"):
             with suppress(IncusError):
-                client.change("DELETE", exec_output(name, operation, stream))
+                client.send_change("DELETE", exec_output(name, operation, stream))

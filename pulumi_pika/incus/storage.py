@@ -108,7 +108,7 @@ def rename_volume(client: IncusClient, pool: str, name: str, to: str) -> None:
     Raises:
         IncusApiError: a running instance uses the volume.
     """
-    operation = client.change("POST", volume_url(pool, name), {"name": to}, timeout=300.0)
+    operation = client.send_change("POST", volume_url(pool, name), {"name": to}, timeout=300.0)
     if operation:
         client.wait(operation, timeout=300.0, what=f"renaming the volume {name}")
 
@@ -142,7 +142,7 @@ def create_volume(
         "description": description,
         "config": config,
     }
-    client.change("POST", url("storage-pools", pool, "volumes", "custom"), body, timeout=120.0)
+    client.send_change("POST", url("storage-pools", pool, "volumes", "custom"), body, timeout=120.0)
 
 
 def patch_volume(
@@ -168,7 +168,7 @@ def patch_volume(
         etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
     body = {"description": description, "config": config}
-    client.change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
+    client.send_change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
 
 
 def delete_volume(client: IncusClient, pool: str, name: str, *, timeout: float = 120.0) -> None:
@@ -183,7 +183,7 @@ def delete_volume(client: IncusClient, pool: str, name: str, *, timeout: float =
     Raises:
         BadRequest: it is in use, if only by a stopped instance or a profile.
     """
-    client.change("DELETE", volume_url(pool, name), timeout=timeout)
+    client.send_change("DELETE", volume_url(pool, name), timeout=timeout)
 
 
 def restore_volume(
@@ -213,7 +213,7 @@ def restore_volume(
         timeout: how long to wait for the reply, in seconds.
     """
     body = {"restore": snapshot, "description": description, "config": config}
-    client.change("PUT", volume_url(pool, name), body, etag=etag, timeout=timeout)
+    client.send_change("PUT", volume_url(pool, name), body, etag=etag, timeout=timeout)
 
 
 def pool_driver(client: IncusClient, pool: str) -> str:
@@ -274,7 +274,7 @@ def create_snapshot(
     """
     body = {"name": name, "expires_at": expires_at}
     path = url("storage-pools", pool, "volumes", "custom", volume, "snapshots")
-    return client.change("POST", path, body)
+    return client.send_change("POST", path, body)
 
 
 def patch_snapshot(
@@ -299,7 +299,7 @@ def patch_snapshot(
         etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
     body = {"description": description, "expires_at": expires_at}
-    client.change("PUT", snapshot_url(pool, volume, name), body, etag=etag)
+    client.send_change("PUT", snapshot_url(pool, volume, name), body, etag=etag)
 
 
 def delete_snapshot(

@@ -136,7 +136,7 @@ def enrol(client: IncusClient, token: TrustToken) -> None:
         return
     body = {"type": "client", "trust_token": token.text}
     try:
-        client.change("POST", "/1.0/certificates", body)
+        client.send_change("POST", "/1.0/certificates", body)
     except IncusApiError as error:
         # Another process of this run may have been first. Incus revokes a token before it has added
         # the certificate that came with it.

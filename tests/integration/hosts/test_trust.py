@@ -156,8 +156,8 @@ def test_restricted_certificate_is_told_what_it_may_not_do(
     for what in (
         # Not a list: newer servers leave out of it what the client may not see.
         lambda: client.in_project("default").get("/1.0/instances/x"),
-        lambda: client.in_project("default").change("POST", "/1.0/instances", {"name": "x"}),
-        lambda: client.change("POST", "/1.0/storage-pools", {"name": "x", "driver": "dir"}),
+        lambda: client.in_project("default").send_change("POST", "/1.0/instances", {"name": "x"}),
+        lambda: client.send_change("POST", "/1.0/storage-pools", {"name": "x", "driver": "dir"}),
     ):
         with pytest.raises(Unauthorised) as caught:
             what()

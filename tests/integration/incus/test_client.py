@@ -114,17 +114,19 @@ def test_stale_etag_is_a_failed_precondition(client: IncusClient, name: str) -> 
     client.run("POST", "/1.0/instances", empty(name), timeout=30)
     old = client.get(url("instances", name))
     assert old.etag
-    client.change("PATCH", url("instances", name), {"config": {"user.a": "1"}}, etag=old.etag)
+    client.send_change("PATCH", url("instances", name), {"config": {"user.a": "1"}}, etag=old.etag)
 
     with pytest.raises(PreconditionFailed):
-        client.change("PATCH", url("instances", name), {"config": {"user.a": "2"}}, etag=old.etag)
+        client.send_change(
+            "PATCH", url("instances", name), {"config": {"user.a": "2"}}, etag=old.etag
+        )
 
     assert client.get(url("instances", name)).data["config"]["user.a"] == "1"
 
 
 def test_refused_body_is_a_bad_request(client: IncusClient) -> None:
     with pytest.raises(BadRequest, match="name"):
-        client.change("POST", "/1.0/profiles", {"name": "."})
+        client.send_change("POST", "/1.0/profiles", {"name": "."})
 
 
 def test_refused_patch_is_the_servers_failure(client: IncusClient, name: str) -> None:
@@ -132,7 +134,7 @@ def test_refused_patch_is_the_servers_failure(client: IncusClient, name: str) ->
     client.run("POST", "/1.0/instances", empty(name), timeout=30)
 
     with pytest.raises(ServerFailure, match="bogus") as caught:
-        client.change("PATCH", url("instances", name), {"config": {"limits.memory": "bogus"}})
+        client.send_change("PATCH", url("instances", name), {"config": {"limits.memory": "bogus"}})
 
     assert "bogus" in caught.value.reason
 
@@ -228,7 +230,7 @@ def test_no_answer_in_time_is_unreachable_and_may_have_been_sent(
     proxy.on("POST", "/1.0/profiles", hold(go))
 
     with pytest.raises(IncusUnreachable, match=r"no reply within 0\.2 s") as caught:
-        proxied.change("POST", "/1.0/profiles", {"name": "."}, timeout=0.2)
+        proxied.send_change("POST", "/1.0/profiles", {"name": "."}, timeout=0.2)
     go.set()
 
     assert caught.value.sent
@@ -452,7 +454,7 @@ def test_cut_off_wait_is_resumed_and_nothing_repeated(
 
 def test_wait_outlives_a_daemon_that_is_away(proxy: Proxy, proxied: IncusClient, name: str) -> None:
     proxied.run("POST", "/1.0/instances", container(name), timeout=30)
-    operation = proxied.change("POST", url("instances", name, "exec"), sleep(2))
+    operation = proxied.send_change("POST", url("instances", name, "exec"), sleep(2))
 
     def away() -> None:
         proxy.close()

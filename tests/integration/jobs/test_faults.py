@@ -301,7 +301,7 @@ def push(client: IncusClient, name: str, path: str, data: bytes | None = None) -
     kind = "directory" if data is None else "file"
     where = f"/1.0/instances/{name}/files"
     headers = {"X-Incus-type": kind}
-    client.change("POST", where, params={"path": path}, headers=headers, data=data)
+    client.send_change("POST", where, params={"path": path}, headers=headers, data=data)
 
 
 @pytest.mark.parametrize("forgotten", [False, True], ids=["the operation ends", "it is forgotten"])

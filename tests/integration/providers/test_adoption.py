@@ -179,7 +179,7 @@ def test_create_that_still_goes_on_is_waited_for(
         "start": True,
         "source": {"type": "image", "alias": IMAGE},
     }
-    client.change("POST", "/1.0/instances", body)
+    client.send_change("POST", "/1.0/instances", body)
     managed = Managed(given)
     managed.up()
     assert managed["status"] == "Running"

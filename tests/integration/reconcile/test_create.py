@@ -307,14 +307,14 @@ def test_profiles_are_applied_before_the_plans_own(
     made = make(client, plan, options_of(extra_profiles=[], running=False))
     assert made.live.profiles == [odd_profile]
 
-    client.change("POST", "/1.0/profiles", {"name": f"{name}-extra"})
+    client.send_change("POST", "/1.0/profiles", {"name": f"{name}-extra"})
     try:
         plan = plan_of(f"{name}-two")
         made = make(client, plan, options_of(extra_profiles=[f"{name}-extra"], running=False))
         assert made.live.profiles == [f"{name}-extra", "default"]
         client.run("DELETE", url("instances", f"{name}-two"), timeout=30)
     finally:
-        client.change("DELETE", url("profiles", f"{name}-extra"))
+        client.send_change("DELETE", url("profiles", f"{name}-extra"))
 
 
 def test_runtime_that_is_not_to_run_is_not_started(client: IncusClient, name: str) -> None:
@@ -372,7 +372,7 @@ def test_missing_profile_is_an_error_before_anything_is_made(
 def test_no_pool_to_be_told_is_an_error_before_anything_is_made(
     proxy: Proxy, proxied: IncusClient, name: str
 ) -> None:
-    proxied.change("POST", "/1.0/profiles", {"name": f"{name}-bare"})
+    proxied.send_change("POST", "/1.0/profiles", {"name": f"{name}-bare"})
     proxy.clear()
     plan = plan_of(
         name, mount("persistent_volume", f"{name}-v", "/v"), incus={"profile": f"{name}-bare"}
@@ -383,7 +383,7 @@ def test_no_pool_to_be_told_is_an_error_before_anything_is_made(
             make(proxied, plan)
         assert proxy.changes() == []
     finally:
-        proxied.change("DELETE", url("profiles", f"{name}-bare"))
+        proxied.send_change("DELETE", url("profiles", f"{name}-bare"))
 
 
 def test_existing_instance_is_refused_and_untouched(

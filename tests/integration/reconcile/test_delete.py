@@ -186,4 +186,6 @@ def test_protected_instance_is_not_removed(
     with pytest.raises(RuntimeFailed, match="protected"):
         delete(made, reporter)
 
-    client.change("PATCH", url("instances", name), {"config": {"security.protection.delete": ""}})
+    client.send_change(
+        "PATCH", url("instances", name), {"config": {"security.protection.delete": ""}}
+    )

@@ -58,7 +58,9 @@ def patch(client: IncusClient, name: str, **body: Any) -> None:
     """A change that somebody else makes."""
     before = client.get(url("instances", name)).data
     # A PATCH without a description clears it.
-    client.change("PATCH", url("instances", name), {"description": before["description"], **body})
+    client.send_change(
+        "PATCH", url("instances", name), {"description": before["description"], **body}
+    )
 
 
 def boot(client: IncusClient, name: str) -> str:
@@ -344,11 +346,11 @@ def profiles(client: IncusClient, name: str) -> Iterator[list[str]]:
     """Two more profiles, and none of the test's instances left when they go."""
     names = [f"{name}-p1", f"{name}-p2"]
     for profile in names:
-        client.change("POST", "/1.0/profiles", {"name": profile})
+        client.send_change("POST", "/1.0/profiles", {"name": profile})
     yield names
     patch(client, name, profiles=["default"])
     for profile in names:
-        client.change("DELETE", url("profiles", profile))
+        client.send_change("DELETE", url("profiles", profile))
 
 
 def test_profiles_change_and_those_of_others_stay(

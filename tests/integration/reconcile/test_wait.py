@@ -136,7 +136,7 @@ def test_ready_is_waited_for_with_progress(
         eventually(lambda: any(map(said_so, reporter.infos)), within=60)
         # What Incus itself writes when a guest says so through /dev/incus/sock.
         config = {"volatile.last_state.ready": "true"}
-        client.change("PATCH", url("instances", name), {"config": config})
+        client.send_change("PATCH", url("instances", name), {"config": config})
 
     later = threading.Thread(target=report_ready)
     later.start()

@@ -191,7 +191,7 @@ def test_request_that_is_not_read_ends_in_time(client_of: Any) -> None:
 
     begun = time.monotonic()
     with pytest.raises(IncusUnreachable, match=f"no reply within {LIMIT:g} s"):
-        client.change("POST", "/1.0/x", data=b"x" * 50_000_000, timeout=LIMIT)
+        client.send_change("POST", "/1.0/x", data=b"x" * 50_000_000, timeout=LIMIT)
 
     assert time.monotonic() - begun < LIMIT + 2
 

@@ -488,7 +488,9 @@ def test_a_plan_that_no_planner_wrote_is_refused() -> None:
         other["mounts"][index].update(changes)
         return other
 
-    with pytest.raises(ValueError, match=r"`/a` has device name `pk-cache-00000000`, but .* give `pk-cache-):
+    with pytest.raises(
+        ValueError, match=r"`/a` has device name `pk-cache-00000000`, but .* give `pk"
+    ):
         IncusRuntimePlan.from_dict(changed(0, device_name="pk-cache-00000000"))
     with pytest.raises(
         ValueError, match=r"`/a` has io_bus 'virtiofs', but read_only=False requires None"
