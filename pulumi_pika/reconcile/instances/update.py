@@ -175,8 +175,9 @@ def apply_plan(
         if fresh and live.config.get(OWNER_KEY, "") != options.owner:
             summary = find_changes(live, desired, previous).brief() or "its power state"
             undo.push(
-                f"the changes of its adoption from {name} ({summary})",
+                f"the adoption of {name} ({summary})",
                 lambda: restore_adopted(client, before, options.timeouts, reporter),
+                verb="reverted",
             )
         if fresh and live.ephemeral:
             make_lasting(client, live, reporter)

@@ -20,16 +20,17 @@ class Undo:
     """
 
     reporter: Reporter
-    _steps: list[tuple[str, Callable[[], bool]]] = field(default_factory=list)
+    _steps: list[tuple[str, str, Callable[[], bool]]] = field(default_factory=list)
 
-    def push(self, what: str, step: Callable[[], bool]) -> None:
+    def push(self, what: str, step: Callable[[], bool], *, verb: str = "deleted") -> None:
         """Add a step.
 
         Args:
             what: the object that the step deletes, such as ``volume x in pool y``.
             step: deletes it; returns whether there was anything to delete.
+            verb: what the step did to the object, for the message. Default: ``deleted``.
         """
-        self._steps.append((what, step))
+        self._steps.append((verb, what, step))
 
     def drop(self) -> None:
         """Remove the last step, because its request never reached the server."""
@@ -41,28 +42,30 @@ class Undo:
         An interruption during the steps is raised after the last one. The interrupted step is
         repeated.
         """
-        undone, left = [], []
+        undone: dict[str, list[str]] = {}
+        left = []
         interrupted: KeyboardInterrupt | None = None
         while self._steps:
-            what, step = self._steps.pop()
+            verb, what, step = self._steps.pop()
             try:
                 try:
-                    removed = step()
+                    was_done = step()
                 except KeyboardInterrupt as error:
                     interrupted = error
-                    removed = step()
-                if removed:
-                    undone.append(what)
+                    was_done = step()
+                if was_done:
+                    undone.setdefault(verb, []).append(what)
             except (IncusError, ReconcileError) as error:
                 left.append(f"{what} ({error})")
         if interrupted is not None:
             raise interrupted
         parts = []
         if undone:
-            parts.append(f"Undone: deleted {', '.join(undone)}")
+            listed = "; ".join(f"{verb} {', '.join(whats)}" for verb, whats in undone.items())
+            parts.append(f"Undone: {listed}")
         if left:
             parts.append(
                 "Could NOT be undone: run the same command again, which continues from there. Or "
-                f"delete by hand what may be left: {'; '.join(left)}"
+                f"undo by hand what may be left: {'; '.join(left)}"
             )
         return ". ".join(parts) or NOTHING_CREATED

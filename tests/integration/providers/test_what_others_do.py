@@ -616,7 +616,9 @@ def test_a_failed_adoption_is_taken_back(
     )
     assert ("starts it" in listed) is not running
     tell("adoption", "preview", "lists the changes")
-    with pytest.raises(ProviderError, match=rf"from {name} what its adoption changed") as caught:
+    with pytest.raises(
+        ProviderError, match=rf"Undone: reverted the adoption of {name} \("
+    ) as caught:
         managed.up()
     assert f"volume {name}-state" in str(caught.value)
     after = seen(client, name)
