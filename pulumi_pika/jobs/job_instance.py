@@ -193,7 +193,7 @@ def create_job_instance(
         raise
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
-        raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
+        raise RuntimeFailed(explain_failure(error, desired, outcome)) from error
     except BaseException:
         # If the reply was not waited for, the caller deletes what the request created.
         undo.run()

@@ -486,4 +486,4 @@ def _remove_retained(client: IncusClient, outcome: JobOutcome, watcher: JobObser
         return
     live = fetch_instance(client, outcome.retained_instance, inside=False)
     if live is not None and live.uuid == outcome.retained_uuid:
-        remove_job_instance(client.beside(live.location), live, watcher)
+        remove_job_instance(client.on_member(live.location), live, watcher)

@@ -201,7 +201,9 @@ class Follower:
     def _operation(self) -> dict[str, Any] | None:
         if self._state is None and self._forgotten_at is None:
             try:
-                self._state = self._client.peek(self._command.operation, seconds=LOOK_EVERY)
+                self._state = self._client.poll_operation(
+                    self._command.operation, seconds=LOOK_EVERY
+                )
                 return self._state
             except OperationLost:
                 self._forget("the daemon was restarted, and no longer knows the command")

@@ -125,7 +125,7 @@ def check_host(
         concerns = _differs(finding.path, old, new) or (moved and finding.path in _OF_HOST)
         if not is_new and not concerns:
             continue
-        if finding.may_come and hidden.has_dependencies and mode == "auto":
+        if finding.may_be_created and hidden.has_dependencies and mode == "auto":
             text = (
                 f"{_sentence(finding, hidden)}. {finding.awaited} when "
                 f"{planned.plan.identity.instance_name} is created"
@@ -133,7 +133,7 @@ def check_host(
             )
             report.warn(coded(text, codes.HOST))
             continue
-        reason = finding.told(secret=hidden.is_secret(finding.path))
+        reason = finding.message(secret=hidden.is_secret(finding.path))
         failures.append(Failure(finding.path, reason))
     return failures
 
@@ -171,15 +171,15 @@ def before_replacement(
 
     def ask(facts: HostFacts) -> list[Finding]:
         # Cached facts are not good enough: the engine's next step is the delete.
-        facts.forget(time.monotonic())
+        facts.invalidate_before(time.monotonic())
         return _obstacles(facts, planned, predecessor, holder_rule)
 
     try:
         found = _run_checks(ask, report)
     except IncusError:
         return  # An unreachable host cannot delete anything either.
-    may_come = checked.has_dependencies and mode == "auto"
-    found = [it for it in _known(found, planned) if not (it.may_come and may_come)]
+    may_be_created = checked.has_dependencies and mode == "auto"
+    found = [it for it in _known(found, planned) if not (it.may_be_created and may_be_created)]
     if found:
         name = planned.plan.identity.instance_name
         listed = "; ".join(_sentence(finding, new.hidden) for finding in found)
@@ -287,7 +287,7 @@ def _recheck(here: Host, ask: Ask) -> list[Finding]:
     if found:
         # It may have been created since the last request. If many resources are checked at once,
         # each uses the replies to all requests that were sent after its own start.
-        here.facts.forget(begun)
+        here.facts.invalidate_before(begun)
         found = ask(here.facts)
     return found
 
@@ -328,5 +328,5 @@ def _differs(path: Path, old: InstanceInputs | None, new: InstanceInputs) -> boo
 
 
 def _sentence(finding: Finding, hidden: HiddenOptions) -> str:
-    reason = finding.told(secret=hidden.is_secret(finding.path))
+    reason = finding.message(secret=hidden.is_secret(finding.path))
     return f"{path_text(finding.path)}: {reason}" if finding.path else reason

@@ -225,7 +225,7 @@ def _refuse_holder(
 
 def _client(state: JobState, live: LiveInstance | None) -> IncusClient:
     client = client_for(state.applied_project)
-    return client.beside(live.location) if live else client
+    return client.on_member(live.location) if live else client
 
 
 def _id_of(new: JobInputs) -> str:

@@ -17,6 +17,7 @@ from ..reconcile.instances.live_instance import (
     root_device_name,
 )
 from ..reconcile.instances.placement import (
+    Existing,
     profile_root_pool,
     resolve_placement,
     root_moved,
@@ -118,8 +119,7 @@ def adoption_warnings(new: RuntimeInputs) -> Iterator[str]:
             client_for(project),
             plan,
             options,
-            known_root=root_device_name(live.devices),
-            known_root_pool=live.root_pool or None,
+            Existing(root_device=root_device_name(live.devices), root_pool=live.root_pool or None),
         )
     except (IncusError, ReconcileError):
         return  # The adoption fails for that reason, and reports it.

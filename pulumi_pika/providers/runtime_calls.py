@@ -345,7 +345,7 @@ def _is_same_image(state: RuntimeState, new: PlannedInputs) -> bool:
         if not here.enrolled or time.monotonic() < here.away_until:
             return False
         # The alias may have been moved to another image a moment ago.
-        here.facts.forget(time.monotonic())
+        here.facts.invalidate_before(time.monotonic())
         found = here.facts.aliases(after.project).get(after.image_alias, {})
     except IncusError:
         return False

@@ -214,7 +214,7 @@ def delete(state: VolumeState, report: PulumiReporter) -> None:
 
 def _client(state: VolumeState) -> IncusClient:
     """Return a client for the cluster member of the volume."""
-    return client_for(state.options.project).beside(state.location)
+    return client_for(state.options.project).on_member(state.location)
 
 
 def _changes(state: VolumeState, new: VolumeInputs) -> list[str]:
@@ -336,7 +336,7 @@ def _restore(
 def _new_place(client: IncusClient) -> IncusClient:
     """Return the client for a new volume. If each cluster member has its own volumes, only those of
     the target member matter."""
-    return client if client.target.startswith("@") else client.beside(client.target)
+    return client if client.target.startswith("@") else client.on_member(client.target)
 
 
 def _is_moved(old: VolumeOptions, new: VolumeOptions) -> bool:

@@ -173,7 +173,7 @@ def test_tail_of_the_output() -> None:
 def test_words_of_a_guest_in_messages() -> None:
     for before in range(460, 505):
         with redacting(redactor()):
-            assert tells(GuestStatus("failed", message="0" * before + SECRET).said()) == []
+            assert tells(GuestStatus("failed", message="0" * before + SECRET).describe()) == []
     recorder = Recorder()
     with redacting(redactor()):
         progress = Progress(recorder, "making")

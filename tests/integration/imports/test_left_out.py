@@ -156,7 +156,7 @@ def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path)
         f"{name}-e: it is ephemeral: Incus removes it when it stops",
         f"{name}-e: it is frozen",
         f"{name}-e: limits.cpu is 1-1,0, and no number of CPUs: it stays as it is",
-        f"{name}-e: device {odd} cannot be declared ('{odd}' is no device name",
+        f"{name}-e: device {odd} cannot be declared (`{odd}` is not a valid device name",
         f"{name}-e: the label ' x' cannot be declared",
     ):
         assert note in said

@@ -183,7 +183,7 @@ def test_taken_over_without_a_change(
         stack.run("config", "set", "--secret", secret, shown.removesuffix("\n"))
     try:
         stack.up()
-        assert all(f"taking over the instance {each} " in stack.last for each in names)
+        assert all(f"adopting instance {each} " in stack.last for each in names)
         stack.run("preview", "--expect-no-changes", "--diff")
         stack.settled()
         assert {each: snapshot(client, each) for each in names} == {

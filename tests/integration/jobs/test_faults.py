@@ -301,7 +301,7 @@ def push(client: IncusClient, name: str, path: str, data: bytes | None = None) -
     kind = "directory" if data is None else "file"
     where = f"/1.0/instances/{name}/files"
     headers = {"X-Incus-type": kind}
-    client.change("POST", where, params={"path": path}, headers=headers, data=data)
+    client.send_change("POST", where, params={"path": path}, headers=headers, data=data)
 
 
 @pytest.mark.parametrize("forgotten", [False, True], ids=["the operation ends", "it is forgotten"])
@@ -405,7 +405,7 @@ def test_image_that_is_deleted_meanwhile(
     with Proxy(sandbox.socket, tmp_path / "proxy") as proxy:
         proxy.on("POST", r"/1\.0/instances", call(delete))
         try:
-            with pytest.raises(ReconcileError, match="could not be made"):
+            with pytest.raises(ReconcileError, match="could not create instance"):
                 run_job(given, "true", instance_type="container", client=IncusClient(proxy.socket))
         finally:
             sandbox.daemon.import_image(image, OTHER_IMAGE)

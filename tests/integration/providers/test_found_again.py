@@ -38,10 +38,10 @@ def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbo
     assert managed.outputs is not None, "its own was taken for gone"
     assert managed["uuid"] == uuid
     # `check` finds the name taken; without it, the update finds both instances.
-    with pytest.raises(Refused, match=f"an instance {name} exists"):
+    with pytest.raises(Refused, match=f"instance {name} already exists"):
         managed.up()
     wanted = {**managed.inputs, "identity": arguments(name)["identity"]}
-    with pytest.raises(ProviderError, match=f"{name}-old .* is the one of this resource"):
+    with pytest.raises(ProviderError, match=f"{name}-old .* belongs to this resource"):
         runtime_calls.update(managed.outputs, wanted)
     managed.destroy()
 
@@ -177,7 +177,10 @@ def test_a_copy_that_has_the_name(
     assert copied is not None
 
     managed.change(labels={"a": "b"})
-    with pytest.raises(ProviderError, match="is not the one that this resource made"):
+    with pytest.raises(
+        ProviderError,
+        match="is not the one that this resource created: another instance has its name",
+    ):
         managed.up()
     before = dict(managed.outputs or {})
     capfd.readouterr()
@@ -193,6 +196,8 @@ def test_a_copy_that_has_the_name(
 
     # As the message says.
     request("PATCH", f"/instances/{name}", {"config": {"user.pika.owner": ""}})
-    with pytest.raises((Refused, ProviderError), match=f"an instance {name} exists") as refused:
+    with pytest.raises(
+        (Refused, ProviderError), match=f"instance {name} already exists"
+    ) as refused:
         managed.up()
     assert "had been deleted" not in str(refused.value), "it was left alone"

@@ -174,7 +174,7 @@ def test_kept_instance_goes_when_it_stopped_or_at_destroy(
     declare(stack, build=job(name, "echo again", policies=policies))
     stack.up()
     body = {"ephemeral": False, "description": ""}
-    client.change("PATCH", f"/1.0/instances/{name}", body)
+    client.send_change("PATCH", f"/1.0/instances/{name}", body)
     client.run("PUT", f"/1.0/instances/{name}/state", {"action": "stop", "force": True}, timeout=30)
     stack.refresh()
     assert fetch_instance(client, name) is not None, "a refresh changed the host"

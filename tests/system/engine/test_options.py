@@ -30,7 +30,7 @@ def test_letting_go_and_adopting(
     assert "does not take it from another" in stack.up(fails=True)
     body = {"description": kept.description, "config": {OWNER_KEY: ""}}
     sandbox.daemon.request("PATCH", f"/instances/{name}", body)
-    assert "taking over the instance" in stack.up()
+    assert "adopting instance" in stack.up()
 
     live = fetch_instance(client, name)
     assert live is not None
@@ -124,11 +124,9 @@ def test_wait_that_fails_takes_all_back_and_tells(
 
     said = stack.up(fails=True)
 
-    assert re.search(
-        r"waiting for guest_status: \d+ s, last seen: no word from the guest yet", said
-    )
-    assert "did not come to `guest_status`" in said
-    assert "Undone: removed" in said
+    assert re.search(r"waiting for guest_status: \d+ s, last seen: the guest has not written", said)
+    assert "did not reach state `guest_status`" in said
+    assert "Undone: deleted" in said
     assert "Traceback" not in said
     assert fetch_instance(client, name) is None
     assert get_volume(client, "default", f"{name}-state") is None
@@ -169,8 +167,8 @@ def test_a_protected_instance_is_neither_stopped_nor_replaced(
     other = runtime(name)
     other["identity"]["instance_name"] = f"{name}-new"
     stack.declare(box=other)
-    assert "is protected from being deleted" in stack.preview(fails=True)
-    assert "is protected from being deleted" in stack.up(fails=True)
+    assert "is protected against deletion" in stack.preview(fails=True)
+    assert "is protected against deletion" in stack.up(fails=True)
     stack.refresh()
     live = fetch_instance(client, name)
     assert live is not None

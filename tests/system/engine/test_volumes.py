@@ -83,7 +83,7 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
     shown = stack.preview()
     assert '"1GiB" => "2GiB"' in shown
     assert "1 to update" in shown
-    assert f"stops {box} (project default) for it" in shown
+    assert f"stops {box} (project default) first" in shown
     assert "pika-before-one-<time>" in shown
     stack.up()
     outputs = stack.outputs()
@@ -99,7 +99,7 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
 
     # Destroyed: kept, in words; taken up again; and deleted, in so many words.
     said = stack.destroy()
-    assert "is kept with its data, since delete_data is off" in said
+    assert "is retained with its data, because delete_data is off" in said
     assert get_volume(client, POOL, name)
     declare(stack, volume=volume, box=box)
     stack.up()

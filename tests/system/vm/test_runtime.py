@@ -32,7 +32,7 @@ def made(machine: Machine) -> Machine:
 def test_created_with_a_volume_and_a_share(machine: Machine) -> None:
     """create with a volume and a virtiofs share, secure boot, limits.cpu a range; wait_for agent"""
     profile = {"name": f"{machine.name}-range", "config": {"limits.cpu": "0-0"}, "devices": {}}
-    machine.client.change("POST", "/1.0/profiles", profile)
+    machine.client.send_change("POST", "/1.0/profiles", profile)
     devices = {"eth9": machine.host.nic_of_its_own(f"{machine.name}a")}
     machine.declare(**machine.defaults(), extra_profiles=[profile["name"]], devices=devices)
 

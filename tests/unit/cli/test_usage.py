@@ -304,7 +304,7 @@ def test_host_that_is_not_there(tmp_path: Path) -> None:
     file = write(tmp_path, json.dumps(spec_of("fine")))
     done = call("run", "--remote", "elsewhere", file, "--", "true", directory=tmp_path)
     assert done.returncode == 125
-    assert done.stderr.startswith(b"error: remote 'elsewhere': ")
+    assert done.stderr.startswith(b"error: remote 'elsewhere' does not exist in ")
     assert len(done.stderr.splitlines()) == 1
 
 

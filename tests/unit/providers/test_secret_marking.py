@@ -112,7 +112,7 @@ def test_outputs_that_tell_of_inputs() -> None:
         "original_image_fingerprint": "f", "image_fingerprint": "f", "volume_storage_pool": "p",
         "devices": {"a": {}},
         "skipped_mounts": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
-        "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
+        "guest_status": {"state": "unknown", "reason": "/x is missing"},
         "uuid": "u",
         "instance_name": "n", "location": "none",
     }  # fmt: skip
@@ -182,7 +182,7 @@ def test_parts_of_a_secret_script() -> None:
         assert "77ab01" not in redact(shown)
         assert "abc123def456" not in redact(shown)
     assert (
-        redact("box could not be made: no such network") == "box could not be made: no such network"
+        redact("could not create box: no such network") == "could not create box: no such network"
     )
 
 
@@ -191,8 +191,8 @@ def test_names_made_of_a_secret() -> None:
     given["mounts"][1] = {**given["mounts"][1], "source": f"{SECRET}/dir"}
     name = device_name("cache", f"{SECRET}/dir", "/two")
     redact = redactor({**given, "plan": {"mounts": [{"device_name": "x"}, {"device_name": name}]}})
-    said = redact(f"made volume {SECRET} for {name} and {SECRET}/dir; one is shown")
-    assert said == f"made volume {HIDDEN} for {HIDDEN} and {HIDDEN}; one is shown"
+    said = redact(f"created volume {SECRET} for {name} and {SECRET}/dir; one is shown")
+    assert said == f"created volume {HIDDEN} for {HIDDEN} and {HIDDEN}; one is shown"
 
 
 def test_field_names_are_not_secret() -> None:
@@ -214,7 +214,9 @@ def test_check_failures_tell_no_secret() -> None:
     assert ("", "description must be a string") in said
     assert ("", "mounts must be a list") in said
     assert ("", "labels in a secret part: must be a string") in said
-    assert any(p == "" and r.startswith("storage_pool `[secret]` is no name") for p, r in said)
+    assert any(
+        p == "" and r.startswith("storage_pool `[secret]` is not a valid name") for p, r in said
+    )
     assert SECRET not in str(said)
     assert checked.inputs == {}, "what is refused goes nowhere"
 

@@ -77,17 +77,19 @@ def test_all_problems_at_once() -> None:
         timeouts={"stop": 0, "start": 1},
         delete_data="yes",
     )
-    assert found["volume_name"].startswith("`a b` is no name that Incus allows")
+    assert found["volume_name"].startswith(
+        "`a b` is not a valid name: use an ASCII letter or digit at both ends"
+    )
     assert "no slash" in found["storage_pool"]
     assert found["project"] == "must be non-empty"
     assert found["content_type"] == "must be one of 'filesystem', 'block'"
-    assert "has no unit" in found["size"]
+    assert "is not a valid size: add a unit" in found["size"]
     assert "10GiB" in found["size"]
     assert "set `size` instead" in found["config.size"]
-    assert "mark whose" in found['config["user.pika.owner"]']
+    assert "store the ownership label" in found['config["user.pika.owner"]']
     assert "set `snapshots_schedule` instead" in found['config["snapshots.schedule"]']
-    assert "Incus itself" in found['config["volatile.x"]']
-    assert "leave the key out" in found['config["security.shifted"]']
+    assert "is managed by Incus" in found['config["volatile.x"]']
+    assert "remove the key" in found['config["security.shifted"]']
     assert "no label" in found['labels[" x"]'] if 'labels[" x"]' in found else found["labels. x"]
     assert found["labels.n"] == "must be a string"
     assert "no schedule" in found["snapshots_schedule"]
@@ -101,13 +103,13 @@ def test_all_problems_at_once() -> None:
 @pytest.mark.parametrize(
     ("size", "said"),
     [
-        ("10", "has no unit"),
-        ("10 GiB", "is no size"),
-        ("1.5GiB", "is no size"),
-        ("10gib", "is no size"),
-        ("", "is no size"),
-        ("-1GiB", "is no size"),
-        ("٣GiB", "is no size"),
+        ("10", "is not a valid size: add a unit, as in 10GiB"),
+        ("10 GiB", "is not a valid size: use an integer and a unit"),
+        ("1.5GiB", "is not a valid size: use an integer and a unit"),
+        ("10gib", "is not a valid size: use an integer and a unit"),
+        ("", "is not a valid size: use an integer and a unit"),
+        ("-1GiB", "is not a valid size: use an integer and a unit"),
+        ("٣GiB", "is not a valid size: use an integer and a unit"),
         ("0GiB", "at least 1B"),
         ("8EiB", "less than 8EiB"),
         (10, "must be a string"),
@@ -180,7 +182,7 @@ class TestChangesOfAnExistingVolume:
     def test_filesystem(self) -> None:
         old = checked(config={"block.filesystem": "ext4"})
         found = failures(old, config={"block.filesystem": "xfs"})
-        assert "cannot be changed" in found['config["block.filesystem"]']
+        assert "must stay the same on an existing volume" in found['config["block.filesystem"]']
 
 
 class TestDiff:
