@@ -11,6 +11,7 @@ from ..incus.errors import (
     IncusUnreachable,
     ServerCertificateChanged,
 )
+from ..planner.flat_arguments import DEFAULT_PROFILE
 from ..reconcile.feasibility import (
     HolderRule,
     Predecessor,
@@ -63,7 +64,6 @@ _OF_HOST: Final[tuple[Path, ...]] = (
 )
 """The inputs that an existing instance needs on its host. The image, for example, may be
 deleted."""
-_DEFAULT_PROFILE: Final = "default"
 HAS_DEPENDENCIES: Final = "after_others"
 """An argument that only `check` uses: whether the resource depends on others."""
 
@@ -85,7 +85,7 @@ def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any
     default_project, default_pool = default_place()
     if isinstance(target, dict):
         project = get_path(olds, ("incus", "project")) or default_project
-        inputs = {**inputs, "incus": {"project": project, "profile": _DEFAULT_PROFILE, **target}}
+        inputs = {**inputs, "incus": {"project": project, "profile": DEFAULT_PROFILE, **target}}
     if "storage_pool" not in inputs:
         pool = olds.get("storage_pool") if olds else default_pool
         if pool:

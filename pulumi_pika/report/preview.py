@@ -240,7 +240,7 @@ def read_preview(text: str) -> Preview:
         raise NoPreview(_not_json(text, error)) from None
     except (RecursionError, ValueError):
         # The JSON is nested too deeply, or has a number with more digits than Python accepts.
-        raise NoPreview("it is JSON that no preview would be") from None
+        raise NoPreview("its JSON is nested too deeply, or has a number that is too long") from None
     # The preview of an empty stack has neither steps nor a summary, only a duration.
     if not isinstance(tree, dict) or not {"steps", "changeSummary", "duration"} & tree.keys():
         raise NoPreview("it is JSON, but has neither steps nor a changeSummary")
@@ -267,14 +267,14 @@ def read_preview(text: str) -> Preview:
 def _not_json(text: str, error: json.JSONDecodeError) -> str:
     if text.lstrip().startswith('{"sequence":'):
         return (
-            "it is a stream of events; unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW, "
-            "so that `pulumi preview --json` writes one object"
+            "it is a stream of events; unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW, and run "
+            "`pulumi preview --json` again"
         )
     if text.lstrip().startswith(("Previewing ", "Updating ", "Destroying ", "Refreshing ")):
-        return "it is what Pulumi shows to people; run `pulumi preview` with --json"
+        return "it is the human-readable output of Pulumi; run `pulumi preview` with --json"
     return (
-        f"it is no JSON (line {error.lineno}, column {error.colno}); "
-        "run `pulumi preview` with --json, and keep its standard error apart"
+        f"it is not JSON (line {error.lineno}, column {error.colno}); "
+        "run `pulumi preview` with --json, and do not redirect its standard error into it"
     )
 
 

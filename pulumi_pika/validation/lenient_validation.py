@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..message_templates import INVALID_VALUE, Message, required, unknown_field, wrong_type
 from .property_tree import (
     Path,
     get_path,
@@ -23,20 +24,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _ROUNDS: Final = 8
 _REASONS: Final = {
-    "missing": "is required",
-    "bool_type": "must be true or false",
-    "string_type": "must be a text",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "list_type": "must be a list",
-    "dict_type": "must be a map",
-    "model_type": "must be a map",
-    "model_attributes_type": "must be a map",
-    "string_unicode": "must be a valid Unicode text",
-    "recursion_loop": "must not contain itself",
+    "missing": required(),
+    "bool_type": wrong_type("true or false"),
+    "string_type": wrong_type("a string"),
+    "int_type": wrong_type("an integer"),
+    "int_from_float": wrong_type("an integer"),
+    "float_type": wrong_type("a number"),
+    "float_parsing": wrong_type("a number"),
+    "finite_number": wrong_type("a finite number"),
+    "list_type": wrong_type("a list"),
+    "dict_type": wrong_type("a mapping"),
+    "model_type": wrong_type("a mapping"),
+    "model_attributes_type": wrong_type("a mapping"),
+    "string_unicode": wrong_type("a valid Unicode string"),
+    "recursion_loop": Message("must not contain itself", INVALID_VALUE),
 }
 
 
@@ -46,6 +47,11 @@ class Failure:
 
     path: Path
     reason: str
+
+    @property
+    def code(self) -> str:
+        """The kind of the problem, one of `message_templates.CODES`."""
+        return self.reason.code if isinstance(self.reason, Message) else INVALID_VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ def _record_error(
         return
     reason = _reason(model, path, detail)
     if detail["type"] == "string_type" and isinstance(get_path(tree, path), bool):
-        reason = 'must be a text: write "true" or "false", in quotes'
+        reason = wrong_type('a string: write "true" or "false", in quotes')
     failures.append(Failure(path, reason))
     open_.add(path)
     parent = get_path(tree, path[:-1])
@@ -124,9 +130,7 @@ def _reason(model: type[BaseModel], path: Path, detail: ErrorDetails) -> str:
         known = list(_fields_at(model, path[:-1]))
         close = get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
-        return (
-            f"is no field of `{_name(path[:-1])}`; {hint}" if path[:-1] else f"is unknown; {hint}"
-        )
+        return unknown_field(_name(path[:-1]), hint)
     if kind == "literal_error":
         return f"must be one of {context.get('expected', '')}".replace(" or ", ", ")
     if kind == "greater_than_equal":

@@ -5,14 +5,17 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Final
 
 import pytest
 from markdown_it import MarkdownIt
 
 from dev.paths import ROOT
+from pulumi_pika import message_templates as templates
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import create_volume
@@ -72,10 +75,20 @@ def messages() -> tuple[str, ...]:
 def _texts(tree: ast.AST) -> Iterator[str]:
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in docs:
+        if (
+            isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp | ast.Call)
+            and id(node) not in docs
+        ):
             text = _text(node)
             if any(character.isalpha() for character in text):
                 yield text
+
+
+class _Open(float):
+    """A number of which nothing is known."""
+
+    def __format__(self, spec: str) -> str:
+        return VARIES
 
 
 def _text(node: ast.AST) -> str:
@@ -85,7 +98,27 @@ def _text(node: ast.AST) -> str:
         return "".join(map(_text, node.values))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
+    if isinstance(node, ast.Call):
+        return _rendered(node)
     return VARIES
+
+
+def _rendered(call: ast.Call) -> str:
+    """The message that a call of a template makes; what varies is open."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    template = getattr(templates, name, None)
+    if template is templates.Message and call.args:
+        return _text(call.args[0])
+    if not isinstance(template, FunctionType):
+        return VARIES
+    given: dict[str, ast.expr] = {one.arg: one.value for one in call.keywords if one.arg}
+    given |= dict(zip(signature(template).parameters, call.args, strict=False))
+    texts = {name: _Open() if name == "seconds" else _text(of) for name, of in given.items()}
+    try:
+        signature(template).bind(**texts)
+    except TypeError:  # Another function of that name, such as `Path.exists`.
+        return VARIES
+    return str(template(**texts))
 
 
 def test_messages_of_the_page_are_the_products() -> None:
@@ -109,6 +142,8 @@ def test_a_message_that_changed_would_be_seen() -> None:
     assert not is_in("a … b", "b … a")
     tree = ast.parse('"""doc"""\nx = f"one {a} two " "three " + ("four" if b else "five")')
     assert "one … two three …" in set(_texts(tree))
+    called = ast.parse('raise X(timed_out(f"box {a}", state, 3, advice="go"))')
+    assert "box … did not reach … within … s; go" in set(_texts(called))
     assert "doc" not in set(_texts(tree))
 
 
@@ -174,7 +209,7 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
         "runtime spec bootstrap guest_request_path … must match paths.guest_request_path …",
         "runtime spec mount guest_path … must be unique",
         "runtime spec mounts … and … get the same device name …",
-        "is no field of …",
+        "is not a field of …",
         "is no instance name: Incus wants 1 to 63 letters, digits and hyphens, no hyphen at either "
         "end, and not a number",
         "names no directory of a volume for certain: …",
@@ -288,20 +323,20 @@ def test_what_commands_say(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
     body = {"name": name, "type": "container", "source": {"type": "image", "alias": IMAGE}}
     sandbox.daemon.request("POST", "/instances", body)
     for arguments, heading in (
-        (("--json", "run"), "name the command first: one of …"),
-        (("run", "spec.json"), "give the command after …, as in …"),
-        (("plan", "list.json"), "is no spec: it holds …, and not an object"),
-        (("plan", "wrong.json"), "is no JSON: line …, column …: …"),
-        (("plan", "twice.json"), "is given twice"),
+        (("--json", "run"), "the first argument must be a command: …"),
+        (("run", "spec.json"), "the command is missing: put it after …, as in …"),
+        (("plan", "list.json"), "is not a valid spec: …"),
+        (("plan", "wrong.json"), "is not a valid JSON file: line …, column …: …"),
+        (("plan", "twice.json"), "is a duplicate key"),
         (
             ("report", "preview.txt"),
-            "it is what Pulumi shows to people; run … with --json",
+            "it is the human-readable output of Pulumi; run … with --json",
         ),
         (("report", "empty.json"), "it is empty; did … fail?"),
-        (("import", "--output", "there.py"), "is there already; --force writes over it"),
+        (("import", "--output", "there.py"), "file … already exists; --force replaces it"),
         (
             ("run", "--type", "container", "spec.json", "--", "true"),
-            "and is not of this job (it belongs to …); nothing of it was touched. …",
+            "identity.instance_name: instance … already exists …",
         ),
     ):
         done = call(*arguments, directory=tmp_path, env=here)

@@ -247,7 +247,7 @@ def test_foreign_instance_of_that_name_is_left_alone(
 
     said = stack.up(fails=True)
 
-    assert "is not of this job" in said
+    assert "already exists in project" in said
     assert fetch_instance(client, name) is not None
 
 

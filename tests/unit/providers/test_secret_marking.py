@@ -204,9 +204,9 @@ def test_check_failures_tell_no_secret() -> None:
     given["mounts"] = {"no": "list"}
     checked = runtime_calls.check(given)
     said = [(failure.property, failure.reason) for failure in checked.failures]
-    assert ("", "description must be a text") in said
+    assert ("", "description must be a string") in said
     assert ("", "mounts must be a list") in said
-    assert ("", "labels in a secret part of it: must be a text") in said
+    assert ("", "labels in a secret part of it: must be a string") in said
     assert any(p == "" and r.startswith("storage_pool `[secret]` is no name") for p, r in said)
     assert SECRET not in str(said)
     assert checked.inputs == {}, "what is refused goes nowhere"

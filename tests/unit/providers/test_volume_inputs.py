@@ -87,12 +87,12 @@ def test_all_problems_at_once() -> None:
     assert "Incus itself" in found['config["volatile.x"]']
     assert "leave the key out" in found['config["security.shifted"]']
     assert "no label" in found['labels[" x"]'] if 'labels[" x"]' in found else found["labels. x"]
-    assert found["labels.n"] == "must be a text"
+    assert found["labels.n"] == "must be a string"
     assert "no schedule" in found["snapshots_schedule"]
     assert "no expiry" in found["snapshots_expiry"]
     assert "no name" in found["restore_from"]
     assert found["timeouts.stop"] == "must be greater than 0.0"
-    assert "is no field of `timeouts`" in found["timeouts.start"]
+    assert "is not a field of `timeouts`" in found["timeouts.start"]
     assert found["delete_data"] == "must be true or false"
 
 
@@ -108,7 +108,7 @@ def test_all_problems_at_once() -> None:
         ("٣GiB", "is no size"),
         ("0GiB", "at least 1B"),
         ("8EiB", "less than 8EiB"),
-        (10, "must be a text"),
+        (10, "must be a string"),
     ],
 )
 def test_wrong_sizes(size: Any, said: str) -> None:
