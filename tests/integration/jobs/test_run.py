@@ -551,6 +551,24 @@ def test_problems_are_said_before_any_request(name: str) -> None:
         run_job(spec(name), "true", timeout_secs=0, client=nowhere)
 
 
+def test_an_image_is_enough(client: IncusClient, home: Path) -> None:
+    watching = Watching()
+    outcome = run_job(
+        command="nproc; echo made > /run/pika-cloud/artifacts/x; hostname",
+        image=IMAGE,
+        instance_type="container",
+        vcpu_count=1,
+        memory_mib=64,
+        output_dir=str(home),
+        client=client,
+        watcher=watching,
+    )
+    assert outcome.completed, outcome
+    count, name = outcome.log_tail.split()
+    assert (count, name.startswith("job-")) == ("1", True)
+    assert fetch_instance(client, name) is None
+
+
 def test_library_call_needs_no_pulumi(sandbox: Sandbox) -> None:
     code = "import sys, pulumi_pika; pulumi_pika.run_job; assert 'pulumi' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
