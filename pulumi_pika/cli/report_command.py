@@ -34,6 +34,9 @@ _CONDITIONS: Final = (
 them."""
 
 _EPILOG: Final = """\
+For a gate, use `pulumi preview --json --show-replacement-steps`. Without that option, the JSON
+lacks the deletes that an earlier, failed update left pending.
+
 If standard output is not a terminal, or --output is given, the report is Markdown. If NO_COLOR is
 set, the terminal format has no colors.
 
