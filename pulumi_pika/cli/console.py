@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from ..errors import PikaError
 from ..message_templates import could_not
 from ..text_safety import strip_controls
 
@@ -24,7 +25,7 @@ class OutputClosed(Exception):
     """The reader of standard output is gone."""
 
 
-class OutputUnwritable(OSError):
+class OutputUnwritable(PikaError, OSError):
     """Standard output is not writable, for example because a disk is full."""
 
 

@@ -42,7 +42,7 @@ class JobProgress:
         """Return the progress as a human-readable phrase."""
         text = f"{self.elapsed:.0f} of {self.limit:g} s, {size_text(self.output)} of output"
         if self.away >= 1:
-            return f"{text}; the host has not answered for {self.away:.0f} s"
+            return f"{text}; the host has not replied for {self.away:.0f} s"
         if self.silent >= FIRST_AFTER:
             text += f"; silent for {self.silent:.0f} s"
         return text

@@ -456,5 +456,5 @@ class Follower:
         self._silent_since = self._silent_since or now
         silent = now - self._silent_since
         if silent > _AWAY_FOR or (self._overdue and silent > _OVERDUE):
-            return self._lost(f"the host has not answered for {silent:.0f} s ({error})")
+            return self._lost(f"the host has not replied for {silent:.0f} s ({error})")
         return None

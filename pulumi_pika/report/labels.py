@@ -63,13 +63,13 @@ WARNINGS: Final[dict[WarningKind, str]] = {
     "other": "warning",
 }
 _CONDITIONS: Final[dict[Condition, str]] = {
-    "replace": "something is replaced",
-    "delete": "something is deleted",
+    "replace": "a resource is replaced",
+    "delete": "a resource is deleted",
     "delete-data": "data is deleted",
     "stop-keeping-data": "data is no longer kept",
-    "restart": "something may restart",
-    "warnings": "there are warnings",
-    "any-change": "something changes",
+    "restart": "an instance may restart",
+    "warnings": "the report has warnings",
+    "any-change": "a resource changes",
     "errors": "the preview has errors",
 }
 _OPS: Final = {

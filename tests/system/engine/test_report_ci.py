@@ -85,7 +85,7 @@ def test_preview(stack: Stack, name: str, tmp_path: Path) -> None:
         assert "gate failed: any-change" in done.stderr
         assert len(forge.comments) == 1, "one comment, and no other"
         assert "`two`" not in forge.comments[0]["body"]
-        assert "something changes (any-change)" in forge.comments[0]["body"]
+        assert "a resource changes (any-change)" in forge.comments[0]["body"]
         for method, path, headers in forge.requests:
             assert headers["Authorization"] == f"Bearer {TOKEN}"
             assert TOKEN not in path

@@ -1,9 +1,12 @@
 """The command line without a daemon: help, arguments, and what is wrong with a spec."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from ...support.command_line import (
     argv,
     call,
     environment,
+    heed_signals,
     spec_of,
 )
 
@@ -140,6 +144,61 @@ def test_fault_of_our_own_is_a_sentence(
     (line,) = said.splitlines()
     assert line.startswith("error: internal error in pulumi_pika (ZeroDivisionError at ")
     assert "what nobody foresaw" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "standard_input"),
+    [
+        (["plan", "spec.json"], None),
+        (["plan", "--json", "[]"], None),
+        (["report", "-"], b'{"steps": [], "duration": 1}'),
+    ],
+)
+def test_closed_output_is_an_exit_code(
+    tmp_path: Path, arguments: list[str], standard_input: bytes | None
+) -> None:
+    write(tmp_path, json.dumps(spec_of("fine")))
+    write(tmp_path, "[]", "[]")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        argv(*arguments),
+        cwd=tmp_path,
+        env=environment(),
+        input=standard_input or b"",
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["plan", "report"])
+def test_every_command_can_be_interrupted(tmp_path: Path, command: str, number: int) -> None:
+    process = subprocess.Popen(
+        argv(command, "-"),
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_signals,
+    )
+    # Python ends by SIGINT itself if an interruption hits code that an import compiles.
+    deadline = time.monotonic() + 60
+    while not _reads_standard_input(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, said = process.communicate(timeout=60)
+    assert (process.returncode, output, said) == (128 + number, b"", b"interrupted\n")
+
+
+def _reads_standard_input(pid: int) -> bool:
+    """Whether a process waits in read(2) of its descriptor 0 (proc(5), syscall)."""
+    number, *arguments = Path(f"/proc/{pid}/syscall").read_text().split()
+    return number in ("0", "63") and arguments[:1] == ["0x0"]
 
 
 def test_spec_that_cannot_be_read(tmp_path: Path) -> None:
