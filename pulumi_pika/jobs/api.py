@@ -178,7 +178,7 @@ def run_job(
         incus = plan.incus.model_copy(update={"project": client.project})
         plan = plan.model_copy(update={"incus": incus})
     return run_attempts(
-        client.in_project(plan.incus.project), plan, runtime, job, watcher or _Nobody()
+        client.in_project(plan.incus.project), plan, runtime, job, watcher or _NoObserver()
     )
 
 
@@ -277,7 +277,7 @@ def connected(host: HostSettings | None) -> IncusClient:
     return client
 
 
-class _Nobody:
+class _NoObserver:
     """An observer that ignores everything."""
 
     def info(self, message: str) -> None: ...

@@ -35,7 +35,7 @@ _LONGEST_PAUSE: Final = 2.0
 _PREPARE_WITHIN: Final = 120.0
 _APPEARS_WITHIN: Final = 2.0
 """Seconds for which a command is searched for if the request that starts it got no reply."""
-_SAID: Final = 500
+_MOST_QUOTED: Final = 500
 """The most characters of the script's error output that a message quotes."""
 _RECORD: Final = re.compile(r"/exec_([0-9a-f-]{36})\.stdout$")
 NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
@@ -216,9 +216,9 @@ def _prepare(client: IncusClient, name: str, arguments: tuple[str, ...]) -> set[
             continue
         if code := done.get("return"):
             tail = Tail(client, exec_output(name, operation, "stderr"))
-            said = cut_front(tail.read().decode(errors="replace"), _SAID)
+            quoted = cut_front(tail.read().decode(errors="replace"), _MOST_QUOTED)
             raise JobNotBegun(
-                could_not(f"prepare the command in {name}", f"exit code {code}: {said}")
+                could_not(f"prepare the command in {name}", f"exit code {code}: {quoted}")
             )
         return {operation} if again else _recorded(client, name)
     raise AssertionError("the second try returns or raises")

@@ -233,7 +233,7 @@ _lock = threading.Lock()
 def _alone(client: IncusClient, name: str) -> Iterator[None]:
     """Keep two runs of this process from using the same instance."""
     key = (client.host, client.project, name)
-    ours = False
+    is_reserved = False
     try:
         with _lock:
             if key in _active:
@@ -243,11 +243,11 @@ def _alone(client: IncusClient, name: str) -> Iterator[None]:
                         IN_USE,
                     )
                 )
-            ours = True
+            is_reserved = True
             _active.add(key)
         yield
     finally:
-        if ours:
+        if is_reserved:
             with _lock:
                 _active.discard(key)
 

@@ -74,7 +74,7 @@ _HANGS: Final = 3
 _HANG: Final = 5.0
 """The events are no longer read after this number of reads that took longer than this number of
 seconds."""
-_SAID: Final = 500
+_MOST_QUOTED: Final = 500
 """The most characters of the error text of the script, or of the daemon, that a message quotes."""
 _AGENT_PAUSES: Final = (1.0, 3.0, 6.0)
 _CODE: Final = re.compile(rb"[0-9]{1,3}")
@@ -292,7 +292,7 @@ class Follower:
         code = metadata.get("return") if isinstance(metadata, dict) else None
         if not isinstance(code, int | float) or state.get("status_code") != 200:
             return self._failed(
-                cut(str(state.get("err") or ""), _SAID) or "Incus reports no reason"
+                cut(str(state.get("err") or ""), _MOST_QUOTED) or "Incus reports no reason"
             )
         code = int(code)
         marker = self._marker()
@@ -401,7 +401,7 @@ class Follower:
             self._client, exec_output(self._command.instance, self._command.operation, "stderr")
         )
         with suppress(IncusError):
-            return cut_front(tail.read().decode(errors="replace"), _SAID)
+            return cut_front(tail.read().decode(errors="replace"), _MOST_QUOTED)
         return ""
 
     def _instance(self) -> tuple[bool, str]:
