@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from .errors import PikaError
     from .incus.errors import IncusError
-    from .jobs.api import run_job
+    from .jobs.api import RunJobOptions, run_job
     from .jobs.job_errors import (
         JobError,
         JobFailed,
@@ -108,7 +108,7 @@ _HOMES = {
     "planner.spec": ("RuntimeMount", "RuntimeSpec", "plan_mounts"),
     "errors": ("PikaError",),
     "incus.errors": ("IncusError",),
-    "jobs.api": ("run_job",),
+    "jobs.api": ("RunJobOptions", "run_job"),
     "jobs.job_errors": (
         "JobError",
         "JobFailed",
@@ -193,6 +193,7 @@ __all__ = [
     "ResourcesArgs",
     "RestartPolicy",
     "RetentionPolicy",
+    "RunJobOptions",
     "RuntimeBootstrap",
     "RuntimeIdentity",
     "RuntimeMount",

@@ -72,7 +72,7 @@ class Forge:
         return None
 
     def put(self, report: str) -> str:
-        """Writes the comment, or the present one anew."""
+        """Create the comment, or update the existing one."""
         marker = report.partition("\n")[0].strip()
         if not marker.startswith("<!-- pulumi_pika report:"):
             raise SystemExit("error: the file is no report: its first line has no marker")
@@ -81,7 +81,7 @@ class Forge:
             self.call("POST", self.comments, {"body": report})
             return "wrote the comment"
         self.call(self.update, self.address(comment), {"body": report})
-        return "wrote the present comment anew"
+        return "updated the comment"
 
 
 class GitHub(Forge):

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..message_templates import Message
+from ..planner.flat_arguments import DEFAULT_PROFILE
 from ..validation.hidden_property import HOST
 from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import (
@@ -19,7 +20,6 @@ from ..validation.property_tree import Path, get_path
 from .host_connection import default_place, host_digest
 from .properties import CHECK_ONLY, HiddenOptions, Properties
 
-_DEFAULT_PROFILE: Final = "default"
 _ARGUMENTS: Final[dict[Path, str]] = {
     ("incus", "image_alias"): " (argument `image`, or `incus.image_alias`)",
     ("identity", "instance_name"): " (argument `instance_name`; by default the resource's name)",
@@ -102,7 +102,7 @@ def with_host_defaults(old: Properties, new: Properties) -> Properties:
     target = new.at(("incus",)) if "incus" in given else {}
     if isinstance(target, dict):
         project = old.at(("incus", "project")) or default_project
-        defaults["incus"] = {"project": project, "profile": _DEFAULT_PROFILE, **target}
+        defaults["incus"] = {"project": project, "profile": DEFAULT_PROFILE, **target}
     if "storage_pool" not in given:
         pool = old.at(("storage_pool",)) if old_names else default_pool
         if pool:

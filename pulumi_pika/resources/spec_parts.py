@@ -2,24 +2,13 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 
+from ..planner.flat_arguments import FLAT_ARGUMENTS
 from .errors import InvalidArguments
 from .property_inputs import to_plain, with_mount_pools
-
-FLAT_ARGUMENTS: Final[dict[str, tuple[str, str]]] = {
-    "image": ("incus", "image_alias"),
-    "project": ("incus", "project"),
-    "profile": ("incus", "profile"),
-    "instance_name": ("identity", "instance_name"),
-    "runtime_id": ("identity", "runtime_id"),
-    "vcpu_count": ("resources", "vcpu_count"),
-    "memory_mib": ("resources", "memory_mib"),
-    "root_disk_gib": ("resources", "root_disk_gib"),
-}
-"""The part of the spec, and the field in it, that each flat argument fills."""
 
 
 def instance_inputs(

@@ -133,7 +133,7 @@ def test_events_count_among_the_lines() -> None:
     watcher.output(b"x\n")
     watcher.finish()
     assert len(recorder.infos) == LINES_AT_ONCE + 1
-    assert "961 lines" in recorder.infos[-1]
+    assert "961 more lines" in recorder.infos[-1]
 
 
 def test_events_and_results() -> None:
@@ -143,7 +143,7 @@ def test_events_and_results() -> None:
         with redacting(redactor()):
             (event,) = EventReader().feed(line)
         assert tells(event) == []
-        assert "\n" not in event.said()
+        assert "\n" not in event.describe()
     for before in range(1960, 2005):
         result = {"schema_version": 1, "status": "failed", "message": "0" * before + SECRET}
         with redacting(redactor()):

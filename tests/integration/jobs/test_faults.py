@@ -126,7 +126,7 @@ def test_start_that_never_came_to_pass_is_said(
     monkeypatch.setattr(command_start, "_APPEARS_WITHIN", 0.5)
     place.proxy.on("POST", EXEC, reset_before())
 
-    with pytest.raises(ReconcileError, match="whether the command was begun is not known"):
+    with pytest.raises(ReconcileError, match="the reply to the request was lost"):
         place.run(place.proxied)
 
     assert place.runs == 0
@@ -468,4 +468,4 @@ def test_output_that_seems_to_be_endless(
 def test_event_with_half_a_character() -> None:
     (event,) = EventReader().feed(b'{"kind": "a\\ud800", "message": "b\\udfff"}\n')
 
-    assert event.said() == "a?: b?"
+    assert event.describe() == "a?: b?"

@@ -146,6 +146,8 @@ def test_a_message_that_changed_would_be_seen() -> None:
     assert "one … two three …" in set(_texts(tree))
     tree = ast.parse('raise E(missing(f"pool {a}", "at h", timed_out(x, "y", 5, z)).at("w:"))')
     assert "w: pool … does not exist at h; … did not reach y within … s; …" in set(_texts(tree))
+    called = ast.parse('raise X(timed_out(f"box {a}", state, 3, advice="go"))')
+    assert "box … did not reach … within … s; go" in set(_texts(called))
     assert "doc" not in set(_texts(tree))
 
 
@@ -336,20 +338,20 @@ def test_what_commands_say(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
     body = {"name": name, "type": "container", "source": {"type": "image", "alias": IMAGE}}
     sandbox.daemon.request("POST", "/instances", body)
     for arguments, heading in (
-        (("--json", "run"), "name the command first: one of …"),
-        (("run", "spec.json"), "give the command after …, as in …"),
-        (("plan", "list.json"), "is no spec: it holds …, and not an object"),
-        (("plan", "wrong.json"), "is no JSON: line …, column …: …"),
-        (("plan", "twice.json"), "is given twice"),
+        (("--json", "run"), "the first argument must be a command: …"),
+        (("run", "spec.json"), "the command is missing: put it after …, as in …"),
+        (("plan", "list.json"), "is not a valid spec: …"),
+        (("plan", "wrong.json"), "is not a valid JSON file: line …, column …: …"),
+        (("plan", "twice.json"), "is a duplicate key"),
         (
             ("report", "preview.txt"),
-            "it is what Pulumi shows to people; run … with --json",
+            "it is the human-readable output of Pulumi; run … with --json",
         ),
         (("report", "empty.json"), "it is empty; did … fail?"),
-        (("import", "--output", "there.py"), "is there already; --force writes over it"),
+        (("import", "--output", "there.py"), "file … already exists; --force replaces it"),
         (
             ("run", "--type", "container", "spec.json", "--", "true"),
-            "and is not of this job (it belongs to …); nothing of it was touched. …",
+            "identity.instance_name: instance … already exists …",
         ),
     ):
         done = call(*arguments, directory=tmp_path, env=here)

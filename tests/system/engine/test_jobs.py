@@ -135,7 +135,7 @@ def test_failed_job_fails_the_up_after_collection(
 
     said = stack.up(fails=True)
 
-    assert f"the job {name} failed: the command ended with exit code 7" in said
+    assert f"job {name} failed: the command ended with exit code 7" in said
     assert "the reason" in said
     assert "Traceback" not in said
     assert stack.resources() == []
@@ -247,7 +247,7 @@ def test_foreign_instance_of_that_name_is_left_alone(
 
     said = stack.up(fails=True)
 
-    assert "is not of this job" in said
+    assert "already exists in project" in said
     assert fetch_instance(client, name) is not None
 
 

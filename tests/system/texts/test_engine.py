@@ -125,7 +125,7 @@ def test_jobs(stack: Stack, name: str, colour: str) -> None:
     up = ("up", "--yes", "--skip-preview")
     said = checked(stack, *up, "--continue-on-error", colour=colour, fails=True)
     for job in jobs:
-        assert f"the job {job} failed: the command ended with exit code 3" in said
+        assert f"job {job} failed: the command ended with exit code 3" in said
 
     declare_jobs(allow_failure=True)
     checked(stack, *up, "--diff", colour=colour)

@@ -14,7 +14,7 @@ from pulumi_pika import (
     IncusRuntimeArgs,
     MountArgs,
 )
-from pulumi_pika import PersistentVolume, VolumeSnapshot
+from pulumi_pika import PersistentVolume, VolumeSnapshot, run_job
 from pulumi_pika import IncusRuntim  # wrong: maybe "IncusRuntime"
 
 pulumi_pika.JobFaild  # wrong: maybe "JobFailed"
@@ -36,6 +36,11 @@ IncusRuntime("resources", image="i", resources={"memory": 1})  # wrong: No overl
 IncusRuntime("mounts", image="i", mounts=[{"kind": "cache"}])  # wrong: MountArgs
 IncusJob("no command", image="i")  # wrong: No overload variant
 IncusJob("not a job's", image="i", command="x", wait_for="agent")  # wrong: No overload variant
+
+run_job(command="true")  # wrong: No overload variant
+run_job(command="true", image="i", memory_mib="64MiB")  # wrong: No overload variant
+run_job({}, "true", image="i")  # wrong: No overload variant
+run_job(command="true", image="i", instance_type="jail")  # wrong: No overload variant
 
 # With the typed dicts, the message names the key.
 IncusTargetArgs(image_alas="i")  # wrong: "image_alas"
