@@ -85,14 +85,22 @@ def test_all_that_is_missing_at_once(facts: HostFacts) -> None:
 @pytest.mark.parametrize(
     ("key", "text", "refused"),
     [
-        ("cloud-init.user-data", "#cloud-config\n", "no content but comments"),
-        ("cloud-init.user-data", "#cloud-config\n# nothing yet\n", "no content but comments"),
-        ("cloud-init.user-data", "#cloud-config\nruncmd: []\nruncmd: []\n", "a key twice (line 2"),
+        ("cloud-init.user-data", "#cloud-config\n", "must have content other than comments"),
+        (
+            "cloud-init.user-data",
+            "#cloud-config\n# nothing yet\n",
+            "must have content other than comments",
+        ),
+        (
+            "cloud-init.user-data",
+            "#cloud-config\nruncmd: []\nruncmd: []\n",
+            "must have each key once (line 2",
+        ),
         ("cloud-init.user-data", "#cloud-config\n{}\n", ""),
         ("cloud-init.user-data", "#cloud-config", ""),
         ("cloud-init.user-data", "#!/bin/sh\n# nothing yet\n", ""),
-        ("cloud-init.vendor-data", "#cloud-config\n", "no content but comments"),
-        ("cloud-init.network-config", "# nothing yet", "no content but comments"),
+        ("cloud-init.vendor-data", "#cloud-config\n", "must have content other than comments"),
+        ("cloud-init.network-config", "# nothing yet", "must have content other than comments"),
         ("cloud-init.network-config", "version: 2\n", ""),
     ],
 )
@@ -138,7 +146,7 @@ def test_name_of_a_new_volume_that_the_server_refuses_is_found(
             "POST", "/storage-pools/default/volumes/custom", {"name": f"{name} b"}
         )
     except ApiError:
-        assert "no name that Incus allows" in found["mounts.0.source"]
+        assert "is not a valid name: use an ASCII letter" in found["mounts.0.source"]
     else:
         # One that is there already is taken, whatever its name.
         assert found == {}
