@@ -76,8 +76,8 @@ def test_all_that_is_missing_at_once(facts: HostFacts) -> None:
 
     assert "did you mean default?" in found["incus.profile"]
     assert "did you mean pika/tiny?" in found["incus.image_alias"]
-    assert "there: default" in found["extra_profiles.0"]
-    assert "no storage pool fast" in found["storage_pool"]
+    assert "existing: default" in found["extra_profiles.0"]
+    assert "storage pool fast does not exist" in found["storage_pool"]
     assert "instance_type virtual-machine is not supported at" in found["instance_type"]
     assert "it supports these types: container" in found["instance_type"]
 
@@ -159,7 +159,7 @@ def test_missing_project(facts: HostFacts) -> None:
     found = by_path(run_preflight(facts, plan_of(incus=target), container()))
 
     assert list(found) == ["incus.project"]
-    assert "there: default" in found["incus.project"]
+    assert "existing: default" in found["incus.project"]
 
 
 def test_images_by_other_names_than_an_alias(facts: HostFacts, sandbox: Sandbox) -> None:
@@ -246,7 +246,7 @@ def test_limits_and_restrictions_of_the_project(
     )
     found = by_path(run_preflight(facts, plan, container()))
     assert "is 512 MiB" in found["resources.memory_mib"]
-    assert "256 of its 256 left" in found["resources.memory_mib"]
+    assert "256 of its 256 MiB left" in found["resources.memory_mib"]
     assert "is required: project" in found["resources.vcpu_count"]
     assert "may not mount host paths" in found["mounts.0.source"]
 

@@ -57,7 +57,7 @@ def test_no_empty_volume_is_made_beside_one_in_another_pool(
     with pytest.raises(
         Refused,
         match=rf"mounts\[0\].source: custom volume {name}-state does not exist"
-        rf" in pool default, and there is one in pool {FAST};.*`\"storage_pool\": \"{FAST}\"",
+        rf" in pool default, but it exists in pool {FAST};.*`\"storage_pool\": \"{FAST}\"",
     ):
         managed.up()
 
