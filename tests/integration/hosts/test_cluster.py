@@ -182,7 +182,7 @@ def test_new_volumes_follow_the_target_or_spread(client: IncusClient, name: str)
 
 
 def test_what_is_no_member_or_group(client: IncusClient) -> None:
-    for target, said in (("tow", "did you mean two?"), ("@gpu", "there: default, second")):
+    for target, said in (("tow", "did you mean two?"), ("@gpu", "existing: default, second")):
         client.target = target
         found = run_preflight(HostFacts(client), plan_of("box"), OPTIONS)
         assert [said in finding.message(secret=False) for finding in found] == [True]

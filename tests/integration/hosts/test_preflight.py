@@ -76,8 +76,8 @@ def test_all_that_is_missing_at_once(facts: HostFacts) -> None:
 
     assert "did you mean default?" in found["incus.profile"]
     assert "did you mean pika/tiny?" in found["incus.image_alias"]
-    assert "there: default" in found["extra_profiles.0"]
-    assert "no storage pool fast" in found["storage_pool"]
+    assert "existing: default" in found["extra_profiles.0"]
+    assert "storage pool fast does not exist" in found["storage_pool"]
     assert "instance_type virtual-machine is not supported at" in found["instance_type"]
     assert "it supports these types: container" in found["instance_type"]
 
@@ -85,14 +85,22 @@ def test_all_that_is_missing_at_once(facts: HostFacts) -> None:
 @pytest.mark.parametrize(
     ("key", "text", "refused"),
     [
-        ("cloud-init.user-data", "#cloud-config\n", "no content but comments"),
-        ("cloud-init.user-data", "#cloud-config\n# nothing yet\n", "no content but comments"),
-        ("cloud-init.user-data", "#cloud-config\nruncmd: []\nruncmd: []\n", "a key twice (line 2"),
+        ("cloud-init.user-data", "#cloud-config\n", "must have content other than comments"),
+        (
+            "cloud-init.user-data",
+            "#cloud-config\n# nothing yet\n",
+            "must have content other than comments",
+        ),
+        (
+            "cloud-init.user-data",
+            "#cloud-config\nruncmd: []\nruncmd: []\n",
+            "must have each key once (line 2",
+        ),
         ("cloud-init.user-data", "#cloud-config\n{}\n", ""),
         ("cloud-init.user-data", "#cloud-config", ""),
         ("cloud-init.user-data", "#!/bin/sh\n# nothing yet\n", ""),
-        ("cloud-init.vendor-data", "#cloud-config\n", "no content but comments"),
-        ("cloud-init.network-config", "# nothing yet", "no content but comments"),
+        ("cloud-init.vendor-data", "#cloud-config\n", "must have content other than comments"),
+        ("cloud-init.network-config", "# nothing yet", "must have content other than comments"),
         ("cloud-init.network-config", "version: 2\n", ""),
     ],
 )
@@ -138,7 +146,7 @@ def test_name_of_a_new_volume_that_the_server_refuses_is_found(
             "POST", "/storage-pools/default/volumes/custom", {"name": f"{name} b"}
         )
     except ApiError:
-        assert "no name that Incus allows" in found["mounts.0.source"]
+        assert "is not a valid name: use an ASCII letter" in found["mounts.0.source"]
     else:
         # One that is there already is taken, whatever its name.
         assert found == {}
@@ -151,7 +159,7 @@ def test_missing_project(facts: HostFacts) -> None:
     found = by_path(run_preflight(facts, plan_of(incus=target), container()))
 
     assert list(found) == ["incus.project"]
-    assert "there: default" in found["incus.project"]
+    assert "existing: default" in found["incus.project"]
 
 
 def test_images_by_other_names_than_an_alias(facts: HostFacts, sandbox: Sandbox) -> None:
@@ -238,7 +246,7 @@ def test_limits_and_restrictions_of_the_project(
     )
     found = by_path(run_preflight(facts, plan, container()))
     assert "is 512 MiB" in found["resources.memory_mib"]
-    assert "256 of its 256 left" in found["resources.memory_mib"]
+    assert "256 of its 256 MiB left" in found["resources.memory_mib"]
     assert "is required: project" in found["resources.vcpu_count"]
     assert "may not mount host paths" in found["mounts.0.source"]
 

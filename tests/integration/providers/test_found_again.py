@@ -118,7 +118,9 @@ def test_a_volume_whose_name_was_taken(client: IncusClient, name: str) -> None:
     create_volume(client, "default", name, description="theirs", config={})
 
     assert volume.refresh(), "its own was taken for gone"
-    with pytest.raises(ProviderError, match=f"The volume of this resource is {name}-old"):
+    with pytest.raises(
+        ProviderError, match=f"The volume of this resource was renamed to {name}-old"
+    ):
         volume.up()
     volume.destroy()
 

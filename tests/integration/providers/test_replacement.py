@@ -68,7 +68,7 @@ def test_a_name_of_the_same_stack(client: IncusClient, name: str) -> None:
     before = uuid_of(client, f"{name}-2")
     renamed(second, name)
 
-    with pytest.raises(Refused, match=f"by {first.arguments['owner']}.*depends_on.*aliases"):
+    with pytest.raises(Refused, match=f"owner: {first.arguments['owner']}.*depends_on.*aliases"):
         second.up()
     # In a preview the other one may give it up.
     given = {**wire(second.arguments), HAS_DEPENDENCIES: True}
@@ -128,7 +128,7 @@ def test_a_missing_source(client: IncusClient, name: str) -> None:
     gone = {"kind": "host_path", "source": f"/{name}", "guest_path": "/mnt/h", "mode": "read_only"}
     managed.change(mounts=[{**gone, "kind": "cache", "required": True}])
 
-    with pytest.raises(Refused, match=rf"the host path /{name} does not exist"):
+    with pytest.raises(Refused, match=rf"host path /{name} does not exist"):
         managed.up()
 
     assert uuid_of(client, name) == before
@@ -168,7 +168,7 @@ def test_replaced_for_what_a_refresh_saw(
     sandbox.daemon.request("DELETE", f"/images/aliases/{name}")
 
     with pytest.raises(
-        ProviderError, match=r"nothing was deleted, since .* no image with the alias"
+        ProviderError, match=r"nothing was deleted, since .* image alias .* does not exist"
     ):
         managed.up()
 
@@ -208,7 +208,7 @@ def test_a_full_project_replaces_what_is_in_it(client: IncusClient, full: str) -
     managed.change(resources={"memory_mib": 65, "vcpu_count": 1})
     renamed(managed, f"{full}-3")
     with pytest.raises(
-        (Refused, ProviderError), match=r"is 65 MiB, and the project .* has 64 of its 64 left"
+        (Refused, ProviderError), match=r"is 65 MiB, but project .* has 64 of its 64 MiB left"
     ):
         managed.up()
     assert fetch_instance(client.in_project(full), f"{full}-2") is not None
@@ -255,7 +255,9 @@ def test_a_directory_of_a_volume_that_is_still_to_be_made(name: str) -> None:
     source = f"{name}-state/dir"
     device = device_name("persistent_volume", source, "/mnt/state")
     managed = Managed(arguments(name, mounts=[volume_mount(source)]))
-    with pytest.raises(Refused, match=rf"mounts\[0\].source: mount {device} .* no directory dir"):
+    with pytest.raises(
+        Refused, match=rf"mounts\[0\].source: mount {device} .* without the directory dir"
+    ):
         managed.checked()
 
 

@@ -60,7 +60,7 @@ def test_recover_with_a_power_state_left_to_others(client: IncusClient, name: st
 
 def test_recover_of_what_is_to_be_stopped_is_refused(name: str) -> None:
     with pytest.raises(
-        Refused, match="restart_triggers: starts the instance, and `running` is false"
+        Refused, match="restart_triggers: conflicts with `running=False`; remove one of them"
     ):
         Managed(arguments(name, running=False, restart_triggers=1)).up()
 

@@ -566,7 +566,7 @@ def test_keys_of_images_can_be_set(client: IncusClient, name: str) -> None:
 @pytest.mark.parametrize(
     ("config", "hint"),
     [
-        ({"volatile.eth0.hwaddr": "00:16:3e:00:00:01"}, "set `hwaddr` of the nic `eth0`"),
+        ({"volatile.eth0.hwaddr": "00:16:3e:00:00:01"}, "set `hwaddr` of device `eth0`"),
         ({"limits.cpu": "0-1"}, "set the key in a profile"),
         ({"security.nesting": True}, 'write "true" or "false"'),
     ],

@@ -462,7 +462,7 @@ def test_change_that_the_server_refuses_live_is_refused_without_allow_restart(
     use_memory(client, name)
     before = boot(client, name)
 
-    with pytest.raises(RestartRefused, match=r"set limits\.memory.*Set allow_restart to true"):
+    with pytest.raises(RestartRefused, match=r"set limits\.memory.*Set allow_restart=True"):
         made.update(reporter, plan=plan_of(name, resources={"memory_mib": 16}))
 
     assert boot(client, name) == before

@@ -27,7 +27,7 @@ def test_letting_go_and_adopting(
     assert kept.etag == before.etag
 
     stack.declare(other=runtime(name, adopt=True))
-    assert "does not take it from another" in stack.up(fails=True)
+    assert "does not adopt an instance that another resource owns" in stack.up(fails=True)
     body = {"description": kept.description, "config": {OWNER_KEY: ""}}
     sandbox.daemon.request("PATCH", f"/instances/{name}", body)
     assert "adopting instance" in stack.up()

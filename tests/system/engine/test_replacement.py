@@ -85,7 +85,7 @@ def test_a_name_that_is_handed_on(stack: Stack, client: IncusClient, name: str) 
     # Swapped: neither can be created as long as the other is there.
     declare_both(f"{name}-2", name, waits=True)
     said = stack.up(fails=True)
-    assert "have this resource wait for it with depends_on" in said
+    assert "add it to depends_on of this resource" in said
     live = fetch_instance(client, f"{name}-2")
     assert live is not None
     assert live.uuid == second.uuid

@@ -90,11 +90,15 @@ def test_all_problems_at_once() -> None:
     assert "set `snapshots_schedule` instead" in found['config["snapshots.schedule"]']
     assert "is managed by Incus" in found['config["volatile.x"]']
     assert "remove the key" in found['config["security.shifted"]']
-    assert "no label" in found['labels[" x"]'] if 'labels[" x"]' in found else found["labels. x"]
+    assert (
+        "is not a valid label key" in found['labels[" x"]']
+        if 'labels[" x"]' in found
+        else found["labels. x"]
+    )
     assert found["labels.n"] == "must be a string"
-    assert "no schedule" in found["snapshots_schedule"]
-    assert "no expiry" in found["snapshots_expiry"]
-    assert "no name" in found["restore_from"]
+    assert "is not a valid schedule" in found["snapshots_schedule"]
+    assert "is not a valid expiry" in found["snapshots_expiry"]
+    assert "is not a valid name" in found["restore_from"]
     assert found["timeouts.stop"] == "must be greater than 0.0"
     assert "is not a field of `timeouts`" in found["timeouts.start"]
     assert found["delete_data"] == "must be true or false"
