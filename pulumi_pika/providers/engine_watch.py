@@ -41,7 +41,7 @@ class Calls:
                 anywhere in it.
 
         Raises:
-            EngineGone: The engine has ended, so that no call may start; or the call was interrupted.
+            EngineGone: The engine has ended, so no call may start; or the call was interrupted.
         """
         thread = threading.get_ident()
         with self._changed:
