@@ -20,7 +20,7 @@ _STDOUT: Final = 1
 
 
 class EngineGone(KeyboardInterrupt):
-    """The engine has ended. A call does not start, or is interrupted and deletes what it created."""
+    """The engine has ended. A call does not start, or is interrupted and undoes what it created."""
 
 
 class Calls:
