@@ -402,7 +402,7 @@ def test_a_change_of_the_host_alone_is_looked_at(
         # Another server, which has no such instances.
         declare(stack, {"there": {"socket": str(sandbox.socket)}}, boxes)
         shown = stack.preview()
-        assert f"there is no instance {name} in project default" in shown
+        assert f"instance {name} does not exist in project default" in shown
         assert "it was last found on another server" in shown
         assert "3 unchanged" in shown
 
