@@ -162,7 +162,7 @@ def _explained(options: argparse.Namespace, spec: "SpecFile") -> str:
     mounts = []
     for index, mount in enumerate(fitted.model.mounts):
         path = ("mounts", index)
-        if any(paths_overlap(path, wrong) for wrong in fitted.open):
+        if any(paths_overlap(path, wrong) for wrong in fitted.unresolved):
             continue
         place = spec.places.location_of(path)
         at = f"{spec.name}:{place.line}:{place.column}"

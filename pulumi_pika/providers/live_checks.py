@@ -57,7 +57,7 @@ def replacement_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[
     project = old.properties.at(("incus", "project"))
     if not isinstance(name, str) or not isinstance(project, str):
         return []
-    live = _look(project, name)
+    live = _fetch_or_none(project, name)
     if live is None or not live.protected:
         return []
     return [Failure(changed[0], f"would replace the instance, and {protection(project, live)}")]
@@ -79,7 +79,7 @@ def root_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[Failure
         return []
     plan, options = planned.plan, planned.options
     project, name = plan.incus.project, plan.identity.instance_name
-    live = _look(project, name)
+    live = _fetch_or_none(project, name)
     if live is None or not live.root_pool:
         return []
     if plan.resources.root_disk_gib is not None:
@@ -111,7 +111,7 @@ def adoption_warnings(new: RuntimeInputs) -> Iterator[str]:
     if not options.adopt or new.planned.unknown:
         return
     name, project = plan.identity.instance_name, plan.incus.project
-    live = _look(project, name)
+    live = _fetch_or_none(project, name)
     if live is None or relation(live.config, options.owner, options.backend) in ("ours", "other"):
         return
     try:
@@ -166,7 +166,7 @@ def live_warnings(decision: Decision, state: RuntimeState, new: RuntimeOptions) 
     stops = new.running is False and "running" in decision.changes
     if decision.replaces or not (stops or decision.recovers or decision.restarts):
         return
-    live = _look(state.plan.incus.project, state.plan.identity.instance_name)
+    live = _fetch_or_none(state.plan.incus.project, state.plan.identity.instance_name)
     if live is not None and live.ephemeral:
         yield (
             f"{live.name} is ephemeral, so that Incus deletes it when it stops; the update sets "
@@ -183,7 +183,7 @@ def _rename_warnings(seen: str, state: RuntimeState, new: RuntimeOptions) -> Ite
         new: The new options.
     """
     name, project = state.plan.identity.instance_name, state.plan.incus.project
-    holder, live = _look(project, name), _look(project, seen)
+    holder, live = _fetch_or_none(project, name), _fetch_or_none(project, seen)
     if holder is not None and holder.uuid != state.uuid:
         yield (
             f"{seen} cannot be renamed back to {name}, since another instance has that name. Until "
@@ -206,7 +206,7 @@ def _rename_warnings(seen: str, state: RuntimeState, new: RuntimeOptions) -> Ite
     yield coded(text, RESTART)
 
 
-def _look(project: str, name: str) -> LiveInstance | None:
+def _fetch_or_none(project: str, name: str) -> LiveInstance | None:
     """Return the instance without its state; None if there is none, or if the request fails."""
     try:
         return fetch_instance(client_for(project), name, inside=False)

@@ -39,7 +39,7 @@ def user_facing_errors(
         undoable: Whether the call deletes what it created if it is interrupted.
 
     Raises:
-        ProviderError: The call failed, or the engine is gone.
+        ProviderError: The call failed, or the engine has ended.
     """
     _silence_tracebacks()
     try:

@@ -67,7 +67,7 @@ def record_create(client: IncusClient, new: InstanceInputs) -> Iterator[None]:
         _remove(file)
         raise
     else:
-        # If the engine is gone, the state does not contain what was created.
+        # If the engine has ended, the state does not contain what was created.
         if not calls.closed:
             _remove(file)
     finally:

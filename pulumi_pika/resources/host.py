@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 
 from ..choices import PreflightMode
+from ..message_templates import CONFLICT, Message
 from .argument_types import HostTimeoutsArgs
 from .errors import InvalidArguments
 
@@ -123,8 +124,11 @@ class IncusHost(pulumi.ProviderResource):
         }
         if sum(given[name] is not None for name in ("socket", "url", "remote")) > 1:
             raise InvalidArguments(
-                f"IncusHost {resource_name!r}: socket, url and remote each name a host; "
-                "set only one of them"
+                Message(
+                    f"IncusHost {resource_name!r}: socket, url and remote each name a host; "
+                    "set only one of them",
+                    CONFLICT,
+                )
             )
         settings = _with_config({name: v for name, v in given.items() if v is not None})
         for name in _SECRET:

@@ -60,7 +60,7 @@ class LenientResult(Generic[Model]):
 
     model: Model
     failures: list[Failure] = field(default_factory=list)
-    open: frozenset[Path] = frozenset()
+    unresolved: frozenset[Path] = frozenset()
     """Unknown or invalid paths: everything that depends on them is undecided."""
 
 
@@ -74,16 +74,16 @@ def validate_leniently(
         tree: a plain tree, which is changed.
         unknown: the paths of its unknown values.
     """
-    open_: set[Path] = set(unknown)
+    unresolved: set[Path] = set(unknown)
     failures: list[Failure] = []
-    for path in open_:
+    for path in unresolved:
         _set_placeholder(model, tree, path)
     for _ in range(_ROUNDS):
         try:
-            return LenientResult(model.model_validate(tree), failures, frozenset(open_))
+            return LenientResult(model.model_validate(tree), failures, frozenset(unresolved))
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
-                _record_error(model, tree, detail, failures, open_)
+                _record_error(model, tree, detail, failures, unresolved)
     # Each round replaces what the previous one found; no known input needs more rounds.
     failures.append(Failure((), "cannot be read"))
     return LenientResult(
@@ -96,7 +96,7 @@ def _record_error(
     tree: dict[str, Any],
     detail: ErrorDetails,
     failures: list[Failure],
-    open_: set[Path],
+    unresolved: set[Path],
 ) -> None:
     # pydantic adds steps of its own to a location (`[key]`, a union's arm), which are removed here.
     path: Path = detail["loc"]
@@ -110,7 +110,7 @@ def _record_error(
     if detail["type"] == "string_type" and isinstance(get_path(tree, path), bool):
         reason = wrong_type('a string: write "true" or "false", in quotes')
     failures.append(Failure(path, reason))
-    open_.add(path)
+    unresolved.add(path)
     parent = get_path(tree, path[:-1])
     if detail["type"] == "extra_forbidden" or detail["loc"][-1:] == ("[key]",):
         if isinstance(parent, dict):

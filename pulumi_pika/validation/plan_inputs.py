@@ -99,13 +99,15 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         RuntimeOptions, option_tree, (path for path in unknown if path[0] in OPTION_FIELDS)
     )
     failures = [*spec.failures, *given.failures]
-    open_ = spec.open | given.open
+    unresolved = spec.unresolved | given.unresolved
 
     plan, problems = _plan(spec.model)
     failures += [
         Failure(parse_path(problem.location), str(problem))
         for problem in problems
-        if not any(paths_overlap(path, other) for path in _concerns(problem) for other in open_)
+        if not any(
+            paths_overlap(path, other) for path in _concerns(problem) for other in unresolved
+        )
     ]
     options = _without_own_devices(plan, given.model)
     reported = {failure.path for failure in failures}
@@ -116,7 +118,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         and not any(
             paths_overlap(concern, other)
             for concern in (path, *_OPTION_CONCERNS.get(path, ()))
-            for other in open_
+            for other in unresolved
         )
     ]
     names = [mount.device_name for mount in plan.mounts]

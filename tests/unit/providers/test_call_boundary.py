@@ -7,12 +7,18 @@ from typing import Any
 import pytest
 
 from dev.paths import ROOT
+from pulumi_pika.message_templates import missing
 from pulumi_pika.providers import host_connection
 from pulumi_pika.providers.host_provider import HostProvider
+from pulumi_pika.providers.instance_inputs import InstanceInputs
 from pulumi_pika.providers.job import IncusJobProvider
+from pulumi_pika.providers.properties import Properties
+from pulumi_pika.providers.provider_errors import ProviderError, user_facing_errors
 from pulumi_pika.providers.runtime import IncusRuntimeProvider
+from pulumi_pika.providers.secret_marking import Redactor
 from pulumi_pika.providers.snapshot import VolumeSnapshotProvider
 from pulumi_pika.providers.volume import PersistentVolumeProvider
+from pulumi_pika.reconcile.shared.errors import PreflightFailed
 
 from ...support.provider_engine import arguments, wire
 from ...support.tree_walk import TreeWalk
@@ -89,6 +95,19 @@ def test_check_and_diff_hand_on_no_property_tree(kind: str) -> None:
     assert wire(again.inputs) == inputs
     walk.follow(provider.diff, "id", {**inputs, "schema_version": 1.0}, inputs)
     assert_boundary_only(walk)
+
+
+def test_problems_and_errors_keep_their_codes() -> None:
+    given = arguments("box", incus={"project": "default"}, resources={"memory_mib": "x"})
+    failures = InstanceInputs(Properties.parse(given)).failures
+    codes = {failure.path: failure.code for failure in failures}
+    assert codes[("incus", "image_alias")] == "required"
+    assert codes[("resources", "memory_mib")] in ("wrong-type", "invalid-value")
+    reason = next(f.reason for f in failures if f.path == ("incus", "image_alias"))
+    assert reason == "is required (argument `image`, or `incus.image_alias`)"
+    with pytest.raises(ProviderError) as caught, user_facing_errors(Redactor(), ""):
+        raise PreflightFailed(missing("image a", "in project p", "create it"))
+    assert caught.value.code == "missing"
 
 
 def assert_boundary_only(walk: TreeWalk) -> None:
