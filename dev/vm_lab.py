@@ -39,6 +39,7 @@ def up() -> None:
             f"the lab emulates x86-64 on x86-64, and this machine is {platform.machine()}"
         )
     begun = time.monotonic()
+    tried = machine.pid() is not None
     with _alone():
         if machine.pid() is not None and client.is_complete():
             say("==> The virtual machine lab runs already")
@@ -49,10 +50,13 @@ def up() -> None:
             # One that boots since an interrupted run goes on.
             if machine.pid() is None:
                 machine.start()
+                client.make_certificate()
     # Not within the lock, so that `down` can end a boot.
     if not client.is_complete():
         with step(f"Outer machine: booting it, {_how()}", AGAIN):
-            client.enrol(machine.wait(_BOOTS_WITHIN))
+            token = machine.wait(_BOOTS_WITHIN)
+            # The token on the console was used if an earlier run failed after that.
+            client.enrol(machine.new_token() if tried else token)
     say(f"    the whole took {elapsed(time.monotonic() - begun)}")
     status()
 

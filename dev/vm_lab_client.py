@@ -25,12 +25,18 @@ def settings() -> dict[str, str]:
     return {"INCUS_CONF": str(configuration()), "INCUS_REMOTE": REMOTE}
 
 
-def enrol(token: str) -> None:
-    """Make a client certificate, have the machine's Incus trust it, and write the configuration."""
+def make_certificate() -> None:
+    """Create the client's certificate, unless there is one.
+
+    This is done before the machine boots. A certificate is valid from the second in which it is
+    created, and the machine's clock may be some seconds behind.
+    """
     place = configuration()
+    certificate, key = place / "client.crt", place / "client.key"
+    if certificate.exists():
+        return
     (place / "servercerts").mkdir(mode=0o700, parents=True, exist_ok=True)
     place.chmod(0o700)
-    certificate, key = place / "client.crt", place / "client.key"
     run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
@@ -39,6 +45,20 @@ def enrol(token: str) -> None:
         ]
     )
     key.chmod(0o600)
+
+
+def enrol(token: str) -> None:
+    """Have the machine's Incus trust the client's certificate, and write the configuration.
+
+    Args:
+        token: a trust token, which can be used once.
+
+    Raises:
+        Failure: Incus does not trust the certificate, or another server answers.
+    """
+    make_certificate()
+    place = configuration()
+    certificate, key = place / "client.crt", place / "client.key"
     fingerprint = json.loads(base64.b64decode(token))["fingerprint"]
     context = ssl.create_default_context()
     # It is checked below, against the fingerprint in the token.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dev.console import Failure, elapsed, run, say
 from dev.root import as_root, is_root
-from dev.vm_lab_outer import HTTPS_PORT, MEMORY, READY, SAYS, TOKEN, image, kernel
+from dev.vm_lab_outer import CLIENT, HTTPS_PORT, MEMORY, READY, SAYS, TOKEN, image, kernel
 from dev.vm_lab_qemu import in_tools, qemu
 from dev.vm_lab_tree import lab
 
@@ -138,6 +138,14 @@ def wait(timeout: float) -> str:
             _say_after(begun, f"console: {last}")
             due = now + _PROGRESS_EVERY
         time.sleep(0.5)
+
+
+def new_token() -> str:
+    """Return another trust token of the machine's Incus. Each can be used once."""
+    code, output = execute(f"incus config trust add {CLIENT} --quiet | tail -1")
+    if code != 0:
+        raise Failure(f"its Incus creates no trust token: {output.strip()}")
+    return output.strip()
 
 
 def tail(lines: int = 15) -> str:

@@ -169,6 +169,7 @@ def sandbox() -> Iterator[Sandbox]:
     try:
         daemon.start()
         daemon.init()
+        daemon.acknowledge_warnings()
         fingerprints = []
         for alias, marker in ((IMAGE, "one"), (OTHER_IMAGE, "two")):
             file = daemon.directory / f"{marker}.tar"

@@ -159,6 +159,11 @@ def check_host(
         concerns = _changed(finding.path, olds, inputs) or (moved and finding.path in _OF_HOST)
         if not new and not concerns:
             continue
+        if finding.advisory:
+            # What the program does not set, such as the limits of a job, is not worth a warning.
+            if get_path(inputs, finding.path) is not None:
+                report().warn(coded(_sentence(finding, inputs), codes.HOST))
+            continue
         if finding.may_come and after_others and mode == "auto":
             text = (
                 f"{_sentence(finding, inputs)}. {finding.awaited} when "
@@ -214,7 +219,9 @@ def before_replacement(
     except IncusError:
         return  # An unreachable host cannot delete anything either.
     may_come = checked.after_others and mode == "auto"
-    found = [it for it in _known(found, examined) if not (it.may_come and may_come)]
+    found = [
+        it for it in _known(found, examined) if not it.advisory and not (it.may_come and may_come)
+    ]
     if found:
         listed = "; ".join(_sentence(finding, inputs) for finding in found)
         raise PreflightFailed(
@@ -251,7 +258,7 @@ def before_create(
             facts, plan, options, lambda: free_share(client, plan, options, None, holder_rule)
         )
 
-    found = _recheck(current_host(), ask)
+    found = [finding for finding in _recheck(current_host(), ask) if not finding.advisory]
     if getattr(examined.options, "adopt", False):
         # An adopted instance does not need the image.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
@@ -284,8 +291,11 @@ def _known(found: list[Finding], examined: PlannedInputs) -> list[Finding]:
     return [
         finding
         for finding in found
-        if not finding.path
-        or not any(paths_overlap(finding.path, path) for path in examined.unknown)
+        if not any(
+            paths_overlap(property_, unknown)
+            for property_ in ((finding.path,) if finding.path else ()) + finding.needs
+            for unknown in examined.unknown
+        )
     ]
 
 
@@ -317,7 +327,7 @@ def _recheck(here: Host, ask: Ask) -> list[Finding]:
     checked."""
     begun = time.monotonic()
     found = ask(here.facts)
-    if found:
+    if any(not finding.advisory for finding in found):
         # It may have been created since the last request. If many resources are checked at once,
         # each uses the replies to all requests that were sent after its own start.
         here.facts.forget(begun)

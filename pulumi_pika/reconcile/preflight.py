@@ -18,10 +18,19 @@ from ..incus.cluster import Member, list_groups, list_members
 from ..incus.errors import BadRequest, NotFound, Unauthorised
 from ..incus.storage import get_volume, list_all_volumes, list_volumes
 from ..planner.plan import IncusRuntimePlan
+from .instances.abilities import (
+    find_ignored_limits,
+    find_image_problems,
+    find_missing_virtiofsd,
+    has_limits,
+    lacks_network,
+    why_inoperative,
+)
 from .instances.cloud_init import STRICT_EXTENSION, find_refused_yaml
 from .instances.data_volumes import VolumeRef
 from .instances.desired import (
     AUTORESTART_EXTENSION,
+    Devices,
     desired_profiles,
     is_host_path,
     volume_name,
@@ -63,6 +72,8 @@ class Finding:
         instead: similar objects that the host has. The text follows the reason, unless the property
             is secret: a similar name would reveal the secret.
         awaited: the condition that a preview shows for the time of the creation, if `may_come`.
+        advisory: whether it is only reported, since the create succeeds nevertheless.
+        needs: further properties that the finding depends on. It is dropped if one is unknown.
     """
 
     path: Path
@@ -70,6 +81,8 @@ class Finding:
     may_come: bool = False
     instead: str = ""
     awaited: str = "It has to be there"
+    advisory: bool = False
+    needs: tuple[Path, ...] = ()
 
     def told(self, *, secret: bool) -> str:
         """Return the reason and, unless the property is secret, the similar objects on the host."""
@@ -194,6 +207,42 @@ class HostFacts:
 
         return self._ask(("pool", name), ask)
 
+    def image_properties(self, project: str, fingerprint: str) -> dict[str, str]:
+        """Return the properties of an image; empty if this client may not read it."""
+
+        def ask() -> dict[str, str]:
+            try:
+                image = self.client.in_project(project).get(url("images", fingerprint))
+            except NotFound:
+                return {}
+            properties = image.data.get("properties") or {}
+            return {str(key): str(value) for key, value in properties.items()}
+
+        return self._ask(("image", project, fingerprint), ask)
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """Return the warnings that the server has recorded about itself.
+
+        The list is empty for a client that may not read them. In a cluster with a target, only the
+        warnings of that member are in it.
+        """
+
+        def ask() -> list[dict[str, Any]]:
+            try:
+                # A project would leave out the warnings about the server itself.
+                listed = self.client.get_list("/1.0/warnings", recursion="1", project="")
+            except Unauthorised:
+                return []
+            target = self.client.target
+            return [
+                warning
+                for warning in listed
+                if isinstance(warning, dict)
+                and (target in ("", warning.get("location")) or target.startswith("@"))
+            ]
+
+        return self._ask(("warnings",), ask)
+
     def members(self) -> list[Member]:
         """Return the cluster's members."""
         return self._ask(("members",), lambda: list_members(self.client))
@@ -273,8 +322,8 @@ def _server_problems(
     where = f"the server at {facts.client.host} (Incus {server.version})"
     if options.instance_type not in server.instance_types:
         able = ", ".join(sorted(server.instance_types)) or "nothing"
-        why = (
-            "it has no QEMU or no KVM: see `incus info` there, under `warnings` too"
+        why = why_inoperative(facts.warnings(), options.instance_type) or (
+            "it has no QEMU or no KVM: see `incus warning list` there"
             if options.instance_type == "virtual-machine"
             else "it has no LXC"
         )
@@ -300,6 +349,14 @@ def _server_problems(
                     f"{where} is too old for read-only mounts in virtual machines, which need "
                     f"io.bus={mount.io_bus} (API extension {IO_BUS_EXTENSION}); upgrade it",
                 )
+    shares = any(mount.io_bus for mount in plan.mounts)
+    if has_limits(plan, options) or (options.instance_type == "virtual-machine" and shares):
+        recorded = facts.warnings()
+        for where_set, told in (
+            *find_ignored_limits(recorded, plan, options),
+            *find_missing_virtiofsd(recorded, plan, options),
+        ):
+            yield Finding(where_set, told, advisory=True)
 
 
 def _target_problems(facts: HostFacts) -> Iterator[Finding]:
@@ -474,6 +531,8 @@ def _project_problems(
     yield from _profile_problems(plan, options, profiles, host)
     yield from _root_disk_problems(plan, options, profiles)
     yield from _image_problems(plan, options, facts.aliases(name), host)
+    if not isinstance(before, IncusRuntimePlan):
+        yield from _start_problems(facts, plan, options, profiles)
     yield from _restrictions(plan, project)
     if isinstance(before, IncusRuntimePlan):
         share = Share.of_plan(before)
@@ -548,6 +607,49 @@ def _image_problems(
             f"{', '.join(sorted(aliases[alias]))}, and instance_type is {options.instance_type}",
             may_come=True,
         )
+
+
+def _start_problems(
+    facts: HostFacts,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    profiles: dict[str, dict[str, Any]],
+) -> Iterator[Finding]:
+    """Find what prevents the first start of a new instance, or the end of the wait after it."""
+    names = desired_profiles(plan, options)
+    if options.running is False or any(name not in profiles for name in names):
+        return
+    config: dict[str, str] = {}
+    devices: Devices = {}
+    for name in names:
+        config.update(profiles[name].get("config") or {})
+        devices.update(profiles[name].get("devices") or {})
+    config.update(options.config)
+    devices.update(options.devices)
+    needs: tuple[Path, ...] = (("devices",), ("config",), ("incus", "profile"), ("extra_profiles",))
+    if options.wait_for == "ipv4" and not options.adopt and lacks_network(devices):
+        yield Finding(
+            ("wait_for",),
+            "is ipv4, and the instance has no network: neither `devices` nor the profiles "
+            f"({', '.join(names)}) have a nic. Add one, or wait for something else",
+            needs=needs,
+        )
+    # The request is sent only for virtual machines: the properties of images for containers hardly
+    # ever have requirements.
+    if options.instance_type != "virtual-machine":
+        return
+    alias, project = plan.incus.image_alias, plan.incus.project
+    fingerprint = facts.aliases(project).get(alias, {}).get(options.instance_type)
+    if not fingerprint:
+        return
+    for problem in find_image_problems(
+        facts.image_properties(project, fingerprint),
+        config,
+        devices,
+        options.instance_type,
+        checks_cloud_init=facts.server().has(STRICT_EXTENSION),
+    ):
+        yield Finding(("incus", "image_alias"), f"the image {alias} {problem}", needs=needs)
 
 
 def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str:

@@ -308,3 +308,77 @@ def test_bad_news_is_asked_for_anew_once_for_all_that_wait(sandbox: Sandbox) -> 
     facts.forget(time.monotonic())
     facts.aliases("default")
     assert transport.sent == ["GET /1.0/images/aliases"] * 2
+
+
+IGNORED = "memory limits will be ignored"
+
+
+@pytest.fixture
+def warned(sandbox: Sandbox) -> Iterator[str]:
+    """The daemon's warning that it enforces no memory limits, as it is before it is acknowledged.
+
+    The warning exists if the memory controller of this machine is not in version 2.
+    """
+    listed = sandbox.daemon.request("GET", "/warnings?recursion=1")
+    found = [warning["uuid"] for warning in listed if warning["last_message"] == IGNORED]
+    if not found:
+        pytest.skip("this daemon enforces memory limits")
+    path = f"/warnings/{found[0]}"
+    sandbox.daemon.request("PUT", path, {"status": "new"})
+    yield found[0]
+    sandbox.daemon.request("PUT", path, {"status": "acknowledged"})
+
+
+def test_limit_that_the_server_ignores(facts: HostFacts, warned: str, sandbox: Sandbox) -> None:
+    plan = plan_of(resources={"memory_mib": 64})
+
+    [found] = run_preflight(facts, plan, container())
+
+    assert found.path == ("resources", "memory_mib")
+    assert found.advisory
+    assert IGNORED in found.reason
+    assert f"incus warning acknowledge {warned}" in found.reason
+    [other] = run_preflight(facts, plan_of(), container(config={"limits.memory.swap": "false"}))
+    assert other.path == ("config", "limits.memory.swap")
+    assert run_preflight(facts, plan_of(), container()) == []
+    # Those of a virtual machine are enforced by QEMU.
+    machine = run_preflight(facts, plan, RuntimeOptions())
+    assert not any(finding.advisory for finding in machine)
+
+    sandbox.daemon.request("PUT", f"/warnings/{warned}", {"status": "acknowledged"})
+    assert run_preflight(HostFacts(facts.client), plan, container()) == []
+
+
+def test_why_a_type_does_not_run(facts: HostFacts, sandbox: Sandbox) -> None:
+    listed = sandbox.daemon.request("GET", "/warnings?recursion=1")
+    [why] = [it["last_message"] for it in listed if it["type"] == "Instance type not operational"]
+
+    found = by_path(run_preflight(facts, plan_of(), RuntimeOptions()))
+
+    assert f"runs no virtual-machine ({why})" in found["instance_type"]
+
+
+def test_wait_for_an_address_without_a_network(
+    facts: HostFacts, sandbox: Sandbox, name: str
+) -> None:
+    nic = {"type": "nic", "nictype": "p2p"}
+    sandbox.daemon.request("POST", "/profiles", {"name": name, "devices": {"eth0": nic}})
+    try:
+        waits = container(wait_for="ipv4")
+        assert "have a nic" in by_path(run_preflight(facts, plan_of(), waits))["wait_for"]
+        # The instance exists, and may have a nic that another client added.
+        assert run_preflight(facts, plan_of(), waits, before=plan_of()) == []
+        for options in (
+            container(wait_for="ipv4", devices={"eth0": nic}),
+            container(wait_for="ipv4", extra_profiles=[name]),
+            container(wait_for="ipv4", running=False),
+            container(wait_for="ipv4", adopt=True),
+            container(),
+        ):
+            assert run_preflight(facts, plan_of(), options) == []
+        masked = container(
+            wait_for="ipv4", extra_profiles=[name], devices={"eth0": {"type": "none"}}
+        )
+        assert "have a nic" in by_path(run_preflight(facts, plan_of(), masked))["wait_for"]
+    finally:
+        sandbox.daemon.request("DELETE", f"/profiles/{name}")

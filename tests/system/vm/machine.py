@@ -36,7 +36,7 @@ if "volume" in declared:
 for name, arguments in declared["runtimes"].items():
     options = pulumi.ResourceOptions(**arguments.pop("opts", {}))
     box = IncusRuntime(name, **arguments, opts=options)
-    for output in ("status", "ipv4", "guest_status", "devices"):
+    for output in ("status", "ipv4_address", "guest_status", "devices"):
         pulumi.export(f"{name}.{output}", getattr(box, output))
 """
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pulumi_pika.incus.storage import get_volume
+from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
 
 from ...support.reconcile import mount
 from .machine import Machine
@@ -24,7 +25,8 @@ _NICS = "[ $(ls /sys/class/net | grep -c '^e')"
 @pytest.fixture
 def made(machine: Machine) -> Machine:
     """The machine, if it was made and runs."""
-    if not machine.arguments or not machine.live().running:
+    live = fetch_instance(machine.client, machine.name) if machine.arguments else None
+    if live is None or not live.running:
         pytest.skip("the machine was not made, or does not run: see the tests before this one")
     return machine
 
@@ -151,7 +153,7 @@ def test_limits_changed_by_a_restart(made: Machine) -> None:
     assert (live.config["limits.memory"], live.config["limits.cpu"]) == ("704MiB", "1")
     assert live.profiles == ["default"]
     if made.host.network():
-        assert made.output("ipv4")
+        assert made.output("ipv4_address")
     made.await_agent()
     assert made.boot_id() != boot
     assert made.runs("grep kept /data/file")
@@ -303,8 +305,8 @@ def test_replaced_with_its_data(made: Machine) -> None:
 
 def test_deleted(machine: Machine) -> None:
     """delete: the machine goes, its data stays"""
-    if not machine.arguments:
-        pytest.skip("the machine was not made")
+    if fetch_instance(machine.client, machine.name) is None:
+        pytest.skip("the machine was not made: see the tests before this one")
     machine.stack.destroy()
 
     listed = machine.client.get_list("/1.0/instances?recursion=1")
