@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.errors import IncusError
@@ -18,6 +18,8 @@ from pulumi_pika.reconcile.instances.live_instance import LiveInstance
 
 from ...support.reconcile import mount
 from ...support.stack import Stack, make_stack
+
+T = TypeVar("T")
 
 BOOT = 1500.0
 """Seconds that a machine may take until what is waited for is there: minutes where the host is
@@ -144,17 +146,29 @@ class Machine:
 
     def runs(self, script: str, timeout: float = 60) -> bool:
         """Whether a script ends well in the guest."""
-        command = ["sh", "-c", script]
+
+        def run() -> bool:
+            operation = start_exec(self.client, self.name, ["sh", "-c", script])
+            done = self.client.wait(operation, timeout=timeout, what=script)
+            return done.get("return") == 0
+
+        return self._again(run, timeout)
+
+    def _again(self, enter: Callable[[], T], timeout: float) -> T:
+        """Do something in the guest, again if its agent had no time for it.
+
+        Incus gives up after 5 s if the guest did not connect. The agent of 6.0.4 then sometimes ends
+        with a panic (`Operation.Connect`), and the guest starts it again.
+        """
         deadline = time.monotonic() + 2 * timeout
         while True:
             try:
-                operation = start_exec(self.client, self.name, command)
-                done = self.client.wait(operation, timeout=timeout, what=script)
-                return done.get("return") == 0
+                return enter()
             except IncusError as error:
-                # Incus gives up after 5 s where the guest has no time to connect.
-                if "Only running operations" not in str(error) or time.monotonic() > deadline:
+                passing = ("Only running operations", "agent isn't currently running")
+                if time.monotonic() > deadline or not any(it in str(error) for it in passing):
                     raise
+            time.sleep(1)
 
     def boot_id(self) -> str:
         return self._kernel_file("/proc/sys/kernel/random/boot_id")
@@ -183,7 +197,10 @@ class Machine:
             time.sleep(3)
 
     def _kernel_file(self, path: str) -> str:
-        return exec_text(self.client, self.name, ["cat", path], timeout=60).strip()
+        def read() -> str:
+            return exec_text(self.client, self.name, ["cat", path], timeout=60).strip()
+
+        return self._again(read, 60)
 
 
 def sweep(client: IncusClient, prefix: str) -> None:
