@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +58,10 @@ class VmHost:
     """A folder of the host that is not empty."""
     restart: Callable[[], None] | None
     """Restarts its daemon, where that is known."""
+    pool: str
+    """The storage pool of the machines and their volumes."""
+    emulated: bool
+    """Whether its processor is emulated, so that everything takes a multiple of the time."""
 
     def network(self) -> str:
         """The network of the default profile's nic, or an empty string."""
@@ -129,6 +135,7 @@ class Machine:
             "identity": {"runtime_id": f"id-{self.name}", "instance_name": self.name},
             "incus": {"project": "default", "profile": "default", "image_alias": self.host.image},
             "resources": {"memory_mib": 640, "root_disk_gib": 3},
+            "storage_pool": self.host.pool,
             "mounts": [data, share],
             "wait_for": "agent",
             "timeouts": _TIMEOUTS,
@@ -157,8 +164,8 @@ class Machine:
     def _again(self, enter: Callable[[], T], timeout: float) -> T:
         """Do something in the guest, again if its agent had no time for it.
 
-        Incus gives up after 5 s if the guest did not connect. The agent of 6.0.4 then sometimes ends
-        with a panic (`Operation.Connect`), and the guest starts it again.
+        Incus gives up after 5 s if the guest did not connect. The agent of 6.0.4 then sometimes
+        ends with a panic (`Operation.Connect`), and the guest starts it again.
         """
         deadline = time.monotonic() + 2 * timeout
         while True:
@@ -169,6 +176,13 @@ class Machine:
                 if time.monotonic() > deadline or not any(it in str(error) for it in passing):
                     raise
             time.sleep(1)
+
+    def seconds_since_start(self) -> float:
+        """How long ago Incus started it."""
+        text = str(self.live().raw["last_used_at"])
+        # Nanoseconds are more digits than Python reads.
+        started = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text))
+        return (datetime.now(UTC) - started).total_seconds()
 
     def boot_id(self) -> str:
         return self._kernel_file("/proc/sys/kernel/random/boot_id")
@@ -201,6 +215,12 @@ class Machine:
             return exec_text(self.client, self.name, ["cat", path], timeout=60).strip()
 
         return self._again(read, 60)
+
+
+def root_pool(client: IncusClient) -> str:
+    """The pool of the default profile's root disk."""
+    devices = client.get("/1.0/profiles/default").data["devices"].values()
+    return next(str(it["pool"]) for it in devices if it.get("path") == "/")
 
 
 def sweep(client: IncusClient, prefix: str) -> None:

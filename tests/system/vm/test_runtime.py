@@ -22,6 +22,15 @@ STATUS = "/run/pika-cloud/status.json"
 _NICS = "[ $(ls /sys/class/net | grep -c '^e')"
 
 
+Booted = Callable[[Machine], None]
+
+
+@pytest.fixture
+def booted(record_property: Callable[[str, object], None]) -> Booted:
+    """Records how long a machine took from its start to the end of the command."""
+    return lambda machine: record_property("boot", machine.seconds_since_start())
+
+
 @pytest.fixture
 def made(machine: Machine) -> Machine:
     """The machine, if it was made and runs."""
@@ -31,7 +40,7 @@ def made(machine: Machine) -> Machine:
     return machine
 
 
-def test_created_with_a_volume_and_a_share(machine: Machine) -> None:
+def test_created_with_a_volume_and_a_share(machine: Machine, booted: Booted) -> None:
     """create with a volume and a virtiofs share, secure boot, limits.cpu a range; wait_for agent"""
     profile = {"name": f"{machine.name}-range", "config": {"limits.cpu": "0-0"}, "devices": {}}
     machine.client.change("POST", "/1.0/profiles", profile)
@@ -41,6 +50,7 @@ def test_created_with_a_volume_and_a_share(machine: Machine) -> None:
     shown = machine.stack.preview()
     assert "2 to create" in shown, "the stack and the machine"
     said = machine.stack.up()
+    booted(machine)
 
     assert "waiting for agent" in said
     assert "BdsDxe" in said, "the console's tail is not shown while it boots"
@@ -131,11 +141,11 @@ def test_devices_added_and_removed_live(made: Machine) -> None:
     made.stack.up()
     assert _comes(lambda: made.runs(f"{_NICS} -eq {nics} ]"))
     assert made.boot_id() == boot
-    assert get_volume(made.client, "default", f"{made.name}-more")
+    assert get_volume(made.client, made.host.pool, f"{made.name}-more")
     made.stack.settled()
 
 
-def test_limits_changed_by_a_restart(made: Machine) -> None:
+def test_limits_changed_by_a_restart(made: Machine, booted: Booted) -> None:
     """limits changed by a restart: memory above the boot size, a guest that obeys; wait_for ipv4"""
     boot = made.boot_id()
     made.declare(
@@ -147,6 +157,7 @@ def test_limits_changed_by_a_restart(made: Machine) -> None:
     shown = made.stack.preview()
     assert "restart" in shown
     said = made.stack.up()
+    booted(made)
 
     assert "restarting" in said
     live = made.live()
@@ -213,13 +224,14 @@ def test_root_disk_grown(made: Machine) -> None:
     assert made.root_disk_bytes() == 4 * 2**30
 
 
-def test_restart_trigger(made: Machine) -> None:
+def test_restart_trigger(made: Machine, booted: Booted) -> None:
     """restart trigger; wait_for guest_status; the root disk has its new size"""
     boot = made.boot_id()
     made.declare(restart_triggers="one", wait_for="guest_status")
 
     with _working(made, lambda: _say(made, "ready", made.boot_id()), boot):
         said = made.stack.up()
+    booted(made)
 
     assert "waiting for guest_status" in said
     assert made.boot_id() != boot
@@ -228,7 +240,7 @@ def test_restart_trigger(made: Machine) -> None:
     made.stack.settled()
 
 
-def test_waits_for_ready(made: Machine) -> None:
+def test_waits_for_ready(made: Machine, booted: Booted) -> None:
     """restart trigger; wait_for ready"""
     boot = made.boot_id()
     made.declare(restart_triggers="two", wait_for="ready")
@@ -243,6 +255,7 @@ def test_waits_for_ready(made: Machine) -> None:
 
     with _working(made, say_ready, boot):
         made.stack.up()
+    booted(made)
 
     assert made.live().status == "Ready"
     made.stack.settled()
@@ -250,11 +263,12 @@ def test_waits_for_ready(made: Machine) -> None:
 
 def test_snapshot_restored(made: Machine) -> None:
     """restore of a volume's snapshot: stops the machine, and starts it again"""
-    path = f"/1.0/storage-pools/default/volumes/custom/{made.name}-data"
+    path = f"/1.0/storage-pools/{made.host.pool}/volumes/custom/{made.name}-data"
     made.client.run("POST", f"{path}/snapshots", {"name": "first"}, timeout=300)
     assert made.runs("echo later >/data/file && sync")
     volume = {
         "volume_name": f"{made.name}-data",
+        "storage_pool": made.host.pool,
         "restore_from": "first",
         "adopt": True,
         "timeouts": {"restore": 1200.0, "stop": 240.0},
@@ -311,7 +325,7 @@ def test_deleted(machine: Machine) -> None:
 
     listed = machine.client.get_list("/1.0/instances?recursion=1")
     assert machine.name not in [it["name"] for it in listed]
-    assert get_volume(machine.client, "default", f"{machine.name}-data")
+    assert get_volume(machine.client, machine.host.pool, f"{machine.name}-data")
 
 
 def _say(machine: Machine, state: str, boot_id: str) -> None:
