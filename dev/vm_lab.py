@@ -18,6 +18,7 @@ import termios
 import time
 import tty
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from dev import vm_lab_client as client
 from dev import vm_lab_guest as guest
@@ -96,6 +97,15 @@ def status() -> None:
         say(f"    export {name}={shlex.quote(value)}")
     say("To run the tests of virtual machines with it:")
     say("    python3 dev test tests/system/vm --vm-host lab")
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Serve the machine's Incus on the Unix socket that the arguments name."""
+    if len(arguments) != 1:
+        raise Failure("name the socket: python3 dev vm-lab socket PATH")
+    if machine.pid() is None or not client.is_complete():
+        raise Failure("the machine does not run; `python3 dev vm-lab up` starts it")
+    client.serve_socket(Path(arguments[0]).absolute())
 
 
 def shell(command: Sequence[str]) -> int:

@@ -225,9 +225,10 @@ def test_root_disk_grown(made: Machine) -> None:
 
 
 def test_restart_trigger(made: Machine, booted: Booted) -> None:
-    """restart trigger; wait_for guest_status; the root disk has its new size"""
+    """restart trigger; wait_for guest_status; default time-outs; the root disk has its new size"""
     boot = made.boot_id()
-    made.declare(restart_triggers="one", wait_for="guest_status")
+    given = made.arguments["timeouts"]
+    made.declare(restart_triggers="one", wait_for="guest_status", timeouts=None)
 
     with _working(made, lambda: _say(made, "ready", made.boot_id()), boot):
         said = made.stack.up()
@@ -238,6 +239,8 @@ def test_restart_trigger(made: Machine, booted: Booted) -> None:
     assert made.root_disk_bytes() == 4 * 2**30
     assert made.output("guest_status")["state"] == "ready"
     made.stack.settled()
+    # The tests after this one are about other things than time.
+    made.declare(timeouts=given)
 
 
 def test_waits_for_ready(made: Machine, booted: Booted) -> None:
