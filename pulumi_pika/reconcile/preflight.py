@@ -534,6 +534,7 @@ def _project_problems(
     if not isinstance(before, IncusRuntimePlan):
         yield from _start_problems(facts, plan, options, profiles)
     yield from _restrictions(plan, project)
+    yield from _hidden_pools(plan, options, project, profiles)
     if isinstance(before, IncusRuntimePlan):
         share = Share.of_plan(before)
         yield from _limit_problems(plan, options, project, profiles, share, counted=True)
@@ -683,6 +684,44 @@ def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding
                 f"the project {plan.incus.project} is restricted and lets no {what} be mounted "
                 f"(restricted.devices.disk is {disks})",
             )
+
+
+def _hidden_pools(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    project: _Project,
+    profiles: dict[str, dict[str, Any]],
+) -> Iterator[Finding]:
+    """Find storage pools that a project may not use.
+
+    Source: Incus internal/server/project, `StoragePoolAllowed`. Older servers have one of the two
+    keys, or none.
+    """
+    listed = project.config.get("restricted.storage-pools.access", "")
+    allowed = [name.strip() for name in listed.split(",")] if listed else None
+    if project.config.get("restricted") not in ("true", "1", "yes", "on"):
+        allowed = None
+    needs: tuple[Path, ...] = (("storage_pool",), ("devices",), ("incus", "profile"))
+    own = (device.get("pool", "") for device in options.devices.values() if is_root(device))
+    of_root = options.storage_pool or next(own, "") or _root_pool(profiles, plan, options)
+    wanted: dict[str, Path] = {of_root: ("storage_pool",)} if of_root else {}
+    for index, pool in enumerate(options.mount_storage_pools):
+        if pool:
+            wanted.setdefault(pool, ("mounts", index, "source"))
+    for pool, where in wanted.items():
+        key = f"limits.disk.pool.{pool}"
+        if project.config.get(key) == "0":
+            why = f"{key} is 0"
+        elif allowed is not None and pool not in allowed:
+            why = f"restricted.storage-pools.access is {listed}"
+        else:
+            continue
+        yield Finding(
+            where,
+            f"the project {plan.incus.project} may not use the storage pool {pool} ({why}); name "
+            "another pool, or have the project changed",
+            needs=needs,
+        )
 
 
 def _limit_problems(

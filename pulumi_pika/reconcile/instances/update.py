@@ -80,6 +80,9 @@ _NEEDS_RESTART: Final = (
     # A virtual machine gets the processors at most that there were for it when it booted.
     "cannot allocate more cpus than available",
     "support hotplugging",
+    # Incus 7: `limits.memory.hotplug` is false; the processors were fixed at the boot.
+    "hotplug feature is disabled",
+    "not enough hotpluggable cpus",
     "cannot live update",
     # A virtual machine whose guest does not give back the memory that the new limit takes from it.
     "as it was taking too long",

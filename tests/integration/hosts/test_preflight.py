@@ -195,6 +195,16 @@ def test_a_profile_twice() -> None:
     assert "names the profile default twice" in found["extra_profiles", 1]
 
 
+def test_a_dependent_volume() -> None:
+    disk = {"type": "disk", "pool": "default", "source": "data", "path": "/data"}
+    options = container(devices={"data": {**disk, "dependent": "TRUE"}})
+    [(path, reason)] = find_option_problems(plan_of(), options)
+    assert path == ("devices", "data", "dependent")
+    assert "delete the volume together with the instance" in reason
+    kept = container(devices={"data": {**disk, "dependent": "false"}})
+    assert not list(find_option_problems(plan_of(), kept))
+
+
 def test_target_without_a_cluster(sandbox: Sandbox) -> None:
     for target in ("one", "@gpu"):
         facts = HostFacts(IncusClient(sandbox.socket, target=target))
@@ -257,6 +267,54 @@ def test_limits_and_restrictions_of_the_project(
     # Its own share counts for what is there already.
     assert run_preflight(now, grown, container(), before=small) == []
     assert by_path(run_preflight(now, grown, container()))["resources.memory_mib"]
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"limits.disk.pool.default": "0"}, "limits.disk.pool.default is 0"),
+        (
+            {"restricted": "true", "restricted.storage-pools.access": "fast, slow"},
+            "restricted.storage-pools.access is fast, slow",
+        ),
+        ({"restricted": "true", "restricted.storage-pools.access": "fast, default"}, ""),
+        ({"restricted.storage-pools.access": "fast"}, ""),
+    ],
+)
+def test_pool_that_the_project_may_not_use(
+    facts: HostFacts, sandbox: Sandbox, name: str, config: dict[str, str], why: str
+) -> None:
+    if "restricted.storage-pools.access" in config and not facts.server().has(
+        "projects_restricted_storage_pool_access"
+    ):
+        pytest.skip("this server knows no such restriction")
+    request = sandbox.daemon.request
+    body = {"name": name, "config": {"features.images": "false", **config}}
+    request("POST", "/projects", body)
+    try:
+        target = {"project": name, "profile": "default", "image_alias": IMAGE}
+        plan = plan_of(incus=target)
+        root = {"type": "disk", "path": "/", "pool": "default"}
+        instance = {
+            "name": "box",
+            "type": "container",
+            "source": {"type": "none"},
+            "devices": {"root": root},
+        }
+
+        found = by_path(run_preflight(facts, plan, container(storage_pool="default")))
+
+        try:
+            request("POST", f"/instances?project={name}", instance)
+        except ApiError as error:
+            assert why, error  # noqa: PT017
+            assert why in found["storage_pool"]
+        else:
+            assert not why
+            assert found == {}
+            request("DELETE", f"/instances/box?project={name}")
+    finally:
+        request("DELETE", f"/projects/{name}")
 
 
 def test_restricted_certificate(server: Server, certificate: Certificate, name: str) -> None:
