@@ -65,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _vm_lab(arguments: argparse.Namespace) -> int:
     match arguments.action:
         case "up":
-            vm_lab.up()
+            vm_lab.up(arguments.arguments)
         case "down":
             vm_lab.down()
         case "status":
@@ -131,7 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument(
         "arguments",
         nargs=argparse.REMAINDER,
-        help="a command for the root shell; the path of the socket",
+        help="a command for the root shell; the path of the socket; the series of Incus (6.0 or "
+        "7.0) of the machine to start",
     )
     daemon = commands.add_parser("daemon")
     daemon.add_argument("action", choices=["start", "restart", "kill", "stop", "destroy"])

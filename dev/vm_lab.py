@@ -26,15 +26,19 @@ from dev import vm_lab_machine as machine
 from dev import vm_lab_outer as outer
 from dev.console import Failure, elapsed, say, step
 from dev.vm_lab_qemu import ensure_qemu
-from dev.vm_lab_tree import AGAIN, lab
+from dev.vm_lab_tree import AGAIN, choose, lab, series
 
 _BOOTS_WITHIN = 1800.0
 """Seconds: 2 minutes where nothing else runs, a multiple on a machine whose cores are taken."""
 _ESCAPE = b"\x1d"
 
 
-def up() -> None:
-    """Make what is missing, start the machine, and wait until its Incus answers."""
+def up(arguments: Sequence[str] = ()) -> None:
+    """Make what is missing, start the machine, and wait until its Incus answers.
+
+    Args:
+        arguments: the series of Incus; if it is empty, that of the last run.
+    """
     if platform.machine() != "x86_64":
         raise Failure(
             f"the lab emulates x86-64 on x86-64, and this machine is {platform.machine()}"
@@ -42,6 +46,12 @@ def up() -> None:
     begun = time.monotonic()
     tried = machine.pid() is not None
     with _alone():
+        if arguments and arguments[0] != series():
+            if machine.pid() is not None:
+                raise Failure(
+                    f"a machine with Incus {series()} runs; end it first: python3 dev vm-lab down"
+                )
+            choose(arguments[0])
         if machine.pid() is not None and client.is_complete():
             say("==> The virtual machine lab runs already")
         else:
@@ -91,7 +101,7 @@ def status() -> None:
         say(machine.tail(5))
         return
     say(f"Machine: process {machine.pid()}, Incus at https://127.0.0.1:{machine.port()}, {_how()}")
-    say(f"Image: {outer.ALIAS}")
+    say(f"Incus {series()}, image {outer.ALIAS}, pools default (dir) and {outer.BTRFS_POOL}")
     say("To use it in a shell:")
     for name, value in client.settings().items():
         say(f"    export {name}={shlex.quote(value)}")

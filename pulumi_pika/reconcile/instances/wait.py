@@ -20,7 +20,14 @@ from .lifecycle import fetch_instance
 from .live_instance import LiveInstance
 
 _FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
+_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 3.0
+"""The longest pause between two fetches, in seconds: at first, and after a minute.
+
+The host needs its processor for the boot of a virtual machine, and each fetch enters the guest.
+"""
+_COMMAND_WITHIN: Final = 30.0
+"""How long a guest that is still booting may take for a command that does nothing, in seconds."""
 _INSIDE_EVERY: Final = 5.0
 """How often to enter a container although nothing inside is waited for, in seconds.
 
@@ -85,7 +92,8 @@ def wait_for(
         if progress.is_due:
             progress.tick(f"last seen: {seen}{_on_console(client, desired)}")
         time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        # At most a twentieth of the time so far, so that a late fetch does not matter.
+        pause = min(pause * 1.5, max(_PAUSE, progress.elapsed / 20), _LONGEST_PAUSE)
 
 
 class _GuestSaysFailed(Exception):
@@ -96,7 +104,7 @@ def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
     if live.instance_type == "virtual-machine" and live.processes < 0:
         return False, "the agent in the guest does not answer yet"
     try:
-        exec_status(client, desired.name, ["true"], timeout=10)
+        exec_status(client, desired.name, ["true"], timeout=_COMMAND_WITHIN)
     except OperationError as error:
         # Incus reports a missing command as one that could not be started: the guest was reached.
         if "not found" in error.reason.lower():
