@@ -1,6 +1,8 @@
 """The calls of `PersistentVolumeProvider`."""
 
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from pulumi.dynamic import (
@@ -17,6 +19,7 @@ from ..incus.errors import IncusError, PlaceMissing
 from ..reconcile.instances.desired import LABEL_PREFIX
 from ..reconcile.instances.lifecycle import fetch_instance
 from ..reconcile.instances.runtime_options import JOB_KEY
+from ..reconcile.preflight import size_ignored
 from ..reconcile.shared.errors import ReconcileError, ReplacementFailed
 from ..reconcile.shared.ownership import Claim, relation
 from ..reconcile.shared.reporter import Reporter
@@ -52,8 +55,8 @@ from ..validation.lenient_validation import Failure
 from ..validation.option_inputs import ValidatedOptions, validate_options
 from ..validation.plan_inputs import SECRET_INPUTS
 from ..validation.property_tree import Path, without_provider
-from ..validation.warning_codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
-from .host_connection import client_for
+from ..validation.warning_codes import HOST, REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
+from .host_connection import client_for, current_host, requested_preflight
 from .provider_errors import (
     nesting_failure,
     raise_if_failed,
@@ -115,6 +118,7 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         )
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
+    _warn_of_size(olds, given, inputs)
     # `on_delete` is an input, so that every preview shows it, also that of a destroy.
     unknown = ("delete_data",) in given.unknown
     inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options, inputs)
@@ -395,6 +399,27 @@ def _warnings(
             f"deletes the {new.options.where} with all its data and snapshots",
             STOP_KEEPING_DATA,
         )
+
+
+def _warn_of_size(
+    olds: dict[str, Any], given: ValidatedOptions[VolumeOptions], inputs: dict[str, Any]
+) -> None:
+    """Warn of a new size that the pool is known not to enforce."""
+    options = given.options
+    needed = {"size", "storage_pool", "project"}
+    if options.size is None or options.content_type != "filesystem":
+        return
+    if any(path[0] in needed for path in given.unknown) or requested_preflight() == "off":
+        return
+    if olds and all(olds.get(name) == inputs.get(name) for name in needed):
+        return
+    with suppress(IncusError):
+        here = current_host()
+        if here.enrolled and time.monotonic() >= here.away_until:
+            pool, project = options.storage_pool, options.project
+            if here.facts.ignores_sizes(project, pool):
+                with user_facing_errors(inputs) as report:
+                    report().warn(coded(f"size: {size_ignored(pool)}", HOST))
 
 
 def _refuse_used(state: _State, replaces: list[str]) -> None:

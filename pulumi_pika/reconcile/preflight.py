@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from ..incus.client import IncusClient, Server, url
 from ..incus.cluster import Member, list_groups, list_members
-from ..incus.errors import BadRequest, NotFound, Unauthorised
+from ..incus.errors import BadRequest, NotFound, ServerFailure, Unauthorised
 from ..incus.storage import get_volume, list_all_volumes, list_volumes
 from ..planner.plan import IncusRuntimePlan
 from .instances.abilities import (
@@ -195,17 +195,42 @@ class HostFacts:
 
     def has_pool(self, name: str) -> bool:
         """Return whether a storage pool exists."""
+        return self.pool_driver(name) is not None
+
+    def pool_driver(self, name: str) -> str | None:
+        """Return the driver of a storage pool; None if the pool does not exist."""
 
         # Pools are requested one by one: a restricted certificate may read each of them, but may
         # not list them.
-        def ask() -> bool:
+        def ask() -> str | None:
             try:
-                self.client.get(url("storage-pools", name))
+                return str(self.client.get(url("storage-pools", name)).data.get("driver", ""))
             except NotFound:
-                return False
-            return True
+                return None
 
         return self._ask(("pool", name), ask)
+
+    def ignores_sizes(self, project: str, pool: str) -> bool:
+        """Return whether a pool is known not to enforce the sizes of file systems.
+
+        A pool of the driver dir enforces them only if its file system has project quotas. Incus
+        says so in one place only: without them, it knows no usage of a volume. So the result is
+        False if the project has no volume there.
+        """
+
+        def ask() -> bool:
+            if self.pool_driver(pool) != "dir":
+                return False
+            client = self.client.in_project(project)
+            for _, name in (ref for ref in self.volumes(project) if ref[0] == pool):
+                path = url("storage-pools", pool, "volumes", "custom", name, "state")
+                try:
+                    return not client.get(path).data.get("usage")
+                except (BadRequest, NotFound, ServerFailure):
+                    continue
+            return False
+
+        return self._ask(("ignores sizes", project, pool), ask)
 
     def image_properties(self, project: str, fingerprint: str) -> dict[str, str]:
         """Return the properties of an image; empty if this client may not read it."""
@@ -498,6 +523,22 @@ def _root_pool(
     return next((device.get("pool", "") for device in devices.values() if is_root(device)), "")
 
 
+def _pool_of_root(
+    profiles: dict[str, dict[str, Any]], plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """Return the pool of the root disk of a new instance; empty if nothing names one."""
+    own = (device.get("pool", "") for device in options.devices.values() if is_root(device))
+    return options.storage_pool or next(own, "") or _root_pool(profiles, plan, options)
+
+
+def size_ignored(pool: str) -> str:
+    """Return a sentence on a size that a pool does not enforce."""
+    return (
+        f"the server accepts this size and does not enforce it: the storage pool {pool} has the "
+        "driver dir, and its file system has no project quotas"
+    )
+
+
 def _project_problems(
     facts: HostFacts,
     plan: IncusRuntimePlan,
@@ -533,6 +574,11 @@ def _project_problems(
     yield from _image_problems(plan, options, facts.aliases(name), host)
     if not isinstance(before, IncusRuntimePlan):
         yield from _start_problems(facts, plan, options, profiles)
+    if options.instance_type == "container" and plan.resources.root_disk_gib is not None:
+        pool = _pool_of_root(profiles, plan, options)
+        if pool and facts.ignores_sizes(name, pool):
+            path: Path = ("resources", "root_disk_gib")
+            yield Finding(path, size_ignored(pool), advisory=True, needs=(("storage_pool",),))
     yield from _restrictions(plan, project)
     yield from _hidden_pools(plan, options, project, profiles)
     if isinstance(before, IncusRuntimePlan):
@@ -702,8 +748,7 @@ def _hidden_pools(
     if project.config.get("restricted") not in ("true", "1", "yes", "on"):
         allowed = None
     needs: tuple[Path, ...] = (("storage_pool",), ("devices",), ("incus", "profile"))
-    own = (device.get("pool", "") for device in options.devices.values() if is_root(device))
-    of_root = options.storage_pool or next(own, "") or _root_pool(profiles, plan, options)
+    of_root = _pool_of_root(profiles, plan, options)
     wanted: dict[str, Path] = {of_root: ("storage_pool",)} if of_root else {}
     for index, pool in enumerate(options.mount_storage_pools):
         if pool:

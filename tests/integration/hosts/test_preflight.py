@@ -416,6 +416,28 @@ def test_why_a_type_does_not_run(facts: HostFacts, sandbox: Sandbox) -> None:
     assert f"runs no virtual-machine ({why})" in found["instance_type"]
 
 
+def test_size_that_the_pool_does_not_enforce(facts: HostFacts, sandbox: Sandbox, name: str) -> None:
+    plan = plan_of(resources={"root_disk_gib": 1})
+    request, volumes = sandbox.daemon.request, "/storage-pools/default/volumes/custom"
+    existing = [it for it in facts.volumes("default") if it[0] == "default"]
+    if not existing:
+        # Nothing tells yet what the file system can do.
+        assert run_preflight(facts, plan, container()) == []
+    request("POST", volumes, {"name": name})
+    enforced = bool(request("GET", f"{volumes}/{name}/state").get("usage"))
+
+    now = HostFacts(facts.client)
+    found = run_preflight(now, plan, container(storage_pool="default"))
+
+    if enforced:
+        assert found == []
+        return
+    assert sandbox.daemon.driver == "dir"
+    assert [(it.path, it.advisory) for it in found] == [(("resources", "root_disk_gib"), True)]
+    assert "no project quotas" in found[0].reason
+    assert run_preflight(now, plan_of(), container()) == []
+
+
 def test_wait_for_an_address_without_a_network(
     facts: HostFacts, sandbox: Sandbox, name: str
 ) -> None:
