@@ -167,7 +167,7 @@ class Machine:
         Incus gives up after 5 s if the guest did not connect. The agent of 6.0.4 then sometimes
         ends with a panic (`Operation.Connect`), and the guest starts it again.
         """
-        deadline = time.monotonic() + 2 * timeout
+        deadline = time.monotonic() + 5 * timeout
         while True:
             try:
                 return enter()
