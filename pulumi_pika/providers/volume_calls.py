@@ -1,7 +1,7 @@
 """The calls of `PersistentVolumeProvider`."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -119,6 +119,8 @@ def check(olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
     if given.failures:
         return CheckResult({}, check_failures(given.failures, inputs))
     _warn_of_size(olds, given, inputs)
+    if not olds:
+        _announce_restore_of_adopted(given, inputs)
     # `on_delete` is an input, so that every preview shows it, also that of a destroy.
     unknown = ("delete_data",) in given.unknown
     inputs["on_delete"] = UNKNOWN if unknown else _on_delete(given.options, inputs)
@@ -160,7 +162,7 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
         for warning in _warnings(state.options, new, changes, replaces):
             report().warn(warning)
         if not replaces and ("restore_from",) not in new.unknown and "restore_from" in changes:
-            _announce_restore(state, new.options, report())
+            _announce_restore(state.client, new.options, report())
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,
@@ -455,9 +457,27 @@ def _is_of_job(client: IncusClient, user: str) -> bool:
     return live is not None and JOB_KEY in live.config
 
 
-def _announce_restore(state: _State, options: VolumeOptions, reporter: Reporter) -> None:
+def _announce_restore_of_adopted(
+    given: ValidatedOptions[VolumeOptions], inputs: dict[str, Any]
+) -> None:
+    """Announce the restore of a volume that exists, although the resource is new: no `diff` is
+    called for it."""
+    options = given.options
+    if not options.restore_from or given.unknown or requested_preflight() == "off":
+        return
+    with suppress(IncusError):
+        here = current_host()
+        if here.enrolled and time.monotonic() >= here.away_until:
+            client = _new_place(here.client.in_project(options.project))
+            with user_facing_errors(inputs) as report:
+                _announce_restore(lambda: client, options, report())
+
+
+def _announce_restore(
+    client_of: Callable[[], IncusClient], options: VolumeOptions, reporter: Reporter
+) -> None:
     try:
-        client = state.client()
+        client = client_of()
         live = fetch_volume(client, options.storage_pool, options.volume_name)
         plan = plan_restore(client, live, options) if live is not None else None
     except (IncusError, ReconcileError) as error:
