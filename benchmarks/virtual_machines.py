@@ -9,7 +9,9 @@ from .report import Row, Section
 
 def virtual_machines() -> Section:
     """Return the kept times of the steps, and of the boots in them."""
-    steps = [step for step in vm_lane.read() if step.outcome == "passed"]
+    steps = [
+        step for step in vm_lane.read() if step.outcome == "passed" and step.seconds is not None
+    ]
     rows = [
         Row(f"{step.what} ({_host(step)})", f"{step.seconds} s", floor=_boot(step))
         for step in steps

@@ -27,6 +27,8 @@ _NAME = "pulumi-pika-vm-lab"
 _FIRST_PORT = 18443
 _KVM_CREATE_VM = 0xAE01
 _PROGRESS_EVERY = 20.0
+_ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[^\[\]])")
+"""What positions and colours text on a terminal, or resets it."""
 
 
 def folder() -> Path:
@@ -51,9 +53,10 @@ def port() -> int:
 
 
 def console() -> str:
-    """Return what its first serial line has shown."""
+    """Return what its first serial line has shown, without control sequences."""
     try:
-        return (folder() / "console.log").read_text(errors="replace").replace("\r", "")
+        text = (folder() / "console.log").read_text(errors="replace").replace("\r", "")
+        return _ESCAPE.sub("", text)
     except OSError:
         return ""
 

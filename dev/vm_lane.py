@@ -32,8 +32,8 @@ class Step:
     """`emulated` or `KVM`."""
     outcome: str
     """`passed`, `failed` or `skipped`."""
-    seconds: int
-    """How long the test took, with its own preparations."""
+    seconds: int | None
+    """How long the test took, with its own preparations; None if that was not kept."""
     boot: int | None
     """How long the machine took from its start to what was waited for, in seconds."""
     date: str
@@ -84,7 +84,11 @@ def table(steps: Iterable[Step], *, seconds: bool = False) -> list[str]:
         for column in columns:
             step = cells.get((what, column))
             word = step.outcome if step else "not run"
-            words.append(f"{word}, {step.seconds} s" if step and seconds else word)
+            words.append(
+                f"{word}, {step.seconds} s"
+                if step and seconds and step.seconds is not None
+                else word
+            )
         lines.append(f"| {what} | " + " | ".join(words) + " |")
     return lines
 
