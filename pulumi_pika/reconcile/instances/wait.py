@@ -92,8 +92,18 @@ def wait_for(
         if progress.is_due:
             progress.tick(f"last seen: {seen}{_on_console(client, desired)}")
         time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
-        # At most a twentieth of the time so far, so that a late fetch does not matter.
-        pause = min(pause * 1.5, max(_PAUSE, progress.elapsed / 20), _LONGEST_PAUSE)
+        pause = next_pause(pause, progress.elapsed)
+
+
+def next_pause(pause: float, elapsed: float) -> float:
+    """Return the pause before the next fetch, in seconds.
+
+    Args:
+        pause: the last pause, in seconds.
+        elapsed: the time of the wait so far, in seconds. A pause of more than a second is at most a
+            twentieth of it, so that a late fetch does not matter.
+    """
+    return min(pause * 1.5, max(_PAUSE, elapsed / 20), _LONGEST_PAUSE)
 
 
 class _GuestSaysFailed(Exception):
