@@ -61,7 +61,8 @@ def host(request: pytest.FixtureRequest) -> VmHost:
         pytest.exit(f"{client.host} runs no virtual machines", returncode=3)
     share = str(request.config.getoption("--vm-share"))
     pool = str(request.config.getoption("--vm-pool")) or root_pool(client)
-    emulated = named == "lab" and not vm_lab_machine.has_kvm()
+    sockets = client.get("/1.0/resources").data["cpu"]["sockets"]
+    emulated = any("TCG" in str(socket.get("name")) for socket in sockets)
     found = VmHost(client, environment, alias, share, restart, pool, emulated)
     request.config.stash[_HOST] = found
     return found
