@@ -465,10 +465,15 @@ def _announce_restore_of_adopted(
     options = given.options
     if not options.restore_from or given.unknown or requested_preflight() == "off":
         return
-    with suppress(IncusError):
+    # What the create would refuse is not announced.
+    with suppress(IncusError, ReconcileError):
         here = current_host()
-        if here.enrolled and time.monotonic() >= here.away_until:
-            client = _new_place(here.client.in_project(options.project))
+        if not here.enrolled or time.monotonic() < here.away_until:
+            return
+        client = _new_place(here.client.in_project(options.project))
+        live = fetch_volume(client, options.storage_pool, options.volume_name)
+        if live is not None:
+            check_adoptable(client, live, options)
             with user_facing_errors(inputs) as report:
                 _announce_restore(lambda: client, options, report())
 

@@ -225,4 +225,9 @@ def test_restore_of_an_adopted_volume_is_announced(
     checked(inputs, **given)
     checked(volume_name=name, adopt=True)
     checked(**{**given, "volume_name": f"{name}-new"})
-    assert "stops" not in "".join(capfd.readouterr())
+    # The create refuses the volume of another resource, unless that gives it up before.
+    theirs = {"name": f"{name}-theirs", "config": {OWNER_KEY: OTHER}}
+    sandbox.daemon.request("POST", CUSTOM, theirs)
+    sandbox.daemon.request("POST", f"{CUSTOM}/{name}-theirs/snapshots", {"name": "first"})
+    checked(**{**given, "volume_name": f"{name}-theirs"})
+    assert "goes back" not in "".join(capfd.readouterr())

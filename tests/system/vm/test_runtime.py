@@ -301,6 +301,10 @@ def test_snapshot_restored(made: Machine) -> None:
         "timeouts": {"restore": 1200.0, "stop": 240.0},
     }
     made.declare(volume=volume)
+    # The mount of the runtime made the volume, which belongs to the runtime until then.
+    assert "holds the data of another" in made.stack.up(fails=True)
+    labels = {"user.pika.owner": "", "user.pika.runtime_id": ""}
+    made.client.change("PATCH", path, {"config": labels})
 
     shown = made.stack.preview()
     assert f"stops {made.name}" in shown
