@@ -217,7 +217,7 @@ def test_restore_of_an_adopted_volume_is_announced(
     box = f"{name}-box"
     launch(sandbox, box, name)
     snapshot(client, name, "first")
-    given = {"volume_name": name, "restore_from": "first", "adopt": True}
+    given: dict[str, Any] = {"volume_name": name, "restore_from": "first", "adopt": True}
 
     inputs = checked(**given)
 
