@@ -98,6 +98,7 @@ def report() -> str:
     try:
         daemon.start()
         daemon.init()
+        daemon.acknowledge_warnings()
         archive = place / "image.tar"
         image.build(archive, busybox())
         daemon.import_image(archive, "ci/debian-12")

@@ -125,6 +125,11 @@ def check_host(
         concerns = _differs(finding.path, old, new) or (moved and finding.path in _OF_HOST)
         if not is_new and not concerns:
             continue
+        if finding.advisory:
+            # What the program does not set, such as the limits of a job, is not worth a warning.
+            if new.properties.at(finding.path) is not None:
+                report.warn(coded(_sentence(finding, hidden), codes.HOST))
+            continue
         if finding.may_be_created and hidden.has_dependencies and mode == "auto":
             text = (
                 f"{_sentence(finding, hidden)}. {finding.awaited} when "
@@ -179,7 +184,11 @@ def before_replacement(
     except IncusError:
         return  # An unreachable host cannot delete anything either.
     may_be_created = checked.has_dependencies and mode == "auto"
-    found = [it for it in _known(found, planned) if not (it.may_be_created and may_be_created)]
+    found = [
+        it
+        for it in _known(found, planned)
+        if not it.advisory and not (it.may_be_created and may_be_created)
+    ]
     if found:
         name = planned.plan.identity.instance_name
         listed = "; ".join(_sentence(finding, new.hidden) for finding in found)
@@ -217,7 +226,7 @@ def before_create(new: InstanceInputs, holder_rule: HolderRule = refuse_holder) 
             facts, plan, options, lambda: free_share(client, plan, options, None, holder_rule)
         )
 
-    found = _recheck(current_host(), ask)
+    found = [finding for finding in _recheck(current_host(), ask) if not finding.advisory]
     if options.adopt:
         # An adopted instance does not need the image.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
@@ -251,8 +260,11 @@ def _known(found: list[Finding], planned: PlannedInputs) -> list[Finding]:
     return [
         finding
         for finding in found
-        if not finding.path
-        or not any(paths_overlap(finding.path, path) for path in planned.unknown)
+        if not any(
+            paths_overlap(property_, unknown)
+            for property_ in ((finding.path,) if finding.path else ()) + finding.needs
+            for unknown in planned.unknown
+        )
     ]
 
 
@@ -284,7 +296,7 @@ def _recheck(here: Host, ask: Ask) -> list[Finding]:
     checked."""
     begun = time.monotonic()
     found = ask(here.facts)
-    if found:
+    if any(not finding.advisory for finding in found):
         # It may have been created since the last request. If many resources are checked at once,
         # each uses the replies to all requests that were sent after its own start.
         here.facts.invalidate_before(begun)

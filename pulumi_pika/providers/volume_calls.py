@@ -1,6 +1,8 @@
 """The calls of `PersistentVolumeProvider`."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ from ..incus.errors import IncusError, PlaceMissing
 from ..message_templates import could_not
 from ..reconcile.instances.lifecycle import fetch_instance
 from ..reconcile.instances.runtime_options import JOB_KEY
+from ..reconcile.preflight import size_ignored
 from ..reconcile.shared.errors import ReconcileError, ReplacementFailed
 from ..reconcile.shared.ownership import relation
 from ..reconcile.shared.reporter import Reporter
@@ -46,9 +49,9 @@ from ..validation.lenient_validation import Failure
 from ..validation.option_inputs import ValidatedOptions
 from ..validation.plan_inputs import SECRET_INPUTS
 from ..validation.property_tree import Path
-from ..validation.warning_codes import REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
+from ..validation.warning_codes import HOST, REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
 from .engine_log import PulumiReporter
-from .host_connection import client_for
+from .host_connection import client_for, current_host, requested_preflight
 from .properties import REPLACE_ON, Values
 from .replace_on_changes import replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
@@ -77,9 +80,7 @@ _before: dict[str, VolumeOptions] = {}
 `check` again, without the old inputs."""
 
 
-def check(
-    new: VolumeInputs, old: VolumeInputs | None, _report: PulumiReporter
-) -> Iterable[Failure]:
+def check(new: VolumeInputs, old: VolumeInputs | None, report: PulumiReporter) -> Iterable[Failure]:
     """Return everything that is wrong with the new inputs.
 
     Args:
@@ -91,7 +92,14 @@ def check(
         given = given.with_problems(_change_problems(old.options, given))
         _before[new.options.owner] = old.options
     if not given.failures and (old is None or _is_moved(old.options, new.options)):
-        return _taken(new.options, given.unknown, replaced=old is None)
+        given = given.with_problems(
+            (failure.path, failure.reason)
+            for failure in _taken(new.options, given.unknown, replaced=old is None)
+        )
+    if not given.failures:
+        _warn_of_size(new, old, report)
+        if old is None:
+            _announce_restore_of_adopted(new, report)
     return given.failures
 
 
@@ -136,7 +144,7 @@ def diff(state: VolumeState, new: VolumeInputs, report: PulumiReporter) -> DiffR
     for warning in _warnings(old, new.options, changes, replaces):
         report.warn(warning)
     if not replaces and ("restore_from",) not in new.given.unknown and "restore_from" in changes:
-        _announce_restore(state, new.options, report)
+        _announce_restore(lambda: _client(state), new.options, report)
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,
@@ -272,6 +280,26 @@ def _warnings(
         )
 
 
+def _warn_of_size(new: VolumeInputs, old: VolumeInputs | None, report: PulumiReporter) -> None:
+    """Warn of a new size that the pool is known not to enforce."""
+    options = new.options
+    needed = {"size", "storage_pool", "project"}
+    if options.size is None or options.content_type != "filesystem":
+        return
+    if any(path[0] in needed for path in new.given.unknown) or requested_preflight() == "off":
+        return
+    if old is not None and all(
+        getattr(old.options, name) == getattr(options, name) for name in needed
+    ):
+        return
+    with suppress(IncusError):
+        here = current_host()
+        if here.enrolled and time.monotonic() >= here.away_until:
+            pool = options.storage_pool
+            if here.facts.ignores_sizes(options.project, pool):
+                report.warn(coded(f"size: {size_ignored(pool)}", HOST))
+
+
 def _refuse_used(state: VolumeState, replaces: list[str]) -> None:
     """Refuse a replacement whose delete can only fail, before snapshots are deleted for it.
 
@@ -308,9 +336,29 @@ def _is_of_job(client: IncusClient, user: str) -> bool:
     return live is not None and JOB_KEY in live.config
 
 
-def _announce_restore(state: VolumeState, options: VolumeOptions, reporter: Reporter) -> None:
+def _announce_restore_of_adopted(new: VolumeInputs, report: PulumiReporter) -> None:
+    """Announce the restore of a volume that exists, although the resource is new: no `diff` is
+    called for it."""
+    options = new.options
+    if not options.restore_from or new.given.unknown or requested_preflight() == "off":
+        return
+    # What the create would refuse is not announced.
+    with suppress(IncusError, ReconcileError):
+        here = current_host()
+        if not here.enrolled or time.monotonic() < here.away_until:
+            return
+        client = _new_place(here.client.in_project(options.project))
+        live = fetch_volume(client, options.storage_pool, options.volume_name)
+        if live is not None:
+            check_adoptable(client, live, options)
+            _announce_restore(lambda: client, options, report)
+
+
+def _announce_restore(
+    client_of: Callable[[], IncusClient], options: VolumeOptions, reporter: Reporter
+) -> None:
     try:
-        client = _client(state)
+        client = client_of()
         live = fetch_volume(client, options.storage_pool, options.volume_name)
         plan = plan_restore(client, live, options) if live is not None else None
     except (IncusError, ReconcileError) as error:

@@ -15,24 +15,35 @@ from urllib.parse import unquote
 
 from ..incus.client import IncusClient, Server, url
 from ..incus.cluster import Member, list_groups, list_members
-from ..incus.errors import BadRequest, NotFound, Unauthorised
+from ..incus.errors import BadRequest, NotFound, ServerFailure, Unauthorised
 from ..incus.storage import get_volume, list_all_volumes, list_volumes
 from ..message_templates import (
     CONFLICT,
     INVALID_VALUE,
     MISSING,
+    NOT_ALLOWED,
     REQUIRED,
     UNREACHABLE,
+    UNSUPPORTED,
     Message,
     missing,
     not_allowed,
     unsupported,
 )
 from ..planner.plan import IncusRuntimePlan
+from .instances.abilities import (
+    find_ignored_limits,
+    find_image_problems,
+    find_missing_virtiofsd,
+    has_limits,
+    lacks_network,
+    why_inoperative,
+)
 from .instances.cloud_init import STRICT_EXTENSION, find_refused_yaml
 from .instances.data_volumes import VolumeRef
 from .instances.desired import (
     AUTORESTART_EXTENSION,
+    Devices,
     desired_profiles,
     is_host_path,
     volume_name,
@@ -75,6 +86,8 @@ class Finding:
             property is secret: a similar name would reveal the secret.
         awaited: the condition that a preview shows for the time of the creation, if
             `may_be_created`.
+        advisory: whether it is only reported, since the create succeeds nevertheless.
+        needs: further properties that the finding depends on. It is dropped if one is unknown.
     """
 
     path: Path
@@ -82,6 +95,8 @@ class Finding:
     may_be_created: bool = False
     suggestion: str = ""
     awaited: str = "It must exist"
+    advisory: bool = False
+    needs: tuple[Path, ...] = ()
 
     def message(self, *, secret: bool) -> Message:
         """Return the reason and, unless the property is secret, the similar objects on the host."""
@@ -196,17 +211,78 @@ class HostFacts:
 
     def has_pool(self, name: str) -> bool:
         """Return whether a storage pool exists."""
+        return self.pool_driver(name) is not None
+
+    def pool_driver(self, name: str) -> str | None:
+        """Return the driver of a storage pool; None if the pool does not exist."""
 
         # Pools are requested one by one: a restricted certificate may read each of them, but may
         # not list them.
-        def ask() -> bool:
+        def ask() -> str | None:
             try:
-                self.client.get(url("storage-pools", name))
+                return str(self.client.get(url("storage-pools", name)).data.get("driver", ""))
             except NotFound:
-                return False
-            return True
+                return None
 
         return self._ask(("pool", name), ask)
+
+    def ignores_sizes(self, project: str, pool: str) -> bool:
+        """Return whether a pool is known not to enforce the sizes of file systems.
+
+        A pool of the driver dir enforces them only if its file system has project quotas. Incus
+        says so in one place only: without them, it knows no usage of a volume. So the result is
+        False if the project has no volume there.
+        """
+
+        def ask() -> bool:
+            if self.pool_driver(pool) != "dir":
+                return False
+            client = self.client.in_project(project)
+            for _, name in (ref for ref in self.volumes(project) if ref[0] == pool):
+                path = url("storage-pools", pool, "volumes", "custom", name, "state")
+                try:
+                    return not client.get(path).data.get("usage")
+                except (BadRequest, NotFound, ServerFailure):
+                    continue
+            return False
+
+        return self._ask(("ignores sizes", project, pool), ask)
+
+    def image_properties(self, project: str, fingerprint: str) -> dict[str, str]:
+        """Return the properties of an image; empty if this client may not read it."""
+
+        def ask() -> dict[str, str]:
+            try:
+                image = self.client.in_project(project).get(url("images", fingerprint))
+            except NotFound:
+                return {}
+            properties = image.data.get("properties") or {}
+            return {str(key): str(value) for key, value in properties.items()}
+
+        return self._ask(("image", project, fingerprint), ask)
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """Return the warnings that the server has recorded about itself.
+
+        The list is empty for a client that may not read them. In a cluster with a target, only the
+        warnings of that member are in it.
+        """
+
+        def ask() -> list[dict[str, Any]]:
+            try:
+                # A project would leave out the warnings about the server itself.
+                listed = self.client.get_list("/1.0/warnings", recursion="1", project="")
+            except Unauthorised:
+                return []
+            target = self.client.target
+            return [
+                warning
+                for warning in listed
+                if isinstance(warning, dict)
+                and (target in ("", warning.get("location")) or target.startswith("@"))
+            ]
+
+        return self._ask(("warnings",), ask)
 
     def members(self) -> list[Member]:
         """Return the cluster's members."""
@@ -287,7 +363,7 @@ def _server_problems(
     place = f"at {facts.client.host} (Incus {server.version})"
     if options.instance_type not in server.instance_types:
         able = ", ".join(sorted(server.instance_types)) or "none"
-        why = (
+        why = why_inoperative(facts.warnings(), options.instance_type) or (
             "it has no QEMU or no KVM (`incus info` and `incus warning list` there show more)"
             if options.instance_type == "virtual-machine"
             else "it has no LXC"
@@ -327,6 +403,14 @@ def _server_problems(
                         "upgrade Incus",
                     ),
                 )
+    shares = any(mount.io_bus for mount in plan.mounts)
+    if has_limits(plan, options) or (options.instance_type == "virtual-machine" and shares):
+        recorded = facts.warnings()
+        for where_set, told in (
+            *find_ignored_limits(recorded, plan, options),
+            *find_missing_virtiofsd(recorded, plan, options),
+        ):
+            yield Finding(where_set, Message(told, UNSUPPORTED), advisory=True)
 
 
 def _target_problems(facts: HostFacts) -> Iterator[Finding]:
@@ -493,6 +577,22 @@ def _root_pool(
     return next((device.get("pool", "") for device in devices.values() if is_root(device)), "")
 
 
+def _pool_of_root(
+    profiles: dict[str, dict[str, Any]], plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """Return the pool of the root disk of a new instance; empty if nothing names one."""
+    own = (device.get("pool", "") for device in options.devices.values() if is_root(device))
+    return options.storage_pool or next(own, "") or _root_pool(profiles, plan, options)
+
+
+def size_ignored(pool: str) -> str:
+    """Return a sentence on a size that a pool does not enforce."""
+    return (
+        f"the server accepts this size and does not enforce it: the storage pool {pool} has the "
+        "driver dir, and its file system has no project quotas"
+    )
+
+
 def _project_problems(
     facts: HostFacts,
     plan: IncusRuntimePlan,
@@ -533,7 +633,20 @@ def _project_problems(
     yield from _profile_problems(plan, options, profiles, host)
     yield from _root_disk_problems(plan, options, profiles)
     yield from _image_problems(plan, options, facts.aliases(name), host)
+    if not isinstance(before, IncusRuntimePlan):
+        yield from _start_problems(facts, plan, options, profiles)
+    if options.instance_type == "container" and plan.resources.root_disk_gib is not None:
+        pool = _pool_of_root(profiles, plan, options)
+        if pool and facts.ignores_sizes(name, pool):
+            path: Path = ("resources", "root_disk_gib")
+            yield Finding(
+                path,
+                Message(size_ignored(pool), UNSUPPORTED),
+                advisory=True,
+                needs=(("storage_pool",),),
+            )
     yield from _restrictions(plan, project)
+    yield from _hidden_pools(plan, options, project, profiles)
     if isinstance(before, IncusRuntimePlan):
         share = Share.of_plan(before)
         yield from _limit_problems(plan, options, project, profiles, share, counted=True)
@@ -625,6 +738,54 @@ def _image_problems(
         )
 
 
+def _start_problems(
+    facts: HostFacts,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    profiles: dict[str, dict[str, Any]],
+) -> Iterator[Finding]:
+    """Find what prevents the first start of a new instance, or the end of the wait after it."""
+    names = desired_profiles(plan, options)
+    if options.running is False or any(name not in profiles for name in names):
+        return
+    config: dict[str, str] = {}
+    devices: Devices = {}
+    for name in names:
+        config.update(profiles[name].get("config") or {})
+        devices.update(profiles[name].get("devices") or {})
+    config.update(options.config)
+    devices.update(options.devices)
+    needs: tuple[Path, ...] = (("devices",), ("config",), ("incus", "profile"), ("extra_profiles",))
+    if options.wait_for == "ipv4" and not options.adopt and lacks_network(devices):
+        yield Finding(
+            ("wait_for",),
+            Message(
+                "is ipv4, and the instance has no network: neither `devices` nor the profiles "
+                f"({', '.join(names)}) have a nic. Add one, or set another `wait_for`",
+                CONFLICT,
+            ),
+            needs=needs,
+        )
+    # The request is sent only for virtual machines: the properties of images for containers hardly
+    # ever have requirements.
+    if options.instance_type != "virtual-machine":
+        return
+    alias, project = plan.incus.image_alias, plan.incus.project
+    fingerprint = facts.aliases(project).get(alias, {}).get(options.instance_type)
+    if not fingerprint:
+        return
+    for problem in find_image_problems(
+        facts.image_properties(project, fingerprint),
+        config,
+        devices,
+        options.instance_type,
+        checks_cloud_init=facts.server().has(STRICT_EXTENSION),
+    ):
+        yield Finding(
+            ("incus", "image_alias"), Message(f"image {alias} {problem}", CONFLICT), needs=needs
+        )
+
+
 def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str:
     """Return advice on a fingerprint that is given in place of an alias."""
     named = sorted(
@@ -661,6 +822,46 @@ def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding
                     else "remove the mount, or use another project",
                 ),
             )
+
+
+def _hidden_pools(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    project: _Project,
+    profiles: dict[str, dict[str, Any]],
+) -> Iterator[Finding]:
+    """Find storage pools that a project may not use.
+
+    Source: Incus internal/server/project, `StoragePoolAllowed`. Older servers have one of the two
+    keys, or none.
+    """
+    listed = project.config.get("restricted.storage-pools.access", "")
+    allowed = [name.strip() for name in listed.split(",")] if listed else None
+    if project.config.get("restricted") not in ("true", "1", "yes", "on"):
+        allowed = None
+    needs: tuple[Path, ...] = (("storage_pool",), ("devices",), ("incus", "profile"))
+    of_root = _pool_of_root(profiles, plan, options)
+    wanted: dict[str, Path] = {of_root: ("storage_pool",)} if of_root else {}
+    for index, pool in enumerate(options.mount_storage_pools):
+        if pool:
+            wanted.setdefault(pool, ("mounts", index, "source"))
+    for pool, where in wanted.items():
+        key = f"limits.disk.pool.{pool}"
+        if project.config.get(key) == "0":
+            why = f"{key} is 0"
+        elif allowed is not None and pool not in allowed:
+            why = f"restricted.storage-pools.access is {listed}"
+        else:
+            continue
+        yield Finding(
+            where,
+            Message(
+                f"the project {plan.incus.project} may not use the storage pool {pool} ({why}); "
+                "name another pool, or have the project changed",
+                NOT_ALLOWED,
+            ),
+            needs=needs,
+        )
 
 
 def _limit_problems(

@@ -4,7 +4,9 @@ from typing import Literal
 
 from ...incus.client import IncusClient
 from ...incus.errors import IncusError
+from ...incus.instances import patch_instance
 from ...message_templates import could_not
+from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusRuntimePlan
 from ..shared.errors import ReconcileError, RuntimeFailed
 from ..shared.ownership import Claim
@@ -20,7 +22,7 @@ from .lifecycle import (
     why_not_owned,
 )
 from .live_instance import PROTECTION_KEY, LiveInstance
-from .runtime_options import RuntimeOptions, Timeouts
+from .runtime_options import DEPENDENT_KEY, RuntimeOptions, Timeouts
 
 Deleted = Literal["deleted", "left", "missing"]
 """The outcome: `deleted`, `left` (another resource owns it) or `missing` (no such name and id)."""
@@ -91,6 +93,7 @@ def _remove(
                     f"instance {name} did not shut down within {timeouts.stop:g} s; killing it"
                 )
                 kill_instance(client, name)
+        _keep_volumes(client, live, reporter)
         remove_instance(client, name, timeout=timeouts.delete)
     except IncusError as error:
         started = _start_again(client, live, timeouts, reporter)
@@ -102,6 +105,27 @@ def _remove(
                 advice="Correct this, and run the same command again",
             )
         ) from error
+
+
+def _keep_volumes(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
+    """Detach the lifetime of the mounts' volumes from that of the instance.
+
+    Since the API extension ``dependent``, Incus deletes the volume of a disk device with
+    `dependent: true` together with the instance. No mount has that key, but another client may have
+    added it. With `delete_data`, the volumes are deleted after the instance, as without the key.
+    """
+    devices = {
+        name: {key: value for key, value in device.items() if key != DEPENDENT_KEY}
+        for name, device in live.devices.items()
+        if name.startswith(DEVICE_NAME_PREFIX) and DEPENDENT_KEY in device
+    }
+    if devices:
+        reporter.warn(
+            f"{live.name}: another client made the volumes of {', '.join(devices)} dependent on "
+            "the instance, so that Incus would delete them with it. They are kept"
+        )
+        body = {"description": live.description, "devices": devices}
+        patch_instance(client, live.name, body, "")
 
 
 def refuse_protected(client: IncusClient, live: LiveInstance) -> None:

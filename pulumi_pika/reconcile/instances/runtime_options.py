@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from ...choices import InstanceType, WaitFor
 from ...message_templates import (
+    CONFLICT,
     REQUIRED,
     Message,
     conflict,
@@ -29,10 +30,14 @@ JOB_KEPT: Final = "kept"
 
 ROOT_DEVICE: Final = "root"
 USER_DATA_KEY: Final = "cloud-init.user-data"
+DEPENDENT_KEY: Final = "dependent"
+"""The key of a disk device whose volume Incus deletes together with the instance."""
 
 # Incus 6.0 allows `[/.:_a-zA-Z0-9-]{1,63}`; 7.3 forbids the slash and requires alphanumeric ends.
 _DEVICE_NAME: Final = re.compile(r"[a-zA-Z0-9]([.:_a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _CONFIG_KEY: Final = re.compile(r"[a-zA-Z0-9_]+([.\-/:][a-zA-Z0-9_.\-/:]+)+")
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+"""The spellings that Incus accepts (shared/util, IsTrue), in lower case."""
 _PLAN_KEYS: Final = {
     "limits.cpu": "resources.vcpu_count",
     "limits.memory": "resources.memory_mib",
@@ -302,6 +307,16 @@ def _device_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
             )
         if not device.get("type"):
             yield where, Message("has no `type`; set it to nic, disk, proxy, gpu, ...", REQUIRED)
+        if device.get("type") == "disk" and device.get(DEPENDENT_KEY, "").lower() in _TRUE:
+            yield (
+                (*where, DEPENDENT_KEY),
+                Message(
+                    "makes Incus delete the volume together with the instance, which pulumi_pika "
+                    "does only for `mounts` with `delete_data=True`; remove the key, or declare "
+                    "the volume as a mount",
+                    CONFLICT,
+                ),
+            )
         path = device.get("path", "")
         if device.get("type") == "disk" and path:
             if other := taken.get(path):

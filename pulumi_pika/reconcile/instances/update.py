@@ -80,6 +80,9 @@ _NEEDS_RESTART: Final = (
     # A virtual machine cannot get more CPUs than were available when it booted.
     "cannot allocate more cpus than available",
     "support hotplugging",
+    # Incus 7: `limits.memory.hotplug` is false; the processors were fixed at the boot.
+    "hotplug feature is disabled",
+    "not enough hotpluggable cpus",
     "cannot live update",
     # A virtual machine whose guest does not release the memory above the new limit.
     "as it was taking too long",

@@ -21,7 +21,14 @@ from .lifecycle import fetch_instance
 from .live_instance import LiveInstance
 
 _FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
+_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 3.0
+"""The longest pause between two fetches, in seconds: at first, and after a minute.
+
+The host needs its processor for the boot of a virtual machine, and each fetch enters the guest.
+"""
+_COMMAND_WITHIN: Final = 30.0
+"""How long a guest that is still booting may take for a command that does nothing, in seconds."""
 _INSIDE_EVERY: Final = 5.0
 """How often to enter a container although nothing inside is waited for, in seconds.
 
@@ -92,7 +99,18 @@ def wait_for(
         if progress.is_due:
             progress.tick(f"last seen: {seen}{_on_console(client, desired)}")
         time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = next_pause(pause, progress.elapsed)
+
+
+def next_pause(pause: float, elapsed: float) -> float:
+    """Return the pause before the next fetch, in seconds.
+
+    Args:
+        pause: the last pause, in seconds.
+        elapsed: the time of the wait so far, in seconds. A pause of more than a second is at most a
+            twentieth of it, so that a late fetch does not matter.
+    """
+    return min(pause * 1.5, max(_PAUSE, elapsed / 20), _LONGEST_PAUSE)
 
 
 class _GuestSaysFailed(Exception):
@@ -103,7 +121,7 @@ def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
     if live.instance_type == "virtual-machine" and live.processes < 0:
         return False, "the agent in the guest does not reply yet"
     try:
-        exec_status(client, desired.name, ["true"], timeout=10)
+        exec_status(client, desired.name, ["true"], timeout=_COMMAND_WITHIN)
     except OperationError as error:
         # Incus reports a missing command as one that could not be started: the guest was reached.
         if "not found" in error.reason.lower():

@@ -206,6 +206,16 @@ def test_a_profile_twice() -> None:
     )
 
 
+def test_a_dependent_volume() -> None:
+    disk = {"type": "disk", "pool": "default", "source": "data", "path": "/data"}
+    options = container(devices={"data": {**disk, "dependent": "TRUE"}})
+    [(path, reason)] = find_option_problems(plan_of(), options)
+    assert path == ("devices", "data", "dependent")
+    assert "delete the volume together with the instance" in reason
+    kept = container(devices={"data": {**disk, "dependent": "false"}})
+    assert not list(find_option_problems(plan_of(), kept))
+
+
 def test_target_without_a_cluster(sandbox: Sandbox) -> None:
     for target in ("one", "@gpu"):
         facts = HostFacts(IncusClient(sandbox.socket, target=target))
@@ -270,6 +280,54 @@ def test_limits_and_restrictions_of_the_project(
     assert by_path(run_preflight(now, grown, container()))["resources.memory_mib"]
 
 
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"limits.disk.pool.default": "0"}, "limits.disk.pool.default is 0"),
+        (
+            {"restricted": "true", "restricted.storage-pools.access": "fast, slow"},
+            "restricted.storage-pools.access is fast, slow",
+        ),
+        ({"restricted": "true", "restricted.storage-pools.access": "fast, default"}, ""),
+        ({"restricted.storage-pools.access": "fast"}, ""),
+    ],
+)
+def test_pool_that_the_project_may_not_use(
+    facts: HostFacts, sandbox: Sandbox, name: str, config: dict[str, str], why: str
+) -> None:
+    if "restricted.storage-pools.access" in config and not facts.server().has(
+        "projects_restricted_storage_pool_access"
+    ):
+        pytest.skip("this server knows no such restriction")
+    request = sandbox.daemon.request
+    body = {"name": name, "config": {"features.images": "false", **config}}
+    request("POST", "/projects", body)
+    try:
+        target = {"project": name, "profile": "default", "image_alias": IMAGE}
+        plan = plan_of(incus=target)
+        root = {"type": "disk", "path": "/", "pool": "default"}
+        instance = {
+            "name": "box",
+            "type": "container",
+            "source": {"type": "none"},
+            "devices": {"root": root},
+        }
+
+        found = by_path(run_preflight(facts, plan, container(storage_pool="default")))
+
+        try:
+            request("POST", f"/instances?project={name}", instance)
+        except ApiError as error:
+            assert why, error  # noqa: PT017
+            assert why in found["storage_pool"]
+        else:
+            assert not why
+            assert found == {}
+            request("DELETE", f"/instances/box?project={name}")
+    finally:
+        request("DELETE", f"/projects/{name}")
+
+
 def test_restricted_certificate(server: Server, certificate: Certificate, name: str) -> None:
     server.daemon.request(
         "POST", "/projects", {"name": name, "config": {"features.images": "false"}}
@@ -319,3 +377,99 @@ def test_bad_news_is_asked_for_anew_once_for_all_that_wait(sandbox: Sandbox) -> 
     facts.invalidate_before(time.monotonic())
     facts.aliases("default")
     assert transport.sent == ["GET /1.0/images/aliases"] * 2
+
+
+IGNORED = "memory limits will be ignored"
+
+
+@pytest.fixture
+def warned(sandbox: Sandbox) -> Iterator[str]:
+    """The daemon's warning that it enforces no memory limits, as it is before it is acknowledged.
+
+    The warning exists if the memory controller of this machine is not in version 2.
+    """
+    listed = sandbox.daemon.request("GET", "/warnings?recursion=1")
+    found = [warning["uuid"] for warning in listed if warning["last_message"] == IGNORED]
+    if not found:
+        pytest.skip("this daemon enforces memory limits")
+    path = f"/warnings/{found[0]}"
+    sandbox.daemon.request("PUT", path, {"status": "new"})
+    yield found[0]
+    sandbox.daemon.request("PUT", path, {"status": "acknowledged"})
+
+
+def test_limit_that_the_server_ignores(facts: HostFacts, warned: str, sandbox: Sandbox) -> None:
+    plan = plan_of(resources={"memory_mib": 64})
+
+    [found] = run_preflight(facts, plan, container())
+
+    assert found.path == ("resources", "memory_mib")
+    assert found.advisory
+    assert IGNORED in found.reason
+    assert f"incus warning acknowledge {warned}" in found.reason
+    [other] = run_preflight(facts, plan_of(), container(config={"limits.memory.swap": "false"}))
+    assert other.path == ("config", "limits.memory.swap")
+    assert run_preflight(facts, plan_of(), container()) == []
+    # Those of a virtual machine are enforced by QEMU.
+    machine = run_preflight(facts, plan, RuntimeOptions())
+    assert not any(finding.advisory for finding in machine)
+
+    sandbox.daemon.request("PUT", f"/warnings/{warned}", {"status": "acknowledged"})
+    assert run_preflight(HostFacts(facts.client), plan, container()) == []
+
+
+def test_why_a_type_does_not_run(facts: HostFacts, sandbox: Sandbox) -> None:
+    listed = sandbox.daemon.request("GET", "/warnings?recursion=1")
+    [why] = [it["last_message"] for it in listed if it["type"] == "Instance type not operational"]
+
+    found = by_path(run_preflight(facts, plan_of(), RuntimeOptions()))
+
+    assert f"runs no virtual-machine ({why})" in found["instance_type"]
+
+
+def test_size_that_the_pool_does_not_enforce(facts: HostFacts, sandbox: Sandbox, name: str) -> None:
+    plan = plan_of(resources={"root_disk_gib": 1})
+    request, volumes = sandbox.daemon.request, "/storage-pools/default/volumes/custom"
+    existing = [it for it in facts.volumes("default") if it[0] == "default"]
+    if not existing:
+        # Nothing tells yet what the file system can do.
+        assert run_preflight(facts, plan, container()) == []
+    request("POST", volumes, {"name": name})
+    enforced = bool(request("GET", f"{volumes}/{name}/state").get("usage"))
+
+    now = HostFacts(facts.client)
+    found = run_preflight(now, plan, container(storage_pool="default"))
+
+    if enforced:
+        assert found == []
+        return
+    assert sandbox.daemon.driver == "dir"
+    assert [(it.path, it.advisory) for it in found] == [(("resources", "root_disk_gib"), True)]
+    assert "no project quotas" in found[0].reason
+    assert run_preflight(now, plan_of(), container()) == []
+
+
+def test_wait_for_an_address_without_a_network(
+    facts: HostFacts, sandbox: Sandbox, name: str
+) -> None:
+    nic = {"type": "nic", "nictype": "p2p"}
+    sandbox.daemon.request("POST", "/profiles", {"name": name, "devices": {"eth0": nic}})
+    try:
+        waits = container(wait_for="ipv4")
+        assert "have a nic" in by_path(run_preflight(facts, plan_of(), waits))["wait_for"]
+        # The instance exists, and may have a nic that another client added.
+        assert run_preflight(facts, plan_of(), waits, before=plan_of()) == []
+        for options in (
+            container(wait_for="ipv4", devices={"eth0": nic}),
+            container(wait_for="ipv4", extra_profiles=[name]),
+            container(wait_for="ipv4", running=False),
+            container(wait_for="ipv4", adopt=True),
+            container(),
+        ):
+            assert run_preflight(facts, plan_of(), options) == []
+        masked = container(
+            wait_for="ipv4", extra_profiles=[name], devices={"eth0": {"type": "none"}}
+        )
+        assert "have a nic" in by_path(run_preflight(facts, plan_of(), masked))["wait_for"]
+    finally:
+        sandbox.daemon.request("DELETE", f"/profiles/{name}")

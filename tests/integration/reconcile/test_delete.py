@@ -189,3 +189,21 @@ def test_protected_instance_is_not_removed(
     client.send_change(
         "PATCH", url("instances", name), {"config": {"security.protection.delete": ""}}
     )
+
+
+def test_volume_that_another_client_made_dependent_is_kept(
+    client: IncusClient, name: str, reporter: Recorder
+) -> None:
+    if not client.server().has("dependent"):
+        pytest.skip("this server has no dependent volumes")
+    made = make(client, plan_of(name, mount("persistent_volume", f"{name}-state", "/mnt/state")))
+    live = there(client, name)
+    [device] = (it for it in live.devices if it.startswith("pk-"))
+    dependent = {device: {**live.devices[device], "dependent": "true"}}
+    client.send_change("PATCH", url("instances", name), {"description": "", "devices": dependent})
+
+    delete(made, reporter)
+
+    assert fetch_instance(client, name) is None
+    assert get_volume(client, "default", f"{name}-state")
+    assert any("They are kept" in warning for warning in reporter.warnings)

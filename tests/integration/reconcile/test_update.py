@@ -567,6 +567,35 @@ def test_guest_that_gives_no_memory_back_restarts(
     assert there(proxied, name).raw["state"]["pid"] != before
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Failed updating memory limit: Memory hotplug feature is disabled",
+        "Failed updating memory limit: Requested memory total of 2.00GiB exceeds instance current "
+        "maximum of 1.00GiB, restart required",
+        "Failed updating memory limit: Cannot live update memory limit when using huge pages",
+        "Failed updating cpu limit: Unable to allocate more CPUs, not enough hotpluggable CPUs "
+        "available",
+        "Failed updating cpu limit: Cannot allocate more CPUs than available",
+        "Cannot change to CPU pinning or an explicit CPU topology when the VM is running",
+    ],
+)
+def test_limit_that_a_running_machine_does_not_take_restarts_it(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder, text: str
+) -> None:
+    """The texts are those of 6.0.4 and 7.0.1 (driver_qemu.go)."""
+    made = make(proxied, plan_of(name))
+    before = there(proxied, name).raw["state"]["pid"]
+    seen_as_vm(proxy, name)
+    proxy.on("PATCH", PATH, reply(500, error(text, 500)))
+    machine = options_of(instance_type="virtual-machine", config={"user.x": "1"})
+
+    after = made.update(reporter, options=machine)
+
+    assert after.live.config["user.x"] == "1"
+    assert there(proxied, name).raw["state"]["pid"] != before
+
+
 def test_machine_that_an_earlier_stop_holds_restarts(
     proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
 ) -> None:

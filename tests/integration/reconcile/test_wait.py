@@ -15,7 +15,7 @@ from pulumi_pika.incus.client import IncusClient, url
 from pulumi_pika.reconcile.instances.create import create_runtime
 from pulumi_pika.reconcile.instances.guest_status import fetch_guest_status
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
-from pulumi_pika.reconcile.instances.wait import wait_for
+from pulumi_pika.reconcile.instances.wait import next_pause, wait_for
 from pulumi_pika.reconcile.shared.errors import RuntimeFailed, WaitFailed
 
 from ...conftest import Sandbox
@@ -351,3 +351,17 @@ def test_boot_id_of_a_machine_is_read_by_a_command(
     assert len(proxy.sent("POST", ".*/exec")) == 1
     recorded = client.get_list(url("instances", name, "logs", "exec-output"))
     assert recorded == [], "its record stays with the instance"
+
+
+def test_pauses_grow_with_the_time_of_the_wait() -> None:
+    pauses, elapsed, pause = [], 0.0, 0.05
+    while elapsed < 120:
+        elapsed += pause
+        pause = next_pause(pause, elapsed)
+        pauses.append((elapsed, pause))
+
+    assert max(pause for at, pause in pauses if at < 20) == 1.0
+    assert all(pause <= at / 20 for at, pause in pauses if at > 20)
+    # A machine that boots in two minutes is fetched every three seconds at last.
+    assert pauses[-1][1] == 3.0
+    assert len(pauses) < 85

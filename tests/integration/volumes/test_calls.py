@@ -18,6 +18,7 @@ from ...support.volumes import (
     OTHER,
     OWNER,
     POOL,
+    launch,
     snapshot,
     there,
 )
@@ -206,3 +207,27 @@ def test_snapshot_calls(name: str, sandbox: Sandbox) -> None:
     assert wire(snapshot_calls.read("id", outputs).outs) == outputs
     snapshot_calls.delete(outputs)
     assert snapshot_calls.read("id", outputs).id == ""
+
+
+def test_restore_of_an_adopted_volume_is_announced(
+    client: IncusClient, sandbox: Sandbox, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A create has no diff that could say it."""
+    sandbox.daemon.request("POST", CUSTOM, {"name": name})
+    box = f"{name}-box"
+    launch(sandbox, box, name)
+    snapshot(client, name, "first")
+    given: dict[str, Any] = {"volume_name": name, "restore_from": "first", "adopt": True}
+
+    inputs = checked(**given)
+
+    assert f"stops {box}" in "".join(capfd.readouterr())
+    checked(inputs, **given)
+    checked(volume_name=name, adopt=True)
+    checked(**{**given, "volume_name": f"{name}-new"})
+    # The create refuses the volume of another resource, unless that gives it up before.
+    theirs = {"name": f"{name}-theirs", "config": {OWNER_KEY: OTHER}}
+    sandbox.daemon.request("POST", CUSTOM, theirs)
+    sandbox.daemon.request("POST", f"{CUSTOM}/{name}-theirs/snapshots", {"name": "first"})
+    checked(**{**given, "volume_name": f"{name}-theirs"})
+    assert "goes back" not in "".join(capfd.readouterr())
