@@ -192,7 +192,11 @@ def test_findings_all_at_once_and_on_their_properties(stack: Stack, name: str) -
     )
     declare(stack, {}, {"box": lacking})
     shown = stack.preview(fails=True)
-    for said in ("did you mean default?", "did you mean pika/tiny?", "no storage pool fast"):
+    for said in (
+        "did you mean default?",
+        "did you mean pika/tiny?",
+        "storage pool fast does not exist",
+    ):
         assert said in shown
     assert "instance_type virtual-machine is not supported at" in shown
     assert "Traceback" not in shown
@@ -204,7 +208,11 @@ def test_findings_all_at_once_and_on_their_properties(stack: Stack, name: str) -
     shown = stack.preview()
     assert "It must exist when" in shown
     shown = stack.up(fails=True)
-    for said in ("did you mean default?", "did you mean pika/tiny?", "no storage pool fast"):
+    for said in (
+        "did you mean default?",
+        "did you mean pika/tiny?",
+        "storage pool fast does not exist",
+    ):
         assert said in shown
     assert "problem" in shown
     assert "cannot be made" not in shown, "it came as far as the create"
