@@ -89,4 +89,4 @@ def test_runtime_whose_volumes_pool_is_gone_can_be_destroyed(
 
     managed.destroy()
 
-    assert f"no longer exists: there is no storage pool {name}" in capsys.readouterr().err
+    assert f"is gone already: there is no storage pool {name}" in capsys.readouterr().err
