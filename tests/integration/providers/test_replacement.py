@@ -166,7 +166,7 @@ def test_replaced_for_what_a_refresh_saw(
     sandbox.daemon.request("DELETE", f"/images/aliases/{name}")
 
     with pytest.raises(
-        ProviderError, match=r"nothing was deleted, since .* no image with the alias"
+        ProviderError, match=r"the new instance cannot be created: .* no image with the alias"
     ):
         managed.up()
 
