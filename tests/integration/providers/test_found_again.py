@@ -59,7 +59,7 @@ def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbo
         (
             {"allow_restart": False},
             True,
-            "allow_restart is off, so that the update fails until it is stopped: `incus stop "
+            "allow_restart is off, so the update fails while it runs. To stop it, run `incus stop "
             "--project default {name}-old`",
         ),
         ({"running": False}, True, "it is not started again, since `running` is False"),
@@ -84,7 +84,7 @@ def test_what_a_preview_says_of_a_rename(
     assert managed.planned() == "update"
     said = "".join(capfd.readouterr())
     assert expected.format(name=name) in said
-    assert ("has to stop" in said) == runs
+    assert ("will be stopped" in said) == runs
     managed.destroy()
 
 
@@ -107,7 +107,7 @@ def test_what_a_refresh_says_of_a_rename_whose_name_was_taken(
     assert (
         f"{name}-old cannot be renamed back to {name}, since another instance has that name" in said
     )
-    assert "has to stop" not in said
+    assert "will be stopped" not in said
     managed.destroy()
 
 
@@ -189,7 +189,7 @@ def test_a_copy_that_has_the_name(
     managed.refresh()
     said = "".join(capfd.readouterr())
     unset = f"incus config unset --project default {name} user.pika.owner"
-    assert "the next `pulumi up` takes it" in said
+    assert "The next `pulumi up` treats it" in said
     assert unset in said
     runtime_calls.delete(before)
     left = fetch_instance(client, name)

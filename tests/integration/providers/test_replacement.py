@@ -168,7 +168,7 @@ def test_replaced_for_what_a_refresh_saw(
     sandbox.daemon.request("DELETE", f"/images/aliases/{name}")
 
     with pytest.raises(
-        ProviderError, match=r"nothing was deleted, since .* image alias .* does not exist"
+        ProviderError, match=r"the new instance cannot be created: .* image alias .* does not exist"
     ):
         managed.up()
 

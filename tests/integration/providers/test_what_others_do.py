@@ -130,7 +130,7 @@ def test_frozen_with_running_false_is_drift(
     assert managed.refresh() == {}, "seen once, seen for good"
     tell("frozen, running=False", "refresh", "seen")
     assert managed.planned() == "update"
-    assert "is frozen, and `running` is false" in said()
+    assert "is frozen, and `running` is False" in said()
     tell("frozen, running=False", "preview", "said")
     managed.up()
     assert seen(client, name).status == "Stopped"

@@ -32,7 +32,7 @@ def test_a_mount_that_is_dropped_leaves_its_volume_and_says_so(
 
     said = capsys.readouterr().err
     assert f"{name} no longer mounts volume {name}-state; all data is kept" in said
-    assert ("delete_data does not delete it later" in said) is delete_data
+    assert ("delete_data does not delete it either" in said) is delete_data
     managed.up()
     managed.destroy()
     assert get_volume(client, "default", f"{name}-state")

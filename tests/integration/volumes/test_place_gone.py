@@ -89,4 +89,4 @@ def test_runtime_whose_volumes_pool_is_gone_can_be_destroyed(
 
     managed.destroy()
 
-    assert f"no longer exists: storage pool {name} does not exist" in capsys.readouterr().err
+    assert f"is deleted already: storage pool {name} does not exist" in capsys.readouterr().err

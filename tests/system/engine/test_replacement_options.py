@@ -197,7 +197,7 @@ def test_under_another_name_the_new_one_comes_first(
     other["identity"] = {**other["identity"], "instance_name": f"{name}-2"}
     stack.declare(box=other)
     said = stack.preview()
-    assert "the new instance is created first (delete_before_replace=False)" in said
+    assert "creates the new instance first (delete_before_replace=False)" in said
     warned = said.partition("will be replaced (")[2].partition("\n")[0]
     assert "WITH ALL DATA" not in warned, "the new instance uses the volume by then"
     stack.up()

@@ -107,7 +107,7 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
     volume["delete_data"] = True
     declare(stack, volume=volume)
     said = stack.up("--diff")
-    assert "to destroy or replace the resource then deletes the volume" in said
+    assert "to destroy or replace the resource deletes the volume" in said
     assert "DELETES THE VOLUME WITH ALL ITS DATA" in said
     stack.destroy()
     assert get_volume(client, POOL, name) is None

@@ -50,7 +50,7 @@ def test_texts_of_a_config_become_settings() -> None:
         ("connect_timeout", "soon", "number of seconds"),
         ("reply_timeout", -1, "number of seconds"),
         ("preflight", "never", "auto, required, off"),
-        ("url", 5, "is to be text"),
+        ("url", 5, "must be a string"),
     ],
 )
 def test_what_cannot_be(name: str, value: Any, said: str) -> None:
