@@ -234,11 +234,11 @@ class InstanceArgs(TypedDict, total=False):
     `IdentityArgs`. Default: both are the name of the Pulumi resource. Change: another
     `instance_name` replaces the instance."""
     resources: "pulumi.Input[ResourcesArgs | spec_models.RuntimeResources] | None"
-    """CPU, memory and disk limits; see `ResourcesArgs`. Default: the limits of the profiles.
-    Change: in place; a virtual machine may restart."""
+    """CPU, memory and disk limits; see `ResourcesArgs`. Default: the limits of the profiles; 2 CPUs
+    and 4096 MiB for a job. Change: in place; a virtual machine may restart."""
     mounts: "pulumi.Input[Sequence[pulumi.Input[MountArgs | RuntimeMount]]] | None"
-    """Volumes and directories that the guest sees; see `MountArgs` and `PersistentVolume.mount`.
-    Default: an empty list. Change: in place; a virtual machine may restart."""
+    """Volumes and directories that the guest sees; see `MountArgs`. `PersistentVolume.mount`
+    returns a mount. Default: an empty list. Change: in place; a virtual machine may restart."""
     lifecycle_root: pulumi.Input[str] | None
     """The absolute path of the directory in the guest through which host and guest exchange
     information. It must be the same as `paths.state_dir`. Default: `/run/pika-cloud`. Change: in
