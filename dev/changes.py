@@ -256,7 +256,7 @@ def table() -> str:
         "`python3 dev docs` writes this page from the code that decides. A test applies every",
         "change to a real container.",
         "",
-        "| change of | container | virtual machine | |",
+        "| change of | container | virtual machine | note |",
         "|---|---|---|---|",
     ]
     for row in ROWS:
