@@ -24,7 +24,7 @@ from dev.paths import ROOT
 from dev.sandbox import Daemon
 
 TARGET = ROOT / "docs" / "assets" / "preview.svg"
-COLUMNS = 80
+COLUMNS = 88
 COMMAND = "pulumi preview --json | python -m pulumi_pika report --fail-on delete-data"
 _PROJECT = "name: shop\nruntime: python\n"
 _PROGRAM = """\

@@ -1,15 +1,18 @@
-"""Puts a report into the one comment that the request has of it.
+"""Write a report into one comment of a pull request or merge request.
 
     python3 comment.py REPORT
 
-The comment is found by the report's first line, and by its author: somebody else's comment is never
-written over. Nothing but Python's own library is needed. The token is read from the environment;
-an argument of a command could be seen by others of the machine. It goes to the API's address and to
-no other: a redirect is refused.
+The comment is found by the first line of the report and by its author, so that
+a comment of another author is never changed. The script needs only Python's own
+library. It reads the token from the environment, because other users of the
+machine can see the arguments of a command. The token is sent to the address of
+the API only: a redirect is refused.
 
-GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (its number), and
-PIKA_COMMENT_AUTHOR where the token is not a workflow's own (github-actions[bot]).
-GitLab: CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, PIKA_GITLAB_TOKEN (scope api).
+GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (the
+number), and PIKA_COMMENT_AUTHOR if the token is not that of a workflow
+(github-actions[bot]).
+GitLab: CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, PIKA_GITLAB_TOKEN
+(scope api).
 """
 
 import json
@@ -22,37 +25,41 @@ from pathlib import Path
 from typing import Any
 
 MOST_PAGES = 100
-"""How many pages of comments are read; a request has fewer."""
+"""The number of pages of comments that are read at most."""
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects: `urllib` would take the token along to another host, and turn a POST into
-    a GET that writes nothing."""
+    """Refuse redirects.
+
+    `urllib` would send the token to another host, and turn a POST into a GET.
+    """
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow none; the reply is an error then."""
+        """Follow no redirect, so that the reply is an error."""
 
 
 OPENER = urllib.request.build_opener(NoRedirects)
 
 
 class Forge:
-    """The comments of one request."""
+    """Read and write the comments of one request."""
 
     headers: dict[str, str]
     comments: str
     update = "PATCH"
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Whether we wrote a comment."""
+        """Return whether this script's user wrote a comment."""
         raise NotImplementedError
 
     def address(self, comment: dict[str, Any]) -> str:
-        """Where a comment is changed."""
+        """Return the address at which a comment is changed."""
         raise NotImplementedError
 
-    def call(self, method: str, url: str, body: dict[str, str] | None = None) -> Any:
-        """Sends a request; the answer."""
+    def call(
+        self, method: str, url: str, body: dict[str, str] | None = None
+    ) -> Any:
+        """Send a request; return the reply."""
         data = json.dumps(body).encode() if body else None
         headers = {**self.headers, "Content-Type": "application/json"}
         request = urllib.request.Request(url, data, headers, method=method)
@@ -60,9 +67,11 @@ class Forge:
             return json.load(reply)
 
     def find(self, marker: str) -> dict[str, Any] | None:
-        """Our comment that begins with a marker."""
+        """Return the own comment that begins with a marker."""
         for page in range(1, MOST_PAGES + 1):
-            found = self.call("GET", f"{self.comments}?per_page=100&page={page}")
+            found = self.call(
+                "GET", f"{self.comments}?per_page=100&page={page}"
+            )
             for comment in found:
                 first = (comment.get("body") or "").partition("\n")[0].strip()
                 if first == marker and self.is_own(comment):
@@ -72,10 +81,12 @@ class Forge:
         return None
 
     def put(self, report: str) -> str:
-        """Writes the comment, or the present one anew."""
+        """Create the comment, or replace its text."""
         marker = report.partition("\n")[0].strip()
         if not marker.startswith("<!-- pulumi_pika report:"):
-            raise SystemExit("error: the file is no report: its first line has no marker")
+            raise SystemExit(
+                "error: the file is no report: its first line has no marker"
+            )
         comment = self.find(marker)
         if comment is None:
             self.call("POST", self.comments, {"body": report})
@@ -85,11 +96,15 @@ class Forge:
 
 
 class GitHub(Forge):
-    """The comments of a pull request."""
+    """The comments of a pull request on GitHub."""
 
     def __init__(self, env: dict[str, str]) -> None:
-        self._issues = f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
-        self.comments = f"{self._issues}/{int(env['PIKA_PULL_REQUEST'])}/comments"
+        self._issues = (
+            f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
+        )
+        self.comments = (
+            f"{self._issues}/{int(env['PIKA_PULL_REQUEST'])}/comments"
+        )
         self._author = env.get("PIKA_COMMENT_AUTHOR") or "github-actions[bot]"
         self.headers = {
             "Accept": "application/vnd.github+json",
@@ -98,37 +113,42 @@ class GitHub(Forge):
         }
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Whether we wrote a comment."""
+        """Return whether this script's user wrote a comment."""
         return bool((comment.get("user") or {}).get("login") == self._author)
 
     def address(self, comment: dict[str, Any]) -> str:
-        """Where a comment is changed."""
+        """Return the address at which a comment is changed."""
         return f"{self._issues}/comments/{comment['id']}"
 
 
 class GitLab(Forge):
-    """The notes of a merge request."""
+    """The notes of a merge request on GitLab."""
 
     update = "PUT"
 
     def __init__(self, env: dict[str, str]) -> None:
-        api, project = env["CI_API_V4_URL"], urllib.parse.quote(env["CI_PROJECT_ID"], safe="")
+        api, project = (
+            env["CI_API_V4_URL"],
+            urllib.parse.quote(env["CI_PROJECT_ID"], safe=""),
+        )
         request = int(env["CI_MERGE_REQUEST_IID"])
-        self.comments = f"{api}/projects/{project}/merge_requests/{request}/notes"
+        self.comments = (
+            f"{api}/projects/{project}/merge_requests/{request}/notes"
+        )
         self.headers = {"PRIVATE-TOKEN": env["PIKA_GITLAB_TOKEN"]}
         self._me = self.call("GET", f"{api}/user")["id"]
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Whether we wrote a comment."""
+        """Return whether this script's user wrote a comment."""
         return bool((comment.get("author") or {}).get("id") == self._me)
 
     def address(self, comment: dict[str, Any]) -> str:
-        """Where a comment is changed."""
+        """Return the address at which a comment is changed."""
         return f"{self.comments}/{comment['id']}"
 
 
 def main() -> int:
-    """Puts the report where the environment says."""
+    """Write the report to the request that the environment names."""
     report = Path(sys.argv[1]).read_text(encoding="utf-8")
     env = dict(os.environ)
     try:
@@ -143,9 +163,14 @@ def main() -> int:
         return 2
     except urllib.error.HTTPError as error:
         hint = (
-            "; redirects are not followed: name the API's own address" if error.code < 400 else ""
+            "; redirects are not followed: name the API's own address"
+            if error.code < 400
+            else ""
         )
-        print(f"error: {error.url}: {error.code} {error.reason}{hint}", file=sys.stderr)
+        print(
+            f"error: {error.url}: {error.code} {error.reason}{hint}",
+            file=sys.stderr,
+        )
         return 2
     except OSError as error:
         print(f"error: the forge cannot be reached: {error}", file=sys.stderr)

@@ -64,7 +64,7 @@ class ResourcesArgs(TypedDict, total=False):
 
     vcpu_count: pulumi.Input[int]
     """The number of virtual CPUs, 1 to 255. Default: the limit of the profiles; 2 for a job.
-    Change: in place."""
+    Change: in place; a virtual machine may restart."""
     memory_mib: pulumi.Input[int]
     """The memory in MiB, at least 1. Default: the limit of the profiles; 4096 for a job. Change:
     in place; a virtual machine may restart."""
@@ -222,7 +222,7 @@ class InstanceArgs(TypedDict, total=False):
     place."""
     vcpu_count: pulumi.Input[int] | None
     """Short for `resources.vcpu_count`, 1 to 255. Default: the limit of the profiles; 2 for a job.
-    Change: in place."""
+    Change: in place; a virtual machine may restart."""
     memory_mib: pulumi.Input[int] | None
     """Short for `resources.memory_mib`, in MiB. Default: the limit of the profiles; 4096 for a
     job. Change: in place; a virtual machine may restart."""
