@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from dev import resource_tables
+from dev import example_tables, resource_tables
 from dev.paths import ROOT
 
 _SECTION = re.compile(
@@ -28,6 +28,7 @@ def _resource(write: Callable[..., str]) -> Callable[[str], str]:
 SECTIONS: dict[str, Callable[[str], str]] = {
     "arguments": _resource(resource_tables.argument_section),
     "outputs": _resource(resource_tables.output_section),
+    "configuration": example_tables.section,
 }
 """What writes the section of each kind, from the name in its comment."""
 

@@ -86,7 +86,8 @@ def arguments() -> argparse.Namespace:
         )
     if shutil.which("pulumi") is None:
         parser.error(
-            "there is no pulumi command; see https://www.pulumi.com/docs/install"
+            "there is no pulumi command; see "
+            "https://www.pulumi.com/docs/install"
         )
     return options
 
