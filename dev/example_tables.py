@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from dev.paths import ROOT
+from dev.resource_tables import table
 
 FOLDER = ROOT / "examples"
 _READERS = {"get", "require"}
@@ -25,12 +26,12 @@ def section(name: str) -> str:
     Args:
         name: The folder of the example.
     """
-    lines = ["| key | type | default | description |", "|---|---|---|---|"]
+    rows = []
     for key, entry in configuration(name).items():
         shown = f"`{_value(entry['default'])}`" if "default" in entry else "required"
-        lines.append(f"| `{key}` | {entry['type']} | {shown} | {entry['description']} |")
+        rows.append((f"`{key}`<br>{entry['type']}", entry["description"], shown))
     names = ", ".join(f"`{output}`" for output in outputs(name))
-    return "\n".join([*lines, "", f"Outputs: {names}."])
+    return f"{table(('key, type', 'description', 'default'), rows)}\n\nOutputs: {names}."
 
 
 def configuration(name: str) -> dict[str, dict[str, Any]]:

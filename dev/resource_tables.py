@@ -121,7 +121,7 @@ def output_section(resource: type[pulumi.Resource]) -> str:
     if not rows:
         return f"`{resource.__name__}` has no outputs."
     cells = [(_name_cell(row), _cell(row.text)) for row in rows]
-    return _table(("output, type", "description"), cells, "outputs")
+    return table(("output, type", "description"), cells, "outputs")
 
 
 def _is_job(resource: type[pulumi.Resource]) -> bool:
@@ -293,10 +293,17 @@ def _argument_table(rows: Sequence[Row]) -> str:
     cells = [
         (_name_cell(row), _cell(row.text), _cell(row.default), _cell(row.change)) for row in rows
     ]
-    return _table(("argument, type", "description", "default", "effect of a change"), cells, "")
+    return table(("argument, type", "description", "default", "effect of a change"), cells)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+    """Return a table of the class `fields`, whose rows become blocks on a narrow screen.
+
+    Args:
+        header: The names of the columns. The third is the default, the fourth the effect.
+        rows: The cells of each row.
+        kind: A further class.
+    """
     classes = f"fields {kind}".strip()
     lines = [f'<div class="{classes}" markdown>', "", _line(header), "|" + "---|" * len(header)]
     return "\n".join([*lines, *(_line(row) for row in rows), "", "</div>"])

@@ -126,6 +126,13 @@ def test_a_page_has_one_name(site: Path) -> None:
         assert len(title[1]) <= 40, title[1]
 
 
+def test_consoles_can_be_told_from_programs(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    assert '<div class="language-console highlight">' in page
+    styles = (ROOT / "docs" / "assets" / "extra.css").read_text()
+    assert ".language-console .gp" in styles
+
+
 def test_the_front_page_begins_with_what_it_is(site: Path) -> None:
     page = (site / "index.html").read_text().partition('<article class="')[2]
     order = ["<h1", "is a Pulumi provider", "md-button", "IncusRuntime", "preview.svg"]

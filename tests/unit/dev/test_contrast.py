@@ -9,8 +9,9 @@ from dev.paths import ROOT
 LEAST = 4.5
 PICTURE = (ROOT / "docs" / "assets" / "preview.svg").read_text()
 STYLES = (ROOT / "docs" / "assets" / "extra.css").read_text()
-WHITE, DARK, CODE = "#ffffff", "#1e2129", "#f5f5f5"
-"""The backgrounds of Material: light pages, dark pages, and blocks of code on light ones."""
+WHITE, CODE = "#ffffff", "#f5f5f5"
+DARK, DARK_CODE = "#1e2129", "#272a35"
+"""The backgrounds of Material, light and dark: pages, and blocks of code."""
 
 
 def contrast(one: str, other: str) -> float:
@@ -58,8 +59,12 @@ def test_the_picture_has_letters_of_a_size_that_can_be_read_and_room_around_them
         ('[data-md-color-scheme="default"]', "--md-code-hl-comment-color", CODE),
         ('[data-md-color-scheme="default"]', "--md-code-hl-generic-color", CODE),
         ('[data-md-color-scheme="default"]', "--md-code-hl-punctuation-color", CODE),
+        ('[data-md-color-scheme="default"]', "--md-code-hl-operator-color", CODE),
+        ('[data-md-color-scheme="default"]', "--md-code-hl-variable-color", CODE),
         ('[data-md-color-scheme="slate"]', "--md-typeset-a-color", DARK),
         ('[data-md-color-scheme="slate"]', "--md-accent-fg-color", DARK),
+        ('[data-md-color-scheme="slate"]', "--md-code-hl-number-color", DARK_CODE),
+        ('[data-md-color-scheme="slate"]', "--md-code-hl-constant-color", DARK_CODE),
     ],
 )
 def test_the_site(scheme: str, name: str, background: str) -> None:

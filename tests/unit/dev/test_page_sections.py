@@ -221,7 +221,7 @@ OTHER: dict[str, Any] = {
     "cloud_init_user_data": "#cloud-config\n{}\n",
 }
 """Another value of each argument."""
-WHOLE = {
+WHOLE: dict[str, dict[str, Any]] = {
     "VolumeSnapshot": {"volume_name": "v", "snapshot_name": "s"},
     "PersistentVolume": {"volume_name": "v"},
     "IncusJob": {
