@@ -55,10 +55,10 @@ FONT_SIZE = 14
 PADDING = 24
 """Pixels between the window's edge and the text."""
 THEME = TerminalTheme(
-    background=(0x1E, 0x21, 0x29),
+    background=(0x14, 0x17, 0x1D),
     foreground=(0xE6, 0xE6, 0xE6),
     normal=[
-        (0x1E, 0x21, 0x29),
+        (0x14, 0x17, 0x1D),
         (0xFF, 0x8A, 0x80),
         (0x9C, 0xCC, 0x65),
         (0xFF, 0xCA, 0x58),
@@ -92,7 +92,8 @@ _CONTENT = """\
 _WINDOW = """\
 <svg class="rich-terminal" width="{width}" height="{height}" viewBox="0 0 {width} {height}" \
 xmlns="http://www.w3.org/2000/svg">
-<rect fill="{background}" width="{width}" height="{height}" rx="8"/>
+<rect fill="{background}" stroke="#3d424e" x="0.5" y="0.5" width="{inner_width}" \
+height="{inner_height}" rx="8"/>
 <circle cx="{first}" cy="{middle}" r="6" fill="#ff5f57"/>
 <circle cx="{second}" cy="{middle}" r="6" fill="#febc2e"/>
 <circle cx="{third}" cy="{middle}" r="6" fill="#28c840"/>
@@ -140,9 +141,12 @@ def draw(shown: str) -> str:
     # The sizes of Rich's own window, which has a margin around the text.
     wide, high = (float(word) for word in size.split()[:2])
     scale, top = FONT_SIZE / _LETTER, 2 * PADDING
+    width, height = round(wide * scale) + 2 * PADDING, round(high * scale) + top
     return _WINDOW.format(
-        width=round(wide * scale) + 2 * PADDING,
-        height=round(high * scale) + top,
+        width=width,
+        height=height,
+        inner_width=width - 1,
+        inner_height=height - 1,
         background=THEME.background_color.hex,
         padding=PADDING,
         top=top,
