@@ -23,6 +23,13 @@ from dev.paths import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", Any: "any value"}
+_COLLECTIONS: dict[Any, tuple[str, str]] = {
+    Sequence: ("list", "[]"),
+    list: ("list", "[]"),
+    Mapping: ("mapping", ".*"),
+    dict: ("mapping", ".*"),
+}
+"""The word for a collection, and the path to what it contains."""
 _OF_PULUMI = {
     "resource_name": ("required", "Pulumi sees another resource, unless an alias has the old name"),
     "opts": ("none", "as Pulumi documents each option"),
@@ -53,7 +60,7 @@ class Part:
     """The fields of one argument that is a mapping, or a list of mappings."""
 
     path: str
-    """The argument, such as `policies.output_collection` or `mounts[]`."""
+    """The argument, such as `policies.output_collection`, `mounts[]` or `rules.*`."""
     intro: str
     rows: tuple[Row, ...]
 
@@ -154,10 +161,10 @@ def _fields(mapping: Any) -> Iterator[tuple[str, Any, str, bool]]:
 
 
 def _parts(path: str, hint: Any) -> Iterator[Part]:
-    mapping, is_list = _mapping_of(hint)
+    mapping, inside = _mapping_of(hint)
     if mapping is None:
         return
-    path += "[]" if is_list else ""
+    path += inside
     fields = list(_fields(mapping))
     rows = tuple(_row(*field, path=path) for field in fields)
     yield Part(path, _OF_JOB.sub("", " ".join((mapping.__doc__ or "").split())), rows)
@@ -206,7 +213,7 @@ def _row(name: str, hint: Any, text: str, required: bool, path: str = "") -> Row
 
 
 def _anchor(path: str) -> str:
-    return path.replace("[]", "").replace(".", "-")
+    return path.replace("[]", "").replace(".*", "").replace(".", "-")
 
 
 def _type(hint: Any, path: str) -> str:
@@ -221,13 +228,11 @@ def _type_of(hint: Any, path: str) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in inner)
     if is_typeddict(hint):
         return f"[mapping](#{_anchor(path)})"
-    if origin in (Sequence, list):
-        of, is_list = _mapping_of(hint)
-        if of is not None and is_list:
-            return f"[list of mappings](#{_anchor(path)})"
-        return _of("list", inner[0], path)
-    if origin in (Mapping, dict):
-        return _of("mapping", inner[1], path)
+    if origin in _COLLECTIONS:
+        collection = _COLLECTIONS[origin][0]
+        if _mapping_of(hint)[0] is not None:
+            return f"[{collection} of mappings](#{_anchor(path)})"
+        return _of(collection, inner[-1], path)
     if hint in _NAMES:
         return _NAMES[hint]
     if hint is pulumi.ResourceOptions:
@@ -264,16 +269,16 @@ def _choices(hint: Any) -> list[Any]:
     return found
 
 
-def _mapping_of(hint: Any) -> tuple[Any, bool]:
-    """Return the typed dict that an argument is, or is a list of, and whether it is a list."""
+def _mapping_of(hint: Any) -> tuple[Any, str]:
+    """Return the typed dict that an argument is or contains, and the path to it: `[]` or `.*`."""
     for choice in _choices(hint):
         if is_typeddict(choice):
-            return choice, False
-        if get_origin(choice) in (Sequence, list):
-            inner, _ = _mapping_of(get_args(choice)[0])
+            return choice, ""
+        if get_origin(choice) in _COLLECTIONS:
+            inner, further = _mapping_of(get_args(choice)[-1])
             if inner is not None:
-                return inner, True
-    return None, False
+                return inner, _COLLECTIONS[get_origin(choice)][1] + further
+    return None, ""
 
 
 def _without_unpack(hint: Any) -> Any:

@@ -44,6 +44,7 @@ def test_sections_are_up_to_date(page: Any) -> None:
 @pytest.mark.parametrize("name", RESOURCES)
 def test_every_resource_has_a_page_in_the_navigation(name: str) -> None:
     assert f"reference/{page_name(name)}\n" in REFERENCE
+    assert f"| [{name}]({page_name(name)}) |" in (FOLDER / "index.md").read_text()
     assert _page(name).startswith(f"# {name}\n")
     assert [("arguments", name), ("outputs", name)] == page_sections.names(_page(name))
     for heading in ("Arguments", "Outputs", "Notes", "See also", "Signature"):
