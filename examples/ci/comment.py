@@ -2,17 +2,14 @@
 
     python3 comment.py REPORT
 
-The comment is found by the first line of the report and by its author, so that
-a comment of another author is never changed. The script needs only Python's own
-library. It reads the token from the environment, because other users of the
-machine can see the arguments of a command. The token is sent to the address of
-the API only: a redirect is refused.
+The comment is found by the first line of the report and by its author, so that a comment of another
+author is never changed. The script needs only Python's own library. It reads the token from the
+environment, because other users of the machine can see the arguments of a command. The token is
+sent to the address of the API only: a redirect is refused.
 
-GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (the
-number), and PIKA_COMMENT_AUTHOR if the token is not that of a workflow
-(github-actions[bot]).
-GitLab: CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, PIKA_GITLAB_TOKEN
-(scope api).
+GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (the number), and
+PIKA_COMMENT_AUTHOR if the token is not that of a workflow (github-actions[bot]).
+GitLab: CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, PIKA_GITLAB_TOKEN (scope api).
 """
 
 import json
@@ -29,10 +26,8 @@ MOST_PAGES = 100
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuse redirects.
-
-    `urllib` would send the token to another host, and turn a POST into a GET.
-    """
+    """Refuse redirects: `urllib` would send the token to another host, and turn a POST into a GET
+    that writes nothing."""
 
     def redirect_request(self, *_: Any) -> None:
         """Follow no redirect, so that the reply is an error."""
@@ -42,23 +37,21 @@ OPENER = urllib.request.build_opener(NoRedirects)
 
 
 class Forge:
-    """Read and write the comments of one request."""
+    """The comments of one request."""
 
     headers: dict[str, str]
     comments: str
     update = "PATCH"
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Return whether this script's user wrote a comment."""
+        """Return whether the user of the token wrote a comment."""
         raise NotImplementedError
 
     def address(self, comment: dict[str, Any]) -> str:
         """Return the address at which a comment is changed."""
         raise NotImplementedError
 
-    def call(
-        self, method: str, url: str, body: dict[str, str] | None = None
-    ) -> Any:
+    def call(self, method: str, url: str, body: dict[str, str] | None = None) -> Any:
         """Send a request; return the reply."""
         data = json.dumps(body).encode() if body else None
         headers = {**self.headers, "Content-Type": "application/json"}
@@ -69,9 +62,7 @@ class Forge:
     def find(self, marker: str) -> dict[str, Any] | None:
         """Return the own comment that begins with a marker."""
         for page in range(1, MOST_PAGES + 1):
-            found = self.call(
-                "GET", f"{self.comments}?per_page=100&page={page}"
-            )
+            found = self.call("GET", f"{self.comments}?per_page=100&page={page}")
             for comment in found:
                 first = (comment.get("body") or "").partition("\n")[0].strip()
                 if first == marker and self.is_own(comment):
@@ -81,12 +72,10 @@ class Forge:
         return None
 
     def put(self, report: str) -> str:
-        """Create the comment, or replace its text."""
+        """Create the comment, or update the existing one."""
         marker = report.partition("\n")[0].strip()
         if not marker.startswith("<!-- pulumi_pika report:"):
-            raise SystemExit(
-                "error: the file is no report: its first line has no marker"
-            )
+            raise SystemExit("error: the file is no report: its first line has no marker")
         comment = self.find(marker)
         if comment is None:
             self.call("POST", self.comments, {"body": report})
@@ -99,12 +88,8 @@ class GitHub(Forge):
     """The comments of a pull request on GitHub."""
 
     def __init__(self, env: dict[str, str]) -> None:
-        self._issues = (
-            f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
-        )
-        self.comments = (
-            f"{self._issues}/{int(env['PIKA_PULL_REQUEST'])}/comments"
-        )
+        self._issues = f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
+        self.comments = f"{self._issues}/{int(env['PIKA_PULL_REQUEST'])}/comments"
         self._author = env.get("PIKA_COMMENT_AUTHOR") or "github-actions[bot]"
         self.headers = {
             "Accept": "application/vnd.github+json",
@@ -113,7 +98,7 @@ class GitHub(Forge):
         }
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Return whether this script's user wrote a comment."""
+        """Return whether the user of the token wrote a comment."""
         return bool((comment.get("user") or {}).get("login") == self._author)
 
     def address(self, comment: dict[str, Any]) -> str:
@@ -127,19 +112,14 @@ class GitLab(Forge):
     update = "PUT"
 
     def __init__(self, env: dict[str, str]) -> None:
-        api, project = (
-            env["CI_API_V4_URL"],
-            urllib.parse.quote(env["CI_PROJECT_ID"], safe=""),
-        )
+        api, project = env["CI_API_V4_URL"], urllib.parse.quote(env["CI_PROJECT_ID"], safe="")
         request = int(env["CI_MERGE_REQUEST_IID"])
-        self.comments = (
-            f"{api}/projects/{project}/merge_requests/{request}/notes"
-        )
+        self.comments = f"{api}/projects/{project}/merge_requests/{request}/notes"
         self.headers = {"PRIVATE-TOKEN": env["PIKA_GITLAB_TOKEN"]}
         self._me = self.call("GET", f"{api}/user")["id"]
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Return whether this script's user wrote a comment."""
+        """Return whether the user of the token wrote a comment."""
         return bool((comment.get("author") or {}).get("id") == self._me)
 
     def address(self, comment: dict[str, Any]) -> str:
@@ -163,14 +143,9 @@ def main() -> int:
         return 2
     except urllib.error.HTTPError as error:
         hint = (
-            "; redirects are not followed: name the API's own address"
-            if error.code < 400
-            else ""
+            "; redirects are not followed: name the API's own address" if error.code < 400 else ""
         )
-        print(
-            f"error: {error.url}: {error.code} {error.reason}{hint}",
-            file=sys.stderr,
-        )
+        print(f"error: {error.url}: {error.code} {error.reason}{hint}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: the forge cannot be reached: {error}", file=sys.stderr)

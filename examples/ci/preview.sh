@@ -1,14 +1,14 @@
 #!/bin/sh
-# Preview a stack, write the report, and put it into one comment of the pull request or merge
-# request. The pipeline fails if a condition of the gate holds.
+# Previews a stack, writes the report, puts it into one comment of the pull or merge request, and
+# lets the pipeline fail where something happens that is not to happen unseen.
 #
 #   preview.sh STACK [ARGUMENT...]     in the program's directory; arguments go to pulumi preview
 #
-#   PIKA_FAIL_ON   conditions of the gate; see `python -m pulumi_pika report --help`
-#                  (default: errors,delete-data,stop-keeping-data)
-#   PIKA_REPORT    file of the report (default: pika-report.md)
-#   PIKA_COMMENT   off: no comment. Otherwise comment.py reads the variables of the forge.
-#   PYTHON         the Python that has pulumi_pika (default: python3)
+#   PIKA_FAIL_ON   conditions that fail it, as of `python -m pulumi_pika report --help`
+#                  (errors,delete-data,stop-keeping-data)
+#   PIKA_REPORT    where the report is written (pika-report.md)
+#   PIKA_COMMENT   off: no comment. Otherwise comment.py finds out from the variables of the forge.
+#   PYTHON         the Python that has pulumi_pika (python3)
 #
 # Exit code: that of pulumi preview, if it failed; else 1 if a condition holds; else that of the
 # comment.
@@ -25,18 +25,18 @@ trap 'rm -f -- "$preview"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# --show-sames: the diagram also contains unchanged resources.
+# --show-sames: the picture then has what does not change as well.
 previewed=0
 pulumi preview --json --show-sames --non-interactive --stack "$stack" "$@" >"$preview" ||
     previewed=$?
 
-# If PIKA_FAIL_ON is an empty string, there is no gate: only a failed preview counts.
+# Set to an empty text, PIKA_FAIL_ON is no condition: then only Pulumi's own failure counts.
 conditions="${PIKA_FAIL_ON-errors,delete-data,stop-keeping-data}"
 gate=0
 "$python" -m pulumi_pika report "$preview" --format markdown --output "$report" \
     ${conditions:+--fail-on "$conditions"} || gate=$?
 if [ "$gate" -gt 1 ]; then
-    # There is no report; the errors of pulumi are above.
+    # There is no report. What pulumi said of it is above.
     [ "$previewed" -eq 0 ] || exit "$previewed"
     exit "$gate"
 fi

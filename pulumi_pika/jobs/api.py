@@ -78,7 +78,7 @@ def run_job(
         extra_profiles: Profiles that are applied before the profile of the spec. Default: none.
         cloud_init_user_data: The user-data of cloud-init. Default: none.
         description: The description that `incus list` shows. Default: none.
-        timeouts: Time limits in seconds, by the names in `TimeoutsArgs`. Default: 300 for `wait`,
+        timeouts: Time limits in seconds, by the names in `TimeoutsArgs`. Default: 120 for `wait`,
             which is the time until a command can be run in the guest; see `TimeoutsArgs` for the
             others.
         host: The host. Default: the host that the environment names (see `HostSettings`).
