@@ -199,15 +199,18 @@ def _row(name: str, hint: Any, text: str, required: bool, path: str = "") -> Row
     found = _TEXT.fullmatch(" ".join(text.split()))
     said, default, change = found.groups("") if found else ("", "", "")
     whole = f"{path}.{name}" if path else name
+    has_fields = _mapping_of(hint)[0] is not None
     if name in _OF_PULUMI and not path:
         default, change = _OF_PULUMI[name]
+    if not default and has_fields:
+        default = "see its fields"
     return Row(
         name,
         _type(hint, whole),
         _SEE_CLASS.sub("", said).strip(),
         whole,
-        "" if _mapping_of(hint)[0] is not None else _anchor(whole),
-        "required" if required else (default or "see its fields").rstrip("."),
+        "" if has_fields else _anchor(whole),
+        "required" if required else default.rstrip("."),
         change.rstrip("."),
     )
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, NotRequired, TypedDict, Unpack
 import pulumi
 import pytest
 
+from dev import resource_tables
 from dev.resource_tables import arguments, outputs, page_name, parts
 
 
@@ -100,6 +101,11 @@ def test_fields_are_found_in_mappings_and_lists_at_any_depth() -> None:
     )
     assert (action.default, action.anchor) == ("required", "peers-rules-action")
     assert (ports.type, ports.default) == ("list of integers", "all")
+
+
+def test_a_docstring_without_default_leaves_the_cell_empty() -> None:
+    """So that the test of the pages finds it."""
+    assert resource_tables._row("x", str, "A thing. Change: in place.", False).default == ""
 
 
 def test_an_argument_with_fields_leaves_the_anchor_to_their_heading() -> None:
