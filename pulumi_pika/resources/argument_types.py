@@ -64,7 +64,7 @@ class ResourcesArgs(TypedDict, total=False):
 
     vcpu_count: pulumi.Input[int]
     """The number of virtual CPUs, 1 to 255. Default: the limit of the profiles; 2 for a job.
-    Change: in place."""
+    Change: in place; a virtual machine may restart."""
     memory_mib: pulumi.Input[int]
     """The memory in MiB, at least 1. Default: the limit of the profiles; 4096 for a job. Change:
     in place; a virtual machine may restart."""
@@ -222,7 +222,7 @@ class InstanceArgs(TypedDict, total=False):
     place."""
     vcpu_count: pulumi.Input[int] | None
     """Short for `resources.vcpu_count`, 1 to 255. Default: the limit of the profiles; 2 for a job.
-    Change: in place."""
+    Change: in place; a virtual machine may restart."""
     memory_mib: pulumi.Input[int] | None
     """Short for `resources.memory_mib`, in MiB. Default: the limit of the profiles; 4096 for a
     job. Change: in place; a virtual machine may restart."""
@@ -234,11 +234,11 @@ class InstanceArgs(TypedDict, total=False):
     `IdentityArgs`. Default: both are the name of the Pulumi resource. Change: another
     `instance_name` replaces the instance."""
     resources: "pulumi.Input[ResourcesArgs | spec_models.RuntimeResources] | None"
-    """CPU, memory and disk limits; see `ResourcesArgs`. Default: the limits of the profiles.
-    Change: in place; a virtual machine may restart."""
+    """CPU, memory and disk limits; see `ResourcesArgs`. Default: the limits of the profiles; 2 CPUs
+    and 4096 MiB for a job. Change: in place; a virtual machine may restart."""
     mounts: "pulumi.Input[Sequence[pulumi.Input[MountArgs | RuntimeMount]]] | None"
-    """Volumes and directories that the guest sees; see `MountArgs` and `PersistentVolume.mount`.
-    Default: an empty list. Change: in place; a virtual machine may restart."""
+    """Volumes and directories that the guest sees; see `MountArgs`. `PersistentVolume.mount`
+    returns a mount. Default: an empty list. Change: in place; a virtual machine may restart."""
     lifecycle_root: pulumi.Input[str] | None
     """The absolute path of the directory in the guest through which host and guest exchange
     information. It must be the same as `paths.state_dir`. Default: `/run/pika-cloud`. Change: in

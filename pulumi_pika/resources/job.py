@@ -125,10 +125,13 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
             command: What to run: a string for the guest's shell, or a list of arguments. Change:
                 the job is run again.
             image: Short for `incus.image_alias`: an alias of an image that the Incus server has.
-                Change: the job is run again; if the alias is moved to another image, it is not.
+                Default: that of `incus` or `spec`. Change: the job is run again; if the alias is
+                moved to another image, it is not.
             incus: What the instance is created from, and in which project; see `IncusTargetArgs`.
+                Default: `image`, `project` and `profile`. Change: the job is run again.
             spec: A whole `RuntimeSpec`, or its JSON, in place of the parts of a spec among the
                 arguments. A part that is given as well takes precedence over that of the spec.
+                Default: the other arguments. Change: the job is run again.
             opts: Pulumi's resource options. `delete_before_replace` is on by default.
             arguments: All other arguments are optional; see `IncusJobArgs`.
 

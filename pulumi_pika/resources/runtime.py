@@ -135,10 +135,13 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
             resource_name: The name of the resource in the Pulumi stack; by default also the name
                 of the instance in Incus.
             image: Short for `incus.image_alias`: an alias of an image that the Incus server has.
-                Change: replaces the instance, except if the new alias points to the same image.
+                Default: that of `incus` or `spec`. Change: replaces the instance, except if the new
+                alias points to the same image.
             incus: What the instance is created from, and in which project; see `IncusTargetArgs`.
+                Default: `image`, `project` and `profile`. Change: as the field that changes.
             spec: A whole `RuntimeSpec`, or its JSON, in place of the parts of a spec among the
                 arguments. A part that is given as well takes precedence over that of the spec.
+                Default: the other arguments. Change: as the part that changes.
             opts: Pulumi's resource options. `delete_before_replace` is on by default.
             arguments: All other arguments are optional; see `IncusRuntimeArgs`.
 

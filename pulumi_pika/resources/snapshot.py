@@ -54,8 +54,8 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
         Args:
             resource_name: The name of the resource in the Pulumi stack.
             volume_name: The name of the volume. With the output `volume_name` of a
-                `PersistentVolume`, the volume is created first. Change of volume, name, storage
-                pool or project: another snapshot is created, and then this one is deleted.
+                `PersistentVolume`, the volume is created first. Change: another snapshot is
+                created, and then this one is deleted.
             snapshot_name: The name of the snapshot in Incus: at most 64 characters, no blanks and
                 no slash, a letter or digit at both ends (Incus's rule for API names). Default: the
                 name of the resource. Change: as `volume_name`.

@@ -26,7 +26,7 @@ def snapshots(client: IncusClient, volume: str) -> dict[str, bool]:
 
 
 def test_volume(stack: Stack, client: IncusClient, sandbox: Sandbox, name: str) -> None:
-    daemon, box = sandbox.daemon, f"{name}-box"
+    daemon, box = sandbox.daemon, f"{name}-agent"
 
     def write(text: str) -> None:
         assert sh(client, box, f"echo {text} > /data/file; sync")
