@@ -23,6 +23,7 @@ _PATHS = {
     "guest_log_path": "/run/pika-cloud/logs/guest.log",
     "artifacts_dir": "/run/pika-cloud/artifacts",
 }
+_WITHOUT_PROFILE = {"incus": {"project": "default", "image_alias": "image"}}
 _POLICIES = {"restart_policy": "never", "retention_policy": "debug_keep"}
 
 
@@ -166,6 +167,22 @@ ROWS = (
         {"devices": {"null": {"type": "unix-char", "path": "/dev/n", "source": "/dev/null"}}},
     ),
     Row("extra_profiles", {}, {"extra_profiles": ["other"]}),
+    Row(
+        "profiles",
+        {},
+        {**_WITHOUT_PROFILE, "profiles": ["other", "default"]},
+        note="in place of `extra_profiles` and `incus.profile`",
+    ),
+    Row(
+        "profiles: none any more",
+        {**_WITHOUT_PROFILE, "profiles": ["default"]},
+        {
+            **_WITHOUT_PROFILE,
+            "profiles": [],
+            "resources": {"root_disk_gib": 1},
+            "storage_pool": "default",
+        },
+    ),
     Row(
         "cloud_init_user_data",
         {},

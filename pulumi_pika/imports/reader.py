@@ -39,6 +39,7 @@ from ..reconcile.instances.live_instance import (
     root_device_name,
 )
 from ..reconcile.instances.placement import is_root
+from ..reconcile.instances.profile_list import NO_PROFILE
 from ..reconcile.instances.runtime_options import (
     JOB_KEY,
     ROOT_DEVICE,
@@ -59,6 +60,8 @@ from .secret_detection import (
     looks_secret,
 )
 
+_NO_PROFILES: Final[tuple[str, list[str]]] = ("profiles", [])
+"""The argument of an instance without profiles. An empty list is a value there."""
 _TRUE: Final = ("true", "1", "yes", "on")
 _OWN_KEYS: Final = ("limits.cpu", "limits.memory", "boot.autorestart", USER_DATA_KEY)
 """The keys that other arguments than `config` cover."""
@@ -161,12 +164,6 @@ class _Reading:
         """Read everything."""
         live = self._live
         profiles = live.profiles
-        if not profiles:
-            self._refuse(
-                "it has no profile, and a runtime has one; an empty one will do: "
-                f"`{self._command('profile', 'create', 'empty')}`, "
-                f"`{self._command('profile', 'assign', live.name, 'empty')}`"
-            )
         mounts = self._mounts()
         resources = self._resources()
         arguments: dict[str, Any] = {
@@ -176,7 +173,7 @@ class _Reading:
             },
             "incus": {
                 "project": live.project,
-                "profile": profiles[-1] if profiles else "",
+                **({"profile": profiles[-1]} if profiles else {}),
                 "image_alias": self._alias(),
             },
             "resources": resources,
@@ -194,6 +191,7 @@ class _Reading:
             "config": self._config(),
             "devices": self._devices("root_disk_gib" in resources),
             "extra_profiles": profiles[:-1],
+            "profiles": None if profiles else [],
             "cloud_init_user_data": live.config.get(USER_DATA_KEY),
             "description": live.description,
         }
@@ -202,7 +200,7 @@ class _Reading:
         given = {
             name: value
             for name, value in arguments.items()
-            if name == "running" or value not in (None, "", {}, [])
+            if value not in (None, "", {}, []) or name == "running" or (name, value) == _NO_PROFILES
         }
         if not self._found.refused:
             self._examine(given)
@@ -378,6 +376,7 @@ class _Reading:
         Config keys, devices and labels that the program cannot express are dropped.
         """
         spec_fields = {k: v for k, v in given.items() if k in RuntimeSpec.model_fields}
+        spec_fields["incus"] = {"profile": NO_PROFILE, **given["incus"]}
         try:
             plan = RuntimeSpec.model_validate(
                 {"provider": "incus", **spec_fields}

@@ -162,7 +162,8 @@ def _restarts(state: State, new: PlannedInputs) -> list[str]:
         state.devices,
         new.devices,
         profiles_change=get_path(state.plan_tree, ("incus", "profile")) != new.plan.incus.profile
-        or state.options.extra_profiles != new.options.extra_profiles,
+        or state.options.extra_profiles != new.options.extra_profiles
+        or state.options.profiles != new.options.profiles,
     )
 
 

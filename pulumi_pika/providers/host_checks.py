@@ -59,6 +59,7 @@ _OF_HOST: Final[tuple[Path, ...]] = (
     ("incus", "project"),
     ("incus", "profile"),
     ("extra_profiles",),
+    ("profiles",),
     ("storage_pool",),
 )
 """The inputs that an existing instance needs on its host. The image, for example, may be
@@ -85,7 +86,10 @@ def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any
     default_project, default_pool = default_place()
     if isinstance(target, dict):
         project = get_path(olds, ("incus", "project")) or default_project
-        inputs = {**inputs, "incus": {"project": project, "profile": _DEFAULT_PROFILE, **target}}
+        place = {"project": project}
+        if inputs.get("profiles") is None:
+            place["profile"] = _DEFAULT_PROFILE
+        inputs = {**inputs, "incus": {**place, **target}}
     if "storage_pool" not in inputs:
         pool = olds.get("storage_pool") if olds else default_pool
         if pool:

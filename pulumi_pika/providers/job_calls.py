@@ -74,6 +74,7 @@ _REPLACING_OPTIONS: Final = (
     "config",
     "devices",
     "extra_profiles",
+    "profiles",
     "cloud_init_user_data",
 )
 """The options of the instance that can change the result of the job."""

@@ -40,6 +40,7 @@ _ROOT: tuple[Path, ...] = (
     ("resources", "root_disk_gib"),
     ("incus", "profile"),
     ("extra_profiles",),
+    ("profiles",),
 )
 """The inputs that determine the root disk's pool, besides `storage_pool`."""
 

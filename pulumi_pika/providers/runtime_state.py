@@ -169,6 +169,9 @@ class State:
             outputs.pop("running", None)
         inputs = {name: outputs[name] for name in INPUTS if name in outputs}
         inputs.update(_spec_of(self.outputs, self.plan.to_dict(), plan))
+        if self.options.profiles is not None and isinstance(inputs.get("incus"), dict):
+            # The profile of the plan is derived from `profiles`, and is not an input then.
+            inputs["incus"] = {k: v for k, v in inputs["incus"].items() if k != "profile"}
         inputs["devices"] = _as_declared(
             outputs["devices"],
             declared_devices(self.plan, self.options),

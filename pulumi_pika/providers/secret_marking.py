@@ -53,6 +53,7 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     ),
     (("incus", "profile"), ("volume_storage_pool", "devices")),
     (("extra_profiles",), ("volume_storage_pool", "devices")),
+    (("profiles",), ("volume_storage_pool", "devices", "plan_digest")),
     (("storage_pool",), ("volume_storage_pool", "devices")),
     (("mount_storage_pools",), ("devices",)),
     (("instance_type",), ("devices",)),
@@ -112,6 +113,8 @@ def mark_secrets(
             if paths_overlap(path, source):
                 for output in outputs:
                     _wrap(tree, (output,))
+        if path[0] == "profiles":
+            _wrap(tree, ("plan", "incus", "profile"))
         _wrap(tree, path)
     return tree
 

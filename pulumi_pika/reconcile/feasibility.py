@@ -159,8 +159,8 @@ def find_obstacles(
     try:
         if marks_known:
             found += _name_obstacles(client, plan, options, predecessor, holder_rule, found)
-        pool_inputs = {"incus", "extra_profiles", "storage_pool"}
-        if not missing & {"extra_profiles", "storage_pool"} and not any(
+        pool_inputs = {"incus", "profiles", "extra_profiles", "storage_pool"}
+        if not missing & {"profiles", "extra_profiles", "storage_pool"} and not any(
             finding.path == ("incus", "profile") for finding in found
         ):
             pool_known = not any(

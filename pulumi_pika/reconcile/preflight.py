@@ -33,6 +33,7 @@ from .instances.placement import (
     in_another_pool,
     is_root,
 )
+from .instances.profile_list import profile_paths
 from .instances.runtime_options import RuntimeOptions
 from .shared.ownership import OWNER_KEY, split_urn
 from .volumes.volume_options import name_problems, size_bytes
@@ -488,9 +489,7 @@ def _project_problems(
 def _profile_problems(
     plan: IncusRuntimePlan, options: RuntimeOptions, profiles: Iterable[str], host: str
 ) -> Iterator[Finding]:
-    wanted: list[tuple[Path, str]] = [(("incus", "profile"), plan.incus.profile)]
-    wanted += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
-    for where, name in wanted:
+    for where, name in profile_paths(plan, options):
         if name not in profiles:
             yield Finding(
                 where,

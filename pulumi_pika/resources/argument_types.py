@@ -274,8 +274,14 @@ class InstanceArgs(TypedDict, total=False):
     begin with `pk-` are refused. Default: an empty mapping. Change: in place; removing a device
     from a virtual machine may restart it."""
     extra_profiles: pulumi.Input[Sequence[pulumi.Input[str]]] | None
-    """Profiles that are applied before `profile`, in this order. Default: an empty list. Change:
-    in place; a virtual machine may restart."""
+    """Profiles that are applied before `profile`, in this order. `profiles` lists all of them
+    instead. Default: an empty list. Change: in place; a virtual machine may restart."""
+    profiles: pulumi.Input[Sequence[pulumi.Input[str]]] | None
+    """All profiles of the instance, in the order in which Incus applies them, in place of `profile`
+    and `extra_profiles`. Profiles that another client adds are removed. An empty list is valid:
+    the root disk is then created from `root_disk_gib` and `storage_pool`. The plan names the last
+    profile, or `none`. Default: `extra_profiles`, then `profile`. Change: in place; a virtual
+    machine may restart."""
     cloud_init_user_data: pulumi.Input[str] | None
     """The user-data of cloud-init, which the guest reads at its first boot. Default: none. Change:
     in place, without any effect on a guest that has booted."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..message_templates import conflict
 from ..planner.device_names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
 from ..planner.spec import RuntimeSpec, plan_mounts
@@ -14,6 +15,7 @@ from ..planner.spec_errors import (
 )
 from ..planner.validate import OUTSIDE
 from ..reconcile.instances.desired import Devices, declared_devices
+from ..reconcile.instances.profile_list import profile_of_list
 from ..reconcile.instances.runtime_options import (
     ROOT_DEVICE,
     USER_DATA_KEY,
@@ -46,6 +48,7 @@ _CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
     ),
 }
 _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
+    ("profiles",): (("resources",), ("storage_pool",), ("devices",)),
     ("restart_triggers",): (("running",),),
     ("config", USER_DATA_KEY): (("cloud_init_user_data",),),
     ("config", "boot.autostart"): (("policies", "restart_policy"),),
@@ -76,6 +79,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
     Args:
         inputs: a plain tree (see `property_tree.normalize`), which is not changed.
     """
+    inputs, failures = _with_listed_profile(inputs)
     unknown = frozenset(
         path
         for name in (*SPEC_FIELDS, *OPTION_FIELDS)
@@ -97,7 +101,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
     given = validate_leniently(
         RuntimeOptions, option_tree, (path for path in unknown if path[0] in OPTION_FIELDS)
     )
-    failures = [*spec.failures, *given.failures]
+    failures += [*spec.failures, *given.failures]
     open_ = spec.open | given.open
 
     plan, problems = _plan(spec.model)
@@ -127,6 +131,22 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         failures=failures,
         unknown=unknown,
     )
+
+
+def _with_listed_profile(inputs: dict[str, Any]) -> tuple[dict[str, Any], list[Failure]]:
+    """Return the inputs with the profile that the plan names if `profiles` is given.
+
+    A profile that is given as well is a failure, even if it is the same one.
+    """
+    target = inputs.get("incus")
+    if inputs.get("profiles") is None or not isinstance(target, dict):
+        return inputs, []
+    listed = profile_of_list(inputs["profiles"], UNKNOWN)
+    failures = []
+    if target.get("profile") is not None:
+        advice = "remove one of them; with a `spec`, give `incus` without `profile` too"
+        failures.append(Failure(("incus", "profile"), conflict("`profiles`", advice)))
+    return {**inputs, "incus": {**target, "profile": listed}}, failures
 
 
 def _copy(value: Any) -> Any:

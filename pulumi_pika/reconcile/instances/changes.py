@@ -152,10 +152,13 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
             else:
                 changes.kept.append(f"device {name}")
 
+    # `profiles` lists all profiles, so that nothing is left to other clients.
     others = [
         profile
         for profile in live.profiles
-        if profile not in desired.profiles and profile not in previous.profiles
+        if desired.options.profiles is None
+        and profile not in desired.profiles
+        and profile not in previous.profiles
     ]
     # Profiles that other clients added stay, before the program's: the plan's own takes precedence.
     if live.profiles != [*others, *desired.profiles]:

@@ -14,6 +14,7 @@ from ..shared.ownership import (
     OWNER_KEY,
     RUNTIME_ID_KEY,
 )
+from .profile_list import profile_paths
 from .runtime_options import (
     ROOT_DEVICE,
     USER_DATA_KEY,
@@ -148,11 +149,8 @@ def desired_config(
 
 
 def desired_profiles(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[str]:
-    """Return the profiles in the order in which Incus applies them.
-
-    The plan's own profile is the last one and takes precedence.
-    """
-    return [*options.extra_profiles, plan.incus.profile]
+    """Return the profiles in the order in which Incus applies them. The last takes precedence."""
+    return [name for _, name in profile_paths(plan, options)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from .desired import (
     mount_storage_pools,
 )
 from .placement import is_root
+from .profile_list import NO_PROFILE
 from .runtime_options import USER_DATA_KEY, RuntimeOptions
 
 RUNNING: Final = frozenset({"Running", "Ready"})
@@ -269,6 +270,8 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     if options.description is not None:
         observed["description"] = live.description
     observed["extra_profiles"] = _observed_profiles(live, expected)[1]
+    if options.profiles is not None:
+        observed["profiles"] = live.profiles
     observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
     if options.running is not None:
         observed["running"] = _observed_running(live, expected.status, options.running)
@@ -308,6 +311,8 @@ def _observed_profiles(live: LiveInstance, expected: Expected) -> tuple[str, lis
     Profiles that other clients put before the program's do not change the effect of the program's,
     and are not shown.
     """
+    if expected.options.profiles is not None:
+        return (live.profiles[-1] if live.profiles else NO_PROFILE), []
     own, extra = expected.plan.incus.profile, expected.options.extra_profiles
     ours = [profile for profile in live.profiles if profile in (own, *extra)]
     if live.profiles and live.profiles[-1] == own and ours == [*extra, own]:

@@ -11,6 +11,7 @@ from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusRuntimePlan
 from ...planner.spec_models import Part
 from ..shared.ownership import MARK_PREFIX
+from .profile_list import find_profile_problems, profile_paths
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
 
@@ -72,6 +73,8 @@ class RuntimeOptions(Part):
     config: dict[str, str] = Field(default_factory=dict)
     devices: dict[str, dict[str, str]] = Field(default_factory=dict)
     extra_profiles: list[str] = Field(default_factory=list)
+    profiles: list[str] | None = None
+    """All profiles, in order. None: `extra_profiles` and the profile of the plan."""
     cloud_init_user_data: str | None = None
     description: str | None = None
     wait_for: WaitFor = "running"
@@ -112,6 +115,7 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *_config_problems(plan, options),
         *_device_problems(plan, options),
         *_recover_problems(options),
+        *find_profile_problems(plan, options),
     ]
 
 
@@ -128,10 +132,9 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         )
     names: list[tuple[tuple[str | int, ...], str | None]] = [
         (("incus", "project"), plan.incus.project),
-        (("incus", "profile"), plan.incus.profile),
         (("storage_pool",), options.storage_pool),
+        *profile_paths(plan, options),
     ]
-    names += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
     names += [
         (("mount_storage_pools", i), name)
         for i, name in enumerate(options.mount_storage_pools)

@@ -58,7 +58,6 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         device = {"type": "disk", "source": volume, "path": path, "pool": where}
         return {device_name("cache", volume, path): device}
 
-    root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
     made: dict[str, dict[str, Any]] = {
         "fine": {},
         "owned": {"config": {OWNER_KEY: "urn:pulumi:other"}},
@@ -75,7 +74,6 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         "more": {"devices": host_path(tmp_path, recursive="true")},
         "gone": {"devices": host_path(gone)},
         "pools": {"devices": {**of_pool("default", "/a"), **of_pool(pool, "/b")}},
-        "profiles": {"profiles": [], "devices": root},
         "empty": {"source": {"type": "none"}},
         "image": {"source": {"type": "image", "fingerprint": sandbox.other_image}},
         "unknown": {},
@@ -123,7 +121,6 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         "more": "has what no mount can say (recursive=true)",
         "gone": f"the host has no {gone}, which the device pk-artifa-",
         "pools": f"volumes in several pools (default, {pool})",
-        "profiles": f"incus profile assign {name}-profiles empty --project default",
         "empty": "it was made of no image",
         "image": f"no alias points at its image {sandbox.other_image[:12]}",
         "unknown": "its image ffffffffffff is not there any more",

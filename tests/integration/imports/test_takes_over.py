@@ -135,6 +135,8 @@ def test_taken_over_without_a_change(
         "pool": {
             "devices": dict([disk("cache", other_volume, "/mnt/else", pool=other_pool)]),
         },
+        "no-profiles": {"profiles": [], "devices": {"root": {**root, "size": "1GiB"}}},
+        "own-root": {"profiles": [], "devices": {"rootfs": root}},
         "stopped": {"profiles": [profile, "default"], "config": {"user.note": "-"}},
         "odd": {
             "start": True,
@@ -164,6 +166,7 @@ def test_taken_over_without_a_change(
     text = (tmp_path / "__main__.py").read_text()
     assert "hunter2" not in text
     assert f'storage_pool="{other_pool}"' in text
+    assert text.count("profiles=[],") == 2
     assert '"events_path": "/run/other/events.jsonl"' in text
 
     stack = make_stack(tmp_path / "stack", sandbox.socket)

@@ -247,3 +247,16 @@ def test_property_paths_are_read_as_they_were_written() -> None:
         )
         path = ("top", *path)
         assert parse_path(path_text(path)) == path
+
+
+def test_last_of_secret_profiles_is_secret_in_the_plan() -> None:
+    tree = {
+        "profiles": ["plain", "hidden"],
+        "plan": {"incus": {"profile": "hidden", "project": "default"}},
+        "plan_digest": "d",
+    }
+    assert hidden(mark_secrets(tree, [("profiles", 1)])) == {
+        "profiles[1]",
+        "plan.incus.profile",
+        "plan_digest",
+    }
