@@ -189,6 +189,19 @@ ROWS = (
         {"cloud_init_user_data": "#cloud-config\n{}\n"},
         note="the guest reads it at its first boot only",
     ),
+    Row(
+        "cloud_init",
+        {"cloud_init": {"packages": ["git"]}},
+        {"cloud_init": {"packages": ["git", "vim"]}},
+        note="the guest reads it at its first boot only",
+    ),
+    Row(
+        "cloud_init, with `replace_on_user_data`",
+        {"cloud_init": {"packages": ["git"]}, "replace_on_user_data": True},
+        {"cloud_init": {"packages": ["vim"]}, "replace_on_user_data": True},
+        note="so does a change of `cloud_init_user_data`",
+    ),
+    Row("replace_on_user_data", {}, {"replace_on_user_data": True}),
     Row("description", {}, {"description": "text"}),
     Row(
         "description: dropped",

@@ -7,6 +7,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .choices import (
         ContentType,
+        FileEncoding,
         InstanceType,
         MountKind,
         MountMode,
@@ -67,6 +68,13 @@ if TYPE_CHECKING:
         TimeoutsArgs,
         VolumeTimeoutsArgs,
     )
+    from .resources.cloud_init_types import (
+        CloudInitArgs,
+        CloudInitFileArgs,
+        CloudInitInterfaceArgs,
+        CloudInitRouteArgs,
+        CloudInitUserArgs,
+    )
     from .resources.errors import InvalidArguments
     from .resources.host import IncusHost
     from .resources.job import IncusJob
@@ -77,6 +85,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "choices": (
         "ContentType",
+        "FileEncoding",
         "InstanceType",
         "MountKind",
         "MountMode",
@@ -137,6 +146,13 @@ _HOMES = {
         "TimeoutsArgs",
         "VolumeTimeoutsArgs",
     ),
+    "resources.cloud_init_types": (
+        "CloudInitArgs",
+        "CloudInitFileArgs",
+        "CloudInitInterfaceArgs",
+        "CloudInitRouteArgs",
+        "CloudInitUserArgs",
+    ),
     "resources.errors": ("InvalidArguments",),
     "resources.host": ("IncusHost",),
     "resources.job": ("IncusJob",),
@@ -149,10 +165,16 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "INCUS_READ_ONLY_DISK_IO_BUS",
     "BootstrapArgs",
+    "CloudInitArgs",
+    "CloudInitFileArgs",
+    "CloudInitInterfaceArgs",
+    "CloudInitRouteArgs",
+    "CloudInitUserArgs",
     "ContentType",
     "DeviceNameCollision",
     "DuplicateMountGuestPath",
     "EmptyField",
+    "FileEncoding",
     "HostTimeoutsArgs",
     "IdentityArgs",
     "IncusArgs",

@@ -24,8 +24,11 @@ OutputMode = Literal["none", "failure_only", "always"]
 InstanceType = Literal["virtual-machine", "container"]
 """What kind of instance Incus creates."""
 
-WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
+WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status", "cloud_init"]
 """The state that a create, or a start, waits for."""
+
+FileEncoding = Literal["text", "base64"]
+"""How the content of a file is given."""
 
 ContentType = Literal["filesystem", "block"]
 """What a volume holds: files, or one disk of a virtual machine."""

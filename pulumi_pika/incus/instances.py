@@ -1,6 +1,7 @@
 """Fetch, create, change, start, stop and delete instances, and reach into their guests."""
 
 import time
+from collections.abc import Container
 from contextlib import suppress
 from typing import Any, Final
 
@@ -269,7 +270,14 @@ def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: 
     return int(status) if isinstance(status, int | float) else -1
 
 
-def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: float) -> str:
+def exec_text(
+    client: IncusClient,
+    name: str,
+    command: list[str],
+    *,
+    timeout: float,
+    exit_codes: Container[int] = (0,),
+) -> str:
     """Run a short command in the guest and return what it writes to standard output.
 
     The command shows in the operation, in the server's log and its events: no place for secrets.
@@ -279,16 +287,17 @@ def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: fl
         name: the instance.
         command: the program and its arguments.
         timeout: seconds.
+        exit_codes: the exit codes of a success. Default: only 0.
 
     Raises:
         OperationFailed: the guest cannot be reached, or the command not be started at all.
-        UnexpectedResponse: the command did not end with exit code 0.
+        UnexpectedResponse: the command ended with another exit code.
     """
     operation = start_exec(client, name, command)
     what = f"`{' '.join(command)}` in {name}"
     try:
         done = client.wait(operation, timeout=timeout, what=what)
-        if done.get("return") != 0:
+        if done.get("return") not in exit_codes:
             raise UnexpectedResponse(f"{what} ended with exit code {done.get('return')}")
         reply = client.get_raw(exec_output(name, operation, "stdout"), max_bytes=_LONGEST_TEXT)
         if reply.status != 200:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..reconcile.instances.cloud_config import cloud_init_config
 from ..reconcile.instances.desired import declared_devices, plan_digest
 from ..reconcile.instances.live_instance import FROZEN, root_device_name
 from ..reconcile.instances.placement import is_root
@@ -94,6 +95,8 @@ def decide_diff(
         replaces.append("instance_type")
     if _pool_changes(state, new):
         replaces.append("storage_pool")
+    if new.options.replace_on_user_data:
+        replaces += _changed_user_data(state, new)
     replaces += replaced_by_option(
         inputs,
         {**state.options.model_dump(), **applied},
@@ -110,6 +113,16 @@ def decide_diff(
         renamed=seen_name if seen_name != state.plan.identity.instance_name else "",
         recovers=_recovers(state, new),
     )
+
+
+def _changed_user_data(state: State, new: PlannedInputs) -> list[str]:
+    """Return the argument that changes what cloud-init does at the first boot, if one does."""
+    names = ("cloud_init", "cloud_init_user_data")
+    unknown = [name for name in names if any(path[0] == name for path in new.unknown)]
+    if unknown or cloud_init_config(state.options) == cloud_init_config(new.options):
+        return unknown[:1]
+    old, given = state.options, new.options
+    return ["cloud_init" if old.cloud_init != given.cloud_init else "cloud_init_user_data"]
 
 
 def _recovers(state: State, new: PlannedInputs) -> bool:

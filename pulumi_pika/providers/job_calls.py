@@ -76,6 +76,7 @@ _REPLACING_OPTIONS: Final = (
     "extra_profiles",
     "profiles",
     "cloud_init_user_data",
+    "cloud_init",
 )
 """The options of the instance that can change the result of the job."""
 _INSTANCE_OPTIONS: Final = (*_REPLACING_OPTIONS, "description", "timeouts", "owner", "backend")

@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus
 from pulumi.dynamic import CheckFailure
 from pulumi.runtime.rpc import wrap_rpc_secret
 
+from ..reconcile.instances.cloud_config import NETWORK_KEY, USER_DATA_KEY
 from ..reconcile.instances.desired import volume_name
 from ..redaction import ValueRedactor
 from ..text_safety import (
@@ -115,6 +116,10 @@ def mark_secrets(
                     _wrap(tree, (output,))
         if path[0] == "profiles":
             _wrap(tree, ("plan", "incus", "profile"))
+        if path[0] == "cloud_init":
+            # After a change by another client, the config has the whole text.
+            for key in (USER_DATA_KEY, NETWORK_KEY):
+                _wrap(tree, ("config", key))
         _wrap(tree, path)
     return tree
 
@@ -264,7 +269,7 @@ class Redactor(ValueRedactor):
         super().__init__(value for value in values if len(value) >= _SHORTEST)
 
 
-_MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts")
+_MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts", "cloud_init")
 """The arguments whose keys are public field names."""
 
 

@@ -17,6 +17,7 @@ from ..choices import (
     RetentionPolicy,
     WaitFor,
 )
+from .cloud_init_types import CloudInitArgs
 
 if TYPE_CHECKING:
     from ..planner import spec_models
@@ -285,6 +286,10 @@ class InstanceArgs(TypedDict, total=False):
     cloud_init_user_data: pulumi.Input[str] | None
     """The user-data of cloud-init, which the guest reads at its first boot. Default: none. Change:
     in place, without any effect on a guest that has booted."""
+    cloud_init: "pulumi.Input[CloudInitArgs] | None"
+    """What cloud-init does at the first boot, typed, in place of `cloud_init_user_data`: users,
+    packages, files, commands, network; see `CloudInitArgs`. Default: none. Change: in place,
+    without any effect on a guest that has booted; see `replace_on_user_data`."""
     description: pulumi.Input[str] | None
     """The description that `incus list` shows. Default: left as it is on the host. Change: in
     place."""
@@ -304,8 +309,12 @@ class IncusRuntimeArgs(InstanceArgs, total=False):
     wait_for: pulumi.Input[WaitFor] | None
     """The state that a create, or a start, waits for: `running`, `agent` (a command can be run in
     the guest), `ipv4` (the guest has a global IPv4 address), `ready` (the guest reported to Incus
-    that it is ready) or `guest_status` (its status file says ready). Default: `running`. Change:
-    in place; used at the next start."""
+    that it is ready), `guest_status` (its status file says ready) or `cloud_init` (cloud-init has
+    ended in the guest without errors; its own errors are reported). Default: `running`. Change: in
+    place; used at the next start."""
+    replace_on_user_data: pulumi.Input[bool] | None
+    """Whether a change of `cloud_init` or `cloud_init_user_data` replaces the instance, since a
+    guest reads them at its first boot only. Default: False. Change: in place."""
     allow_restart: pulumi.Input[bool] | None
     """Whether a change that Incus cannot apply to a running instance may restart it. If False,
     such a change fails. Default: True. Change: in place."""

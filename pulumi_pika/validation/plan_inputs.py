@@ -14,6 +14,7 @@ from ..planner.spec_errors import (
     RuntimeSpecError,
 )
 from ..planner.validate import OUTSIDE
+from ..reconcile.instances.cloud_config import NETWORK_KEY
 from ..reconcile.instances.desired import Devices, declared_devices
 from ..reconcile.instances.profile_list import profile_of_list
 from ..reconcile.instances.runtime_options import (
@@ -50,7 +51,9 @@ _CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
 _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
     ("profiles",): (("resources",), ("storage_pool",), ("devices",)),
     ("restart_triggers",): (("running",),),
-    ("config", USER_DATA_KEY): (("cloud_init_user_data",),),
+    ("config", USER_DATA_KEY): (("cloud_init_user_data",), ("cloud_init",)),
+    ("config", NETWORK_KEY): (("cloud_init",),),
+    ("cloud_init",): (("cloud_init_user_data",),),
     ("config", "boot.autostart"): (("policies", "restart_policy"),),
     ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),
 }

@@ -14,10 +14,10 @@ from ..shared.ownership import (
     OWNER_KEY,
     RUNTIME_ID_KEY,
 )
+from .cloud_config import cloud_init_config
 from .profile_list import profile_paths
 from .runtime_options import (
     ROOT_DEVICE,
-    USER_DATA_KEY,
     RuntimeOptions,
 )
 
@@ -134,8 +134,7 @@ def desired_config(
         config["boot.autorestart"] = "false" if policy == "never" else "true"
     if policy == "always":
         config["boot.autostart"] = "true"
-    if options.cloud_init_user_data is not None:
-        config[USER_DATA_KEY] = options.cloud_init_user_data
+    config.update(cloud_init_config(options))
     config[RUNTIME_ID_KEY] = plan.identity.runtime_id
     config[LIFECYCLE_ROOT_KEY] = plan.lifecycle_root
     config[DIGEST_KEY] = plan_digest(plan)

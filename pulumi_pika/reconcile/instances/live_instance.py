@@ -13,6 +13,7 @@ from ..shared.ownership import (
     OWNER_KEY,
     RUNTIME_ID_KEY,
 )
+from .cloud_config import cloud_init_config
 from .desired import (
     DIGEST_KEY,
     LABEL_PREFIX,
@@ -272,7 +273,20 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     observed["extra_profiles"] = _observed_profiles(live, expected)[1]
     if options.profiles is not None:
         observed["profiles"] = live.profiles
-    observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
+    rendered = cloud_init_config(options) if options.cloud_init is not None else {}
+    observed["config"] = {
+        key: live.config[key]
+        for key in options.config
+        if key in live.config and key not in rendered
+    }
+    # No typed value can show a text that another client wrote, so that the config shows it.
+    observed["config"].update(
+        {
+            key: live.config.get(key, "")
+            for key, text in rendered.items()
+            if live.config.get(key, "") != text
+        }
+    )
     if options.running is not None:
         observed["running"] = _observed_running(live, expected.status, options.running)
     if WAITING_KEY in live.config:

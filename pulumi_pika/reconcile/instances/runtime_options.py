@@ -11,6 +11,8 @@ from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusRuntimePlan
 from ...planner.spec_models import Part
 from ..shared.ownership import MARK_PREFIX
+from .cloud_config import USER_DATA_KEY as USER_DATA_KEY
+from .cloud_config import CloudInit, find_cloud_init_problems
 from .profile_list import find_profile_problems, profile_paths
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
@@ -20,7 +22,6 @@ JOB_KEY: Final = MARK_PREFIX + "job"
 JOB_KEPT: Final = "kept"
 
 ROOT_DEVICE: Final = "root"
-USER_DATA_KEY: Final = "cloud-init.user-data"
 
 # Incus 6.0 allows `[/.:_a-zA-Z0-9-]{1,63}`; 7.3 forbids the slash and requires alphanumeric ends.
 _DEVICE_NAME: Final = re.compile(r"[a-zA-Z0-9]([.:_a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
@@ -76,6 +77,10 @@ class RuntimeOptions(Part):
     profiles: list[str] | None = None
     """All profiles, in order. None: `extra_profiles` and the profile of the plan."""
     cloud_init_user_data: str | None = None
+    cloud_init: CloudInit | None = None
+    """The user-data and the network-config, in place of `cloud_init_user_data`."""
+    replace_on_user_data: bool = False
+    """Whether a change of the user-data or the network-config replaces the instance."""
     description: str | None = None
     wait_for: WaitFor = "running"
     timeouts: Timeouts = Timeouts()
@@ -116,6 +121,7 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *_device_problems(plan, options),
         *_recover_problems(options),
         *find_profile_problems(plan, options),
+        *find_cloud_init_problems(options),
     ]
 
 
