@@ -36,6 +36,8 @@ class Row:
     after: dict[str, Any] = field(default_factory=dict)
     containers: bool = True
     """Whether the test can apply the change to a container."""
+    virtual_machines: bool = True
+    """Whether a virtual machine can have the argument."""
     note: str = ""
 
 
@@ -201,6 +203,20 @@ ROWS = (
         {"cloud_init": {"packages": ["vim"]}, "replace_on_user_data": True},
         note="so does a change of `cloud_init_user_data`",
     ),
+    Row(
+        "files: one added, or another content, mode or owner",
+        {"files": [{"path": "/etc/a", "content": "1"}]},
+        {"files": [{"path": "/etc/a", "content": "2"}, {"path": "/etc/b", "content": ""}]},
+        virtual_machines=False,
+        note="only the changed files are written again",
+    ),
+    Row(
+        "files: one removed",
+        {"files": [{"path": "/etc/a", "content": "1"}]},
+        {},
+        virtual_machines=False,
+        note="the file stays in the guest",
+    ),
     Row("replace_on_user_data", {}, {"replace_on_user_data": True}),
     Row("description", {}, {"description": "text"}),
     Row(
@@ -242,14 +258,17 @@ def arguments(row: Row, instance_type: str) -> tuple[dict[str, Any], dict[str, A
 
 
 def decided(row: Row, instance_type: str) -> str:
-    """Return the decision of the provider: ``in place``, ``may restart``, ``restarts`` or
-    ``replaces``."""
+    """Return the decision of the provider: ``in place``, ``may restart``, ``restarts``,
+    ``replaces`` or ``refused``."""
     from pulumi_pika.providers.diff_decision import decide_diff
     from pulumi_pika.providers.runtime_state import State
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
     from pulumi_pika.validation.plan_inputs import plan_inputs
+    from pulumi_pika.validation.sealed_files import seal_files
 
-    before, after = arguments(row, instance_type)
+    if instance_type == "virtual-machine" and not row.virtual_machines:
+        return "refused"
+    before, after = (seal_files(part)[0] for part in arguments(row, instance_type))
     old = plan_inputs(before)
     state = State.read(
         {
@@ -281,6 +300,7 @@ def table() -> str:
         "- **In place**: the instance keeps running.",
         "- **May restart**: Incus is asked to apply the change to the running instance. If it",
         "  cannot, and `allow_restart` is on, the instance is stopped, changed and started.",
+        "- **Refused**: an instance of this type cannot have the argument.",
         "- **Replaces**: the instance is deleted first, then recreated. Its volumes are retained.",
         "",
         "`python3 dev docs` writes this page from the code that decides. A test applies every",

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .reconcile.volumes.volume_options import SnapshotTimeouts, VolumeTimeouts
     from .resources.argument_types import (
         BootstrapArgs,
+        GuestFileArgs,
         HostTimeoutsArgs,
         IdentityArgs,
         IncusArgs,
@@ -132,6 +133,7 @@ _HOMES = {
     "reconcile.volumes.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
     "resources.argument_types": (
         "BootstrapArgs",
+        "GuestFileArgs",
         "HostTimeoutsArgs",
         "IdentityArgs",
         "IncusArgs",
@@ -175,6 +177,7 @@ __all__ = [
     "DuplicateMountGuestPath",
     "EmptyField",
     "FileEncoding",
+    "GuestFileArgs",
     "HostTimeoutsArgs",
     "IdentityArgs",
     "IncusArgs",

@@ -199,6 +199,42 @@ def push_guest_file(
     )
 
 
+def make_guest_directory(client: IncusClient, name: str, path: str) -> None:
+    """Create a directory in the guest, for root, with mode 0755. An existing one stays as it is.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        path: the absolute path in the guest; its parent exists.
+    """
+    client.change(
+        "POST",
+        url("instances", name, "files"),
+        data=b"",
+        headers={
+            "X-Incus-type": "directory",
+            "X-Incus-mode": "0755",
+            "X-Incus-uid": "0",
+            "X-Incus-gid": "0",
+        },
+        params={"path": path},
+    )
+
+
+def delete_guest_file(client: IncusClient, name: str, path: str) -> None:
+    """Delete a file or a link in the guest.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        path: the absolute path in the guest.
+
+    Raises:
+        NotFound: it does not exist.
+    """
+    client.change("DELETE", url("instances", name, "files"), params={"path": path})
+
+
 def console_log(client: IncusClient, name: str) -> str:
     """Return the instance's console log; empty if the server keeps none."""
     reply = client.get_raw(url("instances", name, "console"))

@@ -46,6 +46,7 @@ from ..validation.property_tree import (
     get_path,
     without_provider,
 )
+from ..validation.sealed_files import seal_files
 from .check_flow import (
     finish_check,
     read_inputs,
@@ -101,9 +102,10 @@ def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResu
     try:
         before, inputs = read_inputs(news, olds, INPUTS)
         inputs = without_plans_devices(before, inputs)
+        inputs, sealed = seal_files(inputs)
         examined = plan_inputs(inputs)
         found = (
-            examined.failures
+            [*sealed, *examined.failures]
             or replacement_failures(before, inputs)
             or root_failures(before, inputs, examined)
         )
@@ -471,5 +473,6 @@ def _previous(state: State) -> LastApplied:
         owner=state.options.owner,
         generation=state.generation,
         restart_triggers=state.options.restart_triggers,
+        files=tuple(state.options.files),
         running=state.options.running,
     )

@@ -116,6 +116,9 @@ def mark_secrets(
                     _wrap(tree, (output,))
         if path[0] == "profiles":
             _wrap(tree, ("plan", "incus", "profile"))
+        if path[0] == "files" and len(path) > 2:
+            # A reader could find a content with low entropy by trying.
+            _wrap(tree, (*path[:2], "digest"))
         if path[0] == "cloud_init":
             # After a change by another client, the config has the whole text.
             for key in (USER_DATA_KEY, NETWORK_KEY):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 import pulumi
 
 from ..choices import (
+    FileEncoding,
     InstanceType,
     MountKind,
     MountMode,
@@ -103,6 +104,34 @@ class MountArgs(TypedDict):
     """The storage pool of the volume. Default: the argument `storage_pool`, else the pool of the
     root disk in the profiles. Change: in place; the volume in that pool is mounted, or created
     empty, and the present one stays."""
+
+
+class GuestFileArgs(TypedDict):
+    """A file that is written into a container. One of `content` and `source` is required."""
+
+    path: pulumi.Input[str]
+    """The absolute path in the guest, not below `/dev`, `/proc`, `/run`, `/sys` or a mount. Missing
+    directories are created for root, with mode 0755. An existing file is overwritten. Change: in
+    place; the file at the new path is written, and the old one stays."""
+    content: NotRequired[pulumi.Input[str]]
+    """The content, at most 64 MiB. Default: that of `source`. Change: in place; the file is written
+    again."""
+    source: NotRequired[pulumi.Input[str]]
+    """A file on the machine that runs Pulumi, at most 64 MiB; a relative path is below the
+    program's directory. Default: none; `content` is used. Change: in place; the file is written
+    again if its content differs."""
+    encoding: NotRequired[pulumi.Input[FileEncoding]]
+    """How `content` is given: `text`, or `base64` for any bytes. Default: `text`. Change: in
+    place."""
+    mode: NotRequired[pulumi.Input[str]]
+    """The file mode in octal digits. Default: `0644`. Change: in place; the file is written
+    again."""
+    uid: NotRequired[pulumi.Input[int]]
+    """The numeric user id of the owner in the guest. Default: 0. Change: in place; the file is
+    written again."""
+    gid: NotRequired[pulumi.Input[int]]
+    """The numeric group id of the owner in the guest. Default: 0. Change: in place; the file is
+    written again."""
 
 
 class PathsArgs(TypedDict, total=False):
@@ -306,6 +335,11 @@ class IncusRuntimeArgs(InstanceArgs, total=False):
     running: pulumi.Input[bool] | None
     """Whether the instance runs. If None, it is started at creation, and later neither started nor
     stopped. Default: True. Change: starts or stops the instance."""
+    files: pulumi.Input[Sequence[pulumi.Input[GuestFileArgs]]] | None
+    """Files that are written into a container before its first start; see `GuestFileArgs`. For a
+    virtual machine, use `cloud_init.files`. The state has only digests of the contents. Default:
+    an empty list. Change: in place; the changed files are written again, and a file that is
+    removed from the list stays in the guest."""
     wait_for: pulumi.Input[WaitFor] | None
     """The state that a create, or a start, waits for: `running`, `agent` (a command can be run in
     the guest), `ipv4` (the guest has a global IPv4 address), `ready` (the guest reported to Incus

@@ -54,6 +54,7 @@ _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
     ("config", USER_DATA_KEY): (("cloud_init_user_data",), ("cloud_init",)),
     ("config", NETWORK_KEY): (("cloud_init",),),
     ("cloud_init",): (("cloud_init_user_data",),),
+    ("files",): (("instance_type",),),
     ("config", "boot.autostart"): (("policies", "restart_policy"),),
     ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),
 }

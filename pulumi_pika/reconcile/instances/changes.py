@@ -7,6 +7,7 @@ from ...planner.device_names import DEVICE_NAME_PREFIX
 from ..shared.ownership import IDENTITY_KEYS, MARK_PREFIX
 from .desired import DesiredInstance, Devices
 from .live_instance import LiveInstance
+from .setup_files import SetupFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class LastApplied:
     owner: str = ""
     generation: str = ""
     restart_triggers: Any = None
+    files: tuple[SetupFile, ...] = ()
     running: bool | None = None
 
 

@@ -189,6 +189,14 @@ class DesiredInstance:
         """
         return {key: value for key, value in self.config.items() if key.startswith("image.")}
 
+    @property
+    def starts_at_once(self) -> bool:
+        """Return whether Incus creates and starts the instance in one operation.
+
+        It does not if something has to be done between the creation and the first start.
+        """
+        return bool(self.options.running) and not (self.image_config or self.options.files)
+
     def creation(self, generation: str) -> dict[str, Any]:
         """Return the body of POST /1.0/instances."""
         alias = {"alias": self.plan.incus.image_alias}
@@ -199,7 +207,7 @@ class DesiredInstance:
             "profiles": self.profiles,
             "config": {**_without_empty(self.config), GENERATION_KEY: generation},
             "devices": self.devices,
-            "start": self.options.running is True and not self.image_config,
+            "start": self.starts_at_once,
             "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},
         }
 

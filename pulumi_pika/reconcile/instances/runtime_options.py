@@ -14,6 +14,7 @@ from ..shared.ownership import MARK_PREFIX
 from .cloud_config import USER_DATA_KEY as USER_DATA_KEY
 from .cloud_config import CloudInit, find_cloud_init_problems
 from .profile_list import find_profile_problems, profile_paths
+from .setup_files import SetupFile, find_file_problems
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
 
@@ -79,6 +80,8 @@ class RuntimeOptions(Part):
     cloud_init_user_data: str | None = None
     cloud_init: CloudInit | None = None
     """The user-data and the network-config, in place of `cloud_init_user_data`."""
+    files: list[SetupFile] = Field(default_factory=list)
+    """The files that a container gets before its first start."""
     replace_on_user_data: bool = False
     """Whether a change of the user-data or the network-config replaces the instance."""
     description: str | None = None
@@ -122,6 +125,7 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *_recover_problems(options),
         *find_profile_problems(plan, options),
         *find_cloud_init_problems(options),
+        *find_file_problems(plan, options),
     ]
 
 

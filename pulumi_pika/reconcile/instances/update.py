@@ -66,6 +66,7 @@ from .lifecycle import (
 from .live_instance import LiveInstance, root_device_name
 from .placement import resolve_placement, root_moved
 from .runtime_options import RuntimeOptions
+from .setup_files import changed_files, write_files
 from .wait import wait_for
 
 _APPEARS_WITHIN: Final = 3.0
@@ -327,6 +328,8 @@ def _apply_and_start(
         _stop(client, desired, reporter)
         was_running = False
         live = _refetch(client, desired)
+    # Before the changes: a restart for one of them then finds the new files.
+    write_files(client, desired.name, changed_files(previous.files, options.files), reporter)
     restarted = _apply(client, live, desired, previous, reporter)
     triggered = not fresh and restart_requested(options, previous.restart_triggers)
     if triggered and was_running and not restarted:
