@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         CloudInitUserArgs,
     )
     from .resources.errors import InvalidArguments
+    from .resources.exec import IncusExec
     from .resources.host import IncusHost
     from .resources.job import IncusJob
     from .resources.runtime import IncusRuntime
@@ -156,6 +157,7 @@ _HOMES = {
         "CloudInitUserArgs",
     ),
     "resources.errors": ("InvalidArguments",),
+    "resources.exec": ("IncusExec",),
     "resources.host": ("IncusHost",),
     "resources.job": ("IncusJob",),
     "resources.runtime": ("IncusRuntime",),
@@ -182,6 +184,7 @@ __all__ = [
     "IdentityArgs",
     "IncusArgs",
     "IncusError",
+    "IncusExec",
     "IncusHost",
     "IncusJob",
     "IncusJobArgs",

@@ -199,13 +199,24 @@ def push_guest_file(
     )
 
 
-def make_guest_directory(client: IncusClient, name: str, path: str) -> None:
-    """Create a directory in the guest, for root, with mode 0755. An existing one stays as it is.
+def make_guest_directory(
+    client: IncusClient,
+    name: str,
+    path: str,
+    *,
+    mode: str = "0755",
+    user: int = 0,
+    group: int = 0,
+) -> None:
+    """Create a directory in the guest. An existing one stays as it is.
 
     Args:
         client: a client in the object's project.
         name: the instance's name.
         path: the absolute path in the guest; its parent exists.
+        mode: the permissions, in octal digits. Default: 0755.
+        user: the uid of the owner. Default: 0.
+        group: the gid of the owner. Default: 0.
     """
     client.change(
         "POST",
@@ -213,9 +224,9 @@ def make_guest_directory(client: IncusClient, name: str, path: str) -> None:
         data=b"",
         headers={
             "X-Incus-type": "directory",
-            "X-Incus-mode": "0755",
-            "X-Incus-uid": "0",
-            "X-Incus-gid": "0",
+            "X-Incus-mode": mode,
+            "X-Incus-uid": str(user),
+            "X-Incus-gid": str(group),
         },
         params={"path": path},
     )
@@ -313,6 +324,8 @@ def exec_text(
     *,
     timeout: float,
     exit_codes: Container[int] = (0,),
+    user: int = 0,
+    group: int = 0,
 ) -> str:
     """Run a short command in the guest and return what it writes to standard output.
 
@@ -324,12 +337,14 @@ def exec_text(
         command: the program and its arguments.
         timeout: seconds.
         exit_codes: the exit codes of a success. Default: only 0.
+        user: the uid under which it runs. Default: 0.
+        group: the gid under which it runs. Default: 0.
 
     Raises:
         OperationFailed: the guest cannot be reached, or the command not be started at all.
         UnexpectedResponse: the command ended with another exit code.
     """
-    operation = start_exec(client, name, command)
+    operation = start_exec(client, name, command, user=user, group=group)
     what = f"`{' '.join(command)}` in {name}"
     try:
         done = client.wait(operation, timeout=timeout, what=what)
