@@ -21,7 +21,14 @@ PUBLIC: dict[str, Any] = {
 }
 ARGUMENTS = {name: value for name, value in PUBLIC.items() if name.endswith("Args")}
 MODELS = {name: value for name, value in PUBLIC.items() if issubclass(value, BaseModel)}
-RESOURCES = ("IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusHost")
+RESOURCES = (
+    "IncusRuntime",
+    "IncusJob",
+    "IncusExec",
+    "PersistentVolume",
+    "VolumeSnapshot",
+    "IncusHost",
+)
 CHOICES = [value for name in pulumi_pika.__all__ if get_args(value := getattr(pulumi_pika, name))]
 
 
@@ -95,7 +102,7 @@ def test_arguments_of_constructors_are_described(name: str) -> None:
     assert set(listed) == inspect.signature(constructor).parameters.keys() - {"self"}
 
 
-@pytest.mark.parametrize("name", ["PersistentVolume", "VolumeSnapshot"])
+@pytest.mark.parametrize("name", ["PersistentVolume", "VolumeSnapshot", "IncusExec"])
 def test_arguments_of_volumes_say_their_default_and_what_a_change_does(name: str) -> None:
     constructor = PUBLIC[name].__init__
     listed = section(constructor.__doc__ or "", "Args")

@@ -4,6 +4,7 @@ import pulumi
 
 from pulumi_pika import (
     IncusArgs,
+    IncusExec,
     IncusHost,
     IncusJob,
     IncusRuntime,
@@ -89,3 +90,4 @@ VolumeSnapshot("before", volume_name=volume.volume_name, timeouts={"create": 60}
 IncusHost("host", url="https://host:8443", preflight="required", timeouts={"connect": 5})
 pulumi.export("status", job.status)
 pulumi.export("address", runtime("a", "container", "ipv4").ipv4_address)
+IncusExec("exec", instance=job.instance_name, create=["true"], timeout_secs=60, triggers=[1])
