@@ -217,6 +217,13 @@ ROWS = (
         virtual_machines=False,
         note="the file stays in the guest",
     ),
+    Row("cpu_pinning", {}, {"cpu_pinning": "0-0"}),
+    Row("cpu_allowance", {}, {"cpu_allowance": "50%"}, virtual_machines=False),
+    Row("memory_percent", {"memory_percent": 40}, {"memory_percent": 50}),
+    Row("snapshots_schedule", {}, {"snapshots_schedule": "@daily"}),
+    Row("snapshots_expiry", {}, {"snapshots_expiry": "2w"}),
+    Row("snapshots_pattern", {}, {"snapshots_pattern": "day%d"}),
+    Row("ephemeral", {}, {"ephemeral": True}, note="Incus deletes it when it stops"),
     Row("replace_on_user_data", {}, {"replace_on_user_data": True}),
     Row("description", {}, {"description": "text"}),
     Row(

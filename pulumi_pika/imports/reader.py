@@ -5,6 +5,7 @@ devices with the plan's prefix, and settings of a mount's device that a mount ca
 instance with such a device is not read, so that an adoption never removes anything.
 """
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from ..reconcile.instances.desired import (
     assemble,
     is_host_path,
 )
+from ..reconcile.instances.key_options import is_cpu_set
 from ..reconcile.instances.live_instance import (
     LiveInstance,
     mebibytes,
@@ -159,6 +161,8 @@ class _Reading:
         self._pool = ""
         """The pool of the volumes, and of a root disk with a size of its own."""
         self._root: str | None = root_device_name(live.devices)
+        self._beside: dict[str, Any] = {}
+        """The options beside the plan that stand for a limit."""
 
     def read(self) -> None:
         """Read everything."""
@@ -194,9 +198,9 @@ class _Reading:
             "profiles": None if profiles else [],
             "cloud_init_user_data": live.config.get(USER_DATA_KEY),
             "description": live.description,
+            **self._beside,
+            "ephemeral": (live.ephemeral and live.alive) or None,
         }
-        if live.raw.get("ephemeral"):
-            self._note("it is ephemeral: Incus removes it when it stops, whatever the program says")
         given = {
             name: value
             for name, value in arguments.items()
@@ -282,6 +286,10 @@ class _Reading:
                 continue
             if _fits(name, value):
                 resources[name] = int(value)
+            elif key == "limits.cpu" and is_cpu_set(cpu):
+                self._beside["cpu_pinning"] = cpu
+            elif key == "limits.memory" and re.fullmatch(r"[1-9]\d?%|100%", memory, re.ASCII):
+                self._beside["memory_percent"] = int(memory[:-1])
             else:
                 self._note(f"{key} is {config[key]}, and no number of {unit}: {_STAYS}")
         if (size := self._root_size()) is not None:

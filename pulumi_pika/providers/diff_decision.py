@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from ..reconcile.instances.cloud_config import cloud_init_config
 from ..reconcile.instances.desired import declared_devices, plan_digest
+from ..reconcile.instances.key_options import key_config
 from ..reconcile.instances.live_instance import FROZEN, root_device_name
 from ..reconcile.instances.placement import is_root
 from ..reconcile.instances.restart_prediction import restart_reasons
@@ -170,8 +171,8 @@ def _restarts(state: State, new: PlannedInputs) -> list[str]:
     return restart_reasons(
         state.options,
         new.options,
-        {**state.options.config, **_limits(state.plan_tree)},
-        {**new.options.config, **_limits(new.plan_tree)},
+        {**state.options.config, **_limits(state.plan_tree), **key_config(state.options)},
+        {**new.options.config, **_limits(new.plan_tree), **key_config(new.options)},
         state.devices,
         new.devices,
         profiles_change=get_path(state.plan_tree, ("incus", "profile")) != new.plan.incus.profile

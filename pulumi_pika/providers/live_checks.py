@@ -128,7 +128,7 @@ def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterat
         return  # The adoption fails for that reason, and reports it.
     brief = find_changes(live, placement.desired, LastApplied()).brief()
     said = [brief] if brief else []
-    if live.ephemeral:
+    if live.ephemeral and not options.ephemeral:
         said.append("ephemeral: false")
     if options.running is True and not live.running:
         said.append("starts it")
@@ -169,7 +169,7 @@ def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iter
     if decision.replaces or not (stops or decision.recovers or decision.restarts):
         return
     live = _look(state.plan.incus.project, state.plan.identity.instance_name)
-    if live is not None and live.ephemeral:
+    if live is not None and live.ephemeral and not new.ephemeral:
         yield (
             f"{live.name} is ephemeral, which means that Incus deletes it when it stops; it is "
             "made lasting (ephemeral: false) before it is stopped"

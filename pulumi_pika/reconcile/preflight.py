@@ -26,6 +26,7 @@ from .instances.desired import (
     is_host_path,
     volume_name,
 )
+from .instances.key_options import key_config
 from .instances.live_instance import LiveInstance
 from .instances.location import not_clustered
 from .instances.placement import (
@@ -615,7 +616,7 @@ def _limit_problems(
         limit, used = project.usage[resource]
         value = getattr(plan.resources, attribute)
         if value is None:
-            if key not in by_profile:
+            if key not in by_profile and key not in key_config(options):
                 yield Finding(
                     ("resources", attribute),
                     f"is not set, nor by a profile ({key}); the project {name} limits it to "

@@ -326,7 +326,33 @@ class InstanceArgs(TypedDict, total=False):
     """Time limits in seconds; see `TimeoutsArgs` for the defaults. Change: in place."""
 
 
-class IncusRuntimeArgs(InstanceArgs, total=False):
+class _RuntimeKeyArgs(InstanceArgs, total=False):
+    """The arguments of `IncusRuntime` that are one Incus config key each."""
+
+    cpu_pinning: pulumi.Input[str] | None
+    """The CPUs of the host that the instance uses, as `0-3` or `0,2`, in place of `vcpu_count`; a
+    single CPU is `3-3`. Default: any CPUs. Change: in place; a virtual machine may restart."""
+    cpu_allowance: pulumi.Input[str] | None
+    """The CPU time of a container: a share, as `50%`, which counts if the host is busy, or a time
+    in each period, as `25ms/100ms`, which always counts. Default: not limited. Change: in place."""
+    memory_percent: pulumi.Input[int] | None
+    """The memory as a percentage of the host's, 1 to 100, in place of `memory_mib`. Default: the
+    limit of the profiles. Change: in place; a virtual machine may restart."""
+    snapshots_schedule: pulumi.Input[str] | None
+    """When Incus takes a snapshot of the instance: five cron fields, as `0 6 * * *`, or an alias,
+    as `@daily`. Default: that of the profiles. Change: in place."""
+    snapshots_expiry: pulumi.Input[str] | None
+    """After which time Incus deletes these snapshots, as `2w`. Default: never. Change: in place,
+    for later snapshots."""
+    snapshots_pattern: pulumi.Input[str] | None
+    """The names of these snapshots, a Pongo2 template. Default: `snap%d`. Change: in place, for
+    later snapshots."""
+    ephemeral: pulumi.Input[bool] | None
+    """Whether Incus deletes the instance when it stops. A restart by pulumi_pika does not delete
+    it. Default: False at creation, and later not managed. Change: in place."""
+
+
+class IncusRuntimeArgs(_RuntimeKeyArgs, total=False):
     """The optional keyword arguments of `IncusRuntime`.
 
     A program can prepare them as a dict and pass them as `**arguments`.

@@ -36,6 +36,7 @@ class Changes:
     removed_devices: list[str] = field(default_factory=list)
     profiles: list[str] | None = None
     description: str | None = None
+    ephemeral: bool | None = None
     kept: list[str] = field(default_factory=list)
     """Values that the program no longer sets and that another client changed; they stay."""
 
@@ -46,12 +47,18 @@ class Changes:
             or self.removed_devices
             or self.profiles is not None
             or self.description is not None
+            or self.ephemeral is not None
         )
 
     @property
     def settings(self) -> bool:
         """Return whether anything other than the devices changes."""
-        return bool(self.config or self.profiles is not None or self.description is not None)
+        return bool(
+            self.config
+            or self.profiles is not None
+            or self.description is not None
+            or self.ephemeral is not None
+        )
 
     def patch(self, live: LiveInstance, *, devices: bool) -> dict[str, Any]:
         """Return the body of a PATCH, with or without the devices; a PATCH cannot remove a device.
@@ -65,6 +72,8 @@ class Changes:
             body["config"] = self.config
         if self.profiles is not None:
             body["profiles"] = self.profiles
+        if self.ephemeral is not None:
+            body["ephemeral"] = self.ephemeral
         if devices and self.devices:
             body["devices"] = self.devices
         return body
@@ -80,7 +89,7 @@ class Changes:
             devices.pop(name, None)
         return {
             "architecture": live.raw.get("architecture", ""),
-            "ephemeral": bool(live.raw.get("ephemeral")),
+            "ephemeral": live.ephemeral if self.ephemeral is None else self.ephemeral,
             "stateful": bool(live.raw.get("stateful")),
             "description": live.description if self.description is None else self.description,
             "profiles": live.profiles if self.profiles is None else self.profiles,
@@ -104,6 +113,8 @@ class Changes:
             said.append("profiles")
         if self.description is not None:
             said.append("description")
+        if self.ephemeral is not None:
+            said.append("ephemeral")
         return ", ".join(said)
 
 
@@ -165,6 +176,9 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
     # Profiles that other clients added stay, before the program's: the plan's own takes precedence.
     if live.profiles != [*others, *desired.profiles]:
         changes.profiles = [*others, *desired.profiles]
+    # An ephemeral instance is made lasting for each stop, so that it becomes ephemeral again here.
+    if desired.options.ephemeral not in (None, live.ephemeral):
+        changes.ephemeral = desired.options.ephemeral
     changes.description = description_to_set(
         live.description, desired.options.description, previous.description, changes.kept
     )

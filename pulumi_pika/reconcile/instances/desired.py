@@ -15,6 +15,7 @@ from ..shared.ownership import (
     RUNTIME_ID_KEY,
 )
 from .cloud_config import cloud_init_config
+from .key_options import key_config
 from .profile_list import profile_paths
 from .runtime_options import (
     ROOT_DEVICE,
@@ -135,6 +136,7 @@ def desired_config(
     if policy == "always":
         config["boot.autostart"] = "true"
     config.update(cloud_init_config(options))
+    config.update(key_config(options))
     config[RUNTIME_ID_KEY] = plan.identity.runtime_id
     config[LIFECYCLE_ROOT_KEY] = plan.lifecycle_root
     config[DIGEST_KEY] = plan_digest(plan)
@@ -208,6 +210,7 @@ class DesiredInstance:
             "config": {**_without_empty(self.config), GENERATION_KEY: generation},
             "devices": self.devices,
             "start": self.starts_at_once,
+            **({"ephemeral": True} if self.options.ephemeral else {}),
             "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},
         }
 

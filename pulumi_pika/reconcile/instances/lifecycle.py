@@ -198,13 +198,17 @@ def start_instance(
         return
 
 
-def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
+def make_lasting(
+    client: IncusClient, live: LiveInstance, reporter: Reporter, *, until_restart: bool = False
+) -> None:
     """Make an ephemeral instance persistent, so that a stop does not delete it.
 
     Args:
         client: a client in the instance's project.
         live: the instance as last fetched.
         reporter: receives progress and warnings.
+        until_restart: whether it becomes ephemeral again after a restart, as the program says.
+            Default: False.
 
     Raises:
         RestartRefused: Incus refuses; nothing was stopped.
@@ -217,6 +221,8 @@ def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) ->
             f"{live.name} is ephemeral: Incus deletes it when it stops, and it could not be made "
             f"lasting ({error}). It was not stopped"
         ) from error
+    if until_restart:
+        return
     reporter.warn(
         f"{live.name} was ephemeral, which means that Incus deletes it when it stops; it is "
         "lasting now (ephemeral: false)"
@@ -224,7 +230,12 @@ def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) ->
 
 
 def prepare_stop(
-    client: IncusClient, live: LiveInstance, *, timeout: float, reporter: Reporter
+    client: IncusClient,
+    live: LiveInstance,
+    *,
+    timeout: float,
+    reporter: Reporter,
+    ephemeral: bool = False,
 ) -> None:
     """Prepare an instance for a stop that must not lose anything.
 
@@ -236,12 +247,13 @@ def prepare_stop(
         live: the instance as last fetched.
         timeout: how long Incus may take to unfreeze it, in seconds.
         reporter: receives progress and warnings.
+        ephemeral: whether the program wants it to be ephemeral after the restart. Default: False.
 
     Raises:
         RestartRefused: it is ephemeral and cannot be made persistent; nothing was stopped.
     """
     if live.ephemeral and live.alive:
-        make_lasting(client, live, reporter)
+        make_lasting(client, live, reporter, until_restart=ephemeral)
     if live.status == FROZEN:
         start_instance(client, live.name, timeout=timeout, reporter=reporter, frozen=True)
 

@@ -24,6 +24,7 @@ from .desired import (
     mount_device,
     mount_storage_pools,
 )
+from .key_options import observed_key_options
 from .placement import is_root
 from .profile_list import NO_PROFILE
 from .runtime_options import USER_DATA_KEY, RuntimeOptions
@@ -287,6 +288,9 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
             if live.config.get(key, "") != text
         }
     )
+    observed.update(observed_key_options(live, options))
+    if options.ephemeral is not None:
+        observed["ephemeral"] = live.ephemeral
     if options.running is not None:
         observed["running"] = _observed_running(live, expected.status, options.running)
     if WAITING_KEY in live.config:

@@ -7,12 +7,14 @@ from typing import Annotated, Final
 from pydantic import Field, JsonValue, field_validator
 
 from ...choices import InstanceType, WaitFor
+from ...message_templates import conflict
 from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusRuntimePlan
 from ...planner.spec_models import Part
 from ..shared.ownership import MARK_PREFIX
 from .cloud_config import USER_DATA_KEY as USER_DATA_KEY
 from .cloud_config import CloudInit, find_cloud_init_problems
+from .key_options import find_key_problems
 from .profile_list import find_profile_problems, profile_paths
 from .setup_files import SetupFile, find_file_problems
 
@@ -80,6 +82,20 @@ class RuntimeOptions(Part):
     cloud_init_user_data: str | None = None
     cloud_init: CloudInit | None = None
     """The user-data and the network-config, in place of `cloud_init_user_data`."""
+    cpu_pinning: str | None = None
+    """The CPUs of the host that the instance uses, as `0-3`, in place of a number of CPUs."""
+    cpu_allowance: str | None = None
+    """The share of CPU time of a container, as `50%` or `25ms/100ms`."""
+    memory_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The share of the host's memory, in place of a number of MiB."""
+    snapshots_schedule: str | None = None
+    """When Incus takes a snapshot of the instance."""
+    snapshots_expiry: str | None = None
+    """After which time Incus deletes these snapshots."""
+    snapshots_pattern: str | None = None
+    """The names of these snapshots."""
+    ephemeral: bool | None = None
+    """Whether Incus deletes the instance when it stops. None: not managed."""
     files: list[SetupFile] = Field(default_factory=list)
     """The files that a container gets before its first start."""
     replace_on_user_data: bool = False
@@ -126,6 +142,7 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *find_profile_problems(plan, options),
         *find_cloud_init_problems(options),
         *find_file_problems(plan, options),
+        *find_key_problems(plan, options),
     ]
 
 
@@ -195,6 +212,8 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
 
 
 def _recover_problems(options: RuntimeOptions) -> Iterator[OptionProblem]:
+    if options.ephemeral and options.running is False:
+        yield ("ephemeral",), conflict("`running=False`, since Incus deletes it when it stops")
     if options.restart_triggers is not None and options.running is False:
         yield (
             ("restart_triggers",),

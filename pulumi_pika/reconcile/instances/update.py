@@ -181,7 +181,7 @@ def apply_plan(
                 f"from {name} what its adoption changed ({summary})",
                 lambda: restore_adopted(client, before, options.timeouts, reporter),
             )
-        if fresh and live.ephemeral:
+        if fresh and live.ephemeral and not options.ephemeral:
             make_lasting(client, live, reporter)
             live = _refetch(client, desired)
         _apply_and_start(client, live, desired, previous, reporter, fresh)
@@ -270,7 +270,13 @@ def _rename_back(
                 f"back, and allow_restart is off: stop it (`incus stop --project "
                 f"{client.project} {live.name}`) and run `pulumi up` again"
             )
-        prepare_stop(client, live, timeout=timeouts.update, reporter=reporter)
+        prepare_stop(
+            client,
+            live,
+            timeout=timeouts.update,
+            reporter=reporter,
+            ephemeral=bool(options.ephemeral),
+        )
         shut_down(
             client, live.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
         )
@@ -345,6 +351,10 @@ def _apply_and_start(
             reporter=reporter,
             frozen=live.status == "Frozen",
         )
+    if options.ephemeral and not (now := _refetch(client, desired)).ephemeral:
+        # It was made lasting for a stop.
+        body = {"description": now.description, "ephemeral": True}
+        patch_instance(client, desired.name, body, "")
     # A failed wait is recorded: by its config key, or because the state does not say that it runs.
     turned_on = options.running is True and previous.running is not True
     if started or restarted or turned_on or (was_running and WAITING_KEY in live.config):
@@ -547,7 +557,13 @@ def _change_still_pending(
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
     timeouts = desired.options.timeouts
-    prepare_stop(client, _refetch(client, desired), timeout=timeouts.update, reporter=reporter)
+    prepare_stop(
+        client,
+        _refetch(client, desired),
+        timeout=timeouts.update,
+        reporter=reporter,
+        ephemeral=bool(desired.options.ephemeral),
+    )
     shut_down(client, desired.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter)
 
 

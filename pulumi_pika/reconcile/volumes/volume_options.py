@@ -17,6 +17,7 @@ from ..shared.ownership import (
     MARK_PREFIX,
     OWNER_KEY,
 )
+from ..shared.snapshot_rules import SCHEDULE_ALIASES, is_expiry, is_schedule
 
 SIZE_KEY: Final = "size"
 _FIELD_OF: Final = {
@@ -36,11 +37,6 @@ _LARGEST: Final = 2**63 - 1
 # `..`.
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:[^\s$?&+\"'`*/]*[a-zA-Z0-9])?")
 _LONGEST_NAME: Final = 64
-_EXPIRY: Final = re.compile(r"\d+[SMHdwmy](?:\s+\d+[SMHdwmy])*", re.ASCII)
-_ALIASES: Final = frozenset(
-    f"@{word}"
-    for word in ("hourly", "daily", "midnight", "weekly", "monthly", "annually", "yearly")
-)
 _LABEL_OR_KEY_PROBLEM: Final = "must have no control character and no blank at its ends"
 
 
@@ -208,13 +204,13 @@ def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
     for label in options.labels:
         if not label or not label.isprintable() or label != label.strip():
             yield ("labels", label), f"{label!r} is no label: it {_LABEL_OR_KEY_PROBLEM}"
-    if (schedule := options.snapshots_schedule) is not None and not _is_schedule(schedule):
+    if (schedule := options.snapshots_schedule) is not None and not is_schedule(schedule):
         yield (
             ("snapshots_schedule",),
             f"`{schedule}` is no schedule: five cron fields, as `0 6 * * *`, or "
-            f"{', '.join(sorted(_ALIASES))}",
+            f"{', '.join(sorted(SCHEDULE_ALIASES))}",
         )
-    if (expiry := options.snapshots_expiry) is not None and not _EXPIRY.fullmatch(expiry):
+    if (expiry := options.snapshots_expiry) is not None and not is_expiry(expiry):
         yield (
             ("snapshots_expiry",),
             f"`{expiry}` is no expiry: numbers with S, M, H, d, w, m or y, as `2w` or `1w 12H`",
@@ -325,10 +321,3 @@ def _size_problems(size: str) -> Iterator[OptionProblem]:
         )
     elif not 0 < (size_bytes(size) or 0) <= _LARGEST:
         yield ("size",), f"`{size}` must be at least 1B and less than 8EiB"
-
-
-def _is_schedule(text: str) -> bool:
-    # Source: shared/validate IsCron. The server checks the fields themselves.
-    return text.isprintable() and all(
-        trigger in _ALIASES or len(trigger.split(" ")) == 5 for trigger in text.lower().split(", ")
-    )

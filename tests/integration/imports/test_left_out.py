@@ -144,21 +144,27 @@ def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path)
         ephemeral=True,
         start=True,
         devices={odd: {"type": "none"}},
-        config={"user.data": "x", "limits.cpu": "1-1,0", f"{MARK_PREFIX}label. x": "y"},
+        config={
+            "user.data": "x",
+            "limits.cpu": "1-1,0",
+            "limits.memory": "200000kB",
+            f"{MARK_PREFIX}label. x": "y",
+        },
     )
     sandbox.daemon.request("PUT", f"/instances/{name}-e/state", {"action": "freeze"})
     text, said = run(sandbox, tmp_path, name, f"{name}-e", code=0)
     for note in (
         f"{name}: `pulumi up` removes the mark {MARK_PREFIX}other",
-        f"{name}-e: it is ephemeral: Incus removes it when it stops",
         f"{name}-e: it is frozen",
-        f"{name}-e: limits.cpu is 1-1,0, and no number of CPUs: it stays as it is",
+        f"{name}-e: limits.memory is 200000kB, and no number of MiB: it stays as it is",
         f"{name}-e: device {odd} cannot be declared ('{odd}' is no device name",
         f"{name}-e: the label ' x' cannot be declared",
     ):
         assert note in said
         assert f"# {note.partition(': ')[2]}" in text
     assert "    running=None,\n" in text
+    assert "    ephemeral=True,\n" in text
+    assert '    cpu_pinning="1-1,0",\n' in text
     assert odd not in text.partition("IncusRuntime(")[2].partition("\n)")[0]
     again, _ = run(sandbox, tmp_path, f"{name}-e", name, name, code=0)
     assert again == text
