@@ -106,6 +106,11 @@ ROWS = (
         {**_mounts(), "mount_storage_pools": ["other"]},
         note="the volume in that pool is mounted, or created empty; the present one stays",
     ),
+    Row(
+        "mounts[].shift, recursive, propagation (`mount_options` in the state)",
+        _mounts(source="/var/tmp", kind="cache"),
+        {**_mounts(source="/var/tmp", kind="cache"), "mount_options": [{"recursive": True}]},
+    ),
     Row("mounts[].required", _mounts(), _mounts(required=True)),
     Row(
         "lifecycle_root, paths.state_dir",

@@ -30,6 +30,11 @@ WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status", "cloud_in
 FileEncoding = Literal["text", "base64"]
 """How the content of a file is given."""
 
+Propagation = Literal[
+    "private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable"
+]
+"""How mounts below a mounted directory are shared between host and guest (mount(8))."""
+
 ContentType = Literal["filesystem", "block"]
 """What a volume holds: files, or one disk of a virtual machine."""
 

@@ -71,6 +71,7 @@ _REPLACING_OPTIONS: Final = (
     "instance_type",
     "storage_pool",
     "mount_storage_pools",
+    "mount_options",
     "config",
     "devices",
     "extra_profiles",

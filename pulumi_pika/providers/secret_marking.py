@@ -57,6 +57,7 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     (("profiles",), ("volume_storage_pool", "devices", "plan_digest")),
     (("storage_pool",), ("volume_storage_pool", "devices")),
     (("mount_storage_pools",), ("devices",)),
+    (("mount_options",), ("devices",)),
     (("instance_type",), ("devices",)),
     (("resources", "root_disk_gib"), ("devices",)),
     # A device name is a hash of its source, and a key alone cannot be marked as secret.

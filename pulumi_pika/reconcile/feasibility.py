@@ -310,9 +310,10 @@ def _mount_obstacles(
         and volume_name(mount.source) not in gone
     ]
     looked_at = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
-    # `mount_storage_pools` is in the order of the mounts, so it is reduced to the known ones.
+    # These lists are in the order of the mounts, so they are reduced to the known ones.
     pools = [options.pool_of(index) for index, _ in known]
-    options = options.model_copy(update={"mount_storage_pools": pools})
+    others = [options.mount_options_of(index) for index, _ in known]
+    options = options.model_copy(update={"mount_storage_pools": pools, "mount_options": others})
     try:
         pool, _ = resolve_pool(client, looked_at, options) if pool_known else ("", "")
     except PlacementError as error:

@@ -14,6 +14,7 @@ from ..choices import (
     MountKind,
     MountMode,
     OutputMode,
+    Propagation,
     RestartPolicy,
     RetentionPolicy,
     WaitFor,
@@ -104,6 +105,17 @@ class MountArgs(TypedDict):
     """The storage pool of the volume. Default: the argument `storage_pool`, else the pool of the
     root disk in the profiles. Change: in place; the volume in that pool is mounted, or created
     empty, and the present one stays."""
+    shift: NotRequired[pulumi.Input[bool]]
+    """Whether a container sees the owners of the host's files as its own users, by an overlay that
+    shifts the ids; for a path of the host. For a volume, set its config key `security.shifted`.
+    Default: False. Change: the device is replaced."""
+    recursive: NotRequired[pulumi.Input[bool]]
+    """Whether file systems that are mounted below a path of the host are visible, too. Not for a
+    read-only mount. Default: False. Change: the device is replaced."""
+    propagation: NotRequired[pulumi.Input[Propagation]]
+    """How mounts below a path of the host are shared with the guest: `private`, `shared`, `slave`,
+    `unbindable`, `rprivate`, `rshared`, `rslave` or `runbindable`. Default: private. Change: the
+    device is replaced."""
 
 
 class GuestFileArgs(TypedDict):

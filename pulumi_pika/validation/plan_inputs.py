@@ -49,6 +49,7 @@ _CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
     ),
 }
 _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
+    ("mount_options",): (("mounts",), ("instance_type",)),
     ("profiles",): (("resources",), ("storage_pool",), ("devices",)),
     ("restart_triggers",): (("running",),),
     ("config", USER_DATA_KEY): (("cloud_init_user_data",), ("cloud_init",)),
@@ -122,7 +123,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         if path not in reported
         and not any(
             paths_overlap(concern, other)
-            for concern in (path, *_OPTION_CONCERNS.get(path, ()))
+            for concern in (path, *_OPTION_CONCERNS.get(path, _OPTION_CONCERNS.get(path[:1], ())))
             for other in open_
         )
     ]
@@ -268,6 +269,10 @@ def _show_unknown_devices(
             for index, name in enumerate(device_names):
                 if path in (("mount_storage_pools",), ("mount_storage_pools", index)):
                     set_path(tree, (name, "pool"), UNKNOWN)
+        elif path[0] == "mount_options":
+            for index, name in enumerate(device_names):
+                if path[:2] == ("mount_options", index) and len(path) == 3:
+                    tree[name][str(path[2])] = UNKNOWN
         elif path == ("storage_pool",):
             for device in tree.values():
                 source = device.get("source", "/") if isinstance(device, dict) else "/"

@@ -16,6 +16,7 @@ from ..shared.ownership import (
 )
 from .cloud_config import cloud_init_config
 from .key_options import key_config
+from .mount_options import MountOptions
 from .profile_list import profile_paths
 from .runtime_options import (
     ROOT_DEVICE,
@@ -65,7 +66,9 @@ def mount_storage_pools(
     }
 
 
-def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) -> Device:
+def mount_device(
+    mount: IncusMountPlan, instance_type: str, pool: str | None, options: MountOptions | None = None
+) -> Device:
     """Return the disk device of a mount. Containers refuse `io.bus`, so their devices have none."""
     device = {"type": "disk", "source": mount.source, "path": mount.guest_path}
     if not is_host_path(mount.source) and pool:
@@ -74,7 +77,7 @@ def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) ->
         device["readonly"] = "true"
     if mount.io_bus and instance_type == "virtual-machine":
         device["io.bus"] = mount.io_bus
-    return device
+    return {**device, **options.device_properties()} if options else device
 
 
 def declared_devices(
@@ -96,8 +99,13 @@ def declared_devices(
     pools = mount_storage_pools(plan, options, pool)
     root_pool = options.storage_pool or root_pool or pool
     devices = {
-        mount.device_name: mount_device(mount, options.instance_type, pools[mount.device_name])
-        for mount in plan.mounts
+        mount.device_name: mount_device(
+            mount,
+            options.instance_type,
+            pools[mount.device_name],
+            options.mount_options_of(index),
+        )
+        for index, mount in enumerate(plan.mounts)
     }
     if plan.resources.root_disk_gib is not None:
         root = {"type": "disk", "path": "/", "size": f"{plan.resources.root_disk_gib}GiB"}

@@ -359,9 +359,10 @@ def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str,
 def _observed_mounts(live: LiveInstance, expected: Expected) -> list[dict[str, Any]]:
     mounts, known = [], set()
     pools = mount_storage_pools(expected.plan, expected.options, expected.pool)
-    for mount in expected.plan.mounts:
+    for index, mount in enumerate(expected.plan.mounts):
         known.add(mount.device_name)
-        wanted = mount_device(mount, expected.options.instance_type, pools[mount.device_name])
+        options, pool = expected.options, pools[mount.device_name]
+        wanted = mount_device(mount, options.instance_type, pool, options.mount_options_of(index))
         device = live.devices.get(mount.device_name)
         if device == wanted or (device is None and mount.device_name in expected.left_out):
             mounts.append(mount.model_dump(exclude_none=True))

@@ -15,6 +15,7 @@ from ..shared.ownership import MARK_PREFIX
 from .cloud_config import USER_DATA_KEY as USER_DATA_KEY
 from .cloud_config import CloudInit, find_cloud_init_problems
 from .key_options import find_key_problems
+from .mount_options import MountOptions, find_mount_option_problems
 from .profile_list import find_profile_problems, profile_paths
 from .setup_files import SetupFile, find_file_problems
 
@@ -73,6 +74,8 @@ class RuntimeOptions(Part):
     If an entry is empty or missing, the pool is `storage_pool`, or the pool of the profile's root
     disk.
     """
+    mount_options: list[MountOptions] = Field(default_factory=list)
+    """The options of the mounts that are not part of the plan, in the order of the mounts."""
     running: bool | None = True
     config: dict[str, str] = Field(default_factory=dict)
     devices: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -121,6 +124,17 @@ class RuntimeOptions(Part):
             pools = pools[:-1]
         return pools
 
+    @field_validator("mount_options", mode="after")
+    @classmethod
+    def _without_default_end(cls, given: list[MountOptions]) -> list[MountOptions]:
+        while given and given[-1] == MountOptions():
+            given = given[:-1]
+        return given
+
+    def mount_options_of(self, index: int) -> MountOptions:
+        """Return the options of the mount of an index."""
+        return self.mount_options[index] if index < len(self.mount_options) else MountOptions()
+
     def pool_of(self, index: int) -> str:
         """Return the pool that the mount of an index names, or an empty string."""
         return self.mount_storage_pools[index] if index < len(self.mount_storage_pools) else ""
@@ -143,6 +157,7 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *find_cloud_init_problems(options),
         *find_file_problems(plan, options),
         *find_key_problems(plan, options),
+        *find_mount_option_problems(plan, options),
     ]
 
 

@@ -131,6 +131,6 @@ def _choices(annotation: Any) -> set[str]:
 
 
 def test_choices_are_found() -> None:
-    assert len(CHOICES) == 10
+    assert len(CHOICES) == 11
     assert _choices(ARGUMENTS["MountArgs"].__annotations__["mode"]) == {"read_only", "read_write"}
     assert all(re.fullmatch(r"[a-z0-9_-]+", v) for choice in CHOICES for v in get_args(choice))
