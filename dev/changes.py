@@ -222,6 +222,13 @@ ROWS = (
         virtual_machines=False,
         note="the file stays in the guest",
     ),
+    Row(
+        "target",
+        {},
+        {"target": "other"},
+        containers=False,
+        note="used at creation only; the instance stays where it is",
+    ),
     Row("cpu_pinning", {}, {"cpu_pinning": "0-0"}),
     Row("cpu_allowance", {}, {"cpu_allowance": "50%"}, virtual_machines=False),
     Row("memory_percent", {"memory_percent": 40}, {"memory_percent": 50}),

@@ -146,7 +146,7 @@ def find_obstacles(
     Raises:
         IncusError: the host could not be asked.
     """
-    client = facts.client.in_project(plan.incus.project)
+    client = facts.client.in_project(plan.incus.project).aimed_at(options.target)
     found = run_preflight(
         facts, plan, options, lambda: free_share(client, plan, options, predecessor, holder_rule)
     )

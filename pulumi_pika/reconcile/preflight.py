@@ -261,7 +261,7 @@ def run_preflight(
     """
     return [
         *_server_problems(facts, plan, options),
-        *_target_problems(facts),
+        *_target_problems(facts, options),
         *_pool_problems(facts, options),
         *_project_problems(facts, plan, options, before),
         *_volume_problems(facts, plan, options),
@@ -304,25 +304,26 @@ def _server_problems(
                 )
 
 
-def _target_problems(facts: HostFacts) -> Iterator[Finding]:
-    target = facts.client.target
+def _target_problems(facts: HostFacts, options: RuntimeOptions) -> Iterator[Finding]:
+    where: Path = () if options.target is None else ("target",)
+    target = facts.client.target if options.target is None else options.target
     if not target:
         return
     if not facts.server().clustered:
-        yield Finding((), not_clustered(facts.client))
+        yield Finding(where, not_clustered(facts.client.aimed_at(target)))
         return
     try:
         if target.startswith("@"):
             group = target[1:]
             if group not in (known := facts.groups()):
                 yield Finding(
-                    (),
+                    where,
                     f"cluster_group {group!r} does not exist at {facts.client.host}",
                     instead=_instead(group, known),
                 )
             elif not any(member.takes(group) for member in facts.members()):
                 yield Finding(
-                    (), f"cluster_group {group!r}: no member of it is online and takes instances"
+                    where, f"cluster_group {group!r}: no member of it is online and takes instances"
                 )
             return
         members = {member.name: member for member in facts.members()}
@@ -330,14 +331,14 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
         return  # A restricted certificate may place instances, but may not read the cluster.
     if target not in members:
         yield Finding(
-            (),
+            where,
             f"target {target!r} is no member of the cluster at {facts.client.host}",
             instead=_instead(target, members),
         )
     elif not members[target].online:
         member = members[target]
         yield Finding(
-            (),
+            where,
             f"target {target!r} is {member.status} ({member.message}); bring it back, or name "
             "another",
         )

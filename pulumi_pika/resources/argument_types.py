@@ -338,9 +338,13 @@ class InstanceArgs(TypedDict, total=False):
     """Time limits in seconds; see `TimeoutsArgs` for the defaults. Change: in place."""
 
 
-class _RuntimeKeyArgs(InstanceArgs, total=False):
-    """The arguments of `IncusRuntime` that are one Incus config key each."""
+class _RuntimeSettingArgs(InstanceArgs, total=False):
+    """The arguments of `IncusRuntime` that are one setting of Incus each."""
 
+    target: pulumi.Input[str] | None
+    """The cluster member on which the instance is created, or `@GROUP` for a group of members; its
+    new volumes go there, too. Default: the `target` or `cluster_group` of the `IncusHost`, else
+    Incus chooses. Change: in place; the instance stays where it is (`incus move` moves it)."""
     cpu_pinning: pulumi.Input[str] | None
     """The CPUs of the host that the instance uses, as `0-3` or `0,2`, in place of `vcpu_count`; a
     single CPU is `3-3`. Default: any CPUs. Change: in place; a virtual machine may restart."""
@@ -364,7 +368,7 @@ class _RuntimeKeyArgs(InstanceArgs, total=False):
     it. Default: False at creation, and later not managed. Change: in place."""
 
 
-class IncusRuntimeArgs(_RuntimeKeyArgs, total=False):
+class IncusRuntimeArgs(_RuntimeSettingArgs, total=False):
     """The optional keyword arguments of `IncusRuntime`.
 
     A program can prepare them as a dict and pass them as `**arguments`.

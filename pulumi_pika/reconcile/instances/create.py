@@ -84,6 +84,7 @@ def create_runtime(
             message names what is not).
         ReconcileError, IncusError: the create failed before anything was created.
     """
+    client = client.aimed_at(options.target)
     existing = fetch_instance(client, plan.identity.instance_name)
     if existing and not may_adopt(existing, plan, options):
         raise InstanceExists(describe_existing(client, existing, options))

@@ -85,6 +85,8 @@ class RuntimeOptions(Part):
     cloud_init_user_data: str | None = None
     cloud_init: CloudInit | None = None
     """The user-data and the network-config, in place of `cloud_init_user_data`."""
+    target: str | None = None
+    """The cluster member, or `@GROUP`, on which the instance is created. None: that of the host."""
     cpu_pinning: str | None = None
     """The CPUs of the host that the instance uses, as `0-3`, in place of a number of CPUs."""
     cpu_allowance: str | None = None
@@ -175,6 +177,7 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
     names: list[tuple[tuple[str | int, ...], str | None]] = [
         (("incus", "project"), plan.incus.project),
         (("storage_pool",), options.storage_pool),
+        (("target",), None if options.target is None else options.target.removeprefix("@")),
         *profile_paths(plan, options),
     ]
     names += [
