@@ -196,6 +196,17 @@ class Survey:
                 raise error(f"nothing was made: {'; '.join(found.values())}{advice}")
 
 
+def creates_directories(client: IncusClient) -> bool:
+    """Return whether the server creates a missing directory of a volume when it mounts it.
+
+    Incus 7.0 does (`createVolumeSubPath` in internal/server/device/disk.go). That has no API
+    extension of its own; this one was added in the same release.
+    """
+    return client.server().has(_DIRECTORY_EXTENSION)
+
+
+_DIRECTORY_EXTENSION: Final = "instances_placement_scriptlet_rebalance"
+
 FOREIGN_ADVICE: Final = (
     "; name another source, or take the data over by setting adopt to true, or by removing the "
     f"marks {RUNTIME_ID_KEY} and {OWNER_KEY} from the volume (`incus storage volume unset`)"
@@ -276,7 +287,7 @@ def survey_mounts(
                 )
             elif not named and (elsewhere := find_elsewhere(client, plan, options, mount, ref)):
                 survey.shadowed[mount.device_name] = f"{where}: {in_another_pool(ref, elsewhere)}"
-            elif directory and options.running:
+            elif directory and options.running and not creates_directories(client):
                 survey.without_directory[mount.device_name] = (
                     f"{where}: {what} does not exist, and a new volume is empty: it has no "
                     f"directory {directory}, without which {plan.identity.instance_name} cannot "
