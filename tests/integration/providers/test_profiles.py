@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from pulumi_pika.incus.client import IncusClient
+from pulumi_pika.providers import job_calls
 from pulumi_pika.validation.plan_inputs import plan_inputs
 from pulumi_pika.validation.property_tree import UNKNOWN
 
 from ...conftest import IMAGE, Sandbox
-from ...support.provider_engine import Managed, Refused, arguments
+from ...support.provider_engine import Managed, Refused, arguments, wire
 from ...support.reconcile import there
 
 ROOT = {"resources": {"root_disk_gib": 1}}
@@ -143,3 +144,16 @@ def test_plan_names_the_last_known_one(name: str, profiles: Any, shown: str) -> 
     examined = plan_inputs(given(name, profiles, **ROOT))
     assert examined.failures == []
     assert examined.plan_tree["incus"]["profile"] == shown
+
+
+def test_job_takes_them_too_and_runs_again_for_another_list(name: str) -> None:
+    def inputs(profiles: list[str]) -> dict[str, Any]:
+        values = {**given(name, profiles, **ROOT), "command": "true"}
+        found = job_calls.check(wire(values), None)
+        assert found.failures == []
+        return dict(wire(found.inputs))
+
+    before = inputs([])
+    assert before["plan"]["incus"]["profile"] == "none"
+    assert job_calls.diff(before, before).replaces == []
+    assert "profiles" in (job_calls.diff(before, inputs(["default"])).replaces or [])
