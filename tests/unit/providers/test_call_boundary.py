@@ -9,6 +9,7 @@ import pytest
 from dev.paths import ROOT
 from pulumi_pika.message_templates import missing
 from pulumi_pika.providers import host_connection
+from pulumi_pika.providers.exec import IncusExecProvider
 from pulumi_pika.providers.host_provider import HostProvider
 from pulumi_pika.providers.instance_inputs import InstanceInputs
 from pulumi_pika.providers.job import IncusJobProvider
@@ -79,6 +80,11 @@ KINDS: dict[str, tuple[HostProvider, dict[str, Any]]] = {
     "job": (IncusJobProvider(), {**arguments("box"), "command": "true", "output_dir": "/x"}),
     "volume": (PersistentVolumeProvider(), {"volume_name": "v", "size": "1GiB"}),
     "snapshot": (VolumeSnapshotProvider(), {"volume_name": "v", "snapshot_name": "s"}),
+    "exec": (IncusExecProvider(), {"instance": "box", "create": "true", "project": "default"}),
+    "files": (
+        IncusRuntimeProvider(),
+        arguments("box", files=[{"path": "/etc/a", "content": "x"}]),
+    ),
 }
 
 
