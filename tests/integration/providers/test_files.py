@@ -113,7 +113,7 @@ def test_failed_write_undoes_the_create(client: IncusClient, name: str) -> None:
     with pytest.raises(ProviderError) as caught:
         managed.up()
     assert "could not write /etc into" in str(caught.value)
-    assert "Undone: removed" in str(caught.value)
+    assert "Undone: deleted" in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
     assert fetch_instance(client, name) is None
     assert ("default", f"{name}-state") not in list_volumes(client)

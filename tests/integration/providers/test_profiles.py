@@ -114,7 +114,7 @@ def test_adopted_instance_gets_the_list(client: IncusClient, name: str, profile:
         ({"profiles": [], **ROOT, "storage_pool": None}, "needs a storage pool: set"),
         ({"profiles": ["default", "default"]}, r"profiles\[1\]: `default` is not a valid"),
         ({"profiles": ["a/b"]}, r"profiles\[0\]: "),
-        ({"profiles": ["missing-here"]}, r"profiles\[0\]: there is no profile missing-here"),
+        ({"profiles": ["missing-here"]}, r"profiles\[0\]: profile missing-here does not exist"),
         ({"profiles": ["default"], "extra_profiles": ["x"]}, "extra_profiles: conflicts with"),
         (
             {
