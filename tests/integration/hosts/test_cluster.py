@@ -125,7 +125,7 @@ def test_target_of_a_runtime_takes_precedence(client: IncusClient, name: str, ta
     wrong = options.model_copy(update={"target": "tow"})
     (found,) = run_preflight(facts, plan_of(name), wrong)
     assert found.path == ("target",)
-    assert "target 'tow' is no member" in found.reason
+    assert "target 'tow' does not exist in the cluster" in found.reason
     assert run_preflight(facts, plan_of(name), options) == []
 
 
