@@ -187,6 +187,10 @@ def test_output_with_a_secret_of_an_earlier_program_stays_secret(live: LiveInsta
     updated = calls.update(state, wire({**secret, "update": "echo other"})).outs or {}
     assert rpc.is_rpc_secret(updated["stdout"])
     assert rpc.is_rpc_secret((calls.read("id", received(updated)).outs or {})["stdout"])
+    # By now, no property has the earlier command.
+    values = {**secret, "update": "echo other", "timeout_secs": 77}
+    updated = calls.update(received(updated), wire(values)).outs or {}
+    assert rpc.is_rpc_secret(updated["stdout"])
     assert not rpc.is_rpc_secret(updated["stderr"])
 
 
