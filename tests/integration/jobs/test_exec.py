@@ -179,7 +179,12 @@ def test_secrets_stay_secret(client: IncusClient, live: LiveInstance) -> None:
 
 def test_output_with_a_secret_of_an_earlier_program_stays_secret(live: LiveInstance) -> None:
     """The program has another `update` now, and the output that the earlier one wrote is kept."""
-    values = {"owner": "urn:x", "instance": live.name, "create": "true", "project": "default"}
+    values: dict[str, Any] = {
+        "owner": "urn:x",
+        "instance": live.name,
+        "create": "true",
+        "project": "default",
+    }
     state = received(calls.create(wire({**values, "secret_inputs": []})).outs)
     secret = {**values, "environment": {"A": "1"}, "secret_inputs": ["update"]}
     state = received(calls.update(state, wire({**secret, "update": "echo s3cr3t-w0rd"})).outs)
