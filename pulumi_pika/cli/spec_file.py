@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..message_templates import UNKNOWN_FIELD
 from ..planner.spec import RuntimeSpec
 from ..validation.lenient_validation import Failure, validate_leniently
 from ..validation.plan_inputs import (
@@ -140,7 +141,7 @@ def problem_list(lines: Sequence[str], name: str) -> str:
 
 def _place_of(failure: Failure, places: SourceMap) -> SourceLocation:
     # These reasons are about a key, not about its value.
-    about_key = failure.reason.startswith(("is unknown", "is no field", "key "))
+    about_key = failure.code == UNKNOWN_FIELD or failure.reason.startswith("key ")
     return places.of(failure.path, key=about_key)
 
 

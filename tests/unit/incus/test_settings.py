@@ -264,7 +264,10 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "both": ({"target": "a", "cluster_group": "b"}, "give one of them, a member or a group"),
     "url": ({"url": "http://h"}, "'http://h' is no address of an Incus server"),
     "remote": ({"url": "https://h", "remote": "r"}, "name a host each"),
-    "seconds": ({"connect_timeout": "soon"}, "pika:connect_timeout is 'soon'"),
+    "seconds": (
+        {"connect_timeout": "soon"},
+        "pika:connect_timeout: `soon` is not a valid time limit",
+    ),
     "insecure": ({"insecure": "true", "server_fingerprint": "0" * 64}, "makes no sense"),
 }
 
