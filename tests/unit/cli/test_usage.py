@@ -261,7 +261,7 @@ def test_the_problems_of_a_file_are_those_that_plan_tells(tmp_path: Path) -> Non
     file = write(tmp_path, DOUBLED, "spec.yaml")
     said = refused(tmp_path, "--timeout", "0", file)
     assert "  spec.yaml:3:1: incus: is given twice; first in line 2, column 1\n" in said
-    assert "  spec.yaml:4:1: description: is unknown" in said
+    assert "  spec.yaml:4:1: description: is not an argument" in said
     assert "  spec.yaml:5:13: labels.a: must be a string\n" in said
     assert said.endswith("  --timeout: must be at least 1\n")
     assert said.startswith("error: spec.yaml: 4 problems\n")
