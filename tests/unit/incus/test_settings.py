@@ -270,7 +270,10 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "url": ({"url": "http://h"}, "`http://h` is not a valid address of an Incus server"),
     "remote": ({"url": "https://h", "remote": "r"}, "each name a host"),
-    "seconds": ({"connect_timeout": "soon"}, "pika:connect_timeout: `soon` is not a valid time limit"),
+    "seconds": (
+        {"connect_timeout": "soon"},
+        "pika:connect_timeout: `soon` is not a valid time limit",
+    ),
     "insecure": (
         {"insecure": "true", "server_fingerprint": "0" * 64},
         "conflicts with server_fingerprint",
