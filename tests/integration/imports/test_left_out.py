@@ -230,7 +230,7 @@ def test_other_project(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
             "error: instance surely-not-there does not exist in project default",
         ),
         (["--socket", "/nowhere"], "/nowhere"),
-        (["--remote", "nowhere"], "error: remote 'nowhere': "),
+        (["--remote", "nowhere"], "error: remote 'nowhere' does not exist"),
         (["--remote", "a", "--socket", "b"], "not allowed with"),
     ],
 )
