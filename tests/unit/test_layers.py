@@ -11,14 +11,15 @@ import pytest
 from dev.paths import ROOT
 
 PACKAGE = ROOT / "pulumi_pika"
-BASE = {"choices", "errors", "redaction", "text_safety"}
+BASE = {"choices", "errors", "message_templates", "redaction", "text_safety"}
 _SHARED = {*BASE, "incus"}
 _INSTANCES = {*_SHARED, "planner", "reconcile/shared"}
 _VOLUMES = {*_INSTANCES, "reconcile/instances"}
 _RECONCILE = {*_VOLUMES, "reconcile/volumes", "reconcile"}
 BELOW: dict[str, set[str]] = {
     "choices": set(),
-    "errors": set(),
+    "errors": {"message_templates"},
+    "message_templates": set(),
     "text_safety": set(),
     "redaction": {"text_safety"},
     "planner": BASE,

@@ -11,6 +11,7 @@ from ...incus.errors import (
     OperationError,
 )
 from ...incus.instances import exec_status
+from ...message_templates import MISSING, Message, timed_out
 from ..shared.errors import WaitFailed
 from ..shared.reporter import Progress, Reporter
 from .console import console_lines, last_console_words
@@ -77,7 +78,13 @@ def wait_for(
             if thorough:
                 looked_inside = progress.elapsed
             if live is None:
-                raise WaitFailed(f"{name} vanished while waiting for {options.wait_for}")
+                raise WaitFailed(
+                    Message(
+                        f"another client deleted instance {name} during the wait for "
+                        f"{options.wait_for}",
+                        MISSING,
+                    )
+                )
             if not live.running:
                 raise _failed(client, desired, f"it is {live.status}", progress.elapsed)
             done, seen = check(client, desired, live)
@@ -112,7 +119,7 @@ class _GuestSaysFailed(Exception):
 
 def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
     if live.instance_type == "virtual-machine" and live.processes < 0:
-        return False, "the agent in the guest does not answer yet"
+        return False, "the agent in the guest does not reply yet"
     try:
         exec_status(client, desired.name, ["true"], timeout=_COMMAND_WITHIN)
     except OperationError as error:
@@ -137,9 +144,9 @@ def _ready(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
 def _guest_status(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
     status = fetch_guest_status(client, live, desired.plan.paths.status_path)
     if status.state == "failed":
-        raise _GuestSaysFailed(status.said())
+        raise _GuestSaysFailed(status.describe())
     # A guest that has completed its work was ready before.
-    return status.state in ("ready", "completed"), status.said()
+    return status.state in ("ready", "completed"), status.describe()
 
 
 _CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]]] = {
@@ -162,7 +169,11 @@ def _failed(client: IncusClient, desired: DesiredInstance, seen: str, elapsed: f
         lines = []
     tail = "\n  ".join(lines)
     return WaitFailed(
-        f"{desired.name} did not come to `{desired.options.wait_for}` within {elapsed:.0f} s "
-        f"(timeouts.wait is {desired.options.timeouts.wait:g} s). Last seen: {seen}. "
-        + (f"The console's last lines:\n  {tail}\n" if tail else "The console shows nothing. ")
+        timed_out(
+            f"instance {desired.name}",
+            f"state `{desired.options.wait_for}`",
+            round(elapsed),
+            f"timeouts.wait is {desired.options.timeouts.wait:g} s. Last seen: {seen}. "
+            + (f"Last lines of its console:\n  {tail}\n" if tail else "Its console is empty"),
+        )
     )

@@ -53,7 +53,7 @@ def container(**more: Any) -> RuntimeOptions:
 
 
 def by_path(findings: list[Finding]) -> dict[str, str]:
-    return {".".join(map(str, it.path)): it.told(secret=False) for it in findings}
+    return {".".join(map(str, it.path)): it.message(secret=False) for it in findings}
 
 
 @pytest.fixture
@@ -76,23 +76,31 @@ def test_all_that_is_missing_at_once(facts: HostFacts) -> None:
 
     assert "did you mean default?" in found["incus.profile"]
     assert "did you mean pika/tiny?" in found["incus.image_alias"]
-    assert "there: default" in found["extra_profiles.0"]
-    assert "no storage pool fast" in found["storage_pool"]
-    assert "runs no virtual-machine" in found["instance_type"]
-    assert "it runs: container" in found["instance_type"]
+    assert "existing: default" in found["extra_profiles.0"]
+    assert "storage pool fast does not exist" in found["storage_pool"]
+    assert "instance_type virtual-machine is not supported at" in found["instance_type"]
+    assert "it supports these types: container" in found["instance_type"]
 
 
 @pytest.mark.parametrize(
     ("key", "text", "refused"),
     [
-        ("cloud-init.user-data", "#cloud-config\n", "no content but comments"),
-        ("cloud-init.user-data", "#cloud-config\n# nothing yet\n", "no content but comments"),
-        ("cloud-init.user-data", "#cloud-config\nruncmd: []\nruncmd: []\n", "a key twice (line 2"),
+        ("cloud-init.user-data", "#cloud-config\n", "must have content other than comments"),
+        (
+            "cloud-init.user-data",
+            "#cloud-config\n# nothing yet\n",
+            "must have content other than comments",
+        ),
+        (
+            "cloud-init.user-data",
+            "#cloud-config\nruncmd: []\nruncmd: []\n",
+            "must have each key once (line 2",
+        ),
         ("cloud-init.user-data", "#cloud-config\n{}\n", ""),
         ("cloud-init.user-data", "#cloud-config", ""),
         ("cloud-init.user-data", "#!/bin/sh\n# nothing yet\n", ""),
-        ("cloud-init.vendor-data", "#cloud-config\n", "no content but comments"),
-        ("cloud-init.network-config", "# nothing yet", "no content but comments"),
+        ("cloud-init.vendor-data", "#cloud-config\n", "must have content other than comments"),
+        ("cloud-init.network-config", "# nothing yet", "must have content other than comments"),
         ("cloud-init.network-config", "version: 2\n", ""),
     ],
 )
@@ -138,7 +146,7 @@ def test_name_of_a_new_volume_that_the_server_refuses_is_found(
             "POST", "/storage-pools/default/volumes/custom", {"name": f"{name} b"}
         )
     except ApiError:
-        assert "no name that Incus allows" in found["mounts.0.source"]
+        assert "is not a valid name: use an ASCII letter" in found["mounts.0.source"]
     else:
         # One that is there already is taken, whatever its name.
         assert found == {}
@@ -151,7 +159,7 @@ def test_missing_project(facts: HostFacts) -> None:
     found = by_path(run_preflight(facts, plan_of(incus=target), container()))
 
     assert list(found) == ["incus.project"]
-    assert "there: default" in found["incus.project"]
+    assert "existing: default" in found["incus.project"]
 
 
 def test_images_by_other_names_than_an_alias(facts: HostFacts, sandbox: Sandbox) -> None:
@@ -162,7 +170,7 @@ def test_images_by_other_names_than_an_alias(facts: HostFacts, sandbox: Sandbox)
         ]
 
     for fingerprint in (sandbox.image, sandbox.image[:12]):
-        assert f"that is a fingerprint, of the image with the alias {IMAGE}" in said(fingerprint)
+        assert f"the image with this fingerprint has the alias {IMAGE}" in said(fingerprint)
     assert "incus image alias create ALIAS" in said("0" * 64)
     copy = "`incus image copy images:debian/12 local: --alias debian/12`"
     assert copy in said("images:debian/12")
@@ -192,7 +200,10 @@ def test_a_profile_twice() -> None:
     options = container(extra_profiles=["gpu", "default", "gpu"])
     found = dict(find_option_problems(plan_of(), options))
     assert set(found) == {("extra_profiles", 0), ("extra_profiles", 1)}
-    assert "names the profile default twice" in found["extra_profiles", 1]
+    assert (
+        "conflicts with another entry or `incus.profile`, which is `default` too"
+        in found["extra_profiles", 1]
+    )
 
 
 def test_a_dependent_volume() -> None:
@@ -209,7 +220,7 @@ def test_target_without_a_cluster(sandbox: Sandbox) -> None:
     for target in ("one", "@gpu"):
         facts = HostFacts(IncusClient(sandbox.socket, target=target))
         found = by_path(run_preflight(facts, plan_of(), container()))
-        assert "is no cluster" in found[""]
+        assert "the server is not a cluster" in found[""]
 
 
 @pytest.fixture
@@ -245,9 +256,9 @@ def test_limits_and_restrictions_of_the_project(
     )
     found = by_path(run_preflight(facts, plan, container()))
     assert "is 512 MiB" in found["resources.memory_mib"]
-    assert "256 of its 256 left" in found["resources.memory_mib"]
-    assert "each instance has to say" in found["resources.vcpu_count"]
-    assert "lets no host paths" in found["mounts.0.source"]
+    assert "256 of its 256 MiB left" in found["resources.memory_mib"]
+    assert "is required: project" in found["resources.vcpu_count"]
+    assert "may not mount host paths" in found["mounts.0.source"]
 
     body = {
         "name": "first",
@@ -261,7 +272,7 @@ def test_limits_and_restrictions_of_the_project(
     now = HostFacts(facts.client)
 
     assert (
-        "as many as its limits.containers"
+        "its limits.containers allows no more"
         in by_path(run_preflight(now, small, container()))["incus.project"]
     )
     # Its own share counts for what is there already.
@@ -359,11 +370,11 @@ def test_bad_news_is_asked_for_anew_once_for_all_that_wait(sandbox: Sandbox) -> 
     begun = time.monotonic()
     facts.aliases("default")
 
-    facts.forget(begun)
+    facts.invalidate_before(begun)
     facts.aliases("default")
     assert transport.sent == ["GET /1.0/images/aliases"], "it was asked for after that began"
 
-    facts.forget(time.monotonic())
+    facts.invalidate_before(time.monotonic())
     facts.aliases("default")
     assert transport.sent == ["GET /1.0/images/aliases"] * 2
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pulumi_pika.providers import host_connection, volume_calls
+from pulumi_pika.providers import host_connection
 
 from ...conftest import Sandbox
+from ...support.provider_calls import volume_calls
 from ...support.provider_engine import Managed, arguments, wire
 
 
@@ -55,12 +56,12 @@ def test_size_of_a_volume(name: str, sandbox: Sandbox, capfd: pytest.CaptureFixt
     ignored = not sandbox.daemon.request("GET", f"{volumes}/{name}-other/state").get("usage")
     inputs = {"volume_name": name, "storage_pool": "default", "project": "default"}
 
-    checked = volume_calls.check({}, wire({**inputs, "size": "1GiB"}))
+    checked = volume_calls.check(wire({**inputs, "size": "1GiB"}))
 
     assert not checked.failures
     said = "".join(capfd.readouterr())
     assert ("size: the server accepts this size and does not enforce it" in said) == ignored
-    volume_calls.check(wire(checked.inputs), wire({**inputs, "size": "1GiB", "description": "x"}))
+    volume_calls.check(wire({**inputs, "size": "1GiB", "description": "x"}), wire(checked.inputs))
     assert "does not enforce it" not in "".join(capfd.readouterr())
-    volume_calls.check({}, wire(inputs))
+    volume_calls.check(wire(inputs))
     assert "does not enforce it" not in "".join(capfd.readouterr())

@@ -7,12 +7,12 @@ import pytest
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.storage import get_volume
-from pulumi_pika.providers import snapshot_calls, volume_calls
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.shared.ownership import OWNER_KEY
 from pulumi_pika.reconcile.volumes.restore import RESTORING_KEY
 
 from ...conftest import Sandbox
+from ...support.provider_calls import snapshot_calls, volume_calls
 from ...support.volumes import (
     CUSTOM,
     OTHER,
@@ -42,7 +42,7 @@ def wire(value: Any) -> Any:
 
 
 def checked(olds: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
-    result = volume_calls.check(olds or {}, {"owner": OWNER, "secret_inputs": [], **given})
+    result = volume_calls.check({"owner": OWNER, "secret_inputs": [], **given}, olds)
     assert result.failures == []
     return dict(wire(result.inputs))
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_restored_leaves_all_as_it_was(name: str, client: IncusCl
     before = there(client, name)
     wanted = checked(inputs, volume_name=name, restore_from="none", description="new")
     volume_calls.diff(outputs, wanted)
-    with pytest.raises(ProviderError, match="no snapshot none to restore"):
+    with pytest.raises(ProviderError, match=r"snapshot none of .* does not exist"):
         volume_calls.update(outputs, wanted)
     assert there(client, name) == before
 

@@ -74,7 +74,7 @@ class VmHost:
             off = {"ipv4.address": "none", "ipv6.address": "none"}
             firewall = {"ipv4.firewall": "false", "ipv6.firewall": "false"}
             body = {"name": network, "type": "bridge", "config": {**off, **firewall}}
-            self.client.change("POST", "/1.0/networks", body)
+            self.client.send_change("POST", "/1.0/networks", body)
         return {"type": "nic", "network": network}
 
 
@@ -234,12 +234,12 @@ def sweep(client: IncusClient, prefix: str) -> None:
             client.run("DELETE", path, timeout=120)
     for profile in client.get_list("/1.0/profiles?recursion=1"):
         if profile["name"].startswith(prefix):
-            client.change("DELETE", f"/1.0/profiles/{profile['name']}")
+            client.send_change("DELETE", f"/1.0/profiles/{profile['name']}")
     for network in client.get_list("/1.0/networks?recursion=1"):
         if network["name"].startswith(prefix):
-            client.change("DELETE", f"/1.0/networks/{network['name']}")
+            client.send_change("DELETE", f"/1.0/networks/{network['name']}")
     for pool in client.get_list("/1.0/storage-pools?recursion=1"):
         path = f"/1.0/storage-pools/{pool['name']}/volumes/custom"
         for volume in client.get_list(f"{path}?recursion=1"):
             if volume["name"].startswith(prefix) and "/" not in volume["name"]:
-                client.change("DELETE", f"{path}/{volume['name']}")
+                client.send_change("DELETE", f"{path}/{volume['name']}")

@@ -38,9 +38,9 @@ def demanding(host: VmHost) -> Iterator[str]:
     before = {key: image[key] for key in ("auto_update", "properties", "public", "expires_at")}
     more = {f"requirements.{name}": value for name, value in requirements.items()}
     body = {**before, "properties": {**before["properties"], **more}}
-    host.client.change("PUT", path, body)
+    host.client.send_change("PUT", path, body)
     yield str(target)
-    host.client.change("PUT", path, before)
+    host.client.send_change("PUT", path, before)
 
 
 def test_nothing_is_said_about_what_the_server_can_do(host: VmHost) -> None:

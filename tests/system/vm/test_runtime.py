@@ -43,7 +43,7 @@ def made(machine: Machine) -> Machine:
 def test_created_with_a_volume_and_a_share(machine: Machine, booted: Booted) -> None:
     """create with a volume and a virtiofs share, secure boot, limits.cpu a range; wait_for agent"""
     profile = {"name": f"{machine.name}-range", "config": {"limits.cpu": "0-0"}, "devices": {}}
-    machine.client.change("POST", "/1.0/profiles", profile)
+    machine.client.send_change("POST", "/1.0/profiles", profile)
     devices = {"eth9": machine.host.nic_of_its_own(f"{machine.name}a")}
     machine.declare(**machine.defaults(), extra_profiles=[profile["name"]], devices=devices)
 
@@ -305,7 +305,7 @@ def test_snapshot_restored(made: Machine) -> None:
     # The mount of the runtime made the volume, which belongs to the runtime until then.
     assert "holds the data of another" in made.stack.up(fails=True)
     labels = {"user.pika.owner": "", "user.pika.runtime_id": ""}
-    made.client.change("PATCH", path, {"config": labels})
+    made.client.send_change("PATCH", path, {"config": labels})
 
     shown = made.stack.preview()
     assert f"stops {made.name}" in shown
