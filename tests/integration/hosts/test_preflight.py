@@ -424,7 +424,7 @@ def test_why_a_type_does_not_run(facts: HostFacts, sandbox: Sandbox) -> None:
 
     found = by_path(run_preflight(facts, plan_of(), RuntimeOptions()))
 
-    assert f"runs no virtual-machine ({why})" in found["instance_type"]
+    assert f"{why}; it supports these types: container" in found["instance_type"]
 
 
 def test_size_that_the_pool_does_not_enforce(facts: HostFacts, sandbox: Sandbox, name: str) -> None:

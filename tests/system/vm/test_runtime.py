@@ -303,7 +303,7 @@ def test_snapshot_restored(made: Machine) -> None:
     }
     made.declare(volume=volume)
     # The mount of the runtime made the volume, which belongs to the runtime until then.
-    assert "holds the data of another" in made.stack.up(fails=True)
+    assert "remove the ownership label" in made.stack.up(fails=True)
     labels = {"user.pika.owner": "", "user.pika.runtime_id": ""}
     made.client.send_change("PATCH", path, {"config": labels})
 
