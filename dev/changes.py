@@ -23,6 +23,7 @@ _PATHS = {
     "guest_log_path": "/run/pika-cloud/logs/guest.log",
     "artifacts_dir": "/run/pika-cloud/artifacts",
 }
+_WITHOUT_PROFILE = {"incus": {"project": "default", "image_alias": "image"}}
 _POLICIES = {"restart_policy": "never", "retention_policy": "debug_keep"}
 
 
@@ -35,6 +36,8 @@ class Row:
     after: dict[str, Any] = field(default_factory=dict)
     containers: bool = True
     """Whether the test can apply the change to a container."""
+    virtual_machines: bool = True
+    """Whether a virtual machine can have the argument."""
     note: str = ""
 
 
@@ -104,6 +107,11 @@ ROWS = (
         {**_mounts(), "mount_storage_pools": ["other"]},
         note="the volume in that pool is mounted, or created empty; the present one is kept",
     ),
+    Row(
+        "mounts[].shift, recursive, propagation (`mount_options` in the state)",
+        _mounts(source="/var/tmp", kind="cache"),
+        {**_mounts(source="/var/tmp", kind="cache"), "mount_options": [{"recursive": True}]},
+    ),
     Row("mounts[].required", _mounts(), _mounts(required=True)),
     Row(
         "lifecycle_root, paths.state_dir",
@@ -168,11 +176,68 @@ ROWS = (
     ),
     Row("extra_profiles", {}, {"extra_profiles": ["other"]}),
     Row(
+        "profiles",
+        {},
+        {**_WITHOUT_PROFILE, "profiles": ["other", "default"]},
+        note="in place of `extra_profiles` and `incus.profile`",
+    ),
+    Row(
+        "profiles: none any more",
+        {**_WITHOUT_PROFILE, "profiles": ["default"]},
+        {
+            **_WITHOUT_PROFILE,
+            "profiles": [],
+            "resources": {"root_disk_gib": 1},
+            "storage_pool": "default",
+        },
+    ),
+    Row(
         "cloud_init_user_data",
         {},
         {"cloud_init_user_data": "#cloud-config\n{}\n"},
         note="the guest reads it only when it boots for the first time",
     ),
+    Row(
+        "cloud_init",
+        {"cloud_init": {"packages": ["git"]}},
+        {"cloud_init": {"packages": ["git", "vim"]}},
+        note="the guest reads it at its first boot only",
+    ),
+    Row(
+        "cloud_init, with `replace_on_user_data`",
+        {"cloud_init": {"packages": ["git"]}, "replace_on_user_data": True},
+        {"cloud_init": {"packages": ["vim"]}, "replace_on_user_data": True},
+        note="so does a change of `cloud_init_user_data`",
+    ),
+    Row(
+        "files: one added, or another content, mode or owner",
+        {"files": [{"path": "/etc/a", "content": "1"}]},
+        {"files": [{"path": "/etc/a", "content": "2"}, {"path": "/etc/b", "content": ""}]},
+        virtual_machines=False,
+        note="only the changed files are written again",
+    ),
+    Row(
+        "files: one removed",
+        {"files": [{"path": "/etc/a", "content": "1"}]},
+        {},
+        virtual_machines=False,
+        note="the file stays in the guest",
+    ),
+    Row(
+        "target",
+        {},
+        {"target": "other"},
+        containers=False,
+        note="used at creation only; the instance stays where it is",
+    ),
+    Row("cpu_pinning", {}, {"cpu_pinning": "0-0"}),
+    Row("cpu_allowance", {}, {"cpu_allowance": "50%"}, virtual_machines=False),
+    Row("memory_percent", {"memory_percent": 40}, {"memory_percent": 50}),
+    Row("snapshots_schedule", {}, {"snapshots_schedule": "@daily"}),
+    Row("snapshots_expiry", {}, {"snapshots_expiry": "2w"}),
+    Row("snapshots_pattern", {}, {"snapshots_pattern": "day%d"}),
+    Row("ephemeral", {}, {"ephemeral": True}, note="Incus deletes it when it stops"),
+    Row("replace_on_user_data", {}, {"replace_on_user_data": True}),
     Row("description", {}, {"description": "text"}),
     Row(
         "description: dropped",
@@ -213,16 +278,22 @@ def arguments(row: Row, instance_type: str) -> tuple[dict[str, Any], dict[str, A
 
 
 def decided(row: Row, instance_type: str) -> str:
-    """Return the decision of the provider: ``in place``, ``may restart``, ``restarts`` or
-    ``replaces``."""
+    """Return the decision of the provider: ``in place``, ``may restart``, ``restarts``,
+    ``replaces`` or ``refused``."""
     from pulumi_pika.providers.diff_decision import decide_diff
     from pulumi_pika.providers.instance_inputs import RuntimeInputs
     from pulumi_pika.providers.properties import Properties
     from pulumi_pika.providers.runtime_state import RuntimeState
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
     from pulumi_pika.validation.plan_inputs import plan_inputs
+    from pulumi_pika.validation.sealed_files import seal_files
 
-    before, after = arguments(row, instance_type)
+    if instance_type == "virtual-machine" and not row.virtual_machines:
+        return "refused"
+    before, after = (
+        {**part, "files": seal_files(part.get("files", []))[0]}
+        for part in arguments(row, instance_type)
+    )
     old = plan_inputs(before)
     state = RuntimeState.parse(
         Properties.parse(
@@ -258,6 +329,7 @@ def table() -> str:
         "- **In place**: the instance keeps running.",
         "- **May restart**: Incus is asked to apply the change to the running instance. If it",
         "  cannot, and `allow_restart` is on, the instance is stopped, changed and started.",
+        "- **Refused**: an instance of this type cannot have the argument.",
         "- **Replaces**: the instance is deleted first, then recreated. Its volumes are kept.",
         "",
         "[IncusRuntime](reference/incus-runtime.md) describes each argument.",

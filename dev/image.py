@@ -13,6 +13,7 @@ import json
 import platform
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 # Any fixed date is suitable: the fingerprint must not change between builds.
@@ -105,15 +106,22 @@ _TEMPLATES = {
 }
 
 
-def build(target: Path, busybox: Path, *, marker: str = "") -> str:
+def build(
+    target: Path,
+    busybox: Path,
+    *,
+    marker: str = "",
+    more_files: Mapping[str, tuple[str, int]] | None = None,
+) -> str:
     """Write the image to `target` and return its fingerprint.
 
     `busybox` must be statically linked. Images with different markers are different images for
-    Incus. The marker is the content of `/etc/marker` in the image.
+    Incus. The marker is the content of `/etc/marker` in the image. `more_files` has the text and
+    the mode of further files, by their path without the first slash.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # The image is not compressed, since it is unpacked for each instance.
-    data = _tar(busybox, marker)
+    data = _tar(busybox, marker, more_files or {})
     partial = target.with_name(target.name + ".partial")
     partial.write_bytes(data)
     partial.replace(target)
@@ -126,7 +134,7 @@ def fingerprint(image: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _tar(busybox: Path, marker: str) -> bytes:
+def _tar(busybox: Path, marker: str, more_files: Mapping[str, tuple[str, int]]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         _add_file(tar, "metadata.yaml", _metadata().encode(), 0o644)
@@ -136,7 +144,7 @@ def _tar(busybox: Path, marker: str) -> bytes:
         _add_directory(tar, "rootfs", 0o755)
         for name, mode in _DIRECTORIES.items():
             _add_directory(tar, f"rootfs/{name}", mode)
-        for name, (text, mode) in _FILES.items():
+        for name, (text, mode) in {**_FILES, **more_files}.items():
             _add_file(tar, f"rootfs/{name}", text.encode(), mode)
         if marker:
             _add_file(tar, "rootfs/etc/marker", marker.encode(), 0o644)

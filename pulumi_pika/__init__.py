@@ -7,11 +7,13 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .choices import (
         ContentType,
+        FileEncoding,
         InstanceType,
         MountKind,
         MountMode,
         OutputMode,
         PreflightMode,
+        Propagation,
         RestartPolicy,
         RetentionPolicy,
         WaitFor,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from .reconcile.volumes.volume_options import SnapshotTimeouts, VolumeTimeouts
     from .resources.argument_types import (
         BootstrapArgs,
+        GuestFileArgs,
         HostTimeoutsArgs,
         IdentityArgs,
         IncusJobArgs,
@@ -67,7 +70,15 @@ if TYPE_CHECKING:
         TimeoutsArgs,
         VolumeTimeoutsArgs,
     )
+    from .resources.cloud_init_types import (
+        CloudInitArgs,
+        CloudInitFileArgs,
+        CloudInitInterfaceArgs,
+        CloudInitRouteArgs,
+        CloudInitUserArgs,
+    )
     from .resources.errors import InvalidArguments
+    from .resources.exec import IncusExec
     from .resources.host import IncusHost
     from .resources.job import IncusJob
     from .resources.runtime import IncusRuntime
@@ -77,11 +88,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "choices": (
         "ContentType",
+        "FileEncoding",
         "InstanceType",
         "MountKind",
         "MountMode",
         "OutputMode",
         "PreflightMode",
+        "Propagation",
         "RestartPolicy",
         "RetentionPolicy",
         "WaitFor",
@@ -123,6 +136,7 @@ _HOMES = {
     "reconcile.volumes.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
     "resources.argument_types": (
         "BootstrapArgs",
+        "GuestFileArgs",
         "HostTimeoutsArgs",
         "IdentityArgs",
         "IncusTargetArgs",
@@ -137,7 +151,15 @@ _HOMES = {
         "TimeoutsArgs",
         "VolumeTimeoutsArgs",
     ),
+    "resources.cloud_init_types": (
+        "CloudInitArgs",
+        "CloudInitFileArgs",
+        "CloudInitInterfaceArgs",
+        "CloudInitRouteArgs",
+        "CloudInitUserArgs",
+    ),
     "resources.errors": ("InvalidArguments",),
+    "resources.exec": ("IncusExec",),
     "resources.host": ("IncusHost",),
     "resources.job": ("IncusJob",),
     "resources.runtime": ("IncusRuntime",),
@@ -149,13 +171,21 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "INCUS_READ_ONLY_DISK_IO_BUS",
     "BootstrapArgs",
+    "CloudInitArgs",
+    "CloudInitFileArgs",
+    "CloudInitInterfaceArgs",
+    "CloudInitRouteArgs",
+    "CloudInitUserArgs",
     "ContentType",
     "DeviceNameCollision",
     "DuplicateMountGuestPath",
     "EmptyField",
+    "FileEncoding",
+    "GuestFileArgs",
     "HostTimeoutsArgs",
     "IdentityArgs",
     "IncusError",
+    "IncusExec",
     "IncusHost",
     "IncusJob",
     "IncusJobArgs",
@@ -189,6 +219,7 @@ __all__ = [
     "PikaError",
     "PoliciesArgs",
     "PreflightMode",
+    "Propagation",
     "ReconcileError",
     "ResourcesArgs",
     "RestartPolicy",

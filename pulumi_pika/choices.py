@@ -24,8 +24,16 @@ OutputMode = Literal["none", "failure_only", "always"]
 InstanceType = Literal["virtual-machine", "container"]
 """What kind of instance Incus creates."""
 
-WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status"]
+WaitFor = Literal["running", "agent", "ipv4", "ready", "guest_status", "cloud_init"]
 """The state that a create, or a start, waits for."""
+
+FileEncoding = Literal["text", "base64"]
+"""How the content of a file is given."""
+
+Propagation = Literal[
+    "private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable"
+]
+"""How mounts below a mounted directory are shared between host and guest (mount(8))."""
 
 ContentType = Literal["filesystem", "block"]
 """What a volume holds: files, or one disk of a virtual machine."""

@@ -5,6 +5,7 @@ devices with the plan's prefix, and settings of a mount's device that a mount ca
 instance with such a device is not read, so that an adoption never removes anything.
 """
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,12 +36,14 @@ from ..reconcile.instances.desired import (
     assemble,
     is_host_path,
 )
+from ..reconcile.instances.key_options import is_cpu_set
 from ..reconcile.instances.live_instance import (
     LiveInstance,
     mebibytes,
     root_device_name,
 )
 from ..reconcile.instances.placement import is_root
+from ..reconcile.instances.profile_list import NO_PROFILE
 from ..reconcile.instances.runtime_options import (
     JOB_KEY,
     ROOT_DEVICE,
@@ -61,6 +64,8 @@ from .secret_detection import (
     text_looks_secret,
 )
 
+_NO_PROFILES: Final[tuple[str, list[str]]] = ("profiles", [])
+"""The argument of an instance without profiles. An empty list is a value there."""
 _TRUE: Final = ("true", "1", "yes", "on")
 _OWN_KEYS: Final = ("limits.cpu", "limits.memory", "boot.autorestart", USER_DATA_KEY)
 """The keys that other arguments than `config` cover."""
@@ -172,17 +177,13 @@ class _Reading:
         self._pool = ""
         """The pool of the volumes, and of a root disk with a size of its own."""
         self._root: str | None = root_device_name(live.devices)
+        self._beside: dict[str, Any] = {}
+        """The options beside the plan that stand for a limit."""
 
     def read(self) -> None:
         """Read everything."""
         live = self._live
         profiles = live.profiles
-        if not profiles:
-            self._skip(
-                "the instance has no profile, and a runtime needs one. An empty profile is enough: "
-                f"`{self._command('profile', 'create', 'empty')}`, then "
-                f"`{self._command('profile', 'assign', live.name, 'empty')}`"
-            )
         mounts = self._mounts()
         resources = self._resources()
         arguments: dict[str, Any] = {
@@ -192,7 +193,7 @@ class _Reading:
             },
             "incus": {
                 "project": live.project,
-                "profile": profiles[-1] if profiles else "",
+                **({"profile": profiles[-1]} if profiles else {}),
                 "image_alias": self._alias(),
             },
             "resources": resources,
@@ -210,18 +211,16 @@ class _Reading:
             "config": self._config(),
             "devices": self._devices("root_disk_gib" in resources),
             "extra_profiles": profiles[:-1],
+            "profiles": None if profiles else [],
             "cloud_init_user_data": live.config.get(USER_DATA_KEY),
             "description": live.description,
+            **self._beside,
+            "ephemeral": (live.ephemeral and live.alive) or None,
         }
-        if live.ephemeral:
-            self._note(
-                "the instance is ephemeral, which means that Incus deletes it when it stops; "
-                "`pulumi up` makes it persistent (ephemeral: false)"
-            )
         given = {
             name: value
             for name, value in arguments.items()
-            if name == "running" or value not in (None, "", {}, [])
+            if value not in (None, "", {}, []) or name == "running" or (name, value) == _NO_PROFILES
         }
         if not self._found.skip_reasons:
             self._examine(given)
@@ -306,6 +305,10 @@ class _Reading:
                 continue
             if _fits(name, value):
                 resources[name] = int(value)
+            elif key == "limits.cpu" and is_cpu_set(cpu):
+                self._beside["cpu_pinning"] = cpu
+            elif key == "limits.memory" and re.fullmatch(r"[1-9]\d?%|100%", memory, re.ASCII):
+                self._beside["memory_percent"] = int(memory[:-1])
             else:
                 self._note(f"{key} is {config[key]}, which is not a number of {unit}: {_UNMANAGED}")
         if (size := self._root_size()) is not None:
@@ -400,6 +403,7 @@ class _Reading:
         Config keys, devices and labels that the program cannot express are dropped.
         """
         spec_fields = {k: v for k, v in given.items() if k in RuntimeSpec.model_fields}
+        spec_fields["incus"] = {"profile": NO_PROFILE, **given["incus"]}
         try:
             plan = RuntimeSpec.model_validate(
                 {"provider": "incus", **spec_fields}

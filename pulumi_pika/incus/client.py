@@ -130,6 +130,14 @@ class IncusClient:
         client.member = location
         return client
 
+    def aimed_at(self, target: str | None) -> "IncusClient":
+        """Return the same client with another target for what it creates; None keeps the target."""
+        if target is None or target == self.target:
+            return self
+        client = copy(self)
+        client.target = target
+        return client
+
     @property
     def placement(self) -> dict[str, str]:
         """Return the query parameters of a request that creates an instance."""

@@ -1,6 +1,7 @@
 """Fetch, create, change, start, stop and delete instances, and reach into their guests."""
 
 import time
+from collections.abc import Container
 from contextlib import suppress
 from typing import Any, Final
 
@@ -197,6 +198,53 @@ def push_guest_file(
     )
 
 
+def make_guest_directory(
+    client: IncusClient,
+    name: str,
+    path: str,
+    *,
+    mode: str = "0755",
+    user: int = 0,
+    group: int = 0,
+) -> None:
+    """Create a directory in the guest. An existing one stays as it is.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        path: the absolute path in the guest; its parent exists.
+        mode: the permissions, in octal digits. Default: 0755.
+        user: the uid of the owner. Default: 0.
+        group: the gid of the owner. Default: 0.
+    """
+    client.send_change(
+        "POST",
+        url("instances", name, "files"),
+        data=b"",
+        headers={
+            "X-Incus-type": "directory",
+            "X-Incus-mode": mode,
+            "X-Incus-uid": str(user),
+            "X-Incus-gid": str(group),
+        },
+        params={"path": path},
+    )
+
+
+def delete_guest_file(client: IncusClient, name: str, path: str) -> None:
+    """Delete a file or a link in the guest.
+
+    Args:
+        client: a client in the object's project.
+        name: the instance's name.
+        path: the absolute path in the guest.
+
+    Raises:
+        NotFound: it does not exist.
+    """
+    client.send_change("DELETE", url("instances", name, "files"), params={"path": path})
+
+
 def console_log(client: IncusClient, name: str) -> str:
     """Return the instance's console log; empty if the server keeps none."""
     reply = client.get_raw(url("instances", name, "console"))
@@ -268,7 +316,16 @@ def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: 
     return int(status) if isinstance(status, int | float) else -1
 
 
-def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: float) -> str:
+def exec_text(
+    client: IncusClient,
+    name: str,
+    command: list[str],
+    *,
+    timeout: float,
+    exit_codes: Container[int] = (0,),
+    user: int = 0,
+    group: int = 0,
+) -> str:
     """Run a short command in the guest and return what it writes to standard output.
 
     The command is visible in the operation, in the server's log and in its events: it must not
@@ -279,16 +336,19 @@ def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: fl
         name: the instance.
         command: the program and its arguments.
         timeout: how long to wait for the command, in seconds.
+        exit_codes: the exit codes of a success. Default: only 0.
+        user: the uid under which it runs. Default: 0.
+        group: the gid under which it runs. Default: 0.
 
     Raises:
         OperationFailed: the guest cannot be reached, or the command cannot be started.
-        UnexpectedResponse: the command did not end with exit code 0.
+        UnexpectedResponse: the command ended with another exit code.
     """
-    operation = start_exec(client, name, command)
+    operation = start_exec(client, name, command, user=user, group=group)
     what = f"`{' '.join(command)}` in {name}"
     try:
         done = client.wait(operation, timeout=timeout, what=what)
-        if done.get("return") != 0:
+        if done.get("return") not in exit_codes:
             raise UnexpectedResponse(f"{what} ended with exit code {done.get('return')}")
         reply = client.get_raw(exec_output(name, operation, "stdout"), max_bytes=_LONGEST_TEXT)
         if reply.status != 200:

@@ -76,7 +76,7 @@ def start_command(
     text = script.text.encode()
     others = any(not as_root for _, as_root in script.steps)
     owner = {"user": user, "group": group} if others else {}
-    _until_reached(
+    until_reached(
         client,
         name,
         lambda: push_guest_file(client, name, SCRIPT_PATH, text, mode="0700", **owner),
@@ -89,14 +89,26 @@ def start_command(
         known |= _prepare(client, name, earlier)
     who = {} if as_root else owner
     command = ["/bin/sh", SCRIPT_PATH, *arguments]
-    return _until_reached(
+    return until_reached(
         client, name, lambda: _start_once(client, name, command, who, known), progress, within
     )
 
 
-def _until_reached(
+def until_reached(
     client: IncusClient, name: str, step: Callable[[], T], progress: Progress, within: float
 ) -> T:
+    """Repeat a step until the guest can be reached; return its result.
+
+    Args:
+        client: A client in the instance's project.
+        name: The name of the instance, which is running.
+        step: The step, which raises an error of Incus while the guest cannot be reached.
+        progress: Receives what was last seen.
+        within: How long the guest may take, in seconds.
+
+    Raises:
+        JobNotBegun: The guest was not reached in time, or the instance does not run.
+    """
     pause = _PAUSE
     is_machine = False
     while True:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..reconcile.instances.cloud_config import cloud_init_config
 from ..reconcile.instances.desired import declared_devices, plan_digest
+from ..reconcile.instances.key_options import key_config
 from ..reconcile.instances.live_instance import FROZEN, root_device_name
 from ..reconcile.instances.placement import is_root
 from ..reconcile.instances.restart_prediction import restart_reasons
@@ -88,6 +90,8 @@ def decide_diff(state: RuntimeState, given: RuntimeInputs, *, same_image: bool =
         replaces.append("instance_type")
     if _pool_changes(state, new):
         replaces.append("storage_pool")
+    if new.options.replace_on_user_data:
+        replaces += _changed_user_data(state, new)
     replaces += replaced_by_option(
         given.hidden.replace_on,
         lambda: Values({**state.options.model_dump(), **state.plan.to_dict()}),
@@ -104,6 +108,16 @@ def decide_diff(state: RuntimeState, given: RuntimeInputs, *, same_image: bool =
         renamed=seen_name if seen_name != state.plan.identity.instance_name else "",
         recovers=_recovers(state, new),
     )
+
+
+def _changed_user_data(state: RuntimeState, new: PlannedInputs) -> list[str]:
+    """Return the argument that changes what cloud-init does at the first boot, if one does."""
+    names = ("cloud_init", "cloud_init_user_data")
+    unknown = [name for name in names if any(path[0] == name for path in new.unknown)]
+    if unknown or cloud_init_config(state.options) == cloud_init_config(new.options):
+        return unknown[:1]
+    old, given = state.options, new.options
+    return ["cloud_init" if old.cloud_init != given.cloud_init else "cloud_init_user_data"]
 
 
 def _recovers(state: RuntimeState, new: PlannedInputs) -> bool:
@@ -151,12 +165,13 @@ def _restarts(state: RuntimeState, new: PlannedInputs) -> list[str]:
     return restart_reasons(
         state.options,
         new.options,
-        {**state.options.config, **_limits(state.seen_plan)},
-        {**new.options.config, **_limits(Values(new.plan_tree))},
+        {**state.options.config, **_limits(state.seen_plan), **key_config(state.options)},
+        {**new.options.config, **_limits(Values(new.plan_tree)), **key_config(new.options)},
         state.devices,
         new.devices,
         profiles_change=state.seen_plan.at(("incus", "profile")) != new.plan.incus.profile
-        or state.options.extra_profiles != new.options.extra_profiles,
+        or state.options.extra_profiles != new.options.extra_profiles
+        or state.options.profiles != new.options.profiles,
     )
 
 

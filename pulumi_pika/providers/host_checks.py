@@ -58,6 +58,7 @@ _OF_HOST: Final[tuple[Path, ...]] = (
     ("incus", "project"),
     ("incus", "profile"),
     ("extra_profiles",),
+    ("profiles",),
     ("storage_pool",),
 )
 """The inputs that an existing instance needs on its host. The image, for example, may be

@@ -17,6 +17,7 @@ from ..validation.plan_inputs import (
     without_plans_devices,
 )
 from ..validation.property_tree import Path, get_path
+from ..validation.sealed_files import FILES, seal_files
 from .host_connection import default_place, host_digest
 from .properties import CHECK_ONLY, HiddenOptions, Properties
 
@@ -71,9 +72,30 @@ class InstanceInputs:
 class RuntimeInputs(InstanceInputs):
     """The inputs of a runtime."""
 
+    @cached_property
+    def _files(self) -> tuple[Any, list[Failure]]:
+        """Return the argument `files` without contents, and what is wrong with it."""
+        return seal_files(self.properties.at((FILES,)))
+
+    @cached_property
+    def planned(self) -> PlannedInputs:
+        """Return the plan and the options, in which a file has only the digest of its content."""
+        values = self.properties.part(PLANNED_FIELDS)
+        if FILES in values:
+            values[FILES] = self._files[0]
+        return plan_inputs(values)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Return everything that is wrong with the inputs by themselves."""
+        return [*self._files[1], *super().failures]
+
     def shown(self) -> dict[str, Any]:
         """Return the inputs that `check` adds, so that a preview shows them."""
-        return {**super().shown(), "devices": self.planned.devices}
+        shown = {**super().shown(), "devices": self.planned.devices}
+        if FILES in self.properties.names():
+            shown[FILES] = self._files[0]
+        return shown
 
 
 def with_argument_names(failures: list[Failure]) -> list[Failure]:
@@ -102,7 +124,9 @@ def with_host_defaults(old: Properties, new: Properties) -> Properties:
     target = new.at(("incus",)) if "incus" in given else {}
     if isinstance(target, dict):
         project = old.at(("incus", "project")) or default_project
-        defaults["incus"] = {"project": project, "profile": DEFAULT_PROFILE, **target}
+        defaults["incus"] = {"project": project, **target}
+        if new.at(("profiles",)) is None:
+            defaults["incus"].setdefault("profile", DEFAULT_PROFILE)
     if "storage_pool" not in given:
         pool = old.at(("storage_pool",)) if old_names else default_pool
         if pool:

@@ -17,10 +17,13 @@ REPLACING_OPTIONS: Final = (
     "instance_type",
     "storage_pool",
     "mount_storage_pools",
+    "mount_options",
     "config",
     "devices",
     "extra_profiles",
+    "profiles",
     "cloud_init_user_data",
+    "cloud_init",
 )
 """The options of the instance that can change the result of the job."""
 INSTANCE_OPTIONS: Final = (*REPLACING_OPTIONS, "description", "timeouts", "owner", "backend")

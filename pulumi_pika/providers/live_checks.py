@@ -40,6 +40,7 @@ _ROOT: tuple[Path, ...] = (
     ("resources", "root_disk_gib"),
     ("incus", "profile"),
     ("extra_profiles",),
+    ("profiles",),
 )
 """The inputs that determine the root disk's pool, besides `storage_pool`."""
 
@@ -125,7 +126,7 @@ def adoption_warnings(new: RuntimeInputs) -> Iterator[str]:
         return  # The adoption fails for that reason, and reports it.
     brief = find_changes(live, placement.desired, LastApplied()).brief()
     parts = [brief] if brief else []
-    if live.ephemeral:
+    if live.ephemeral and not options.ephemeral:
         parts.append("ephemeral: false")
     if options.running is True and not live.running:
         parts.append("starts it")
@@ -167,7 +168,7 @@ def live_warnings(decision: Decision, state: RuntimeState, new: RuntimeOptions) 
     if decision.replaces or not (stops or decision.recovers or decision.restarts):
         return
     live = _fetch_or_none(state.plan.incus.project, state.plan.identity.instance_name)
-    if live is not None and live.ephemeral:
+    if live is not None and live.ephemeral and not new.ephemeral:
         yield (
             f"{live.name} is ephemeral, so that Incus deletes it when it stops; the update sets "
             "ephemeral to false before it stops the instance"

@@ -375,6 +375,7 @@ def _previous(state: RuntimeState) -> LastApplied:
         owner=state.options.owner,
         generation=state.hidden.generation,
         restart_triggers=state.options.restart_triggers,
+        files=tuple(state.options.files),
         running=state.options.running,
     )
 

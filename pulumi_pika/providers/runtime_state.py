@@ -154,6 +154,9 @@ class RuntimeState:
             outputs.pop("running", None)
             removed.append("running")
         inputs = self._observed_spec(Values(plan))
+        if self.options.profiles is not None and "incus" in inputs:
+            # The profile of the plan is derived from `profiles`, and is not an input then.
+            inputs["incus"].pop("profile", None)
         inputs["devices"] = _as_declared(
             outputs["devices"],
             declared_devices(self.plan, self.options),

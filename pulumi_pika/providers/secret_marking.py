@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus
 from pulumi.dynamic import CheckFailure
 from pulumi.runtime.rpc import wrap_rpc_secret
 
+from ..reconcile.instances.cloud_config import NETWORK_KEY, USER_DATA_KEY
 from ..reconcile.instances.desired import volume_name
 from ..redaction import ValueRedactor
 from ..text_safety import (
@@ -23,6 +24,7 @@ from ..text_safety import (
     map_texts,
     visible,
 )
+from ..validation.hidden_property import SECRET_RESULTS
 from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import (
     SPEC_FIELDS,
@@ -52,8 +54,10 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
     ),
     (("incus", "profile"), ("volume_storage_pool", "devices")),
     (("extra_profiles",), ("volume_storage_pool", "devices")),
+    (("profiles",), ("volume_storage_pool", "devices", "plan_digest")),
     (("storage_pool",), ("volume_storage_pool", "devices")),
     (("mount_storage_pools",), ("devices",)),
+    (("mount_options",), ("devices",)),
     (("instance_type",), ("devices",)),
     (("resources", "root_disk_gib"), ("devices",)),
     # A device name is a hash of its source, and a key alone cannot be marked as secret.
@@ -93,6 +97,15 @@ def mark_secrets(
             if paths_overlap(path, source):
                 for output in outputs:
                     _wrap(tree, (output,))
+        if path[0] == "profiles":
+            _wrap(tree, ("plan", "incus", "profile"))
+        if path[0] == "files" and len(path) > 2:
+            # A reader could find a content with low entropy by trying.
+            _wrap(tree, (*path[:2], "digest"))
+        if path[0] == "cloud_init":
+            # After a change by another client, the config has the whole text.
+            for key in (USER_DATA_KEY, NETWORK_KEY):
+                _wrap(tree, ("config", key))
         _wrap(tree, path)
     return tree
 
@@ -118,6 +131,24 @@ def mark_secret_inputs(
         for output in derived.get(str(path[0]), ()):
             _wrap(tree, (output,))
         _wrap(tree, path)
+    return tree
+
+
+def mark_exec_secrets(
+    tree: dict[str, Any], secret: Iterable[Path], given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Mark the secret inputs of an `IncusExec` as secret, and the outputs of its command that
+    contain a secret.
+
+    Args:
+        tree: Inputs or outputs, which are changed in place.
+        secret: The paths of the secret inputs.
+        given: The inputs of the program, or of the state.
+    """
+    results = tree.get(SECRET_RESULTS) or ()
+    mark_secret_inputs(tree, secret, given, derived={})
+    for name in results:
+        _wrap(tree, (name,))
     return tree
 
 
@@ -252,7 +283,7 @@ class Redactor(ValueRedactor):
             super().__init__(value for value in self._values if len(value) >= _SHORTEST)
 
 
-_MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts")
+_MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts", "cloud_init")
 """The arguments whose keys are public field names."""
 
 

@@ -149,7 +149,7 @@ def find_obstacles(
     Raises:
         IncusError: the host could not be asked.
     """
-    client = facts.client.in_project(plan.incus.project)
+    client = facts.client.in_project(plan.incus.project).aimed_at(options.target)
     found = run_preflight(
         facts, plan, options, lambda: free_share(client, plan, options, predecessor, holder_rule)
     )
@@ -162,8 +162,8 @@ def find_obstacles(
     try:
         if marks_known:
             found += _name_obstacles(client, plan, options, predecessor, holder_rule, found)
-        pool_inputs = {"incus", "extra_profiles", "storage_pool"}
-        if not missing & {"extra_profiles", "storage_pool"} and not any(
+        pool_inputs = {"incus", "profiles", "extra_profiles", "storage_pool"}
+        if not missing & {"profiles", "extra_profiles", "storage_pool"} and not any(
             finding.path == ("incus", "profile") for finding in found
         ):
             pool_known = not any(
@@ -319,9 +319,10 @@ def _mount_obstacles(
         and volume_name(mount.source) not in deleted
     ]
     checked = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
-    # `mount_storage_pools` is in the order of the mounts, so it is reduced to the known ones.
+    # These lists are in the order of the mounts, so they are reduced to the known ones.
     pools = [options.pool_of(index) for index, _ in known]
-    options = options.model_copy(update={"mount_storage_pools": pools})
+    others = [options.mount_options_of(index) for index, _ in known]
+    options = options.model_copy(update={"mount_storage_pools": pools, "mount_options": others})
     try:
         pool, _ = resolve_pool(client, checked, options) if pool_known else ("", "")
     except PlacementError as error:

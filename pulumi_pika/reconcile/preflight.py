@@ -48,6 +48,7 @@ from .instances.desired import (
     is_host_path,
     volume_name,
 )
+from .instances.key_options import key_config
 from .instances.live_instance import LiveInstance
 from .instances.location import not_clustered
 from .instances.placement import (
@@ -55,6 +56,7 @@ from .instances.placement import (
     in_another_pool,
     is_root,
 )
+from .instances.profile_list import profile_paths
 from .instances.runtime_options import RuntimeOptions
 from .shared.ownership import OWNER_KEY, split_urn
 from .volumes.volume_options import name_problems, size_bytes
@@ -349,7 +351,7 @@ def run_preflight(
     """
     return [
         *_server_problems(facts, plan, options),
-        *_target_problems(facts),
+        *_target_problems(facts, options),
         *_pool_problems(facts, options),
         *_project_problems(facts, plan, options, before),
         *_volume_problems(facts, plan, options),
@@ -413,19 +415,20 @@ def _server_problems(
             yield Finding(where_set, Message(told, UNSUPPORTED), advisory=True)
 
 
-def _target_problems(facts: HostFacts) -> Iterator[Finding]:
-    target = facts.client.target
+def _target_problems(facts: HostFacts, options: RuntimeOptions) -> Iterator[Finding]:
+    where: Path = () if options.target is None else ("target",)
+    target = facts.client.target if options.target is None else options.target
     if not target:
         return
     if not facts.server().clustered:
-        yield Finding((), not_clustered(facts.client))
+        yield Finding(where, not_clustered(facts.client.aimed_at(target)))
         return
     try:
         if target.startswith("@"):
             group = target[1:]
             if group not in (known := facts.groups()):
                 yield Finding(
-                    (),
+                    where,
                     missing(
                         f"cluster_group {group!r}", f"at {facts.client.host}", "set another group"
                     ),
@@ -433,7 +436,7 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
                 )
             elif not any(member.takes(group) for member in facts.members()):
                 yield Finding(
-                    (),
+                    where,
                     Message(
                         f"cluster_group {group!r}: none of its members is online and accepts new "
                         "instances; start one, or set another group",
@@ -446,7 +449,7 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
         return  # A restricted certificate may place instances, but may not read the cluster.
     if target not in members:
         yield Finding(
-            (),
+            where,
             missing(
                 f"target {target!r}",
                 f"in the cluster at {facts.client.host}",
@@ -457,7 +460,7 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
     elif not members[target].online:
         member = members[target]
         yield Finding(
-            (),
+            where,
             Message(
                 f"target {target!r} is {member.status} ({member.message}); start it, or set "
                 "another member",
@@ -660,9 +663,7 @@ def _project_problems(
 def _profile_problems(
     plan: IncusRuntimePlan, options: RuntimeOptions, profiles: Iterable[str], host: str
 ) -> Iterator[Finding]:
-    wanted: list[tuple[Path, str]] = [(("incus", "profile"), plan.incus.profile)]
-    wanted += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
-    for where, name in wanted:
+    for where, name in profile_paths(plan, options):
         if name not in profiles:
             yield Finding(
                 where,
@@ -897,7 +898,7 @@ def _limit_problems(
         limit, used = project.usage[resource]
         value = getattr(plan.resources, attribute)
         if value is None:
-            if key not in by_profile:
+            if key not in by_profile and key not in key_config(options):
                 yield Finding(
                     ("resources", attribute),
                     Message(

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 import pulumi
 
 from ..choices import (
+    FileEncoding,
     InstanceType,
     MountKind,
     MountMode,
     OutputMode,
+    Propagation,
     RestartPolicy,
     RetentionPolicy,
     WaitFor,
 )
+from .cloud_init_types import CloudInitArgs
 
 if TYPE_CHECKING:
     from ..planner import spec_models
@@ -102,6 +105,45 @@ class MountArgs(TypedDict):
     """The storage pool of the volume. Default: the argument `storage_pool`, else the pool of the
     root disk in the profiles. Change: in place; the volume in that pool is mounted, or created
     empty, and the present one stays."""
+    shift: NotRequired[pulumi.Input[bool]]
+    """Whether a container sees the owners of the host's files as its own users, by an overlay that
+    shifts the ids; for a path of the host. For a volume, set its config key `security.shifted`.
+    Default: False. Change: the device is replaced."""
+    recursive: NotRequired[pulumi.Input[bool]]
+    """Whether file systems that are mounted below a path of the host are visible, too. Not for a
+    read-only mount. Default: False. Change: the device is replaced."""
+    propagation: NotRequired[pulumi.Input[Propagation]]
+    """How mounts below a path of the host are shared with the guest: `private`, `shared`, `slave`,
+    `unbindable`, `rprivate`, `rshared`, `rslave` or `runbindable`. Default: private. Change: the
+    device is replaced."""
+
+
+class GuestFileArgs(TypedDict):
+    """A file that is written into a container. One of `content` and `source` is required."""
+
+    path: pulumi.Input[str]
+    """The absolute path in the guest, not below `/dev`, `/proc`, `/run`, `/sys` or a mount. Missing
+    directories are created for root, with mode 0755. An existing file is overwritten. Change: in
+    place; the file at the new path is written, and the old one stays."""
+    content: NotRequired[pulumi.Input[str]]
+    """The content, at most 64 MiB. Default: that of `source`. Change: in place; the file is written
+    again."""
+    source: NotRequired[pulumi.Input[str]]
+    """A file on the machine that runs Pulumi, at most 64 MiB; a relative path is below the
+    program's directory. Default: none; `content` is used. Change: in place; the file is written
+    again if its content differs."""
+    encoding: NotRequired[pulumi.Input[FileEncoding]]
+    """How `content` is given: `text`, or `base64` for any bytes. Default: `text`. Change: in
+    place."""
+    mode: NotRequired[pulumi.Input[str]]
+    """The file mode in octal digits. Default: `0644`. Change: in place; the file is written
+    again."""
+    uid: NotRequired[pulumi.Input[int]]
+    """The numeric user id of the owner in the guest. Default: 0. Change: in place; the file is
+    written again."""
+    gid: NotRequired[pulumi.Input[int]]
+    """The numeric group id of the owner in the guest. Default: 0. Change: in place; the file is
+    written again."""
 
 
 class LifecyclePathsArgs(TypedDict, total=False):
@@ -274,11 +316,21 @@ class InstanceArgs(TypedDict, total=False):
     begin with `pk-` are refused. Default: an empty mapping. Change: in place; removing a device
     from a virtual machine may restart it."""
     extra_profiles: pulumi.Input[Sequence[pulumi.Input[str]]] | None
-    """Profiles that are applied before `profile`, in this order. Default: an empty list. Change:
-    in place; a virtual machine may restart."""
+    """Profiles that are applied before `profile`, in this order. `profiles` lists all of them
+    instead. Default: an empty list. Change: in place; a virtual machine may restart."""
+    profiles: pulumi.Input[Sequence[pulumi.Input[str]]] | None
+    """All profiles of the instance, in the order in which Incus applies them, in place of `profile`
+    and `extra_profiles`. Profiles that another client adds are removed. An empty list is valid:
+    the root disk is then created from `root_disk_gib` and `storage_pool`. The plan names the last
+    profile, or `none`. Default: `extra_profiles`, then `profile`. Change: in place; a virtual
+    machine may restart."""
     cloud_init_user_data: pulumi.Input[str] | None
     """The user-data of cloud-init, which the guest reads at its first boot. Default: none. Change:
     in place, without any effect on a guest that has booted."""
+    cloud_init: "pulumi.Input[CloudInitArgs] | None"
+    """What cloud-init does at the first boot, typed, in place of `cloud_init_user_data`: users,
+    packages, files, commands, network; see `CloudInitArgs`. Default: none. Change: in place,
+    without any effect on a guest that has booted; see `replace_on_user_data`."""
     description: pulumi.Input[str] | None
     """The description that `incus list` shows. Default: left as it is on the host. Change: in
     place."""
@@ -286,7 +338,37 @@ class InstanceArgs(TypedDict, total=False):
     """Time limits in seconds; see `TimeoutsArgs` for the defaults. Change: in place."""
 
 
-class IncusRuntimeArgs(InstanceArgs, total=False):
+class _RuntimeSettingArgs(InstanceArgs, total=False):
+    """The arguments of `IncusRuntime` that are one setting of Incus each."""
+
+    target: pulumi.Input[str] | None
+    """The cluster member on which the instance is created, or `@GROUP` for a group of members; its
+    new volumes go there, too. Default: the `target` or `cluster_group` of the `IncusHost`, else
+    Incus chooses. Change: in place; the instance stays where it is (`incus move` moves it)."""
+    cpu_pinning: pulumi.Input[str] | None
+    """The CPUs of the host that the instance uses, as `0-3` or `0,2`, in place of `vcpu_count`; a
+    single CPU is `3-3`. Default: any CPUs. Change: in place; a virtual machine may restart."""
+    cpu_allowance: pulumi.Input[str] | None
+    """The CPU time of a container: a share, as `50%`, which counts if the host is busy, or a time
+    in each period, as `25ms/100ms`, which always counts. Default: not limited. Change: in place."""
+    memory_percent: pulumi.Input[int] | None
+    """The memory as a percentage of the host's, 1 to 100, in place of `memory_mib`. Default: the
+    limit of the profiles. Change: in place; a virtual machine may restart."""
+    snapshots_schedule: pulumi.Input[str] | None
+    """When Incus takes a snapshot of the instance: five cron fields, as `0 6 * * *`, or an alias,
+    as `@daily`. Default: that of the profiles. Change: in place."""
+    snapshots_expiry: pulumi.Input[str] | None
+    """After which time Incus deletes these snapshots, as `2w`. Default: never. Change: in place,
+    for later snapshots."""
+    snapshots_pattern: pulumi.Input[str] | None
+    """The names of these snapshots, a Pongo2 template. Default: `snap%d`. Change: in place, for
+    later snapshots."""
+    ephemeral: pulumi.Input[bool] | None
+    """Whether Incus deletes the instance when it stops. A restart by pulumi_pika does not delete
+    it. Default: False at creation, and later not managed. Change: in place."""
+
+
+class IncusRuntimeArgs(_RuntimeSettingArgs, total=False):
     """The optional keyword arguments of `IncusRuntime`.
 
     A program can prepare them as a dict and pass them as `**arguments`.
@@ -295,11 +377,20 @@ class IncusRuntimeArgs(InstanceArgs, total=False):
     running: pulumi.Input[bool] | None
     """Whether the instance runs. If None, it is started at creation, and later neither started nor
     stopped. Default: True. Change: starts or stops the instance."""
+    files: pulumi.Input[Sequence[pulumi.Input[GuestFileArgs]]] | None
+    """Files that are written into a container before its first start; see `GuestFileArgs`. For a
+    virtual machine, use `cloud_init.files`. The state has only digests of the contents. Default:
+    an empty list. Change: in place; the changed files are written again, and a file that is
+    removed from the list stays in the guest."""
     wait_for: pulumi.Input[WaitFor] | None
     """The state that a create, or a start, waits for: `running`, `agent` (a command can be run in
     the guest), `ipv4` (the guest has a global IPv4 address), `ready` (the guest reported to Incus
-    that it is ready) or `guest_status` (its status file says ready). Default: `running`. Change:
-    in place; used at the next start."""
+    that it is ready), `guest_status` (its status file says ready) or `cloud_init` (cloud-init has
+    ended in the guest without errors; its own errors are reported). Default: `running`. Change: in
+    place; used at the next start."""
+    replace_on_user_data: pulumi.Input[bool] | None
+    """Whether a change of `cloud_init` or `cloud_init_user_data` replaces the instance, since a
+    guest reads them at its first boot only. Default: False. Change: in place."""
     allow_restart: pulumi.Input[bool] | None
     """Whether a change that Incus cannot apply to a running instance may restart it. If False,
     such a change fails. Default: True. Change: in place."""

@@ -145,7 +145,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         arguments.setdefault("run_as_root", True)
         arguments.setdefault("instance_type", "virtual-machine")
         given = {
-            "command": to_plain(_one_text(command)),
+            "command": to_plain(shell_text(command)),
             **instance_inputs(resource_name, type(self).__name__, spec, image, incus, arguments),
         }
         props = resource_properties(IncusJob, given, resource_name, _TYPE, opts)
@@ -154,13 +154,13 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         )
 
 
-def _one_text(command: Any) -> Any:
+def shell_text(command: Any) -> Any:
     """Return the command as one string, which is secret if a part of it is secret."""
     if isinstance(command, pulumi.Output):
-        return command.apply(_one_text)
+        return command.apply(shell_text)
     if isinstance(command, Sequence) and not isinstance(command, str | bytes):
         if any(isinstance(part, pulumi.Output) for part in command):
-            return pulumi.Output.all(*command).apply(_one_text)
+            return pulumi.Output.all(*command).apply(shell_text)
         if all(isinstance(part, str) for part in command):
             return shlex.join(command)
     return command

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 
@@ -32,51 +32,66 @@ def to_plain(value: Any) -> Any:
 
 
 def with_mount_pools(given: dict[str, Any]) -> dict[str, Any]:
-    """Move the storage pools of the mounts into the argument `mount_storage_pools`.
+    """Move what a mount of the plan does not have into the arguments `mount_storage_pools` and
+    `mount_options`.
 
-    A mount of the plan has no pool, since other tools use the same form of plans. A
-    `PersistentVolume` as a source is replaced by the volume's name, and its pool becomes the pool
-    of the mount.
+    A mount of the plan has neither a pool nor these options, since other tools use the same form of
+    plans. A `PersistentVolume` as a source is replaced by the volume's name, and its pool becomes
+    the pool of the mount.
 
     Args:
         given: The arguments, as trees; they are not changed.
 
     Returns:
         The arguments; if a mount has a pool, with `mount_storage_pools`, which has a pool or an
-        empty string for each mount.
+        empty string for each mount; if a mount has such options, with `mount_options`, which has a
+        mapping for each mount.
     """
     mounts = given.get("mounts")
     if isinstance(mounts, pulumi.Output):
         split = mounts.apply(_split_mounts)
-        return {**given, "mounts": split.apply(_first), "mount_storage_pools": split.apply(_second)}
-    plain, pools = _split_mounts(mounts)
-    if not any(pools):
-        return {**given, "mounts": plain} if "mounts" in given else given
-    return {**given, "mounts": plain, "mount_storage_pools": pools}
+        return {
+            **given,
+            "mounts": split.apply(_first),
+            "mount_storage_pools": split.apply(_second),
+            "mount_options": split.apply(_third),
+        }
+    plain, pools, options = _split_mounts(mounts)
+    found = {**given, "mounts": plain} if "mounts" in given else given
+    if any(pools):
+        found = {**found, "mount_storage_pools": pools}
+    if any(options):
+        found = {**found, "mount_options": options}
+    return found
 
 
-def _split_mounts(mounts: Any) -> tuple[Any, list[Any]]:
+_MOUNT_OPTIONS: Final = ("shift", "recursive", "propagation")
+
+
+def _split_mounts(mounts: Any) -> tuple[Any, list[Any], list[Any]]:
     if not isinstance(mounts, list):
-        return mounts, []
+        return mounts, [], []
     split = [_split_mount(mount) for mount in mounts]
-    return [mount for mount, _ in split], [pool for _, pool in split]
+    return [it[0] for it in split], [it[1] for it in split], [it[2] for it in split]
 
 
-def _split_mount(mount: Any) -> tuple[Any, Any]:
-    """Return a mount without its pool, and the pool (empty if there is none)."""
+def _split_mount(mount: Any) -> tuple[Any, Any, Any]:
+    """Return a mount as the plan has it, its pool (empty if there is none), and its options."""
     if isinstance(mount, pulumi.Output):
         split = mount.apply(_split_mount)
-        return split.apply(_first), split.apply(_second)
+        return split.apply(_first), split.apply(_second), split.apply(_third)
     if not isinstance(mount, dict):
-        return mount, ""
+        return mount, "", {}
     source, pool = mount.get("source"), mount.get("storage_pool", "")
     if isinstance(source, pulumi.Resource):
         pool = pool or getattr(source, "storage_pool", "")
         source = getattr(source, "volume_name", source)
-    if source is mount.get("source") and "storage_pool" not in mount:
-        return mount, ""
-    plain = {key: value for key, value in mount.items() if key != "storage_pool"}
-    return {**plain, "source": source}, pool
+    options = {key: mount[key] for key in _MOUNT_OPTIONS if key in mount}
+    if source is mount.get("source") and "storage_pool" not in mount and not options:
+        return mount, "", {}
+    beside = ("storage_pool", *_MOUNT_OPTIONS)
+    plain = {key: value for key, value in mount.items() if key not in beside}
+    return {**plain, "source": source}, pool, options
 
 
 def _first(pair: Any) -> Any:
@@ -85,6 +100,10 @@ def _first(pair: Any) -> Any:
 
 def _second(pair: Any) -> Any:
     return pair[1]
+
+
+def _third(pair: Any) -> Any:
+    return pair[2]
 
 
 def unknown_arguments(resource: str, arguments: Mapping[str, Any], known: Any) -> None:

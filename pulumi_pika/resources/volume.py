@@ -151,8 +151,8 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
             guest_path: The absolute path in the guest.
             mode: `read_write` or `read_only`. Default: `read_write`.
             kind: See `MountArgs.kind`. Default: `persistent_volume`.
-            directory: A directory of the volume, as `logs` or `logs/today`, which must exist.
-                Default: the whole volume.
+            directory: A directory of the volume, as `logs` or `logs/today`. Incus 7.0 creates it if
+                it is missing; with earlier versions, it must exist. Default: the whole volume.
             required: See `MountArgs.required`. Default: False.
         """
         mount: MountArgs = {

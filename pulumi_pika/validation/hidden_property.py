@@ -30,6 +30,8 @@ It causes no diff.
 """
 CREATE_FIRST: Final = "create_first"
 """Whether the user set Pulumi's option ``delete_before_replace=False``."""
+SECRET_RESULTS: Final = "secret_results"
+"""The outputs of an `IncusExec` that contain a secret of the call that ran the command."""
 KEYS: Final = (
     "owner",
     "backend",
@@ -42,6 +44,7 @@ KEYS: Final = (
     RETAINED,
     CREATE_FIRST,
     "generation",
+    SECRET_RESULTS,
 )
 """The keys of the property."""
 

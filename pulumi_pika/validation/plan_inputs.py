@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..message_templates import conflict
 from ..planner.device_names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
 from ..planner.spec import RuntimeSpec, plan_mounts
@@ -13,7 +14,9 @@ from ..planner.spec_errors import (
     RuntimeSpecError,
 )
 from ..planner.validate import OUTSIDE
+from ..reconcile.instances.cloud_config import NETWORK_KEY
 from ..reconcile.instances.desired import Devices, declared_devices
+from ..reconcile.instances.profile_list import profile_of_list
 from ..reconcile.instances.runtime_options import (
     ROOT_DEVICE,
     USER_DATA_KEY,
@@ -47,8 +50,13 @@ _CONCERNS: Final[dict[str, tuple[Path, ...]]] = {
     ),
 }
 _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
+    ("mount_options",): (("mounts",), ("instance_type",)),
+    ("profiles",): (("resources",), ("storage_pool",), ("devices",)),
     ("restart_triggers",): (("running",),),
-    ("config", USER_DATA_KEY): (("cloud_init_user_data",),),
+    ("config", USER_DATA_KEY): (("cloud_init_user_data",), ("cloud_init",)),
+    ("config", NETWORK_KEY): (("cloud_init",),),
+    ("cloud_init",): (("cloud_init_user_data",),),
+    ("files",): (("instance_type",),),
     ("config", "boot.autostart"): (("policies", "restart_policy"),),
     ("devices", ROOT_DEVICE): (("resources", "root_disk_gib"),),
 }
@@ -77,6 +85,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
     Args:
         inputs: a plain tree (see `property_tree.normalize`), which is not changed.
     """
+    inputs, failures = _with_listed_profile(inputs)
     unknown = frozenset(
         path
         for name in PLANNED_FIELDS
@@ -98,7 +107,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
     given = validate_leniently(
         RuntimeOptions, option_tree, (path for path in unknown if path[0] in OPTION_FIELDS)
     )
-    failures = [*spec.failures, *given.failures]
+    failures += [*spec.failures, *given.failures]
     unresolved = spec.unresolved | given.unresolved
 
     plan, problems = _plan(spec.model)
@@ -117,7 +126,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         if path not in reported
         and not any(
             paths_overlap(concern, other)
-            for concern in (path, *_OPTION_CONCERNS.get(path, ()))
+            for concern in (path, *_OPTION_CONCERNS.get(path, _OPTION_CONCERNS.get(path[:1], ())))
             for other in unresolved
         )
     ]
@@ -130,6 +139,22 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         failures=failures,
         unknown=unknown,
     )
+
+
+def _with_listed_profile(inputs: dict[str, Any]) -> tuple[dict[str, Any], list[Failure]]:
+    """Return the inputs with the profile that the plan names if `profiles` is given.
+
+    A profile that is given as well is a failure, even if it is the same one.
+    """
+    target = inputs.get("incus")
+    if inputs.get("profiles") is None or not isinstance(target, dict):
+        return inputs, []
+    listed = profile_of_list(inputs["profiles"], UNKNOWN)
+    failures = []
+    if target.get("profile") is not None:
+        advice = "remove one of them; with a `spec`, give `incus` without `profile` too"
+        failures.append(Failure(("incus", "profile"), conflict("`profiles`", advice)))
+    return {**inputs, "incus": {**target, "profile": listed}}, failures
 
 
 def _copy(value: Any) -> Any:
@@ -243,6 +268,10 @@ def _show_unknown_devices(
             for index, name in enumerate(device_names):
                 if path in (("mount_storage_pools",), ("mount_storage_pools", index)):
                     set_path(tree, (name, "pool"), UNKNOWN)
+        elif path[0] == "mount_options":
+            for index, name in enumerate(device_names):
+                if path[:2] == ("mount_options", index) and len(path) == 3:
+                    tree[name][str(path[2])] = UNKNOWN
         elif path == ("storage_pool",):
             for device in tree.values():
                 source = device.get("source", "/") if isinstance(device, dict) else "/"

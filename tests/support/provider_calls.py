@@ -7,6 +7,7 @@ from typing import Any
 
 from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
+from pulumi_pika.providers.exec import IncusExecProvider
 from pulumi_pika.providers.host_provider import HostProvider
 from pulumi_pika.providers.job import IncusJobProvider
 from pulumi_pika.providers.runtime import IncusRuntimeProvider
@@ -56,3 +57,4 @@ runtime_calls = ProviderCalls(IncusRuntimeProvider())
 job_calls = ProviderCalls(IncusJobProvider())
 volume_calls = ProviderCalls(PersistentVolumeProvider())
 snapshot_calls = ProviderCalls(VolumeSnapshotProvider())
+exec_calls = ProviderCalls(IncusExecProvider())

@@ -7,6 +7,7 @@ from ...planner.device_names import DEVICE_NAME_PREFIX
 from ..shared.ownership import IDENTITY_KEYS, MARK_PREFIX
 from .desired import DesiredInstance, Devices
 from .live_instance import LiveInstance
+from .setup_files import SetupFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class LastApplied:
     owner: str = ""
     generation: str = ""
     restart_triggers: Any = None
+    files: tuple[SetupFile, ...] = ()
     running: bool | None = None
 
 
@@ -34,6 +36,7 @@ class Changes:
     removed_devices: list[str] = field(default_factory=list)
     profiles: list[str] | None = None
     description: str | None = None
+    ephemeral: bool | None = None
     foreign_values: list[str] = field(default_factory=list)
     """Values that the program no longer sets and that another client changed; they stay."""
 
@@ -44,12 +47,18 @@ class Changes:
             or self.removed_devices
             or self.profiles is not None
             or self.description is not None
+            or self.ephemeral is not None
         )
 
     @property
     def settings(self) -> bool:
         """Return whether anything other than the devices changes."""
-        return bool(self.config or self.profiles is not None or self.description is not None)
+        return bool(
+            self.config
+            or self.profiles is not None
+            or self.description is not None
+            or self.ephemeral is not None
+        )
 
     def patch(self, live: LiveInstance, *, devices: bool) -> dict[str, Any]:
         """Return the body of a PATCH, with or without the devices; a PATCH cannot remove a device.
@@ -63,6 +72,8 @@ class Changes:
             body["config"] = self.config
         if self.profiles is not None:
             body["profiles"] = self.profiles
+        if self.ephemeral is not None:
+            body["ephemeral"] = self.ephemeral
         if devices and self.devices:
             body["devices"] = self.devices
         return body
@@ -78,7 +89,7 @@ class Changes:
             devices.pop(name, None)
         return {
             "architecture": live.raw.get("architecture", ""),
-            "ephemeral": bool(live.raw.get("ephemeral")),
+            "ephemeral": live.ephemeral if self.ephemeral is None else self.ephemeral,
             "stateful": bool(live.raw.get("stateful")),
             "description": live.description if self.description is None else self.description,
             "profiles": live.profiles if self.profiles is None else self.profiles,
@@ -102,6 +113,8 @@ class Changes:
             parts.append("set profiles")
         if self.description is not None:
             parts.append("set description")
+        if self.ephemeral is not None:
+            parts.append("set ephemeral")
         return ", ".join(parts)
 
 
@@ -152,14 +165,20 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
             else:
                 changes.foreign_values.append(f"device {name}")
 
+    # `profiles` lists all profiles, so that nothing is left to other clients.
     others = [
         profile
         for profile in live.profiles
-        if profile not in desired.profiles and profile not in previous.profiles
+        if desired.options.profiles is None
+        and profile not in desired.profiles
+        and profile not in previous.profiles
     ]
     # Profiles that other clients added stay, before the program's: the plan's own takes precedence.
     if live.profiles != [*others, *desired.profiles]:
         changes.profiles = [*others, *desired.profiles]
+    # An ephemeral instance is made lasting for each stop, so that it becomes ephemeral again here.
+    if desired.options.ephemeral not in (None, live.ephemeral):
+        changes.ephemeral = desired.options.ephemeral
     changes.description = description_to_set(
         live.description, desired.options.description, previous.description, changes.foreign_values
     )

@@ -52,6 +52,7 @@ from .live_instance import LiveInstance
 from .location import select_member_for_volumes
 from .placement import resolve_placement
 from .runtime_options import RuntimeOptions
+from .setup_files import write_files
 from .wait import wait_for
 
 
@@ -80,6 +81,7 @@ def create_runtime(
             message names what is not).
         ReconcileError, IncusError: the create failed before anything was created.
     """
+    client = client.aimed_at(options.target)
     existing = fetch_instance(client, plan.identity.instance_name)
     if existing and not may_adopt(existing, plan, options):
         raise InstanceExists(describe_existing(client, existing, options))
@@ -178,8 +180,7 @@ def create_and_start(
             )
         open_ = False
         live = fetch_instance(client, name)
-        started = desired.options.running and not desired.image_config
-        if live is None or is_incomplete(live) or (started and not live.running):
+        if live is None or is_incomplete(live) or (desired.starts_at_once and not live.running):
             raise
     if desired.image_config:
         patch_instance(
@@ -188,9 +189,10 @@ def create_and_start(
             {"description": desired.options.description or "", "config": desired.image_config},
             "",
         )
-        if desired.options.running:
-            timeout = desired.options.timeouts.create
-            start_instance(client, name, timeout=timeout, reporter=reporter)
+    write_files(client, name, desired.options.files, reporter)
+    if desired.options.running and not desired.starts_at_once:
+        timeout = desired.options.timeouts.create
+        start_instance(client, name, timeout=timeout, reporter=reporter)
     waited = wait_for(client, desired, reporter) if desired.options.running else None
     live = waited or fetch_instance(client, name)
     if live is None:

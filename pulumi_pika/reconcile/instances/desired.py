@@ -14,9 +14,12 @@ from ..shared.ownership import (
     OWNER_KEY,
     RUNTIME_ID_KEY,
 )
+from .cloud_config import cloud_init_config
+from .key_options import key_config
+from .mount_options import MountOptions
+from .profile_list import profile_paths
 from .runtime_options import (
     ROOT_DEVICE,
-    USER_DATA_KEY,
     RuntimeOptions,
 )
 
@@ -63,7 +66,9 @@ def mount_storage_pools(
     }
 
 
-def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) -> Device:
+def mount_device(
+    mount: IncusMountPlan, instance_type: str, pool: str | None, options: MountOptions | None = None
+) -> Device:
     """Return the disk device of a mount. Containers refuse `io.bus`, so their devices have none."""
     device = {"type": "disk", "source": mount.source, "path": mount.guest_path}
     if not is_host_path(mount.source) and pool:
@@ -72,7 +77,7 @@ def mount_device(mount: IncusMountPlan, instance_type: str, pool: str | None) ->
         device["readonly"] = "true"
     if mount.io_bus and instance_type == "virtual-machine":
         device["io.bus"] = mount.io_bus
-    return device
+    return {**device, **options.device_properties()} if options else device
 
 
 def declared_devices(
@@ -94,8 +99,13 @@ def declared_devices(
     pools = mount_storage_pools(plan, options, pool)
     root_pool = options.storage_pool or root_pool or pool
     devices = {
-        mount.device_name: mount_device(mount, options.instance_type, pools[mount.device_name])
-        for mount in plan.mounts
+        mount.device_name: mount_device(
+            mount,
+            options.instance_type,
+            pools[mount.device_name],
+            options.mount_options_of(index),
+        )
+        for index, mount in enumerate(plan.mounts)
     }
     if plan.resources.root_disk_gib is not None:
         root = {"type": "disk", "path": "/", "size": f"{plan.resources.root_disk_gib}GiB"}
@@ -133,8 +143,8 @@ def desired_config(
         config["boot.autorestart"] = "false" if policy == "never" else "true"
     if policy == "always":
         config["boot.autostart"] = "true"
-    if options.cloud_init_user_data is not None:
-        config[USER_DATA_KEY] = options.cloud_init_user_data
+    config.update(cloud_init_config(options))
+    config.update(key_config(options))
     config[RUNTIME_ID_KEY] = plan.identity.runtime_id
     config[LIFECYCLE_ROOT_KEY] = plan.lifecycle_root
     config[DIGEST_KEY] = plan_digest(plan)
@@ -148,11 +158,8 @@ def desired_config(
 
 
 def desired_profiles(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[str]:
-    """Return the profiles in the order in which Incus applies them.
-
-    The plan's own profile is the last one and takes precedence.
-    """
-    return [*options.extra_profiles, plan.incus.profile]
+    """Return the profiles in the order in which Incus applies them. The last takes precedence."""
+    return [name for _, name in profile_paths(plan, options)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +199,14 @@ class DesiredInstance:
         """
         return {key: value for key, value in self.config.items() if key.startswith("image.")}
 
+    @property
+    def starts_at_once(self) -> bool:
+        """Return whether Incus creates and starts the instance in one operation.
+
+        It does not if something has to be done between the creation and the first start.
+        """
+        return bool(self.options.running) and not (self.image_config or self.options.files)
+
     def creation(self, generation: str) -> dict[str, Any]:
         """Return the body of POST /1.0/instances."""
         alias = {"alias": self.plan.incus.image_alias}
@@ -202,7 +217,8 @@ class DesiredInstance:
             "profiles": self.profiles,
             "config": {**_without_empty(self.config), GENERATION_KEY: generation},
             "devices": self.devices,
-            "start": self.options.running is True and not self.image_config,
+            "start": self.starts_at_once,
+            **({"ephemeral": True} if self.options.ephemeral else {}),
             "source": {"type": "image", **({"fingerprint": self.image} if self.image else alias)},
         }
 

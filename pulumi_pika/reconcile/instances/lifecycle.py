@@ -199,13 +199,17 @@ def start_instance(
         return
 
 
-def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
+def make_lasting(
+    client: IncusClient, live: LiveInstance, reporter: Reporter, *, until_restart: bool = False
+) -> None:
     """Make an ephemeral instance persistent, so that a stop does not delete it.
 
     Args:
         client: a client in the instance's project.
         live: the instance as last fetched.
         reporter: receives progress and warnings.
+        until_restart: whether it becomes ephemeral again after a restart, as the program says.
+            Default: False.
 
     Raises:
         RestartRefused: Incus refuses; nothing was stopped.
@@ -222,6 +226,8 @@ def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) ->
                 "when it stops",
             )
         ) from error
+    if until_restart:
+        return
     reporter.warn(
         f"instance {live.name} was ephemeral, so that Incus would have deleted it when it stops; "
         "it is no longer ephemeral (ephemeral: false)"
@@ -229,7 +235,12 @@ def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) ->
 
 
 def prepare_stop(
-    client: IncusClient, live: LiveInstance, *, timeout: float, reporter: Reporter
+    client: IncusClient,
+    live: LiveInstance,
+    *,
+    timeout: float,
+    reporter: Reporter,
+    ephemeral: bool = False,
 ) -> None:
     """Prepare an instance for a stop that must not lose anything.
 
@@ -241,12 +252,13 @@ def prepare_stop(
         live: the instance as last fetched.
         timeout: how long Incus may take to unfreeze it, in seconds.
         reporter: receives progress and warnings.
+        ephemeral: whether the program wants it to be ephemeral after the restart. Default: False.
 
     Raises:
         RestartRefused: it is ephemeral and cannot be made persistent; nothing was stopped.
     """
     if live.ephemeral and live.alive:
-        make_lasting(client, live, reporter)
+        make_lasting(client, live, reporter, until_restart=ephemeral)
     if live.status == FROZEN:
         start_instance(client, live.name, timeout=timeout, reporter=reporter, frozen=True)
 

@@ -13,6 +13,7 @@ from ..shared.ownership import (
     OWNER_KEY,
     RUNTIME_ID_KEY,
 )
+from .cloud_config import cloud_init_config
 from .desired import (
     DIGEST_KEY,
     LABEL_PREFIX,
@@ -23,7 +24,9 @@ from .desired import (
     mount_device,
     mount_storage_pools,
 )
+from .key_options import observed_key_options
 from .placement import is_root
+from .profile_list import NO_PROFILE
 from .runtime_options import USER_DATA_KEY, RuntimeOptions
 
 RUNNING: Final = frozenset({"Running", "Ready"})
@@ -283,7 +286,25 @@ def observed_options(live: LiveInstance, expected: Expected) -> dict[str, Any]:
     if options.description is not None:
         observed["description"] = live.description
     observed["extra_profiles"] = _observed_profiles(live, expected)[1]
-    observed["config"] = {key: live.config[key] for key in options.config if key in live.config}
+    if options.profiles is not None:
+        observed["profiles"] = live.profiles
+    rendered = cloud_init_config(options) if options.cloud_init is not None else {}
+    observed["config"] = {
+        key: live.config[key]
+        for key in options.config
+        if key in live.config and key not in rendered
+    }
+    # No typed value can show a text that another client wrote, so that the config shows it.
+    observed["config"].update(
+        {
+            key: live.config.get(key, "")
+            for key, text in rendered.items()
+            if live.config.get(key, "") != text
+        }
+    )
+    observed.update(observed_key_options(live, options))
+    if options.ephemeral is not None:
+        observed["ephemeral"] = live.ephemeral
     if options.running is not None:
         observed["running"] = _observed_running(live, expected.status, options.running)
     if WAITING_KEY in live.config:
@@ -322,6 +343,8 @@ def _observed_profiles(live: LiveInstance, expected: Expected) -> tuple[str, lis
     Profiles that other clients put before the program's do not change the effect of the program's,
     and are not shown.
     """
+    if expected.options.profiles is not None:
+        return (live.profiles[-1] if live.profiles else NO_PROFILE), []
     own, extra = expected.plan.incus.profile, expected.options.extra_profiles
     ours = [profile for profile in live.profiles if profile in (own, *extra)]
     if live.profiles and live.profiles[-1] == own and ours == [*extra, own]:
@@ -350,9 +373,10 @@ def _observed_resources(live: LiveInstance, plan: IncusRuntimePlan) -> dict[str,
 def _observed_mounts(live: LiveInstance, expected: Expected) -> list[dict[str, Any]]:
     mounts, known = [], set()
     pools = mount_storage_pools(expected.plan, expected.options, expected.pool)
-    for mount in expected.plan.mounts:
+    for index, mount in enumerate(expected.plan.mounts):
         known.add(mount.device_name)
-        wanted = mount_device(mount, expected.options.instance_type, pools[mount.device_name])
+        options, pool = expected.options, pools[mount.device_name]
+        wanted = mount_device(mount, options.instance_type, pool, options.mount_options_of(index))
         device = live.devices.get(mount.device_name)
         if device == wanted or (device is None and mount.device_name in expected.left_out):
             mounts.append(mount.model_dump(exclude_none=True))

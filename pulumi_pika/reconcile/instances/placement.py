@@ -211,6 +211,17 @@ class Survey:
                 raise error(f"{'; '.join(found.values())}{advice}. Nothing was created")
 
 
+def creates_directories(client: IncusClient) -> bool:
+    """Return whether the server creates a missing directory of a volume when it mounts it.
+
+    Incus 7.0 does (`createVolumeSubPath` in internal/server/device/disk.go). That has no API
+    extension of its own; this one was added in the same release.
+    """
+    return client.server().has(_DIRECTORY_EXTENSION)
+
+
+_DIRECTORY_EXTENSION: Final = "instances_placement_scriptlet_rebalance"
+
 FOREIGN_ADVICE: Final = (
     "; set another source. If the other runtime no longer needs the data, adopt it with "
     f"adopt=True, or remove the keys {RUNTIME_ID_KEY} and {OWNER_KEY} from the volume (`incus "
@@ -290,7 +301,7 @@ def survey_mounts(
                 )
             elif not named and (elsewhere := find_elsewhere(client, plan, options, mount, ref)):
                 survey.shadowed[mount.device_name] = f"{where}: {in_another_pool(ref, elsewhere)}"
-            elif directory and options.running:
+            elif directory and options.running and not creates_directories(client):
                 survey.without_directory[mount.device_name] = (
                     f"{where}: {what} does not exist, and a new volume is empty: without the "
                     f"directory {directory}, {plan.identity.instance_name} could not start. Set "

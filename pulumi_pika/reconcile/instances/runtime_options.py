@@ -21,6 +21,12 @@ from ...planner.plan import IncusRuntimePlan
 from ...planner.spec_models import Part
 from ...text_safety import one_line
 from ..shared.ownership import MARK_PREFIX
+from .cloud_config import USER_DATA_KEY as USER_DATA_KEY
+from .cloud_config import CloudInit, find_cloud_init_problems
+from .key_options import find_key_problems
+from .mount_options import MountOptions, find_mount_option_problems
+from .profile_list import find_profile_problems, profile_paths
+from .setup_files import SetupFile, find_file_problems
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
 
@@ -29,7 +35,6 @@ JOB_KEY: Final = MARK_PREFIX + "job"
 JOB_KEPT: Final = "kept"
 
 ROOT_DEVICE: Final = "root"
-USER_DATA_KEY: Final = "cloud-init.user-data"
 DEPENDENT_KEY: Final = "dependent"
 """The key of a disk device whose volume Incus deletes together with the instance."""
 
@@ -82,11 +87,37 @@ class RuntimeOptions(Part):
     If an entry is empty or missing, the pool is `storage_pool`, or the pool of the profile's root
     disk.
     """
+    mount_options: list[MountOptions] = Field(default_factory=list)
+    """The options of the mounts that are not part of the plan, in the order of the mounts."""
     running: bool | None = True
     config: dict[str, str] = Field(default_factory=dict)
     devices: dict[str, dict[str, str]] = Field(default_factory=dict)
     extra_profiles: list[str] = Field(default_factory=list)
+    profiles: list[str] | None = None
+    """All profiles, in order. None: `extra_profiles` and the profile of the plan."""
     cloud_init_user_data: str | None = None
+    cloud_init: CloudInit | None = None
+    """The user-data and the network-config, in place of `cloud_init_user_data`."""
+    target: str | None = None
+    """The cluster member, or `@GROUP`, on which the instance is created. None: that of the host."""
+    cpu_pinning: str | None = None
+    """The CPUs of the host that the instance uses, as `0-3`, in place of a number of CPUs."""
+    cpu_allowance: str | None = None
+    """The share of CPU time of a container, as `50%` or `25ms/100ms`."""
+    memory_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The share of the host's memory, in place of a number of MiB."""
+    snapshots_schedule: str | None = None
+    """When Incus takes a snapshot of the instance."""
+    snapshots_expiry: str | None = None
+    """After which time Incus deletes these snapshots."""
+    snapshots_pattern: str | None = None
+    """The names of these snapshots."""
+    ephemeral: bool | None = None
+    """Whether Incus deletes the instance when it stops. None: not managed."""
+    files: list[SetupFile] = Field(default_factory=list)
+    """The files that a container gets before its first start."""
+    replace_on_user_data: bool = False
+    """Whether a change of the user-data or the network-config replaces the instance."""
     description: str | None = None
     wait_for: WaitFor = "running"
     timeouts: Timeouts = Timeouts()
@@ -107,6 +138,17 @@ class RuntimeOptions(Part):
         while pools and not pools[-1]:
             pools = pools[:-1]
         return pools
+
+    @field_validator("mount_options", mode="after")
+    @classmethod
+    def _without_default_end(cls, given: list[MountOptions]) -> list[MountOptions]:
+        while given and given[-1] == MountOptions():
+            given = given[:-1]
+        return given
+
+    def mount_options_of(self, index: int) -> MountOptions:
+        """Return the options of the mount of an index."""
+        return self.mount_options[index] if index < len(self.mount_options) else MountOptions()
 
     def pool_of(self, index: int) -> str:
         """Return the pool that the mount of an index names, or an empty string."""
@@ -129,6 +171,11 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *_config_problems(plan, options),
         *_device_problems(plan, options),
         *_trigger_problems(options),
+        *find_profile_problems(plan, options),
+        *find_cloud_init_problems(options),
+        *find_file_problems(plan, options),
+        *find_key_problems(plan, options),
+        *find_mount_option_problems(plan, options),
     ]
 
 
@@ -149,10 +196,10 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
         )
     names: list[tuple[tuple[str | int, ...], str | None]] = [
         (("incus", "project"), plan.incus.project),
-        (("incus", "profile"), plan.incus.profile),
         (("storage_pool",), options.storage_pool),
+        (("target",), None if options.target is None else options.target.removeprefix("@")),
+        *profile_paths(plan, options),
     ]
-    names += [(("extra_profiles", i), name) for i, name in enumerate(options.extra_profiles)]
     names += [
         (("mount_storage_pools", i), name)
         for i, name in enumerate(options.mount_storage_pools)
@@ -214,6 +261,8 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
 
 
 def _trigger_problems(options: RuntimeOptions) -> Iterator[OptionProblem]:
+    if options.ephemeral and options.running is False:
+        yield ("ephemeral",), conflict("`running=False`, since Incus deletes it when it stops")
     if options.restart_triggers is not None and options.running is False:
         yield (
             ("restart_triggers",),

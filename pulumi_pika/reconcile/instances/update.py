@@ -68,6 +68,7 @@ from .lifecycle import (
 from .live_instance import LiveInstance, root_device_name
 from .placement import Existing, resolve_placement, root_moved
 from .runtime_options import RuntimeOptions
+from .setup_files import changed_files, write_files
 from .wait import wait_for
 
 _NEEDS_RESTART: Final = (
@@ -182,7 +183,7 @@ def apply_plan(
                 lambda: restore_adopted(client, before, options.timeouts, reporter),
                 verb="reverted",
             )
-        if fresh and live.ephemeral:
+        if fresh and live.ephemeral and not options.ephemeral:
             make_lasting(client, live, reporter)
             live = _refetch(client, desired)
         _apply_and_start(client, live, desired, previous, reporter, fresh)
@@ -275,7 +276,13 @@ def _rename_back(
                 f"allow_restart is off. Stop it (`incus stop --project {client.project} "
                 f"{live.name}`), and run `pulumi up` again"
             )
-        prepare_stop(client, live, timeout=timeouts.update, reporter=reporter)
+        prepare_stop(
+            client,
+            live,
+            timeout=timeouts.update,
+            reporter=reporter,
+            ephemeral=bool(options.ephemeral),
+        )
         shut_down(
             client, live.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter
         )
@@ -333,6 +340,8 @@ def _apply_and_start(
         _stop(client, desired, reporter)
         was_running = False
         live = _refetch(client, desired)
+    # Before the changes: a restart for one of them then finds the new files.
+    write_files(client, desired.name, changed_files(previous.files, options.files), reporter)
     restarted = _apply(client, live, desired, previous, reporter)
     triggered = not fresh and restart_requested(options, previous.restart_triggers)
     if triggered and was_running and not restarted:
@@ -348,6 +357,10 @@ def _apply_and_start(
             reporter=reporter,
             frozen=live.status == "Frozen",
         )
+    if options.ephemeral and not (now := _refetch(client, desired)).ephemeral:
+        # It was made persistent for a stop.
+        body = {"description": now.description, "ephemeral": True}
+        patch_instance(client, desired.name, body, "")
     # A failed wait is recorded: by its config key, or because `running` is not in the state.
     turned_on = options.running is True and previous.running is not True
     if started or restarted or turned_on or (was_running and WAITING_KEY in live.config):
@@ -552,7 +565,13 @@ def _change_still_pending(
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
     timeouts = desired.options.timeouts
-    prepare_stop(client, _refetch(client, desired), timeout=timeouts.update, reporter=reporter)
+    prepare_stop(
+        client,
+        _refetch(client, desired),
+        timeout=timeouts.update,
+        reporter=reporter,
+        ephemeral=bool(desired.options.ephemeral),
+    )
     shut_down(client, desired.name, grace=timeouts.stop, timeout=timeouts.update, reporter=reporter)
 
 

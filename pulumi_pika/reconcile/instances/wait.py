@@ -14,6 +14,7 @@ from ...incus.instances import exec_status
 from ...message_templates import MISSING, Message, timed_out
 from ..shared.errors import WaitFailed
 from ..shared.reporter import Progress, Reporter
+from .cloud_init_end import CloudInitEnd, CloudInitFailed, recoverable_errors
 from .console import console_lines, last_console_words
 from .desired import DesiredInstance
 from .guest_status import fetch_guest_status
@@ -63,7 +64,7 @@ def wait_for(
     if options.wait_for == "running":
         # The operation that starts an instance ends when the instance is running.
         return None
-    check = _CHECKS[options.wait_for]
+    check = _check_of(options.wait_for)
     # For the other states, Incus need not enter the guest, which costs more than the rest of a
     # fetch.
     inside = options.wait_for == "ipv4" or options.instance_type == "virtual-machine"
@@ -89,8 +90,11 @@ def wait_for(
                 raise _failed(client, desired, f"it is {live.status}", progress.elapsed)
             done, seen = check(client, desired, live)
             if done:
+                if options.wait_for == "cloud_init":
+                    for text in recoverable_errors(client, name):
+                        reporter.warn(f"{name}: cloud-init went on after an error: {text}")
                 return live if inside else None
-        except _GuestSaysFailed as error:
+        except (_GuestSaysFailed, CloudInitFailed) as error:
             raise _failed(client, desired, str(error), progress.elapsed) from None
         except IncusUnreachable as error:
             seen = str(error)
@@ -149,7 +153,17 @@ def _guest_status(client: IncusClient, desired: DesiredInstance, live: LiveInsta
     return status.state in ("ready", "completed"), status.describe()
 
 
-_CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]]] = {
+Check = Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]
+
+
+def _check_of(state: str) -> Check:
+    if state == "cloud_init":
+        end = CloudInitEnd()
+        return lambda client, desired, live: end(client, live)
+    return _CHECKS[state]
+
+
+_CHECKS: Final[dict[str, Check]] = {
     "agent": _agent,
     "ipv4": _ipv4,
     "ready": _ready,

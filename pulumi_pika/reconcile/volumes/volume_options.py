@@ -19,6 +19,7 @@ from ..shared.ownership import (
     MARK_PREFIX,
     OWNER_KEY,
 )
+from ..shared.snapshot_rules import EXPIRY_RULE, SCHEDULE_RULE, is_expiry, is_schedule
 
 SIZE_KEY: Final = "size"
 _FIELD_OF: Final = {
@@ -38,11 +39,6 @@ _LARGEST: Final = 2**63 - 1
 # `..`.
 _NAME: Final = re.compile(r"[a-zA-Z0-9](?:[^\s$?&+\"'`*/]*[a-zA-Z0-9])?")
 _LONGEST_NAME: Final = 64
-_EXPIRY: Final = re.compile(r"\d+[SMHdwmy](?:\s+\d+[SMHdwmy])*", re.ASCII)
-_ALIASES: Final = frozenset(
-    f"@{word}"
-    for word in ("hourly", "daily", "midnight", "weekly", "monthly", "annually", "yearly")
-)
 _KEY_RULE: Final = "use no control character and no space at an end"
 
 
@@ -217,21 +213,19 @@ def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
     for label in options.labels:
         if not label or not label.isprintable() or label != label.strip():
             yield ("labels", label), invalid_value(one_line(label), "label key", _KEY_RULE)
-    if (schedule := options.snapshots_schedule) is not None and not _is_schedule(schedule):
+    if (schedule := options.snapshots_schedule) is not None and not is_schedule(schedule):
         yield (
             ("snapshots_schedule",),
             invalid_value(
                 schedule,
                 "schedule",
-                f"use five cron fields, as in `0 6 * * *`, or {', '.join(sorted(_ALIASES))}",
+                SCHEDULE_RULE,
             ),
         )
-    if (expiry := options.snapshots_expiry) is not None and not _EXPIRY.fullmatch(expiry):
+    if (expiry := options.snapshots_expiry) is not None and not is_expiry(expiry):
         yield (
             ("snapshots_expiry",),
-            invalid_value(
-                expiry, "expiry", "use numbers with S, M, H, d, w, m or y, as in `2w` or `1w 12H`"
-            ),
+            invalid_value(expiry, "expiry", EXPIRY_RULE),
         )
     if options.snapshots_pattern == "":
         yield ("snapshots_pattern",), must("be non-empty; remove it for the default")
@@ -359,10 +353,3 @@ def _size_problems(size: str) -> Iterator[OptionProblem]:
         )
     elif not 0 < (size_bytes(size) or 0) <= _LARGEST:
         yield ("size",), invalid_value(size, "size", "use at least 1B and less than 8EiB")
-
-
-def _is_schedule(text: str) -> bool:
-    # Source: shared/validate IsCron. The server checks the fields themselves.
-    return text.isprintable() and all(
-        trigger in _ALIASES or len(trigger.split(" ")) == 5 for trigger in text.lower().split(", ")
-    )

@@ -113,6 +113,22 @@ def test_target_counts_for_instance_and_volumes(
     assert {location_of(client, f"{name}-{i}") for i in range(2)} == {expected}
 
 
+@pytest.mark.parametrize("target", ["two", "@second"])
+def test_target_of_a_runtime_takes_precedence(client: IncusClient, name: str, target: str) -> None:
+    client.target = "one"
+    options = OPTIONS.model_copy(update={"target": target})
+
+    _, live = create_runtime(client, plan_of(name, volumes=1), options, Recorder())
+
+    assert live.location == location_of(client, f"{name}-0") == "two"
+    facts = HostFacts(client)
+    wrong = options.model_copy(update={"target": "tow"})
+    (found,) = run_preflight(facts, plan_of(name), wrong)
+    assert found.path == ("target",)
+    assert "target 'tow' is no member" in found.reason
+    assert run_preflight(facts, plan_of(name), options) == []
+
+
 def test_without_a_target_both_go_to_one_member(client: IncusClient, name: str) -> None:
     live = make(client, plan_of(name, volumes=2))
 

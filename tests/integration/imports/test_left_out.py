@@ -58,7 +58,6 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         device = {"type": "disk", "source": volume, "path": path, "pool": where}
         return {device_name("cache", volume, path): device}
 
-    root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
     made: dict[str, dict[str, Any]] = {
         "fine": {},
         "owned": {"config": {OWNER_KEY: "urn:pulumi:other"}},
@@ -75,7 +74,6 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         "more": {"devices": host_path(tmp_path, recursive="true")},
         "gone": {"devices": host_path(gone)},
         "pools": {"devices": {**of_pool("default", "/a"), **of_pool(pool, "/b")}},
-        "profiles": {"profiles": [], "devices": root},
         "empty": {"source": {"type": "none"}},
         "image": {"source": {"type": "image", "fingerprint": sandbox.other_image}},
         "unknown": {},
@@ -124,7 +122,6 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         "more": "has settings that a mount cannot have (recursive=true)",
         "gone": f"{gone}, the source of device pk-artifa-",
         "pools": f"are in several pools (default, {pool})",
-        "profiles": f"incus profile assign {name}-profiles empty --project default",
         "empty": "the instance was created without an image",
         "image": f"no alias points to its image {sandbox.other_image[:12]}",
         "unknown": "its image ffffffffffff does not exist on the host any more",
@@ -148,22 +145,27 @@ def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path)
         ephemeral=True,
         start=True,
         devices={odd: {"type": "none"}},
-        config={"user.data": "x", "limits.cpu": "1-1,0", f"{MARK_PREFIX}label. x": "y"},
+        config={
+            "user.data": "x",
+            "limits.cpu": "1-1,0",
+            "limits.memory": "200000kB",
+            f"{MARK_PREFIX}label. x": "y",
+        },
     )
     sandbox.daemon.request("PUT", f"/instances/{name}-e/state", {"action": "freeze"})
     text, said = run(sandbox, tmp_path, name, f"{name}-e", code=0)
     for note in (
         f"{name}: `pulumi up` removes the key {MARK_PREFIX}other",
-        f"{name}-e: the instance is ephemeral, which means that Incus deletes it when it stops; "
-        "`pulumi up` makes it persistent (ephemeral: false)",
         f"{name}-e: the instance is frozen",
-        f"{name}-e: limits.cpu is 1-1,0, which is not a number of CPUs: the program does not",
+        f"{name}-e: limits.memory is 200000kB, which is not a number of MiB: the program does not",
         f"{name}-e: device {odd} cannot be declared (`{odd}` is not a valid device name",
         f"{name}-e: the label ' x' cannot be declared",
     ):
         assert note in said
         assert f"# {note.partition(': ')[2]}" in text
     assert "    running=None,\n" in text
+    assert "    ephemeral=True,\n" in text
+    assert '    cpu_pinning="1-1,0",\n' in text
     assert odd not in text.partition("IncusRuntime(")[2].partition("\n)")[0]
     again, _ = run(sandbox, tmp_path, f"{name}-e", name, name, code=0)
     assert again == text

@@ -147,6 +147,8 @@ def test_taken_over_without_a_change(
                 "user.network-config": "wpa-psk hunter2",
             },
         },
+        "no-profiles": {"profiles": [], "devices": {"root": {**root, "size": "1GiB"}}},
+        "own-root": {"profiles": [], "devices": {"rootfs": root}},
         "stopped": {"profiles": [profile, "default"], "config": {"user.note": "-"}},
         "odd": {
             "start": True,
@@ -179,6 +181,7 @@ def test_taken_over_without_a_change(
     options = '    project="default",\n    instance_type="container",\n    adopt=True,\n)\n'
     assert f"{start}{options}" in text
     assert f'storage_pool="{other_pool}"' in text
+    assert text.count("profiles=[],") == 2
     assert '"events_path": "/run/other/events.jsonl"' in text
 
     stack = make_stack(tmp_path / "stack", sandbox.socket)

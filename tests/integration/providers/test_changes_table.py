@@ -104,7 +104,7 @@ def test_page_is_true(
         if not row.containers:
             monkeypatch.setattr(host_checks, "requested_preflight", lambda: "off")
             managed.arguments = after
-            assert managed.planned() == "replace"
+            assert managed.planned() == ("replace" if said == "replaces" else "update")
             return
         managed.arguments = after
 

@@ -11,6 +11,7 @@ from pulumi_pika.planner.device_names import device_name
 from pulumi_pika.providers.properties import HAS_DEPENDENCIES
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
+from pulumi_pika.reconcile.instances.placement import creates_directories
 from pulumi_pika.reconcile.shared.ownership import RUNTIME_ID_KEY
 
 from ...conftest import (
@@ -27,6 +28,7 @@ from ...support.provider_engine import (
     volume_mount,
     wire,
 )
+from ...support.reconcile import shell
 from .test_adoption import make
 
 
@@ -251,10 +253,21 @@ def test_an_adoption_that_would_be_refused(name: str, sandbox: Sandbox) -> None:
         Managed(arguments(name, adopt=True)).checked()
 
 
-def test_a_directory_of_a_volume_that_is_still_to_be_made(name: str) -> None:
-    source = f"{name}-state/dir"
+def test_a_directory_of_a_volume_that_is_still_to_be_made(client: IncusClient, name: str) -> None:
+    source = f"{name}-state/dir/deeper"
     device = device_name("persistent_volume", source, "/mnt/state")
     managed = Managed(arguments(name, mounts=[volume_mount(source)]))
+    if creates_directories(client):
+        managed.up()
+        assert shell(client, name, "touch /mnt/state/mine") == 0
+        assert managed.refresh() == {}
+        assert managed.up() == "same"
+        managed.destroy()
+        # In a volume that is there, too.
+        managed.change(mounts=[volume_mount(f"{name}-state/other")])
+        assert managed.up() == "create"
+        assert shell(client, name, "touch /mnt/state/mine") == 0
+        return
     with pytest.raises(
         Refused, match=rf"mounts\[0\].source: mount {device} .* without the directory dir"
     ):

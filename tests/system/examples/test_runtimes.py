@@ -12,7 +12,8 @@ from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.planner.device_names import device_name
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
 
-from ...conftest import Sandbox, sweep
+from ...conftest import OTHER_IMAGE, Sandbox, sweep
+from ...support.reconcile import output, there
 from ...support.stack import Stack
 from .helpers import (
     apply,
@@ -96,3 +97,27 @@ def test_ci_job(stack: Stack, client: IncusClient, name: str, tmp_path: Path) ->
     report = stack.directory / "outputs" / "artifacts" / "reports" / "all.txt"
     assert report.read_text() == "built\nbuilt\n", "the cache did not stay"
     assert fetch_instance(client, name) is None
+
+
+def test_guest_setup(stack: Stack, client: IncusClient, name: str) -> None:
+    take(stack, "guest_setup", instance_name=name)
+    apply(stack)
+    assert stack.outputs()["migrations"] == "1"
+    uuid = there(client, name).uuid
+
+    configure(stack, schema="2")
+    stack.up()
+    assert stack.outputs()["migrations"] == "2"
+    configure(stack, retention="30d")
+    stack.up()
+    stack.settled()
+    assert there(client, name).uuid == uuid
+    assert output(client, name, "cat /etc/store.conf") == "retention = 30d\n"
+    assert stack.outputs()["migrations"] == "2", "another file does not run the command"
+
+    # A new container is set up again, by itself.
+    configure(stack, image=OTHER_IMAGE)
+    stack.up()
+    assert there(client, name).uuid != uuid
+    assert stack.outputs()["migrations"] == "1"
+    stack.settled()

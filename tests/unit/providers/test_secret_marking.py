@@ -259,3 +259,27 @@ def test_property_paths_are_read_as_they_were_written() -> None:
         )
         path = ("top", *path)
         assert parse_path(path_text(path)) == path
+
+
+def test_text_that_another_client_wrote_over_a_secret_cloud_init_is_secret() -> None:
+    tree = {
+        "cloud_init": {"runcmd": ["echo hidden"], "packages": ["git"]},
+        "config": {"cloud-init.user-data": "runcmd: [echo hidden]", "user.x": "1"},
+    }
+    assert hidden(mark_secrets(tree, [("cloud_init", "runcmd", 0)])) == {
+        "cloud_init.runcmd[0]",
+        'config["cloud-init.user-data"]',
+    }
+
+
+def test_last_of_secret_profiles_is_secret_in_the_plan() -> None:
+    tree = {
+        "profiles": ["plain", "hidden"],
+        "plan": {"incus": {"profile": "hidden", "project": "default"}},
+        "plan_digest": "d",
+    }
+    assert hidden(mark_secrets(tree, [("profiles", 1)])) == {
+        "profiles[1]",
+        "plan.incus.profile",
+        "plan_digest",
+    }

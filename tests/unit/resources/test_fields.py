@@ -23,7 +23,14 @@ PUBLIC: dict[str, Any] = {
 }
 ARGUMENTS = {name: value for name, value in PUBLIC.items() if name.endswith("Args")}
 MODELS = {name: value for name, value in PUBLIC.items() if issubclass(value, BaseModel)}
-RESOURCES = ("IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusHost")
+RESOURCES = (
+    "IncusRuntime",
+    "IncusJob",
+    "IncusExec",
+    "PersistentVolume",
+    "VolumeSnapshot",
+    "IncusHost",
+)
 CHOICES = [value for name in pulumi_pika.__all__ if get_args(value := getattr(pulumi_pika, name))]
 
 
@@ -138,6 +145,6 @@ def _choices(annotation: Any) -> set[str]:
 
 
 def test_choices_are_found() -> None:
-    assert len(CHOICES) == 9
+    assert len(CHOICES) == 11
     assert _choices(ARGUMENTS["MountArgs"].__annotations__["mode"]) == {"read_only", "read_write"}
     assert all(re.fullmatch(r"[a-z0-9_-]+", v) for choice in CHOICES for v in get_args(choice))

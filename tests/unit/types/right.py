@@ -3,6 +3,7 @@
 import pulumi
 
 from pulumi_pika import (
+    IncusExec,
     IncusHost,
     IncusJob,
     IncusRuntime,
@@ -94,3 +95,4 @@ run_job({"provider": "incus"}, "true")
 pulumi.export("outcome", outcome.status)
 pulumi.export("status", job.status)
 pulumi.export("address", runtime("a", "container", "ipv4").ipv4_address)
+IncusExec("exec", instance=job.instance_name, create=["true"], timeout_secs=60, triggers=[1])
