@@ -1,6 +1,7 @@
 """What the tests of profiles, projects, networks and pools build and look at."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from dev.rest import ApiError
@@ -44,7 +45,7 @@ def edit(
     name: str,
     *,
     project: str = "default",
-    config: dict[str, str | None] | None = None,
+    config: Mapping[str, str | None] | None = None,
     **more: Any,
 ) -> None:
     """Changes an object as another client would; None takes a config key away."""
