@@ -10,13 +10,14 @@ from pulumi_pika.providers.provider_errors import ProviderError
 
 from ...conftest import Sandbox
 from ...support.object_engine import Declared
-from ...support.objects import edit, shown, sweep_objects, there
+from ...support.objects import edit, require_bridges, shown, sweep_objects, there
 from ...support.provider_engine import Refused
 
 
 @pytest.fixture
 def bridge(sandbox: Sandbox) -> Iterator[str]:
     """A name of an interface that nothing else has."""
+    require_bridges(sandbox)
     name = f"t{secrets.token_hex(3)}"
     yield name
     sweep_objects(sandbox.daemon, name)
