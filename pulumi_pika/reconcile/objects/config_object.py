@@ -159,7 +159,9 @@ def create_or_adopt_object(
         except (IncusError, KeyboardInterrupt) as error:
             _finish_or_undo(kind, client, plan, attempt, error)
         if live is None:
-            return _fetch_existing(kind, client, plan)
+            made = _fetch_existing(kind, client, plan)
+            # In a cluster, Incus 7.0 drops the description of a new storage pool.
+            return _apply(kind, client, made, plan, None, {}, reporter)
     check_adoptable(kind, client, live, plan, owner)
     ours = relation(live.config, owner.urn, owner.backend) == "ours"
     label: dict[str, str | None] = {
@@ -228,6 +230,12 @@ def check_adoptable(
     if refusal := kind.refusal(live):
         raise ObjectExists(f"{where} and cannot be managed: {refusal}. Choose another name")
     whose = relation(live.config, owner.urn, owner.backend)
+    if live.data.get("status") == "Pending" and whose == "unmarked":
+        raise ObjectExists(
+            f"{where} and is only prepared on members of the cluster, by a create that was "
+            f"interrupted or is still running. If it is not running, delete what is prepared with "
+            f"{kind.shell('delete', plan)}, and run `pulumi up` again"
+        )
     if whose == "other" or (whose == "other_backend" and not owner.adopt):
         of = " of another Pulumi backend" if whose == "other_backend" else ""
         hint = renamed_hint(owner.urn, live.owner) if whose == "other" else ""
