@@ -360,7 +360,9 @@ class ObjectCalls:
 
     def _seal(self, tree: dict[str, Any], given: ObjectInputs[Any]) -> dict[str, Any]:
         paths: list[Path] = secret_paths_of(self.kind, given.secret)
-        return mark_secret_inputs(tree, paths, {}, given.tree)
+        # The program's own values in the plan are not made safe either: they are not untrusted.
+        own = {**given.tree, "plan": given.plan_tree(self.kind)}
+        return mark_secret_inputs(tree, paths, {}, own)
 
 
 _CALLS: Final = {kind.noun: ObjectCalls(kind) for kind in (PROFILE, PROJECT, NETWORK, POOL)}

@@ -39,7 +39,9 @@ class ConfigObject(Resource):
     _arguments: ClassVar[Any]
     """The typed dict of the keyword arguments."""
     _provider_class: ClassVar[type[ResourceProvider]]
+    """The class of the provider."""
     _more_outputs: ClassVar[Sequence[str]] = ()
+    """The names of the outputs that only this kind has."""
 
     def __init__(
         self,
