@@ -57,6 +57,8 @@ from .replacement_refusal import refuse_same_name, retention_changed, was_checke
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secret_marking import check_failures, is_secret, mark_secret_inputs
 
+DRIFT: Final = "drift"
+"""The output with the names of the parts that a refresh found changed."""
 UNMANAGED: Final = "unmanaged"
 """The output with the names of what the object has beside the plan."""
 
@@ -330,6 +332,7 @@ class ObjectCalls:
             "plan": observe(kind, given.plan, live).to_tree(),
             **kind.outputs(live),
             UNMANAGED: unmanaged_parts(kind, given.plan, live),
+            DRIFT: [],
             ADOPTED: live.adopted,
             GENERATION: live.generation,
             "schema_version": SCHEMA_VERSION,
@@ -338,11 +341,13 @@ class ObjectCalls:
     def _refreshed(self, state: ObjectState[Any], live: LiveObject) -> dict[str, Any]:
         """Return outputs that describe the live object; without drift, they are unchanged."""
         kind = self.kind
+        seen = observe(kind, state.applied, live)
         outputs = {
             **state.tree,
-            "plan": observe(kind, state.applied, live).to_tree(),
+            "plan": seen.to_tree(),
             **kind.outputs(live),
             UNMANAGED: unmanaged_parts(kind, state.applied, live),
+            DRIFT: changed_parts(kind, seen, state.applied),
             GENERATION: state.generation or live.generation,
         }
         if state.owner and live.owner != state.owner:
