@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
+from pulumi_pika.report.gate import CONDITIONS
+from pulumi_pika.report.markdown import markdown, mermaid
+from pulumi_pika.report.report_builder import report_of
+from pulumi_pika.report.terminal import terminal
+
 from ...conftest import IMAGE, Sandbox
 from ...support.objects import edit, instance, shown, sweep_objects, there
+from ...support.previews import change, held
 from ...support.stack import Stack
+from .test_report import preview
 
 PROGRAM = """
 import json
@@ -163,3 +170,48 @@ def test_a_forced_replacement_is_safe(
     else:
         stack.up("--replace", urn)
     stack.settled()
+
+
+def test_the_report_shows_and_draws_them(stack: Stack, name: str, sandbox: Sandbox) -> None:
+    shared = {"kind": "IncusProfile", "name": name, "memory_mib": 64, "storage_pool": "@pool"}
+    objects: dict[str, dict[str, Any]] = {
+        "project": {"kind": "IncusProject", "name": name, "max_instances": 3, "own_images": False},
+        "pool": {"kind": "StoragePool", "name": name, "driver": "dir"},
+        "base": shared,
+        "adopted": {"kind": "IncusProfile", "name": "default", "adopt": True},
+    }
+    runtimes = {f"{name}-box": {"image": IMAGE, "profile": "@base"}}
+    declare(stack, objects=objects, runtimes=runtimes)
+    told = report_of(preview(stack), CONDITIONS)
+    assert told.picture is not None
+    ids = {node.kind: node.id for node in told.picture.nodes if "default" not in node.label}
+    assert {"project", "pool", "profile", "runtime"} <= ids.keys()
+    edges = {(edge.runtime, edge.volume): edge.label for edge in told.picture.edges}
+    assert edges[ids["profile"], ids["pool"]] == "root"
+    assert edges[ids["runtime"], ids["profile"]] == "profile"
+    values = {value.path: value.after for value in change(told, "base").values}
+    assert values["name"] == name
+    assert values['config["limits.memory"]'] == "64MiB"
+    assert values["devices.root.pool"] == name
+    assert "delete" not in held(told)
+    assert mermaid(told.picture).count("profile") >= 2
+    stack.up()
+
+    shared["memory_mib"] = 96
+    objects["pool"]["config"] = {"rsync.bwlimit": "10MB"}
+    edit(sandbox, "profiles", name, config={"limits.memory": "80MiB"})
+    declare(stack, objects={key: objects[key] for key in ("pool", "base")}, runtimes=runtimes)
+    told = report_of(preview(stack, "--refresh"), CONDITIONS)
+    actions = {change.name: change.action for change in told.changes}
+    assert actions == {
+        "base": "update",
+        "pool": "update",
+        "project": "delete",
+        "adopted": "release",
+    }
+    assert change(told, "base").drift == ["config.limits.memory"]
+    assert held(told)["delete"] == ["project"]
+    for text in (markdown(told), terminal(told)):
+        assert "limits.memory" in text
+    stack.up("--refresh")
+    stack.destroy()
