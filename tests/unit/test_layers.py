@@ -11,7 +11,7 @@ import pytest
 from dev.paths import ROOT
 
 PACKAGE = ROOT / "pulumi_pika"
-BASE = {"choices", "errors", "redaction", "text_safety"}
+BASE = {"choices", "errors", "message_templates", "redaction", "text_safety"}
 _SHARED = {*BASE, "incus"}
 _INSTANCES = {*_SHARED, "planner", "reconcile/shared"}
 _VOLUMES = {*_INSTANCES, "reconcile/instances"}
@@ -19,7 +19,8 @@ _OBJECTS = {*_VOLUMES, "reconcile/volumes"}
 _RECONCILE = {*_OBJECTS, "reconcile/objects", "reconcile"}
 BELOW: dict[str, set[str]] = {
     "choices": set(),
-    "errors": set(),
+    "errors": {"message_templates"},
+    "message_templates": set(),
     "text_safety": set(),
     "redaction": {"text_safety"},
     "planner": BASE,
