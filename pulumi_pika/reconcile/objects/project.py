@@ -5,6 +5,8 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
+from ...message_templates import invalid_value
+from ...text_safety import one_line
 from ..instances.runtime_options import OptionProblem
 from .live_object import LiveObject
 from .object_kind import ObjectKind
@@ -63,7 +65,8 @@ class ProjectKind(ObjectKind[ProjectOptions]):
         yield from super().find_problems(options)
         # Source: projectValidateName of Incus 6.0 and 7.3.
         if "_" in options.name:
-            yield ("name",), f"{options.name!r} is not a valid project name: no underscore"
+            shown = one_line(options.name, 100)
+            yield ("name",), invalid_value(shown, "project name", "use no underscore")
 
     def keeps(self, key: str) -> bool:
         """Return whether a config key stays on the host after the program drops it.

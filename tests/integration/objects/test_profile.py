@@ -135,7 +135,7 @@ def test_an_existing_one_is_refused_adopted_and_released(name: str, sandbox: San
     sandbox.daemon.request("POST", "/profiles", body)
     before = shown(sandbox, "profiles", name)
     made = profile(name, config={"user.b": "2"})
-    with pytest.raises(Refused, match=r"exists at .* and has no owner .*adopt=True"):
+    with pytest.raises(Refused, match=r"already exists at .*it has no owner.*adopt=True"):
         made.up()
     assert shown(sandbox, "profiles", name) == before
 
@@ -169,7 +169,7 @@ def test_another_resource_and_another_backend_are_left_alone(name: str, sandbox:
     before = shown(sandbox, "profiles", name)
     thief = Declared("profile", {"name": name, "adopt": True}, owner=OTHER)
     # A check of the same stack leaves the decision to the create.
-    with pytest.raises(ProviderError, match=r"is owned by urn:pulumi:test::project::.*::thing"):
+    with pytest.raises(ProviderError, match=r"belongs to urn:pulumi:test::project::.*::thing"):
         thief.up()
     other = Declared("profile", {"name": name, "backend": "b2"})
     with pytest.raises((Refused, ProviderError), match="of another Pulumi backend"):
@@ -183,7 +183,7 @@ def test_a_used_one_is_not_deleted_and_the_users_are_listed(name: str, sandbox: 
     instance(sandbox, f"{name}-box", name)
     with pytest.raises(
         ProviderError,
-        match=rf"could not delete the profile {name} .*: it is used by instance {name}-box",
+        match=rf"could not delete profile {name} .*: it is used by instance {name}-box",
     ):
         made.destroy()
     assert there(sandbox, "profiles", name)
@@ -196,7 +196,7 @@ def test_a_replacement_of_a_used_one_is_refused_in_the_preview(name: str, sandbo
     made.arguments["project"] = f"{name}-p"
     assert made.planned() == "replace"
     instance(sandbox, f"{name}-box", name)
-    with pytest.raises(ProviderError, match=rf"cannot be replaced .*instance {name}-box"):
+    with pytest.raises(ProviderError, match=rf"could not replace profile .*instance {name}-box"):
         made.planned()
 
 
@@ -240,12 +240,12 @@ def test_missing_pools_and_networks_are_reported_in_the_preview(name: str) -> No
     with pytest.raises(Refused) as refused:
         made.checked()
     said = str(refused.value)
-    assert re.search(r"project: there is no project noproject at", said)
+    assert re.search(r"project: project noproject does not exist at", said)
     made.arguments["project"] = "default"
     with pytest.raises(Refused) as refused:
         made.checked()
     said = str(refused.value)
-    assert "storage_pool: there is no storage pool nowhere at" in said
-    assert "network: there is no network nonet at" in said
+    assert "storage_pool: storage pool nowhere does not exist at" in said
+    assert "network: network nonet does not exist at" in said
     made.arguments["after_others"] = True
     assert made.checked()["plan"]["devices"]["root"]["pool"] == "nowhere"

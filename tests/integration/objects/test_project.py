@@ -87,7 +87,7 @@ def test_one_with_contents_keeps_features_and_name(name: str, sandbox: Sandbox) 
     for part, change in changes.items():
         made.arguments.update(change)
         with pytest.raises(
-            ProviderError, match=rf"could not change {part} of the project .* profile other"
+            ProviderError, match=rf"could not change {part} of project .* profile other"
         ):
             made.planned()
         made.arguments.update({"own_volumes": True, "name": name})
