@@ -24,6 +24,7 @@ from pulumi_pika import (
 config = pulumi.Config()
 name = config.require("name")
 agents = config.require_int("agents")
+most_agents = config.require_int("most_agents")
 subnet = config.require("subnet")
 
 pool = StoragePool("pool", name=name, driver=cast(StorageDriver, config.require("driver")))
@@ -43,8 +44,8 @@ project = IncusProject(
     "project",
     name=name,
     own_images=False,  # The images of the project `default` serve this one too.
-    max_instances=agents,
-    max_memory_mib=agents * 512,
+    max_instances=most_agents,
+    max_memory_mib=most_agents * 512,
 )
 
 profile = IncusProfile(

@@ -35,7 +35,7 @@ def test_bare_host(stack: Stack, sandbox: Sandbox, name: str, bridge: str) -> No
 
     configure(stack, agents=2)
     stack.up()
-    assert shown(sandbox, "projects", name)["config"]["limits.instances"] == "2"
+    assert shown(sandbox, "projects", name)["config"]["limits.instances"] == "10"
     assert not there(sandbox, "instances", f"{name}-3", name)
 
     stack.destroy()
