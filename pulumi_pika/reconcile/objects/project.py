@@ -84,9 +84,7 @@ class ProjectKind(ObjectKind[ProjectOptions]):
     ) -> Iterator[OptionProblem]:
         """Find limits that are lower than what the project uses now, which Incus refuses."""
         try:
-            resources: Any = client.get(url("projects", options.name, "state")).data.get(
-                "resources"
-            )
+            state: Any = client.get(url("projects", options.name, "state")).data
         except NotFound:
             return  # It does not exist yet.
         for argument, resource, unit, unit_name in _LIMITS:
