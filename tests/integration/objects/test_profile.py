@@ -1,5 +1,6 @@
 """The life of a profile: created as planned, changed in place, adopted, released, deleted."""
 
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pulumi_pika.providers.provider_errors import ProviderError
 
 from ...conftest import Sandbox
+from ...support import hostile
 from ...support.object_engine import OTHER, Declared
 from ...support.objects import LABEL, edit, instance, shown, there
 from ...support.provider_engine import Refused
@@ -233,6 +235,29 @@ def test_a_copy_is_not_taken_for_it(
     made.outputs = kept
     made.destroy()
     assert there(sandbox, "profiles", f"{name}-copy")
+
+
+def test_what_another_client_writes_has_no_power_over_who_reads_it(
+    name: str, sandbox: Sandbox
+) -> None:
+    made = profile(name, config={"user.a": "1"}, description="d")
+    made.up()
+    edit(
+        sandbox,
+        "profiles",
+        name,
+        config={"user.a": hostile.ALL, f"user.{hostile.DIRECTIVE}": "x", "user.u": hostile.UNKNOWN},
+        description=hostile.UNKNOWN,
+        devices={"tty": {"type": "none", "user.x": hostile.ALL}},
+    )
+    made.refresh()
+    assert made.outputs is not None
+    for part in ("plan", "unmanaged", "drift"):
+        shown_text = json.dumps(made.outputs[part], ensure_ascii=False)
+        assert hostile.wrong_in(shown_text) == []
+        assert hostile.UNKNOWN not in shown_text
+    assert made.up() == "update"
+    assert shown(sandbox, "profiles", name)["config"]["user.a"] == "1"
 
 
 def test_missing_pools_and_networks_are_reported_in_the_preview(name: str) -> None:

@@ -204,6 +204,16 @@ def test_the_plan_is_exact_and_unknown_only_where_an_argument_is() -> None:
     assert checked("project", name=UNKNOWN)["plan"]["name"] == UNKNOWN
 
 
+def test_the_project_is_that_of_the_host_at_the_creation_only() -> None:
+    host_connection.configure({"pika:project": "agents", "pika:socket": "/nonexistent"})
+    assert checked("profile")["plan"]["project"] == "agents"
+    assert checked("network", project="default")["project"] == "default"
+    assert "project" not in checked("project")
+    old = checked("profile", project="before")
+    result = calls_of("profile").check(old, inputs("profile"))
+    assert result.inputs["project"] == "before"
+
+
 def test_on_delete_says_what_a_delete_does() -> None:
     assert checked("network")["on_delete"] == "deletes the network, if nothing uses it"
     assert checked("network", retain_on_delete=True)["on_delete"].startswith("keeps the network")
