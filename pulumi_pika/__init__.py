@@ -10,10 +10,12 @@ if TYPE_CHECKING:
         InstanceType,
         MountKind,
         MountMode,
+        NetworkType,
         OutputMode,
         PreflightMode,
         RestartPolicy,
         RetentionPolicy,
+        StorageDriver,
         WaitFor,
     )
     from .errors import PikaError
@@ -70,6 +72,16 @@ if TYPE_CHECKING:
     from .resources.errors import InvalidArguments
     from .resources.host import IncusHost
     from .resources.job import IncusJob
+    from .resources.network import IncusNetwork
+    from .resources.object_arguments import (
+        IncusNetworkArgs,
+        IncusProfileArgs,
+        IncusProjectArgs,
+        StoragePoolArgs,
+    )
+    from .resources.pool import StoragePool
+    from .resources.profile import IncusProfile
+    from .resources.project import IncusProject
     from .resources.runtime import IncusRuntime
     from .resources.snapshot import VolumeSnapshot
     from .resources.volume import PersistentVolume
@@ -80,10 +92,12 @@ _HOMES = {
         "InstanceType",
         "MountKind",
         "MountMode",
+        "NetworkType",
         "OutputMode",
         "PreflightMode",
         "RestartPolicy",
         "RetentionPolicy",
+        "StorageDriver",
         "WaitFor",
     ),
     "planner.spec_models": (
@@ -140,6 +154,16 @@ _HOMES = {
     "resources.errors": ("InvalidArguments",),
     "resources.host": ("IncusHost",),
     "resources.job": ("IncusJob",),
+    "resources.network": ("IncusNetwork",),
+    "resources.object_arguments": (
+        "IncusNetworkArgs",
+        "IncusProfileArgs",
+        "IncusProjectArgs",
+        "StoragePoolArgs",
+    ),
+    "resources.pool": ("StoragePool",),
+    "resources.profile": ("IncusProfile",),
+    "resources.project": ("IncusProject",),
     "resources.runtime": ("IncusRuntime",),
     "resources.snapshot": ("VolumeSnapshot",),
     "resources.volume": ("PersistentVolume",),
@@ -160,6 +184,12 @@ __all__ = [
     "IncusJob",
     "IncusJobArgs",
     "IncusMountPlan",
+    "IncusNetwork",
+    "IncusNetworkArgs",
+    "IncusProfile",
+    "IncusProfileArgs",
+    "IncusProject",
+    "IncusProjectArgs",
     "IncusRuntime",
     "IncusRuntimeArgs",
     "IncusRuntimePlan",
@@ -182,6 +212,7 @@ __all__ = [
     "MountArgs",
     "MountKind",
     "MountMode",
+    "NetworkType",
     "OutputCollection",
     "OutputCollectionArgs",
     "OutputMode",
@@ -203,6 +234,9 @@ __all__ = [
     "RuntimeSpecError",
     "SnapshotTimeouts",
     "SnapshotTimeoutsArgs",
+    "StorageDriver",
+    "StoragePool",
+    "StoragePoolArgs",
     "Timeouts",
     "TimeoutsArgs",
     "VolumeSnapshot",
