@@ -7,57 +7,49 @@ from ..incus.client import IncusClient
 from ..incus.config_objects import get_object
 from ..incus.errors import IncusError, NotFound, Unauthorised
 from ..message_templates import missing
-from ..reconcile.objects.config_object import Owner, fetch_object
+from ..reconcile.objects.config_object import fetch_object
 from ..reconcile.objects.object_creation import check_adoptable
-from ..reconcile.objects.object_kind import ObjectKind
 from ..reconcile.shared.ownership import relation
 from ..validation.lenient_validation import Failure
-from ..validation.object_inputs import ObjectInputs
 from ..validation.property_tree import paths_overlap
 from .host_connection import current_host, requested_preflight
-from .secret_marking import is_secret
+from .object_state import ObjectInputs
 from .taken_names import taken_failures
 
 
-def find_change_failures(
-    kind: ObjectKind[Any], given: ObjectInputs[Any], old: ObjectInputs[Any] | None
-) -> list[Failure]:
+def find_change_failures(new: ObjectInputs[Any], old: ObjectInputs[Any] | None) -> list[Failure]:
     """Return the changes that the existing object cannot take; see `find_host_failures`."""
     if old is None:
         return []
     return [
         Failure(path, reason)
-        for path, reason in kind.refused_change(old.plan, given.plan)
-        if not any(paths_overlap(path, other) for other in given.unknown)
+        for path, reason in new.kind.refused_change(old.plan, new.plan)
+        if not any(paths_overlap(path, other) for other in new.given.unknown)
     ]
 
 
-def find_host_failures(
-    kind: ObjectKind[Any], given: ObjectInputs[Any], old: ObjectInputs[Any] | None
-) -> list[Failure]:
+def find_host_failures(new: ObjectInputs[Any], old: ObjectInputs[Any] | None) -> list[Failure]:
     """Return everything on the host for which a create or an update would be refused.
 
     If nothing changed, no request is sent.
 
     Args:
-        kind: the kind of the object.
-        given: the new inputs, which are valid by themselves.
-        old: the inputs before; None for a new object.
+        new: The new inputs, which are valid by themselves.
+        old: The inputs before; None for a new object.
     """
     failures = []
-    plan = given.plan
+    plan = new.plan
     place = (plan.name, plan.project)
     if old is None or place != (old.plan.name, old.plan.project):
-        failures += _taken(kind, given)
+        failures += _taken(new)
     if old is None or old.plan != plan:
-        failures += _missing(kind, given)
+        failures += _missing(new)
     return failures
 
 
-def _taken(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
+def _taken(new: ObjectInputs[Any]) -> list[Failure]:
     """Return why the object cannot be created or renamed: another object has its name."""
-    plan, options = given.plan, given.options
-    owner = Owner(options.owner, options.backend, options.adopt)
+    kind, plan, owner = new.kind, new.plan, new.owner
 
     def refuse_existing(client: IncusClient) -> None:
         found = fetch_object(kind, client, plan.name)
@@ -73,14 +65,14 @@ def _taken(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
         ("name",),
         owner.urn,
         plan.project or "default",
-        given.unknown,
+        new.given.unknown,
         tuple(kind.model.model_fields),
         refuse_existing,
         holder,
     )
 
 
-def _missing(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
+def _missing(new: ObjectInputs[Any]) -> list[Failure]:
     """Return what the object needs and the host does not have or cannot do."""
     if requested_preflight() == "off":
         return []
@@ -88,22 +80,22 @@ def _missing(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
         here = current_host()
         if not here.enrolled or time.monotonic() < here.away_until:
             return []
-        client = here.client.in_project(given.plan.project or here.client.project)
+        client = here.client.in_project(new.plan.project or here.client.project)
         failures = []
-        for need in kind.needs(given.options):
-            if any(paths_overlap(need.path, path) for path in given.unknown):
+        for need in new.kind.needs(new.options):
+            if any(paths_overlap(need.path, path) for path in new.given.unknown):
                 continue
-            if given.after_others:
+            if new.hidden.has_dependencies:
                 continue  # Another resource of the program may create it before it is needed.
             if not _exists(client, need.collection, need.name):
-                name = "of this name" if is_secret(need.path, given.tree) else need.name
+                name = "of this name" if new.hidden.is_secret(need.path) else need.name
                 advice = "create it first, or name another one"
                 reason = missing(f"{need.noun} {name}", f"at {client.host}", advice)
                 failures.append(Failure(need.path, reason))
         failures += [
             Failure(path, problem)
-            for path, problem in kind.find_host_problems(client, given.options)
-            if not any(paths_overlap(path, other) for other in given.unknown)
+            for path, problem in new.kind.find_host_problems(client, new.options)
+            if not any(paths_overlap(path, other) for other in new.given.unknown)
         ]
     except IncusError:
         return []  # The create reports it.

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pulumi_pika.providers.object_calls import ObjectCalls, calls_of
-from pulumi_pika.providers.replacement_refusal import note_check
-
+from .provider_calls import ProviderCalls, object_calls
 from .provider_engine import Refused, wire
 
 OWNER = "urn:pulumi:test::project::pulumi-python:dynamic/pika:IncusProfile::thing"
@@ -23,13 +21,12 @@ class Declared:
     inputs: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def calls(self) -> ObjectCalls:
-        return calls_of(self.noun)
+    def calls(self) -> ProviderCalls:
+        return object_calls[self.noun]
 
     def checked(self) -> dict[str, Any]:
         given = {"owner": self.owner, "backend": "b1", "secret_inputs": []}
-        note_check(self.owner)
-        result = self.calls.check(self.inputs, wire({**given, **self.arguments}))
+        result = self.calls.check(wire({**given, **self.arguments}), self.inputs)
         if result.failures:
             raise Refused("; ".join(f"{f.property}: {f.reason}" for f in result.failures))
         return dict(wire(result.inputs))

@@ -8,7 +8,7 @@ import pytest
 
 from dev.paths import ROOT
 from pulumi_pika.message_templates import missing
-from pulumi_pika.providers import host_connection
+from pulumi_pika.providers import config_object, host_connection
 from pulumi_pika.providers.host_provider import HostProvider
 from pulumi_pika.providers.instance_inputs import InstanceInputs
 from pulumi_pika.providers.job import IncusJobProvider
@@ -79,6 +79,10 @@ KINDS: dict[str, tuple[HostProvider, dict[str, Any]]] = {
     "job": (IncusJobProvider(), {**arguments("box"), "command": "true", "output_dir": "/x"}),
     "volume": (PersistentVolumeProvider(), {"volume_name": "v", "size": "1GiB"}),
     "snapshot": (VolumeSnapshotProvider(), {"volume_name": "v", "snapshot_name": "s"}),
+    "profile": (config_object.IncusProfileProvider(), {"name": "p", "vcpu_count": 2}),
+    "project": (config_object.IncusProjectProvider(), {"name": "p"}),
+    "network": (config_object.IncusNetworkProvider(), {"name": "n", "ipv4_address": "none"}),
+    "storage pool": (config_object.StoragePoolProvider(), {"name": "s", "driver": "dir"}),
 }
 
 

@@ -134,9 +134,11 @@ def test_choices_are_found() -> None:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_arguments_of_objects_are_those_of_their_model(name: str) -> None:
-    from pulumi_pika.providers.object_calls import calls_of
+    from pulumi_pika.providers.object_calls import KINDS
+    from pulumi_pika.providers.properties import Properties
 
     noun = PUBLIC[name]._provider_class.noun
-    fields = set(calls_of(noun).kind.model.model_fields) - {"owner", "backend"}
+    kind = KINDS[noun].parse_inputs(Properties.parse({})).kind
+    fields = set(kind.model.model_fields) - {"owner", "backend"}
     assert set(field_docs(ARGUMENTS[f"{name}Args"])) == fields
-    assert set(calls_of(noun).kind.arguments) <= fields
+    assert set(kind.arguments) <= fields
