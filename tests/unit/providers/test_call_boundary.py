@@ -81,7 +81,7 @@ KINDS: dict[str, tuple[HostProvider, dict[str, Any]]] = {
     "snapshot": (VolumeSnapshotProvider(), {"volume_name": "v", "snapshot_name": "s"}),
     "profile": (config_object.IncusProfileProvider(), {"name": "p", "vcpu_count": 2}),
     "project": (config_object.IncusProjectProvider(), {"name": "p"}),
-    "network": (config_object.IncusNetworkProvider(), {"name": "n", "ipv4_address": "none"}),
+    "network": (config_object.IncusNetworkProvider(), {"name": "net", "ipv4_address": "none"}),
     "storage pool": (config_object.StoragePoolProvider(), {"name": "s", "driver": "dir"}),
 }
 

@@ -97,10 +97,10 @@ def test_all_problems_of_a_profile_at_once() -> None:
         },
         adopt="yes",
     )
-    assert "no blank" in found["name"]
+    assert "no space" in found["name"]
     assert "not a valid name" in found["project"]
     assert found["vcpu_count"] == "must be at least 1"
-    assert found["memory_mib"] == "must be a whole number"
+    assert found["memory_mib"] == "must be an integer"
     assert "not a valid name" in found["storage_pool"]
     assert "not a valid name" in found["network"]
     assert "argument `cloud_init_user_data`" in found['config["cloud-init.user-data"]']
@@ -177,7 +177,7 @@ def test_addresses_and_ranges_of_a_network() -> None:
 
 
 def test_sizes_of_a_pool() -> None:
-    assert "has no unit" in failures("storage pool", driver="zfs", size="10")["size"]
+    assert "add a unit" in failures("storage pool", driver="zfs", size="10")["size"]
     assert 'driver="dir"' in failures("storage pool", size="10GiB")["size"]
     assert "must be one of 'dir'" in failures("storage pool", driver="zsf")["driver"]
     without = {"name": "thing", "owner": OWNER, "secret_inputs": []}
