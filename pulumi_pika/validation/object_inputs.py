@@ -1,7 +1,7 @@
 """Parse the property trees of a config object, once per call, into typed values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from ..reconcile.objects.object_kind import ObjectKind
@@ -9,7 +9,7 @@ from ..reconcile.objects.object_plan import ObjectOptions, ObjectPlan
 from ..reconcile.shared.ownership import Claim
 from .hidden_property import CREATE_FIRST, PREVIEWING, RETAINED
 from .lenient_validation import Failure
-from .option_inputs import ValidatedOptions, validate_options
+from .option_inputs import validate_options
 from .plan_inputs import SECRET_INPUTS
 from .property_tree import (
     UNKNOWN,
@@ -59,7 +59,6 @@ class ObjectInputs(Generic[Options]):
     after_others: bool = False
     previewing: bool = False
     replace_on: tuple[str, ...] = ()
-    _given: ValidatedOptions[Options] | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, kind: ObjectKind[Options], props: Mapping[str, Any]) -> "ObjectInputs[Options]":
