@@ -21,8 +21,8 @@ def get_object(client: IncusClient, collection: str, name: str) -> Entity | None
     try:
         return client.get(url(collection, name))
     except NotFound as error:
-        # A missing project is a 404 too, with its own text (Incus 6.0.4, 7.3: "Project not found").
-        if collection != "projects" and "project" in error.reason.lower():
+        # A missing project is a 404 too, with its own text (Incus 6.0.4, 7.3).
+        if collection != "projects" and "project not found" in error.reason.lower():
             raise PlaceMissing(
                 f"there is no project {client.project} at {client.host}; see `incus project list` "
                 f"(Incus answered {error.status}: {error.reason})",

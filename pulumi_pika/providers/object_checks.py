@@ -6,7 +6,7 @@ from typing import Any
 from ..incus.client import IncusClient
 from ..incus.config_objects import get_object
 from ..incus.errors import IncusError, NotFound, Unauthorised
-from ..message_templates import missing
+from ..message_templates import could_not, missing
 from ..reconcile.objects.config_object import fetch_object
 from ..reconcile.objects.object_creation import check_adoptable
 from ..reconcile.shared.ownership import relation
@@ -97,7 +97,9 @@ def _missing(new: ObjectInputs[Any]) -> list[Failure]:
             for path, problem in new.kind.find_host_problems(client, new.options)
             if not any(paths_overlap(path, other) for other in new.given.unknown)
         ]
-    except IncusError:
+    except IncusError as error:
+        if requested_preflight() == "required":
+            return [Failure((), could_not("inspect the host", str(error)))]
         return []  # The create reports it.
     return failures
 

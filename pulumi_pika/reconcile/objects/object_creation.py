@@ -9,6 +9,7 @@ from ...incus.errors import (
     IncusError,
     IncusUnreachable,
     OperationError,
+    OperationLost,
     UnexpectedResponse,
 )
 from ..shared.ownership import (
@@ -102,7 +103,7 @@ def _finish_or_undo(
         raise error
     live = fetch_object(kind, client, plan.name)
     made = live is not None and live.generation == attempt
-    lost = isinstance(error, IncusUnreachable | UnexpectedResponse | OperationError)
+    lost = isinstance(error, IncusUnreachable | UnexpectedResponse | OperationLost)
     if made and lost and live is not None and live.data.get("status", "Created") == "Created":
         return
     undone = "Nothing was created"

@@ -7,7 +7,13 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from ...incus.client import IncusClient
 from ...incus.config_objects import create_object, delete_object
-from ...message_templates import conflict, invalid_value, reserved
+from ...message_templates import (
+    INVALID_VALUE,
+    Message,
+    conflict,
+    invalid_value,
+    reserved,
+)
 from ...text_safety import one_line
 from ..instances.runtime_options import OptionProblem
 from ..shared.ownership import MARK_PREFIX
@@ -260,7 +266,8 @@ def config_problem(key: str, value: str) -> str:
     if value == "":
         return invalid_value("", "value", "Incus treats an empty value as not set; remove the key")
     if "\0" in value:
-        return invalid_value(one_line(value, 100), "value", "remove the character NUL")
+        # The value may be a secret, and is not shown.
+        return Message("must not contain the character NUL", INVALID_VALUE)
     return ""
 
 

@@ -7,8 +7,7 @@ from pydantic import Field
 
 from ...choices import StorageDriver
 from ...incus.client import IncusClient
-from ...message_templates import conflict, invalid_value, unsupported
-from ...text_safety import one_line
+from ...message_templates import INVALID_VALUE, Message, conflict, invalid_value, unsupported
 from ..instances.runtime_options import OptionProblem
 from ..volumes.volume_options import SIZE_KEY, same_size, shrinks, size_problems
 from .live_object import LiveObject
@@ -101,8 +100,9 @@ class PoolKind(ObjectKind[PoolOptions]):
         if options.source is not None and not (
             options.source.strip() and options.source.isprintable()
         ):
-            rule = "set a source that is not empty and has no control characters"
-            yield ("source",), invalid_value(one_line(options.source, 100), "source", rule)
+            # The value may be a secret, and is not shown.
+            text = "must not be empty, and must not have control characters"
+            yield ("source",), Message(text, INVALID_VALUE)
 
     def find_host_problems(
         self, client: IncusClient, options: PoolOptions

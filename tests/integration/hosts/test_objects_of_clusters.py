@@ -89,6 +89,16 @@ def test_a_pool_that_one_member_refuses_is_nowhere(
     assert (tmp_path / "full" / "file").exists()
 
 
+def test_what_is_prepared_on_one_member_is_deleted_if_the_next_one_refuses(
+    cluster: Cluster, name: str
+) -> None:
+    members = {"two": {"zfs.pool_name": "not-for-dir"}}
+    made = Declared("storage pool", {"name": name, "driver": "dir", "member_config": members})
+    with pytest.raises(ProviderError, match=r"could not create storage pool .*zfs.pool_name"):
+        made.up()
+    assert not exists(cluster, "storage-pools", name)
+
+
 def test_a_member_that_the_cluster_does_not_have(cluster: Cluster, name: str) -> None:
     members = {"three": {"source": "/nowhere"}}
     made = Declared("storage pool", {"name": name, "driver": "dir", "member_config": members})

@@ -179,6 +179,17 @@ def test_another_resource_and_another_backend_are_left_alone(name: str, sandbox:
     assert shown(sandbox, "profiles", name) == before
 
 
+def test_a_resource_with_another_urn_keeps_it(name: str, sandbox: Sandbox) -> None:
+    made = profile(name, config={"user.a": "1"})
+    made.up()
+    made.owner = OTHER
+    assert made.up() == "update"
+    assert shown(sandbox, "profiles", name)["config"]["user.pika.owner"] == OTHER
+    assert made.settled()
+    made.destroy()
+    assert not there(sandbox, "profiles", name)
+
+
 def test_a_used_one_is_not_deleted_and_the_users_are_listed(name: str, sandbox: Sandbox) -> None:
     made = profile(name)
     made.up()

@@ -267,7 +267,18 @@ def _without_secrets(tree: Any) -> Any:
     return [_without_secrets(value) for value in tree] if isinstance(tree, list) else tree
 
 
+def test_preflight_required_needs_the_host() -> None:
+    host_connection.configure({"pika:preflight": "required", "pika:socket": "/nonexistent"})
+    assert "could not inspect the host" in failures("profile")[""]
+    host_connection.configure({"pika:preflight": "off", "pika:socket": "/nonexistent"})
+    assert failures("profile") == {}
+
+
 def test_errors_do_not_show_secrets() -> None:
+    found = failures("profile", config={"user.x": "hid\0den123"}, secret_inputs=["config"])
+    assert "den123" not in str(found)
+    found = failures("storage pool", source="hid\nden123", secret_inputs=["source"])
+    assert "den123" not in str(found)
     found = failures("profile", name="hidden 123", secret_inputs=["name"])
     assert "hidden" not in str(found)
 
