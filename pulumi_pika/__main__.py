@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "report": "show what a reviewer wants to see of a preview",
     "plan": "show the plan of a spec, or all that is wrong with it",
     "import": "write the program that takes over existing instances",
+    "doctor": "show what a host, and this machine, lack for a program",
 }
 """For each command, `cli` has a module `NAME_command` with a function `main`. Only the module of
 the called command is imported."""

@@ -30,10 +30,11 @@ BELOW: dict[str, set[str]] = {
     "validation": _RECONCILE,
     "imports": _RECONCILE,
     "report": {*BASE, "planner", "validation"},
+    "doctor": _RECONCILE,
     "jobs": _RECONCILE,
     "providers": {*_RECONCILE, "validation", "jobs"},
     "resources": {*_RECONCILE, "validation", "providers"},
-    "cli": {*_RECONCILE, "validation", "jobs", "imports", "report", "schema"},
+    "cli": {*_RECONCILE, "validation", "jobs", "imports", "report", "doctor", "schema"},
 }
 """The layers that each layer may import. The picture in docs/architecture.md shows the same."""
 ANYWHERE = {"", "_version"}
