@@ -27,7 +27,7 @@ from .errors import (
     not_trusted,
 )
 from .shapes import describe_mismatch
-from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport
+from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport, Upload
 
 _SUCCESS: Final = 200
 _RUNNING: Final = 103
@@ -246,7 +246,7 @@ class IncusClient:
         etag: str = "",
         timeout: float = 60.0,
         params: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: bytes | Upload | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> str:
         """Send a change and return the id of the operation that carries it out, or ``""``.
@@ -405,6 +405,23 @@ class IncusClient:
                 f"{self.host} no longer knows operation {operation}", operation=operation
             ) from error
         return None if state.get("status_code") == _RUNNING else state
+
+    def cancel(self, operation: str) -> bool:
+        """Cancel an operation; return whether the server accepted it.
+
+        The server refuses it for operations that cannot be cancelled, or that have ended.
+
+        Args:
+            operation: the id of the operation.
+
+        Raises:
+            IncusUnreachable: no reply came.
+        """
+        try:
+            self.change("DELETE", url("operations", operation))
+        except IncusApiError:
+            return False
+        return True
 
     def _get(self, path: str, params: Mapping[str, str]) -> Reply:
         for pause in _GET_PAUSES:
