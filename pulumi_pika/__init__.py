@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from .resources.errors import InvalidArguments
     from .resources.host import IncusHost
     from .resources.job import IncusJob
+    from .resources.object_arguments import IncusProfileArgs
+    from .resources.profile import IncusProfile
     from .resources.runtime import IncusRuntime
     from .resources.snapshot import VolumeSnapshot
     from .resources.volume import PersistentVolume
@@ -140,6 +142,8 @@ _HOMES = {
     "resources.errors": ("InvalidArguments",),
     "resources.host": ("IncusHost",),
     "resources.job": ("IncusJob",),
+    "resources.object_arguments": ("IncusProfileArgs",),
+    "resources.profile": ("IncusProfile",),
     "resources.runtime": ("IncusRuntime",),
     "resources.snapshot": ("VolumeSnapshot",),
     "resources.volume": ("PersistentVolume",),
@@ -161,6 +165,8 @@ __all__ = [
     "IncusJob",
     "IncusJobArgs",
     "IncusMountPlan",
+    "IncusProfile",
+    "IncusProfileArgs",
     "IncusRuntime",
     "IncusRuntimeArgs",
     "IncusRuntimePlan",

@@ -35,6 +35,7 @@ from ..validation.property_tree import (
     paths_overlap,
 )
 from ..validation.warning_codes import coded
+from .declared_objects import is_declared
 from .engine_log import PulumiReporter
 from .host_connection import (
     Host,
@@ -160,6 +161,8 @@ def check_host(
         if not new and not concerns:
             continue
         if finding.may_come and after_others and mode == "auto":
+            if _is_declared(finding.path, inputs):
+                continue  # An object of this program, which a preview has not created.
             text = (
                 f"{_sentence(finding, inputs)}. {finding.awaited} when "
                 f"{examined.plan.identity.instance_name} is made"
@@ -170,6 +173,20 @@ def check_host(
         reason = finding.told(secret=is_secret(finding.path, inputs))
         failures.append(Failure(finding.path, reason))
     return failures
+
+
+def _is_declared(path: Path, inputs: dict[str, Any]) -> bool:
+    """Return whether the program declares the profile, project or pool that a property names."""
+    name, project = get_path(inputs, path), get_path(inputs, ("incus", "project"))
+    if not isinstance(name, str):
+        return False
+    if path == ("incus", "project"):
+        return is_declared("projects", "", name)
+    if path == ("storage_pool",):
+        return is_declared("storage-pools", "", name)
+    if path == ("incus", "profile") or path[0] == "extra_profiles":
+        return is_declared("profiles", str(project), name)
+    return False
 
 
 def host_changed(owner: str) -> bool:

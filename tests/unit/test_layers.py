@@ -15,7 +15,8 @@ BASE = {"choices", "errors", "redaction", "text_safety"}
 _SHARED = {*BASE, "incus"}
 _INSTANCES = {*_SHARED, "planner", "reconcile/shared"}
 _VOLUMES = {*_INSTANCES, "reconcile/instances"}
-_RECONCILE = {*_VOLUMES, "reconcile/volumes", "reconcile"}
+_OBJECTS = {*_VOLUMES, "reconcile/volumes"}
+_RECONCILE = {*_OBJECTS, "reconcile/objects", "reconcile"}
 BELOW: dict[str, set[str]] = {
     "choices": set(),
     "errors": set(),
@@ -26,6 +27,7 @@ BELOW: dict[str, set[str]] = {
     "reconcile/shared": _SHARED,
     "reconcile/instances": _INSTANCES,
     "reconcile/volumes": _VOLUMES,
+    "reconcile/objects": _OBJECTS,
     "reconcile": _RECONCILE,
     "validation": _RECONCILE,
     "imports": _RECONCILE,

@@ -233,6 +233,11 @@ def _config_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
             yield where, "is empty, which Incus takes as unset; leave the key out"
 
 
+def is_device_name(name: str) -> bool:
+    """Return whether a name is valid for a device in all versions of Incus."""
+    return _DEVICE_NAME.fullmatch(name) is not None
+
+
 def _device_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[OptionProblem]:
     taken = {mount.guest_path: f"the mount `{mount.device_name}`" for mount in plan.mounts}
     for name, device in options.devices.items():
@@ -241,7 +246,7 @@ def _device_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
             yield where, f"names that begin with `{DEVICE_NAME_PREFIX}` are the plan's"
         elif name == ROOT_DEVICE and plan.resources.root_disk_gib is not None:
             yield where, "is the plan's, since `resources.root_disk_gib` is set"
-        elif not _DEVICE_NAME.fullmatch(name):
+        elif not is_device_name(name):
             yield (
                 where,
                 f"{name!r} is no device name: 1 to 63 letters, digits, `.`, `:`, `_` and `-`, "

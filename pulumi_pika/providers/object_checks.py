@@ -1,0 +1,102 @@
+"""Check a new config object against the host: its name, and what it needs there."""
+
+import time
+from typing import Any
+
+from ..incus.client import IncusClient
+from ..incus.config_objects import get_object
+from ..incus.errors import IncusError, NotFound, Unauthorised
+from ..reconcile.objects.config_object import Owner, check_adoptable, fetch_object
+from ..reconcile.objects.object_kind import ObjectKind
+from ..reconcile.shared.ownership import relation
+from ..validation.lenient_validation import Failure
+from ..validation.object_inputs import ObjectInputs
+from ..validation.property_tree import paths_overlap
+from .declared_objects import is_declared
+from .host_connection import current_host, requested_preflight
+from .secret_marking import is_secret
+from .taken_names import taken_failures
+
+
+def find_host_failures(
+    kind: ObjectKind[Any], given: ObjectInputs[Any], old: ObjectInputs[Any] | None
+) -> list[Failure]:
+    """Return everything on the host for which a create or an update would be refused.
+
+    If nothing changed, no request is sent.
+
+    Args:
+        kind: the kind of the object.
+        given: the new inputs, which are valid by themselves.
+        old: the inputs before; None for a new object.
+    """
+    failures = []
+    plan = given.plan
+    place = (plan.name, plan.project)
+    if old is None or place != (old.plan.name, old.plan.project):
+        failures += _taken(kind, given)
+    if old is None or old.plan != plan:
+        failures += _missing(kind, given)
+    return failures
+
+
+def _taken(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
+    """Return why the object cannot be created or renamed: another object has its name."""
+    plan, options = given.plan, given.options
+    owner = Owner(options.owner, options.backend, options.adopt)
+
+    def refuse_existing(client: IncusClient) -> None:
+        found = fetch_object(kind, client, plan.name)
+        # An own one is managed again, or replaced and deleted first.
+        if found and relation(found.config, owner.urn, owner.backend) != "ours":
+            check_adoptable(kind, client, found, plan, owner)
+
+    def holder(client: IncusClient) -> str:
+        found = fetch_object(kind, client, plan.name)
+        return found.owner if found else ""
+
+    return taken_failures(
+        ("name",),
+        owner.urn,
+        plan.project or "default",
+        given.unknown,
+        ("name", "project", "owner", "backend", "adopt", *kind.fixed_arguments),
+        refuse_existing,
+        holder,
+    )
+
+
+def _missing(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
+    """Return what the object needs and the host does not have.
+
+    In a preview, another resource of the program may create it before it is needed.
+    """
+    if requested_preflight() == "off" or given.after_others:
+        return []
+    try:
+        here = current_host()
+        if not here.enrolled or time.monotonic() < here.away_until:
+            return []
+        client = here.client.in_project(given.plan.project or here.client.project)
+        failures = []
+        for need in kind.needs(given.options):
+            if any(paths_overlap(need.path, path) for path in given.unknown):
+                continue
+            if is_declared(need.collection, given.plan.project, need.name):
+                continue
+            if not _exists(client, need.collection, need.name):
+                name = "of this name" if is_secret(need.path, given.tree) else need.name
+                reason = f"there is no {need.noun} {name} at {client.host}"
+                failures.append(Failure(need.path, reason))
+    except IncusError:
+        return []  # The create reports it.
+    return failures
+
+
+def _exists(client: IncusClient, collection: str, name: str) -> bool:
+    try:
+        return get_object(client, collection, name) is not None
+    except Unauthorised:
+        return True  # It may be usable nevertheless.
+    except NotFound:
+        return True  # The project is missing, which is a finding of its own.
