@@ -176,7 +176,7 @@ def check_host(
 
 
 def _is_declared(path: Path, inputs: dict[str, Any]) -> bool:
-    """Return whether the program declares the profile, project or pool that a property names."""
+    """Return whether the program declares the image, profile, project or pool of a property."""
     name, project = get_path(inputs, path), get_path(inputs, ("incus", "project"))
     if not isinstance(name, str):
         return False
@@ -184,6 +184,8 @@ def _is_declared(path: Path, inputs: dict[str, Any]) -> bool:
         return is_declared("projects", "", name)
     if path == ("storage_pool",):
         return is_declared("storage-pools", "", name)
+    if path == ("incus", "image_alias"):
+        return is_declared("images", str(project), name)
     if path == ("incus", "profile") or path[0] == "extra_profiles":
         return is_declared("profiles", str(project), name)
     return False
