@@ -62,6 +62,8 @@ class Server:
 
     The members of a cluster share it. It identifies the server.
     """
+    architectures: tuple[str, ...] = ()
+    """The architectures of its instances, its own one first."""
 
     def has(self, extension: str) -> bool:
         """Return whether the server has the API extension (Incus doc/api-extensions.md)."""
@@ -164,6 +166,7 @@ class IncusClient:
                 clustered=bool(environment.get("server_clustered")),
                 name=str(environment.get("server_name", "")),
                 fingerprint=str(environment.get("certificate_fingerprint", "")),
+                architectures=tuple(map(str, environment.get("architectures") or ())),
             )
         return self._shared["server"]
 

@@ -78,6 +78,7 @@ class ImageUpload:
     Attributes:
         content_type: the content type of the body.
         filename: the name of the file, which `incus image info` shows.
+        error: the error of a file that could not be read while it was sent.
 
     Raises:
         OSError: a file cannot be read.
@@ -87,6 +88,7 @@ class ImageUpload:
         self._on_bytes = on_bytes
         self._parts: list[bytes | Path] = []
         self._open: BinaryIO | None = None
+        self.error: OSError | None = None
         self._sent = 0
         if files.rootfs is None:
             self.content_type = "application/octet-stream"
@@ -117,8 +119,15 @@ class ImageUpload:
             OSError: a file cannot be read, or has become shorter.
         """
         wanted = _PIECE if size < 0 else size
+        try:
+            return self._read(wanted)
+        except OSError as error:
+            self.error = error  # The connection reports it as its own failure.
+            raise
+
+    def _read(self, size: int) -> bytes:
         while self._parts:
-            piece = self._next(wanted)
+            piece = self._next(size)
             if piece:
                 self._sent += len(piece)
                 if self._on_bytes:

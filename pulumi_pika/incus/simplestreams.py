@@ -6,19 +6,23 @@ fingerprint, and a refresh knows whether there is a newer image.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
-from .errors import IncusError
+from .errors import IncusError, IncusUnreachable
+from .reply_bounds import ReplyBounds
+from .tls import ServerTrust, TlsAdapter, certificate_fingerprint, client_context
 
 _LONGEST: Final = 64 * 1024 * 1024
 """The limit for the length of an index, in bytes; that of images.linuxcontainers.org has 5 MB."""
 _PIECE: Final = 256 * 1024
 _MOST_REDIRECTS: Final = 3
+_CONNECT_WITHIN: Final = 10.0
 _TYPES: Final = {
     # The root file systems by preference, with the type of instance and the fields that have the
     # fingerprint of metadata and root file system together.
@@ -77,23 +81,26 @@ def architecture_name(name: str) -> str:
     return _ARCHITECTURES.get(name, name)
 
 
-def find_streamed_image(
-    server: str, image: str, *, instance_type: str, architecture: str, timeout: float
+def choose_image(
+    images: Sequence[ServedImage],
+    image: str,
+    *,
+    server: str,
+    instance_type: str,
+    architecture: str,
 ) -> ServedImage:
     """Return the newest image of an alias, or the image of a fingerprint.
 
     Args:
-        server: the URL of the server.
+        images: the images of the server.
         image: the alias, such as `debian/12/cloud`, or a fingerprint or its beginning.
+        server: the URL of the server, for messages.
         instance_type: `container` or `virtual-machine`.
         architecture: the architecture, in Incus's spelling.
-        timeout: how long the look-up may take, in seconds.
 
     Raises:
-        ImageServerUnreachable: the server does not answer.
-        ImageServerError: its answer is not valid, or it does not have the image.
+        ImageServerError: the server does not have the image.
     """
-    images = list_streamed_images(server, timeout=timeout)
     same = [it for it in images if it.instance_type == instance_type]
     named = [it for it in same if image in it.aliases and it.architecture == architecture]
     # `debian/12/arm64`: an alias with the architecture, which the server's product spells.
@@ -121,11 +128,14 @@ def find_streamed_image(
     )
 
 
-def list_streamed_images(server: str, *, timeout: float) -> list[ServedImage]:
+def list_streamed_images(
+    server: str, *, timeout: float, certificate: str = ""
+) -> list[ServedImage]:
     """Return all images of a server.
 
     Args:
         server: the URL of the server.
+        certificate: the server's certificate as PEM; empty if CAs sign it.
         timeout: how long the look-up may take, in seconds.
 
     Raises:
@@ -134,11 +144,11 @@ def list_streamed_images(server: str, *, timeout: float) -> list[ServedImage]:
     """
     until = time.monotonic() + timeout
     base = server.rstrip("/") + "/"
-    index = _fetch(urljoin(base, "streams/v1/index.json"), until)
+    index = _fetch(urljoin(base, "streams/v1/index.json"), until, certificate)
     found: list[ServedImage] = []
     for entry in _objects(index.get("index")):
         if entry.get("datatype") == "image-downloads" and entry.get("products"):
-            products = _fetch(urljoin(base, str(entry.get("path"))), until)
+            products = _fetch(urljoin(base, str(entry.get("path"))), until, certificate)
             for product in _objects(products.get("products")):
                 found += _images_of(product)
     return found
@@ -187,7 +197,7 @@ def _objects(tree: Any) -> Iterator[dict[str, Any]]:
             yield value
 
 
-def _fetch(url: str, until: float) -> dict[str, Any]:
+def _fetch(url: str, until: float, certificate: str) -> dict[str, Any]:
     """Return a JSON object.
 
     Raises:
@@ -195,9 +205,9 @@ def _fetch(url: str, until: float) -> dict[str, Any]:
         ImageServerError: the answer is not a JSON object, or is too long.
     """
     try:
-        body = _download(url, until)
+        body = _download(url, until, certificate)
         tree = json.loads(body)
-    except requests.exceptions.RequestException as error:
+    except (requests.exceptions.RequestException, HTTPError, IncusUnreachable) as error:
         reason = type(error).__name__
         raise ImageServerUnreachable(
             f"GET {url}: the image server does not answer this machine ({reason})"
@@ -209,15 +219,23 @@ def _fetch(url: str, until: float) -> dict[str, Any]:
     return tree
 
 
-def _download(url: str, until: float) -> bytes:
+def _download(url: str, until: float, certificate: str) -> bytes:
+    left = max(until - time.monotonic(), 0.1)
     with requests.Session() as session:
         session.max_redirects = _MOST_REDIRECTS
-        left = max(until - time.monotonic(), 0.1)
-        # A short compressed reply could expand to any length.
-        headers = {"Accept-Encoding": "identity"}
-        with session.get(
-            url, timeout=(min(left, 10.0), left), stream=True, headers=headers
-        ) as reply:
+        if certificate:
+            bounds = ReplyBounds()
+            bounds.set(within=left, wait=left, max_bytes=_LONGEST)
+            trust = ServerTrust(fingerprint=certificate_fingerprint(certificate, "server"))
+            session.mount("https://", TlsAdapter(client_context(trust, None), trust, bounds))
+        reply = session.get(
+            url,
+            timeout=(min(left, _CONNECT_WITHIN), left),
+            stream=True,
+            # A short compressed reply could expand to any length.
+            headers={"Accept-Encoding": "identity"},
+        )
+        with reply:
             if urlsplit(url).scheme == "https" and urlsplit(reply.url).scheme != "https":
                 raise ImageServerError(
                     f"GET {url}: the answer is a redirect to a server without TLS"

@@ -16,7 +16,8 @@ _SHARED = {*BASE, "incus"}
 _INSTANCES = {*_SHARED, "planner", "reconcile/shared"}
 _VOLUMES = {*_INSTANCES, "reconcile/instances"}
 _OBJECTS = {*_VOLUMES, "reconcile/volumes"}
-_RECONCILE = {*_OBJECTS, "reconcile/objects", "reconcile"}
+_IMAGES = {*_OBJECTS, "reconcile/objects"}
+_RECONCILE = {*_IMAGES, "reconcile/images", "reconcile"}
 BELOW: dict[str, set[str]] = {
     "choices": set(),
     "errors": set(),
@@ -28,6 +29,7 @@ BELOW: dict[str, set[str]] = {
     "reconcile/instances": _INSTANCES,
     "reconcile/volumes": _VOLUMES,
     "reconcile/objects": _OBJECTS,
+    "reconcile/images": _IMAGES,
     "reconcile": _RECONCILE,
     "validation": _RECONCILE,
     "imports": _RECONCILE,
