@@ -49,8 +49,10 @@ class PullSource:
         body: dict[str, Any] = {"type": "image", "mode": "pull", "image_type": self.instance_type}
         # Incus treats both alike, but an older server does not look up a fingerprint as an alias.
         body["fingerprint" if _is_fingerprint(self.image) else "alias"] = self.image
+        # Of the server itself, Incus stores the protocol too.
+        body["protocol"] = self.server.protocol if self.server else "incus"
         if self.server is not None:
-            body |= {"server": self.server.url, "protocol": self.server.protocol}
+            body["server"] = self.server.url
             if self.server.certificate:
                 body["certificate"] = self.server.certificate
         if self.project:

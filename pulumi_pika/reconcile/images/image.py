@@ -21,7 +21,13 @@ from ..shared.ownership import new_generation
 from ..shared.reporter import Progress, Reporter
 from ..shared.undo import Undo
 from .image_aliases import apply_aliases, drop_aliases, foreign_aliases, plan_aliases
-from .image_label import EXISTED_KEY, ImageClaim, claim_property, owner_id, without_claim
+from .image_label import (
+    ImageClaim,
+    claim_property,
+    existed_property,
+    owner_id,
+    without_claim,
+)
 from .image_options import ImageOptions
 from .image_source import ResolvedImage, with_secret
 from .image_transfer import copy_by_host, upload_files
@@ -283,17 +289,19 @@ def _label(
         undo: receives the step that brings an existing image back to what it was.
     """
     me = _me(owner)
-    claim = claim_property(me, generation, owner.urn)
-    existed = {EXISTED_KEY: "true"} if before is not None and not before.claims else {}
+    existed = before is not None and not before.claims
+
+    def labelled(now: LiveImage) -> dict[str, str]:
+        return {
+            **without_claim(now.properties, now.uploaded_at),
+            **options.properties,
+            **(existed_property(now.uploaded_at) if existed else {}),
+            **claim_property(me, generation, owner.urn, now.uploaded_at),
+        }
+
     if before is not None:
         undo.push("the label of the image", partial(_restore, client, before, me, options))
-    return _set(
-        client,
-        live,
-        lambda now: {**now.properties, **options.properties, **existed, **claim},
-        options,
-        visible_as=before,
-    )
+    return _set(client, live, labelled, options, visible_as=before)
 
 
 def change_image(
@@ -335,23 +343,25 @@ def change_image(
     dropped = set(previous.properties) - set(options.properties)
     me = _me(owner)
     claim = known.claim(live)
-    entry = claim_property(me, claim.generation if claim else known.generation, owner.urn)
+    generation = claim.generation if claim else known.generation
 
     def changed(now: LiveImage) -> dict[str, str]:
         others = now.claims.keys() - {me, known.owner_id}
         rest = {
             key: value
-            for key, value in now.properties.items()
+            for key, value in without_claim(
+                now.properties, now.uploaded_at, "" if known.owner_id == me else known.owner_id
+            ).items()
             # A property that another owner may need stays.
             if key not in dropped or others
         }
-        if known.owner_id != me:
-            rest = {
-                k: v for k, v in rest.items() if k not in claim_property(known.owner_id, "", "")
-            }
-        # Another client may have removed the label.
-        label = {EXISTED_KEY: "true"} if known.existed else {}
-        return {**rest, **options.properties, **label, **entry}
+        return {
+            **rest,
+            **options.properties,
+            # Another client may have removed the label.
+            **(existed_property(now.uploaded_at) if known.existed else {}),
+            **claim_property(me, generation, owner.urn, now.uploaded_at),
+        }
 
     undo = Undo(_Silent())
     try:
@@ -419,7 +429,12 @@ def _release(
     kept = live.existed or len(live.claims.keys() - {owner}) > 0
     if kept:
         drop_aliases(client, live.aliases, {owner})
-        _set(client, live, lambda now: without_claim(now.properties, owner), None)
+        _set(
+            client,
+            live,
+            lambda now: without_claim(now.properties, now.uploaded_at, owner),
+            None,
+        )
         return True
     progress = Progress(reporter or _Silent(), f"deleting the image {live.fingerprint[:12]}")
     try:
@@ -447,8 +462,9 @@ def _restore(client: IncusClient, before: LiveImage, owner: str, options: ImageO
         plain = {key: value for key, value in restored.items() if value is not None}
         if owner in before.claims:
             claim = before.claims[owner]
-            return {**plain, **claim_property(owner, claim.generation, claim.urn)}
-        return without_claim(plain, owner)
+            entry = claim_property(owner, claim.generation, claim.urn, before.uploaded_at)
+            return {**plain, **entry}
+        return without_claim(plain, now.uploaded_at, owner)
 
     live = fetch_image(client, before.fingerprint)
     return live is not None and _set(client, live, earlier, None, visible_as=before) is not live

@@ -27,6 +27,7 @@ _OPERATION: Final = "Downloading image"
 _CANCELLED_WITHIN: Final = 60.0
 """How long to wait for the end of a cancelled operation, in seconds."""
 _DETOURS: Final = 3
+_TAKEN: Final = "Alias already exists"
 _OLD_INDEX: Final = "couldn't be found"
 _LOST = (IncusUnreachable, UnexpectedResponse, ServerFailure, OperationLost)
 
@@ -73,6 +74,10 @@ def copy_by_host(
                 reporter=reporter,
             )
         except OperationFailed as error:
+            if _TAKEN in error.reason and (found := find()):
+                # The project has the image already. Incus has changed it, and then fails since it
+                # wants to create the aliases of the image once more (`imagesPost`).
+                return found
             streams = source.server is not None and source.server.protocol == "simplestreams"
             if not streams or _OLD_INDEX not in error.reason or detour == _DETOURS:
                 raise

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...incus.client import Entity, IncusClient
 from ...incus.images import get_image, list_images
-from .image_label import EXISTED_KEY, ImageClaim, claims_of
+from .image_label import ImageClaim, claims_of, has_existed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class LiveImage:
     @property
     def claims(self) -> dict[str, ImageClaim]:
         """Return the owners in its label, by their short names."""
-        return claims_of(self.properties)
+        return claims_of(self.properties, self.uploaded_at)
 
     @property
     def existed(self) -> bool:
         """Return whether it existed before a resource adopted it."""
-        return EXISTED_KEY in self.properties
+        return has_existed(self.properties, self.uploaded_at)
 
     @property
     def is_disposable(self) -> bool:
@@ -82,7 +82,8 @@ def find_claimed_image(client: IncusClient, owner: str, generation: str) -> Live
         generation: the generation.
     """
     for data in list_images(client):
-        claim = claims_of(_texts(data.get("properties"))).get(owner)
+        properties, uploaded_at = _texts(data.get("properties")), str(data.get("uploaded_at"))
+        claim = claims_of(properties, uploaded_at).get(owner)
         if claim is not None and claim.generation == generation:
             return fetch_image(client, str(data.get("fingerprint")))
     return None

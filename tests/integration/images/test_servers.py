@@ -152,15 +152,15 @@ def test_https_with_a_certificate_of_its_own(declare: Declare, tmp_path: Path, n
     with serving_images(made.certificate, made.key) as streams:
         fingerprint = streams.publish("tiny/1", unified(tmp_path, name))
         of = {"source": "tiny/1", "server": streams.url, **CONTAINER}
+        # Nobody trusts the server: the preview does not know the image, and the host refuses.
+        other = declare("-2", **of)
+        assert "fingerprint" not in other.checked()
+        with pytest.raises(Exception, match=r"could not create the image tiny/1 .*certificate"):
+            other.up()
         image = declare(**of, server_certificate=str(made.certificate))
         assert image.checked()["fingerprint"] == fingerprint
         image.up()
         assert image["fingerprint"] == fingerprint
-        # Without it, nobody trusts the server: the preview does not know, and the host refuses.
-        other = declare("-2", **of)
-        assert "fingerprint" not in other.checked()
-        with pytest.raises(Exception, match="could not create the image tiny/1"):
-            other.up()
 
 
 def test_remote_of_the_client(
