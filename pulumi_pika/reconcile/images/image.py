@@ -1,7 +1,10 @@
 """Create, adopt, share, change and delete the image of an `IncusImage`."""
 
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -36,6 +39,17 @@ from .live_image import LiveImage, fetch_image, find_claimed_image
 _ATTEMPTS: Final = 5
 """How often a change is sent if other clients change the image in between."""
 _EXISTS: Final = "already exists"
+_GONE_WITHIN: Final = 5.0
+"""How long a delete may continue after its reply was lost, in seconds."""
+
+
+_locks: Final[defaultdict[tuple[str, str], threading.RLock]] = defaultdict(threading.RLock)
+_guard: Final = threading.Lock()
+
+
+def _lock_of(project: str, image: str) -> threading.RLock:
+    with _guard:
+        return _locks[project, image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,19 @@ def create_or_adopt_image(
         ObjectRefused: the create failed; the message says what was undone.
         IncusError: the create failed before anything was changed.
     """
+    # Incus checks an ETag and writes in two steps: of two changes at once, one is lost. So the
+    # resources of one `up` that need the same image get it one after the other.
+    with _lock_of(client.project, source.fingerprint or options.what):
+        return _create(client, options, source, owner, reporter)
+
+
+def _create(
+    client: IncusClient,
+    options: ImageOptions,
+    source: ResolvedImage,
+    owner: Owner,
+    reporter: Reporter,
+) -> tuple[LiveImage, str]:
     live = fetch_image(client, source.fingerprint)
     if live is not None:
         check_adoptable(client, live, options, owner, in_place=source.in_place)
@@ -211,7 +238,7 @@ def _transfer(
     pull = with_secret(source.pull, options)
     existing = {} if source.fingerprint else _images(client)
     undo.push(f"the {options.what}", discard)
-    fingerprint = copy_by_host(
+    done = copy_by_host(
         client,
         pull,
         {**options.properties, **claim_property(me, generation, owner.urn)},
@@ -219,14 +246,22 @@ def _transfer(
         timeout=options.timeouts.create,
         reporter=reporter,
     )
-    before = existing.get(fingerprint)
+    live = _fetch_existing(client, done.fingerprint, options)
+    before = existing.get(live.fingerprint)
+    if before is None and done.is_older(live.uploaded_at):
+        before = _without_label(live, me)
     if before is not None:
-        # Only the host could look up which image it is, and the project had it. Incus has added
-        # the properties and cleared `public`.
+        # The project had it: only the host could look up which image it is, or another client was
+        # faster. Incus has added the properties and cleared `public`.
         undo.drop()
         undo.push("the label of the image", partial(_restore, client, before, me, options))
         check_adoptable(client, before, options, owner, in_place=False)
-    return _fetch_existing(client, fingerprint, options), before
+    return live, before
+
+
+def _without_label(live: LiveImage, owner: str) -> LiveImage:
+    """Return an image as it was before an owner was added."""
+    return replace(live, properties=without_claim(live.properties, live.uploaded_at, owner))
 
 
 def _upload(
@@ -326,6 +361,17 @@ def change_image(
         ObjectExists: an alias exists and has no owner.
         IncusError: the server refuses the change.
     """
+    with _lock_of(client.project, known.fingerprint):
+        return _change(client, options, previous, owner, known)
+
+
+def _change(
+    client: IncusClient,
+    options: ImageOptions,
+    previous: ImageOptions,
+    owner: Owner,
+    known: KnownImage,
+) -> LiveImage:
     live = fetch_image(client, known.fingerprint)
     where = f"the image {known.fingerprint[:12]} (project {options.project}) at {client.host}"
     if live is None:
@@ -395,6 +441,13 @@ def remove_image(
     Raises:
         IncusError: the server refuses it.
     """
+    with _lock_of(client.project, known.fingerprint):
+        _remove(client, options, known, reporter)
+
+
+def _remove(
+    client: IncusClient, options: ImageOptions, known: KnownImage, reporter: Reporter
+) -> None:
     live = fetch_image(client, known.fingerprint)
     where = f"the image {known.fingerprint[:12]} (project {options.project})"
     if live is None:
@@ -448,8 +501,11 @@ def _release(
         pass
     except (IncusUnreachable, UnexpectedResponse, OperationFailed):
         # The reply is lost, or another client deleted it at the same moment.
-        if fetch_image(client, live.fingerprint) is not None:
-            raise
+        deadline = time.monotonic() + _GONE_WITHIN
+        while fetch_image(client, live.fingerprint) is not None:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
     return True
 
 

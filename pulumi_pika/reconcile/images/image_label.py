@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from ..shared.ownership import MARK_PREFIX, is_same_or_earlier
@@ -136,6 +137,16 @@ def without_claim(
     return rest
 
 
+def parse_time(text: str) -> datetime | None:
+    """Return a time of Incus's, or None if it is not one."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
 def _stored(uploaded_at: str) -> str:
-    """Return a time to the second, as `2026-01-31T12:00:00`."""
-    return uploaded_at[:19]
+    """Return the time in microseconds: two copies may be stored within the same second."""
+    time = parse_time(uploaded_at)
+    return str(round(time.timestamp() * 1_000_000)) if time else ""

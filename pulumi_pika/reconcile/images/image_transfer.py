@@ -3,12 +3,15 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from ...incus.client import IncusClient
+from ...incus.client import IncusClient, url
 from ...incus.errors import (
     IncusError,
     IncusUnreachable,
+    NotFound,
     OperationFailed,
     OperationLost,
     OperationTimedOut,
@@ -21,18 +24,42 @@ from ...incus.operations import operations_of
 from ...incus.remotes import ImageServer
 from ..shared.errors import ObjectRefused
 from ..shared.reporter import Progress, Reporter
+from .image_label import parse_time
 
 _OPERATION: Final = "Downloading image"
 """The description of the operation of a copy and of an upload (Incus operationtype)."""
 _CANCELLED_WITHIN: Final = 60.0
 """How long to wait for the end of a cancelled operation, in seconds."""
 _DETOURS: Final = 3
+_LATER: Final = timedelta(days=1)
+"""After any time of another clock."""
 _TAKEN: Final = "Alias already exists"
 _OLD_INDEX: Final = "couldn't be found"
 _LOST = (IncusUnreachable, UnexpectedResponse, ServerFailure, OperationLost)
 
 Finder = Callable[[], str]
 """Returns the fingerprint of the image if it is on the host; else an empty string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """Hold the result of a transfer.
+
+    Attributes:
+        fingerprint: the fingerprint of the image.
+        begun_at: when the transfer began, by the clock of the host; None if it is not known.
+    """
+
+    fingerprint: str
+    begun_at: datetime | None = None
+
+    def is_older(self, uploaded_at: str) -> bool:
+        """Return whether an image was stored before the transfer began.
+
+        Incus does not say that a copy found the image in place. It would be another client's.
+        """
+        stored = parse_time(uploaded_at)
+        return self.begun_at is not None and stored is not None and stored < self.begun_at
 
 
 def copy_by_host(
@@ -43,8 +70,8 @@ def copy_by_host(
     *,
     timeout: float,
     reporter: Reporter,
-) -> str:
-    """Let the host copy an image, and return its fingerprint.
+) -> Transferred:
+    """Let the host copy an image.
 
     A host reads the index of a simplestreams server once an hour. If its index does not have the
     image yet, the server is named in another spelling, for which the host has no index.
@@ -77,7 +104,7 @@ def copy_by_host(
             if _TAKEN in error.reason and (found := find()):
                 # The project has the image already. Incus has changed it, and then fails since it
                 # wants to create the aliases of the image once more (`imagesPost`).
-                return found
+                return Transferred(found, datetime.now(UTC) + _LATER)
             streams = source.server is not None and source.server.protocol == "simplestreams"
             if not streams or _OLD_INDEX not in error.reason or detour == _DETOURS:
                 raise
@@ -101,8 +128,8 @@ def upload_files(
     *,
     timeout: float,
     reporter: Reporter,
-) -> str:
-    """Upload the files of an image, and return its fingerprint.
+) -> Transferred:
+    """Upload the files of an image.
 
     Args:
         client: a client in the image's project.
@@ -156,8 +183,8 @@ def _transfer(
     what: str,
     until: float,
     reporter: Reporter,
-) -> str:
-    """Start an operation, wait for it, and return the fingerprint of the image.
+) -> Transferred:
+    """Start an operation, and wait for it.
 
     An interruption cancels the operation, and so does the time limit.
     """
@@ -167,12 +194,14 @@ def _transfer(
     except (IncusUnreachable, UnexpectedResponse) as error:
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
-        return _found_after(client, find, until, error)
+        return Transferred(_found_after(client, find, until, error))
+    begun_at = None
     try:
+        begun_at = _begun_at(client, operation)
         left = max(until - time.monotonic(), 1.0)
         metadata = client.wait(operation, timeout=left, what=what, progress=progress.operation)
     except _LOST as error:
-        return _found_after(client, find, until, error)
+        return Transferred(_found_after(client, find, until, error), begun_at)
     except OperationTimedOut:
         _cancel(client, operation)
         raise
@@ -180,7 +209,14 @@ def _transfer(
         if not isinstance(error, IncusError):
             _cancel(client, operation)
         raise
-    return str(metadata.get("fingerprint") or "") or find()
+    return Transferred(str(metadata.get("fingerprint") or "") or find(), begun_at)
+
+
+def _begun_at(client: IncusClient, operation: str) -> datetime | None:
+    """Return when an operation began; None if the server does not know it any more."""
+    with suppress(NotFound):
+        return parse_time(str(client.get(url("operations", operation)).data.get("created_at")))
+    return None
 
 
 def _cancel(client: IncusClient, operation: str) -> None:

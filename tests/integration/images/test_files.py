@@ -156,8 +156,9 @@ def test_by_https(
     found = upload_files(
         client, given, files.fingerprint, lambda: "", timeout=60, reporter=Recorder()
     )
-    assert found == files.fingerprint
-    delete_image(client, found, timeout=60)
+    assert found.fingerprint == files.fingerprint
+    assert not found.is_older(client.get(f"/1.0/images/{files.fingerprint}").data["uploaded_at"])
+    delete_image(client, found.fingerprint, timeout=60)
 
 
 def test_memory_and_progress(
