@@ -27,14 +27,8 @@ _COMPANIONS = ("pulumi-language-python", "pulumi-resource-pulumi-python")
 # module of their own, which Go module proxies don't serve. The older language host works with a
 # newer engine.
 _LANGUAGE_HOST_SDK = "v3.79.0"
-ASKS_NOBODY = {
-    "PULUMI_SKIP_UPDATE_CHECK": "true",
-    # The older language host searches for `pulumi-plugin.json` where packages are installed. The
-    # file says that this package has no plugin. In a checkout, the language host does not find it,
-    # and every command would try for two seconds to download a plugin.
-    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-}
-"""The environment variables that keep the engine from searching for updates and plugins."""
+ASKS_NOBODY = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+"""The environment variables that keep the engine from searching for updates."""
 _INSTALLER_LIMIT = 300.0
 _INSTALLER_STALL = 20.0
 _TODO = (

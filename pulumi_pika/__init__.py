@@ -12,10 +12,12 @@ if TYPE_CHECKING:
         InstanceType,
         MountKind,
         MountMode,
+        NetworkType,
         OutputMode,
         PreflightMode,
         RestartPolicy,
         RetentionPolicy,
+        StorageDriver,
         WaitFor,
     )
     from .errors import PikaError
@@ -75,8 +77,16 @@ if TYPE_CHECKING:
     from .resources.image import IncusImage
     from .resources.image_arguments import ImageTimeoutsArgs, IncusImageArgs
     from .resources.job import IncusJob
-    from .resources.object_arguments import IncusProfileArgs
+    from .resources.network import IncusNetwork
+    from .resources.object_arguments import (
+        IncusNetworkArgs,
+        IncusProfileArgs,
+        IncusProjectArgs,
+        StoragePoolArgs,
+    )
+    from .resources.pool import StoragePool
     from .resources.profile import IncusProfile
+    from .resources.project import IncusProject
     from .resources.runtime import IncusRuntime
     from .resources.snapshot import VolumeSnapshot
     from .resources.volume import PersistentVolume
@@ -89,10 +99,12 @@ _HOMES = {
         "InstanceType",
         "MountKind",
         "MountMode",
+        "NetworkType",
         "OutputMode",
         "PreflightMode",
         "RestartPolicy",
         "RetentionPolicy",
+        "StorageDriver",
         "WaitFor",
     ),
     "planner.spec_models": (
@@ -152,8 +164,16 @@ _HOMES = {
     "resources.image": ("IncusImage",),
     "resources.image_arguments": ("ImageTimeoutsArgs", "IncusImageArgs"),
     "resources.job": ("IncusJob",),
-    "resources.object_arguments": ("IncusProfileArgs",),
+    "resources.network": ("IncusNetwork",),
+    "resources.object_arguments": (
+        "IncusNetworkArgs",
+        "IncusProfileArgs",
+        "IncusProjectArgs",
+        "StoragePoolArgs",
+    ),
+    "resources.pool": ("StoragePool",),
     "resources.profile": ("IncusProfile",),
+    "resources.project": ("IncusProject",),
     "resources.runtime": ("IncusRuntime",),
     "resources.snapshot": ("VolumeSnapshot",),
     "resources.volume": ("PersistentVolume",),
@@ -181,8 +201,12 @@ __all__ = [
     "IncusJob",
     "IncusJobArgs",
     "IncusMountPlan",
+    "IncusNetwork",
+    "IncusNetworkArgs",
     "IncusProfile",
     "IncusProfileArgs",
+    "IncusProject",
+    "IncusProjectArgs",
     "IncusRuntime",
     "IncusRuntimeArgs",
     "IncusRuntimePlan",
@@ -203,6 +227,7 @@ __all__ = [
     "MountArgs",
     "MountKind",
     "MountMode",
+    "NetworkType",
     "OutputCollection",
     "OutputCollectionArgs",
     "OutputMode",
@@ -224,6 +249,9 @@ __all__ = [
     "RuntimeSpecError",
     "SnapshotTimeouts",
     "SnapshotTimeoutsArgs",
+    "StorageDriver",
+    "StoragePool",
+    "StoragePoolArgs",
     "Timeouts",
     "TimeoutsArgs",
     "VolumeSnapshot",

@@ -14,9 +14,25 @@ PikaError
 └── ProviderError                          how a call of Pulumi's ends; its text has no secrets
 """
 
+from typing import ClassVar
+
+from .message_templates import FAILED, Message
+
 
 class PikaError(Exception):
-    """The base of every exception that this package raises on purpose."""
+    """The base of every exception that this package raises on purpose.
+
+    The text is for people and may be reworded; `code` is for programs and stays.
+    """
+
+    default_code: ClassVar[str] = FAILED
+    """The code of an exception of this class whose text has no code of its own."""
+
+    @property
+    def code(self) -> str:
+        """The kind of the error, such as ``missing``: one of `message_templates.CODES`."""
+        text = self.args[0] if self.args else None
+        return text.code if isinstance(text, Message) else self.default_code
 
 
 def internal_error_message(error: Exception) -> str:

@@ -21,3 +21,21 @@ class IncusProfileProvider(ConfigObjectProvider):
     """The provider of profiles."""
 
     noun = "profile"
+
+
+class IncusProjectProvider(ConfigObjectProvider):
+    """The provider of projects."""
+
+    noun = "project"
+
+
+class IncusNetworkProvider(ConfigObjectProvider):
+    """The provider of networks."""
+
+    noun = "network"
+
+
+class StoragePoolProvider(ConfigObjectProvider):
+    """The provider of storage pools."""
+
+    noun = "storage pool"

@@ -25,7 +25,8 @@ from ..reconcile.objects.config_object import (
     remove_object,
     why_not_owned,
 )
-from ..reconcile.objects.live_object import LiveObject
+from ..reconcile.objects.live_object import LiveObject, users_text
+from ..reconcile.objects.network import NETWORK
 from ..reconcile.objects.object_changes import (
     changed_parts,
     observe,
@@ -33,7 +34,9 @@ from ..reconcile.objects.object_changes import (
     unmanaged_parts,
 )
 from ..reconcile.objects.object_kind import ObjectKind
+from ..reconcile.objects.pool import POOL
 from ..reconcile.objects.profile import PROFILE
+from ..reconcile.objects.project import PROJECT
 from ..reconcile.shared.errors import ObjectInUse, ReplacementFailed
 from ..validation.object_inputs import (
     ADOPTED,
@@ -47,13 +50,15 @@ from ..validation.property_tree import Path
 from ..validation.warning_codes import REPLACE, coded
 from .declared_objects import declare
 from .host_connection import client_for, default_place
-from .object_checks import find_host_failures
+from .object_checks import find_change_failures, find_host_failures
 from .provider_errors import nesting_failure, raise_if_failed, user_facing_errors
 from .replace_on_changes import replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .schema_version import GENERATION, SCHEMA_VERSION
 from .secret_marking import check_failures, is_secret, mark_secret_inputs
 
+DRIFT: Final = "drift"
+"""The output with the names of the parts that a refresh found changed."""
 UNMANAGED: Final = "unmanaged"
 """The output with the names of what the object has beside the plan."""
 
@@ -79,7 +84,8 @@ class ObjectCalls:
             old = ObjectInputs.parse(kind, olds) if olds else None
         except RecursionError:
             return nesting_failure()
-        failures = given.failures or find_host_failures(kind, given, old)
+        failures = given.failures or find_change_failures(kind, given, old)
+        failures = failures or find_host_failures(kind, given, old)
         if failures:
             return CheckResult({}, check_failures(failures, given.tree))
         plan = given.plan
@@ -117,7 +123,9 @@ class ObjectCalls:
                         REPLACE,
                     )
                 )
-            elif state.plan.name != given.plan.name:
+            else:
+                self._refuse_used_change(state, given)
+            if not replaces and state.plan.name != given.plan.name:
                 report().info(f"the {kind.where(state.plan)} is renamed to {given.plan.name}")
         return DiffResult(
             changes=bool(changes or replaces),
@@ -283,6 +291,29 @@ class ObjectCalls:
                 "resource with another name, and move the users to it"
             )
 
+    def _refuse_used_change(self, state: ObjectState[Any], given: ObjectInputs[Any]) -> None:
+        """Refuse a change in place that Incus refuses while anything uses the object.
+
+        Raises:
+            ObjectInUse: The object is in use; nothing was changed.
+        """
+        kind = self.kind
+        parts = kind.needs_no_users(state.plan, given.plan)
+        if not parts or given.unknown or not was_checked(given.options.owner):
+            return
+        try:
+            client = self._client(state.plan.project)
+            live = find_owned_object(kind, client, state.applied, state.claim()).live
+        except IncusError:
+            return  # The update reports it.
+        if live is not None and kind.users(live):
+            raise ObjectInUse(
+                f"could not change {', '.join(parts)} of the {kind.where(state.plan)} at "
+                f"{client.host}: Incus refuses that while the {kind.noun} is used by "
+                f"{users_text(kind.users(live))}. It was not changed. Undo the change in the "
+                "program, or delete the users first"
+            )
+
     def _on_delete(self, given: ObjectInputs[Any]) -> str:
         noun = self.kind.noun
         if given.retained:
@@ -301,6 +332,7 @@ class ObjectCalls:
             "plan": observe(kind, given.plan, live).to_tree(),
             **kind.outputs(live),
             UNMANAGED: unmanaged_parts(kind, given.plan, live),
+            DRIFT: [],
             ADOPTED: live.adopted,
             GENERATION: live.generation,
             "schema_version": SCHEMA_VERSION,
@@ -309,11 +341,13 @@ class ObjectCalls:
     def _refreshed(self, state: ObjectState[Any], live: LiveObject) -> dict[str, Any]:
         """Return outputs that describe the live object; without drift, they are unchanged."""
         kind = self.kind
+        seen = observe(kind, state.applied, live)
         outputs = {
             **state.tree,
-            "plan": observe(kind, state.applied, live).to_tree(),
+            "plan": seen.to_tree(),
             **kind.outputs(live),
             UNMANAGED: unmanaged_parts(kind, state.applied, live),
+            DRIFT: changed_parts(kind, seen, state.applied),
             GENERATION: state.generation or live.generation,
         }
         if state.owner and live.owner != state.owner:
@@ -331,10 +365,12 @@ class ObjectCalls:
 
     def _seal(self, tree: dict[str, Any], given: ObjectInputs[Any]) -> dict[str, Any]:
         paths: list[Path] = secret_paths_of(self.kind, given.secret)
-        return mark_secret_inputs(tree, paths, {}, given.tree)
+        # The program's own values in the plan are not made safe either: they are not untrusted.
+        own = {**given.tree, "plan": given.plan_tree(self.kind)}
+        return mark_secret_inputs(tree, paths, {}, own)
 
 
-_CALLS: Final = {kind.noun: ObjectCalls(kind) for kind in (PROFILE,)}
+_CALLS: Final = {kind.noun: ObjectCalls(kind) for kind in (PROFILE, PROJECT, NETWORK, POOL)}
 
 
 def calls_of(noun: str) -> ObjectCalls:

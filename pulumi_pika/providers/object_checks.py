@@ -12,10 +12,22 @@ from ..reconcile.shared.ownership import relation
 from ..validation.lenient_validation import Failure
 from ..validation.object_inputs import ObjectInputs
 from ..validation.property_tree import paths_overlap
-from .declared_objects import is_declared
 from .host_connection import current_host, requested_preflight
 from .secret_marking import is_secret
 from .taken_names import taken_failures
+
+
+def find_change_failures(
+    kind: ObjectKind[Any], given: ObjectInputs[Any], old: ObjectInputs[Any] | None
+) -> list[Failure]:
+    """Return the changes that the existing object cannot take; see `find_host_failures`."""
+    if old is None:
+        return []
+    return [
+        Failure(path, reason)
+        for path, reason in kind.refused_change(old.plan, given.plan)
+        if not any(paths_overlap(path, other) for other in given.unknown)
+    ]
 
 
 def find_host_failures(
@@ -60,18 +72,15 @@ def _taken(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
         owner.urn,
         plan.project or "default",
         given.unknown,
-        ("name", "project", "owner", "backend", "adopt", *kind.fixed_arguments),
+        tuple(kind.model.model_fields),
         refuse_existing,
         holder,
     )
 
 
 def _missing(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
-    """Return what the object needs and the host does not have.
-
-    In a preview, another resource of the program may create it before it is needed.
-    """
-    if requested_preflight() == "off" or given.after_others:
+    """Return what the object needs and the host does not have or cannot do."""
+    if requested_preflight() == "off":
         return []
     try:
         here = current_host()
@@ -82,12 +91,15 @@ def _missing(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
         for need in kind.needs(given.options):
             if any(paths_overlap(need.path, path) for path in given.unknown):
                 continue
-            if is_declared(need.collection, given.plan.project, need.name):
-                continue
+            if given.after_others:
+                continue  # Another resource of the program may create it before it is needed.
             if not _exists(client, need.collection, need.name):
                 name = "of this name" if is_secret(need.path, given.tree) else need.name
                 reason = f"there is no {need.noun} {name} at {client.host}"
                 failures.append(Failure(need.path, reason))
+        for path, reason in kind.find_host_problems(client, given.options):
+            if not any(paths_overlap(path, other) for other in given.unknown):
+                failures.append(Failure(path, reason))
     except IncusError:
         return []  # The create reports it.
     return failures

@@ -14,7 +14,7 @@ from .property_inputs import (
     unknown_arguments,
 )
 
-_OUTPUTS: Final = ("name", "plan", "on_delete", "unmanaged", "adopted")
+_OUTPUTS: Final = ("name", "plan", "on_delete", "drift", "unmanaged", "adopted")
 _SENSITIVE: Final = re.compile(r"passw|passphrase|secret|token|credential|private[._-]?key", re.I)
 """The names of config keys whose values are secrets, such as `bgp.peers.NAME.password`."""
 _USER_IN_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#]*@", re.I)
@@ -30,6 +30,9 @@ class ConfigObject(Resource):
     ...; after a refresh, as the host has it."""
     on_delete: pulumi.Output[str]
     """What a delete of the resource does to the object, as a sentence."""
+    drift: pulumi.Output[list[str]]
+    """The names of the parts of the plan that the last refresh found changed outside Pulumi, such
+    as `config.limits.cpu`. An update corrects them."""
     unmanaged: pulumi.Output[list[str]]
     """The names of the config keys and devices that the object has on the host beside the plan, at
     the last create, update or refresh. They are left as they are."""
@@ -39,7 +42,9 @@ class ConfigObject(Resource):
     _arguments: ClassVar[Any]
     """The typed dict of the keyword arguments."""
     _provider_class: ClassVar[type[ResourceProvider]]
+    """The class of the provider."""
     _more_outputs: ClassVar[Sequence[str]] = ()
+    """The names of the outputs that only this kind has."""
 
     def __init__(
         self,

@@ -159,8 +159,8 @@ def plan_path(kind: ObjectKind[Any], path: Path) -> Path:
     name = str(path[0])
     if name in kind.arguments:
         return kind.arguments[name]
-    planned = ("name", "project", "description", "config", "devices")
-    return path if name in planned or name in kind.fixed_arguments else ()
+    planned = ("name", "project", "description", "config", "devices", "member_config")
+    return path if name in planned else ()
 
 
 def secret_paths_of(kind: ObjectKind[Any], secret: tuple[Path, ...]) -> list[Path]:

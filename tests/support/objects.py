@@ -1,7 +1,10 @@
 """What the tests of profiles, projects, networks and pools build and look at."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from dev.rest import ApiError
 from dev.sandbox import Daemon
@@ -44,7 +47,7 @@ def edit(
     name: str,
     *,
     project: str = "default",
-    config: dict[str, str | None] | None = None,
+    config: Mapping[str, str | None] | None = None,
     **more: Any,
 ) -> None:
     """Changes an object as another client would; None takes a config key away."""
@@ -79,3 +82,18 @@ def instance(sandbox: Sandbox, name: str, *profiles: str, project: str = "defaul
         "source": {"type": "image", "alias": IMAGE},
     }
     sandbox.daemon.request("POST", f"/instances?project={project}", body)
+
+
+def require_bridges(sandbox: Sandbox) -> None:
+    """Skips a test of bridges where the server finds no program for the host's firewall.
+
+    Incus 6.0 of Debian needs iptables or nft, which it does not bring along.
+    """
+    body = {"name": "tprobe", "config": {"ipv4.address": "none", "ipv6.address": "none"}}
+    try:
+        sandbox.daemon.request("POST", "/networks", body)
+    except ApiError as error:
+        if "executable file not found" not in str(error):
+            raise
+        pytest.skip(f"this host can have no bridges: {error}")
+    sandbox.daemon.request("DELETE", "/networks/tprobe")

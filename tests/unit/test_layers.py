@@ -11,7 +11,7 @@ import pytest
 from dev.paths import ROOT
 
 PACKAGE = ROOT / "pulumi_pika"
-BASE = {"choices", "errors", "redaction", "text_safety"}
+BASE = {"choices", "errors", "message_templates", "redaction", "text_safety"}
 _SHARED = {*BASE, "incus"}
 _INSTANCES = {*_SHARED, "planner", "reconcile/shared"}
 _VOLUMES = {*_INSTANCES, "reconcile/instances"}
@@ -20,7 +20,8 @@ _IMAGES = {*_OBJECTS, "reconcile/objects"}
 _RECONCILE = {*_IMAGES, "reconcile/images", "reconcile"}
 BELOW: dict[str, set[str]] = {
     "choices": set(),
-    "errors": set(),
+    "errors": {"message_templates"},
+    "message_templates": set(),
     "text_safety": set(),
     "redaction": {"text_safety"},
     "planner": BASE,

@@ -159,7 +159,9 @@ def create_or_adopt_object(
         except (IncusError, KeyboardInterrupt) as error:
             _finish_or_undo(kind, client, plan, attempt, error)
         if live is None:
-            return _fetch_existing(kind, client, plan)
+            made = _fetch_existing(kind, client, plan)
+            # In a cluster, Incus 7.0 drops the description of a new storage pool.
+            return _apply(kind, client, made, plan, None, {}, reporter)
     check_adoptable(kind, client, live, plan, owner)
     ours = relation(live.config, owner.urn, owner.backend) == "ours"
     label: dict[str, str | None] = {
@@ -225,7 +227,15 @@ def check_adoptable(
         ObjectRefused: it cannot be changed to match the plan.
     """
     where = f"the {kind.where(plan)} exists at {client.host}"
+    if refusal := kind.refusal(live):
+        raise ObjectExists(f"{where} and cannot be managed: {refusal}. Choose another name")
     whose = relation(live.config, owner.urn, owner.backend)
+    if live.data.get("status") == "Pending" and whose == "unmarked":
+        raise ObjectExists(
+            f"{where} and is only prepared on members of the cluster, by a create that was "
+            f"interrupted or is still running. If it is not running, delete what is prepared with "
+            f"{kind.shell('delete', plan)}, and run `pulumi up` again"
+        )
     if whose == "other" or (whose == "other_backend" and not owner.adopt):
         of = " of another Pulumi backend" if whose == "other_backend" else ""
         hint = renamed_hint(owner.urn, live.owner) if whose == "other" else ""
@@ -248,7 +258,9 @@ def check_adoptable(
     wrong += [
         f"{key} is {live.config.get(key, 'not set')}, and the program says otherwise"
         for key, value in plan.config.items()
-        if kind.is_fixed(key) and not kind.is_same(key, value, live.config.get(key))
+        if kind.is_fixed(key)
+        and not (live.in_cluster and kind.is_of_member(key))
+        and not kind.is_same(key, value, live.config)
     ]
     if wrong:
         raise ObjectRefused(
@@ -301,6 +313,8 @@ def change_object(
             "and then `pulumi up`, which creates it again"
         )
     live = found.live
+    if live.in_cluster:
+        _refuse_member_keys(kind, client, plan, previous)
     if live.name != plan.name:
         live = _rename(kind, client, live, plan, claim, reporter)
     label: dict[str, str | None] = {
@@ -311,6 +325,28 @@ def change_object(
         ADOPTED_KEY: "true" if adopted or live.adopted else None,
     }
     return _apply(kind, client, live, plan, previous, label, reporter)
+
+
+def _refuse_member_keys(
+    kind: AnyKind, client: IncusClient, plan: ObjectPlan, previous: ObjectPlan
+) -> None:
+    """Refuse a change of keys that each member of a cluster has for itself.
+
+    Raises:
+        ObjectRefused: one of them changes.
+    """
+    keys = [
+        key
+        for key in sorted(plan.config.keys() | previous.config.keys())
+        if kind.is_of_member(key) and plan.config.get(key) != previous.config.get(key)
+    ]
+    keys += ["member_config"] if plan.members != previous.members else []
+    if keys:
+        raise ObjectRefused(
+            f"could not change the {kind.where(plan)} at {client.host}: in a cluster, each member "
+            f"has its own {', '.join(keys)}. It was not changed. Keep the present values in the "
+            "program, or declare the changed object under another name"
+        )
 
 
 def _rename(

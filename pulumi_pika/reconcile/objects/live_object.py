@@ -46,6 +46,11 @@ class LiveObject:
         )
 
     @property
+    def in_cluster(self) -> bool:
+        """Return whether members of a cluster have it, each with keys of its own."""
+        return self.data.get("locations") not in (None, [], ["none"])
+
+    @property
     def owner(self) -> str:
         """Return the URN in its ownership label."""
         return self.config.get(OWNER_KEY, "")

@@ -65,7 +65,9 @@ def find_object_changes(
     """
     changes = ObjectChanges()
     for key, value in plan.config.items():
-        if not kind.is_same(key, value, live.config.get(key)) and not kind.is_fixed(key):
+        if _is_unseen(kind, live, key) or kind.is_fixed(key):
+            continue
+        if not kind.is_same(key, value, live.config):
             changes.config[key] = value
     for name, device in plan.devices.items():
         if live.devices.get(name) != device:
@@ -74,7 +76,7 @@ def find_object_changes(
     for key, value in before.config.items():
         if key in plan.config or key not in live.config or kind.keeps(key) or kind.is_fixed(key):
             continue
-        if kind.is_same(key, value, live.config[key]):
+        if kind.is_same(key, value, live.config):
             changes.config[key] = None
         else:
             changes.kept.append(key)
@@ -99,17 +101,22 @@ def observe(kind: ObjectKind[Any], plan: ObjectPlan, live: LiveObject) -> Object
         plan: the plan that was applied.
         live: the object as last fetched.
     """
-    config = {
-        key: value if kind.is_same(key, value, live.config.get(key)) else live.config[key]
-        for key, value in plan.config.items()
-        if key in live.config or kind.is_same(key, value, None)
-    }
+    config = {}
+    for key, value in plan.config.items():
+        if _is_unseen(kind, live, key) or kind.is_same(key, value, live.config):
+            config[key] = value
+        elif key in live.config:
+            config[key] = live.config[key]
     devices = {name: live.devices[name] for name in plan.devices if name in live.devices}
     description = None if plan.description is None else live.description
     fixed = {key: str(live.data.get(key, value)) for key, value in plan.fixed.items()}
     return replace(
         plan, name=live.name, fixed=fixed, description=description, config=config, devices=devices
     )
+
+
+def _is_unseen(kind: ObjectKind[Any], live: LiveObject, key: str) -> bool:
+    return live.in_cluster and kind.is_of_member(key)
 
 
 def unmanaged_parts(kind: ObjectKind[Any], plan: ObjectPlan, live: LiveObject) -> list[str]:
@@ -140,11 +147,14 @@ def replacing_parts(
         found.append("project")
     found += [key for key in new.fixed if old.fixed.get(key) != new.fixed[key]]
     for key in sorted(old.config.keys() | new.config.keys()):
-        wanted, seen = new.config.get(key), old.config.get(key)
-        changed = seen != wanted if wanted is None else not kind.is_same(key, wanted, seen)
-        if kind.is_fixed(key) and changed:
+        if kind.is_fixed(key) and _differs(kind, key, old, new):
             found.append(f"config.{key}")
     return found
+
+
+def _differs(kind: ObjectKind[Any], key: str, old: ObjectPlan, new: ObjectPlan) -> bool:
+    wanted = new.config.get(key)
+    return key in old.config if wanted is None else not kind.is_same(key, wanted, old.config)
 
 
 def changed_parts(kind: ObjectKind[Any], old: ObjectPlan, new: ObjectPlan) -> list[str]:
@@ -162,12 +172,11 @@ def changed_parts(kind: ObjectKind[Any], old: ObjectPlan, new: ObjectPlan) -> li
     ]
     found += [key for key in new.fixed if old.fixed.get(key) != new.fixed[key]]
     for key in sorted(old.config.keys() | new.config.keys()):
-        wanted, seen = new.config.get(key), old.config.get(key)
-        if seen != wanted if wanted is None else not kind.is_same(key, wanted, seen):
+        if _differs(kind, key, old, new):
             found.append(f"config.{key}")
     found += [
         f"devices.{name}"
         for name in sorted(old.devices.keys() | new.devices.keys())
         if old.devices.get(name) != new.devices.get(name)
     ]
-    return found
+    return found + (["member_config"] if old.members != new.members else [])

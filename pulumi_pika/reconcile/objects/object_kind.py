@@ -62,8 +62,6 @@ class ObjectKind(Generic[Options]):
     """The part of the plan that each argument of its own sets, such as
     `{"vcpu_count": ("config", "limits.cpu")}`."""
 
-    fixed_arguments: ClassVar[tuple[str, ...]] = ()
-    """The arguments that only a replacement can change, with the names of Incus's API."""
     revealing: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The outputs that reveal something about an argument, by the name of the argument."""
 
@@ -76,21 +74,33 @@ class ObjectKind(Generic[Options]):
         yield from name_problems(("name",), options.name)
         yield from self.find_config_problems(options)
 
+    def find_host_problems(self, client: IncusClient, options: Options) -> Iterator[OptionProblem]:
+        """Find what a host cannot do.
+
+        Args:
+            client: a client in the object's project.
+            options: the arguments.
+
+        Raises:
+            IncusError: the host could not be asked.
+        """
+        del client, options
+        return iter(())
+
     def needs(self, options: Options) -> Iterator[Need]:
         """Return the other objects that must exist on the host before this one is created."""
         del options
         return iter(())
 
-    def is_same(self, key: str, wanted: str, seen: str | None) -> bool:
-        """Return whether a config key of a live object is as wanted.
+    def is_same(self, key: str, wanted: str, config: Mapping[str, str]) -> bool:
+        """Return whether a config key of a live object, or of another plan, is as wanted.
 
         Args:
             key: the key.
             wanted: its value in the plan.
-            seen: its live value; None if it is not set.
+            config: the config of the live object, or of the other plan.
         """
-        del key
-        return wanted == seen
+        return wanted == config.get(key)
 
     def keeps(self, key: str) -> bool:
         """Return whether a config key stays on the host after the program drops it.
@@ -104,6 +114,40 @@ class ObjectKind(Generic[Options]):
         """Return whether only a replacement can change a config key."""
         del key
         return False
+
+    def is_of_member(self, key: str) -> bool:
+        """Return whether each member of a cluster has a value of its own for a config key.
+
+        Such a key is not in the cluster's view of the object.
+        """
+        del key
+        return False
+
+    def refused_change(self, old: ObjectPlan, new: ObjectPlan) -> Iterator[OptionProblem]:
+        """Find the changes that an existing object cannot take, although none of its values is
+        wrong.
+
+        Args:
+            old: the plan in the state.
+            new: the desired plan.
+        """
+        del old, new
+        return iter(())
+
+    def needs_no_users(self, old: ObjectPlan, new: ObjectPlan) -> list[str]:
+        """Return the changed parts that Incus changes in place only while nothing uses the object.
+
+        Args:
+            old: the plan in the state.
+            new: the desired plan.
+        """
+        del old, new
+        return []
+
+    def refusal(self, live: LiveObject) -> str:
+        """Return why an existing object can never be managed; empty if it can be."""
+        del live
+        return ""
 
     def is_hidden(self, key: str) -> bool:
         """Return whether a config key is not among the unmanaged keys that an output lists.
@@ -175,22 +219,20 @@ class ObjectKind(Generic[Options]):
             where = ("config", key)
             if argument := by_argument.get(key):
                 yield where, f"is set by the argument `{argument}` already; remove one of the two"
-            elif key.startswith(MARK_PREFIX):
-                yield (
-                    where,
-                    f"is not to be set: the keys below `{MARK_PREFIX}` are the ownership label",
-                )
-            elif key.startswith("volatile."):
-                yield where, "is not to be set: Incus sets the keys below `volatile.` itself"
-            elif not key or not key.isprintable() or key != key.strip():
-                yield (
-                    where,
-                    f"{key!r} is not a valid config key: control characters or outer blanks",
-                )
-            elif value == "":
-                yield where, "is empty, which Incus treats as not set; remove the key"
-            elif "\0" in value:
-                yield where, "must not contain the character NUL"
+            elif problem := config_problem(key, value):
+                yield where, problem
+
+    def find_member_problems(
+        self, members: Mapping[str, Mapping[str, str]]
+    ) -> Iterator[OptionProblem]:
+        """Find keys of `member_config` that are the same for the whole cluster."""
+        for member, config in members.items():
+            for key, value in config.items():
+                where = ("member_config", member, key)
+                if problem := config_problem(key, value):
+                    yield where, problem
+                elif not self.is_of_member(key):
+                    yield where, "is the same for all members of a cluster; set it in `config`"
 
     def config_of(self, options: Options) -> dict[str, str]:
         """Return `config` with the keys of the arguments that set a single key."""
@@ -200,6 +242,19 @@ class ObjectKind(Generic[Options]):
             if path[0] == "config" and value is not None:
                 config[str(path[1])] = config_text(value)
         return config
+
+
+def config_problem(key: str, value: str) -> str:
+    """Return what is wrong with a config key and its value; empty if nothing is."""
+    if key.startswith(MARK_PREFIX):
+        return f"is not to be set: the keys below `{MARK_PREFIX}` are the ownership label"
+    if key.startswith("volatile."):
+        return "is not to be set: Incus sets the keys below `volatile.` itself"
+    if not key or not key.isprintable() or key != key.strip():
+        return f"{key!r} is not a valid config key: it has control characters or outer blanks"
+    if value == "":
+        return "is empty, which Incus treats as not set; remove the key"
+    return "must not contain the character NUL" if "\0" in value else ""
 
 
 def config_text(value: Any) -> str:

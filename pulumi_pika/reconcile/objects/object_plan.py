@@ -39,6 +39,7 @@ class ObjectPlan:
         description: the description; None if the program does not manage it.
         config: the config keys.
         devices: the devices by name, each as a whole.
+        members: in a cluster, the config keys that each member has for itself, by member.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ObjectPlan:
     description: str | None = None
     config: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    members: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_tree(self) -> dict[str, Any]:
         """Return the plan as a plain tree, as the output `plan` shows it."""
@@ -57,10 +59,11 @@ class ObjectPlan:
         if self.description is not None:
             tree["description"] = self.description
         tree["config"] = dict(sorted(self.config.items()))
-        if self.devices:
-            tree["devices"] = {
-                name: dict(sorted(device.items())) for name, device in sorted(self.devices.items())
-            }
+        for part, values in (("devices", self.devices), ("member_config", self.members)):
+            if values:
+                tree[part] = {
+                    name: dict(sorted(value.items())) for name, value in sorted(values.items())
+                }
         return tree
 
     @classmethod
@@ -70,19 +73,23 @@ class ObjectPlan:
         A part with another shape, which only an edit by hand can cause, is left out.
         """
         given = tree if isinstance(tree, Mapping) else {}
-        known = {"name", "project", "description", "config", "devices"}
+        known = {"name", "project", "description", "config", "devices", "member_config"}
         description = given.get("description")
-        devices = given.get("devices")
         return cls(
             name=str(given.get("name") or ""),
             project=str(given.get("project") or ""),
             fixed={key: str(value) for key, value in given.items() if key not in known},
             description=description if isinstance(description, str) else None,
             config=_texts(given.get("config")),
-            devices={str(name): _texts(device) for name, device in devices.items()}
-            if isinstance(devices, Mapping)
-            else {},
+            devices=_mappings(given.get("devices")),
+            members=_mappings(given.get("member_config")),
         )
+
+
+def _mappings(tree: Any) -> dict[str, dict[str, str]]:
+    if not isinstance(tree, Mapping):
+        return {}
+    return {str(name): _texts(value) for name, value in tree.items()}
 
 
 def _texts(tree: Any) -> dict[str, str]:

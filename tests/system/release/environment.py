@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
@@ -59,11 +60,11 @@ class Environment:
 
     def install(self, *what: str | Path) -> None:
         """Installs packages as uv is told to."""
-        _run([_uv(), "pip", "install", "--python", self.python, *what], self.folder)
+        run_command([uv(), "pip", "install", "--python", self.python, *what], self.folder)
 
     def run(self, *arguments: str | Path, cwd: Path, text: str = "") -> str:
         """Runs its Python; what that prints."""
-        return _run([self.python, *arguments], cwd, text)
+        return run_command([self.python, *arguments], cwd, text)
 
     def make_stack(self, directory: Path, socket: Path, engine: Path | None = None) -> Stack:
         """A new stack whose program runs in this environment, on an engine in this folder."""
@@ -76,14 +77,14 @@ def build(source: Path, target: Path, *options: str) -> Path:
     """Builds as a release is built; the wheel."""
     command = [sys.executable, "-m", "build", "--installer", "uv", *options]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    _run([*command, "--outdir", target, source], target, path=path)
+    run_command([*command, "--outdir", target, source], target, variables={"PATH": path})
     return next(target.glob("*.whl"))
 
 
 def make_environment(folder: Path, python: str | Path) -> Environment:
     """A new environment with nothing but pip in it, which the engine asks what is installed."""
     options = ["--quiet", "--no-project", "--seed"]
-    _run([_uv(), "venv", *options, "--python", python, folder], folder.parent)
+    run_command([uv(), "venv", *options, "--python", python, folder], folder.parent)
     return Environment(folder)
 
 
@@ -103,19 +104,24 @@ def needed_engine(end: Supported) -> Path:
     return found
 
 
-def _uv() -> str:
+def uv() -> str:
     found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if found is None:
         pytest.fail(f"uv is not there: {_TODO}")
     return found
 
 
-def _run(argv: list[str | Path], cwd: Path, text: str = "", path: str | None = None) -> str:
+def run_command(
+    argv: list[str | Path],
+    cwd: Path,
+    text: str = "",
+    variables: Mapping[str, str] | None = None,
+) -> str:
     """Runs a command away from the checkout, and fails the test with what it said."""
     # Neither the checkout nor the environment of the tests is to be found from there.
     dropped = ("PYTHONPATH", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST")
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
-    environment |= {"PATH": path} if path else {}
+    environment |= variables or {}
     done = subprocess.run(
         argv,
         cwd=cwd,

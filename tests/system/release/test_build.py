@@ -79,8 +79,8 @@ def test_all_say_the_same_version(built: Built) -> None:
     version = pulumi_pika.__version__
     metadata = built.metadata
     assert metadata["Version"] == version
-    assert built.wheel.name == f"pulumi_pika-{version}-py3-none-any.whl"
-    assert built.sdist.name == f"pulumi_pika-{version}.tar.gz"
+    assert built.wheel.name == f"pika_incus-{version}-py3-none-any.whl"
+    assert built.sdist.name == f"pika_incus-{version}.tar.gz"
     titles = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert titles[0] == version
 

@@ -77,7 +77,6 @@ def test_engine_looks_for_no_plugin_of_ours(
     environment: Environment, end: Supported, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     stack = environment.make_stack(tmp_path / "stack", sandbox.socket, needed_engine(end))
-    del stack.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"]
     stack.program("import pulumi_pika")
     said = stack.preview("--logtostderr", "-v=7")
     assert "gathering plugins from language host" in said

@@ -50,6 +50,8 @@ def test_what_an_older_version_made_is_taken_over(
     first = there(client, name)
     assert shell(client, name, "echo kept > /mnt/state/file; sync") == 0
 
+    # The development versions had another distribution name, and the same files.
+    environment.run("-m", "pip", "uninstall", "-q", "-y", "pulumi-pika", cwd=tmp_path)
     environment.install(built.wheel)
 
     # The program exports the version that it runs with, and that alone is another one.

@@ -21,7 +21,10 @@ PUBLIC: dict[str, Any] = {
 }
 ARGUMENTS = {name: value for name, value in PUBLIC.items() if name.endswith("Args")}
 MODELS = {name: value for name, value in PUBLIC.items() if issubclass(value, BaseModel)}
-RESOURCES = ("IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusHost")
+OBJECTS = ("IncusProfile", "IncusProject", "IncusNetwork", "StoragePool")
+RESOURCES = (
+    "IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusHost", *OBJECTS
+)  # fmt: skip
 CHOICES = [value for name in pulumi_pika.__all__ if get_args(value := getattr(pulumi_pika, name))]
 
 
@@ -124,6 +127,16 @@ def _choices(annotation: Any) -> set[str]:
 
 
 def test_choices_are_found() -> None:
-    assert len(CHOICES) == 9
+    assert len(CHOICES) == 11
     assert _choices(ARGUMENTS["MountArgs"].__annotations__["mode"]) == {"read_only", "read_write"}
     assert all(re.fullmatch(r"[a-z0-9_-]+", v) for choice in CHOICES for v in get_args(choice))
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_arguments_of_objects_are_those_of_their_model(name: str) -> None:
+    from pulumi_pika.providers.object_calls import calls_of
+
+    noun = PUBLIC[name]._provider_class.noun
+    fields = set(calls_of(noun).kind.model.model_fields) - {"owner", "backend"}
+    assert set(field_docs(ARGUMENTS[f"{name}Args"])) == fields
+    assert set(calls_of(noun).kind.arguments) <= fields

@@ -6,6 +6,10 @@ from pulumi_pika import (
     IncusArgs,
     IncusHost,
     IncusJob,
+    IncusNetwork,
+    IncusProfile,
+    IncusProfileArgs,
+    IncusProject,
     IncusRuntime,
     IncusRuntimeArgs,
     InstanceType,
@@ -13,6 +17,7 @@ from pulumi_pika import (
     PersistentVolume,
     RuntimeResources,
     RuntimeSpec,
+    StoragePool,
     Timeouts,
     VolumeSnapshot,
     WaitFor,
@@ -89,3 +94,20 @@ VolumeSnapshot("before", volume_name=volume.volume_name, timeouts={"create": 60}
 IncusHost("host", url="https://host:8443", preflight="required", timeouts={"connect": 5})
 pulumi.export("status", job.status)
 pulumi.export("address", runtime("a", "container", "ipv4").ipv4_address)
+
+# The host's own objects, whose outputs are arguments of others.
+project = IncusProject("agents", own_images=False, max_memory_mib=config.get_int("memory"))
+pool = StoragePool("fast", driver="zfs", size="50GiB", member_config={"one": {"source": "/dev/b"}})
+network = IncusNetwork("lan", ipv4_address="10.20.0.1/24", ipv4_dhcp_ranges=[config.require("r")])
+parts: IncusProfileArgs = {
+    "project": project.name,
+    "memory_mib": None,
+    "storage_pool": pool.name,
+    "network": network.name,
+    "devices": {"gpu": {"type": "gpu"}},
+}
+profile = IncusProfile("agent", opts=pulumi.ResourceOptions(protect=True), **parts)
+IncusProfile("flat", vcpu_count=2, adopt=True, config={"boot.autostart": "true"})
+IncusRuntime("of them", image="i", project=project.name, profile=profile.name)
+PersistentVolume("there", project=project.name, storage_pool=pool.name)
+pulumi.export("gateway", network.ipv4_gateway)

@@ -10,11 +10,13 @@ from pulumi_pika import (
     IncusArgs,
     IncusHost,
     IncusJob,
+    IncusNetwork,
+    IncusProfile,
     IncusRuntime,
     IncusRuntimeArgs,
     MountArgs,
 )
-from pulumi_pika import PersistentVolume, VolumeSnapshot
+from pulumi_pika import PersistentVolume, StoragePool, VolumeSnapshot
 from pulumi_pika import IncusRuntim  # wrong: maybe "IncusRuntime"
 
 pulumi_pika.JobFaild  # wrong: maybe "JobFailed"
@@ -51,3 +53,10 @@ PersistentVolume("v", size=10)  # wrong: "size"
 VolumeSnapshot("s")  # wrong: "volume_name"
 IncusHost("h", preflight="never")  # wrong: "preflight"
 IncusHost("h", timeouts={"conect": 1})  # wrong: "timeouts"
+
+StoragePool("p")  # wrong: "driver"
+StoragePool("p", driver="zsf")  # wrong: "driver"
+IncusProfile("p", memory=1)  # wrong: "memory"
+IncusProfile("p", vcpu_count="2")  # wrong: "vcpu_count"
+IncusNetwork("n", network_type="brdge")  # wrong: "network_type"
+IncusNetwork("n").ipv4_adress  # wrong: has no attribute

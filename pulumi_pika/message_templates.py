@@ -1,0 +1,216 @@
+"""Define the templates of errors: one function for each kind, each with a stable code.
+
+A text is for people and may be reworded. A program reads the code: `PikaError.code` of an
+exception, or `code` of a problem in the JSON output of `python -m pulumi_pika plan`. The kinds:
+
+    WHERE: VALUE is not a valid THING: RULE
+    could not DO: REASON. WHAT WAS UNDONE. WHAT TO DO NEXT
+
+The caller of a problem of an argument adds WHERE, the path of the property, because Pulumi shows it
+in a field of its own.
+"""
+
+from typing import Final
+
+INVALID_VALUE: Final = "invalid-value"
+"""A value breaks a rule of its argument."""
+WRONG_TYPE: Final = "wrong-type"
+"""A value has another type than its argument."""
+REQUIRED: Final = "required"
+"""An argument is missing that has no default."""
+UNKNOWN_FIELD: Final = "unknown-field"
+"""There is no argument or field of that name."""
+CONFLICT: Final = "conflict"
+"""Two arguments contradict each other."""
+RESERVED: Final = "reserved"
+"""A key or a name that pulumi_pika or Incus manages itself."""
+MISSING: Final = "missing"
+"""An object that is needed does not exist on the host or on this machine."""
+EXISTS: Final = "exists"
+"""An object of that name exists already and is not the resource's."""
+OTHER_OWNER: Final = "other-owner"
+"""An object belongs to another resource, stack or backend."""
+IN_USE: Final = "in-use"
+"""An object is used, so that it cannot be deleted, replaced or changed."""
+UNSUPPORTED: Final = "unsupported"
+"""The server cannot do that."""
+TIMED_OUT: Final = "timed-out"
+"""A state was not reached within the time limit."""
+FAILED: Final = "failed"
+"""An action failed."""
+
+CODES: Final = frozenset(
+    {
+        INVALID_VALUE,
+        WRONG_TYPE,
+        REQUIRED,
+        UNKNOWN_FIELD,
+        CONFLICT,
+        RESERVED,
+        MISSING,
+        EXISTS,
+        OTHER_OWNER,
+        IN_USE,
+        UNSUPPORTED,
+        TIMED_OUT,
+        FAILED,
+    }
+)
+
+
+class Message(str):
+    """Hold a text for people with a code for programs.
+
+    Attributes:
+        code: One of `CODES`. A string made from a message, such as a slice, has no code.
+    """
+
+    __slots__ = ("code",)
+    code: str
+
+    def __new__(cls, text: str, code: str) -> "Message":
+        """Return the text with the code."""
+        message = super().__new__(cls, text)
+        message.code = code
+        return message
+
+    def __reduce__(self) -> tuple[type["Message"], tuple[str, str]]:
+        """Return what copies and pickles create the message from."""
+        return Message, (str(self), self.code)
+
+
+def invalid_value(value: object, thing: str, rule: str) -> Message:
+    """Return the problem of a value that breaks a rule.
+
+    Args:
+        value: The value as the reader shall see it, already cut and without control characters.
+        thing: What it should be, without an article: ``instance name``.
+        rule: What is valid, as an instruction: ``use 1-63 letters, digits or hyphens``.
+    """
+    return Message(f"`{value}` is not a valid {thing}: {rule}", INVALID_VALUE)
+
+
+def wrong_type(expected: str) -> Message:
+    """Return the problem of a value of another type.
+
+    Args:
+        expected: The type, with its article: ``a string``, ``an integer``, ``an object``.
+    """
+    return Message(f"must be {expected}", WRONG_TYPE)
+
+
+def required() -> Message:
+    """Return the problem of a missing argument that has no default."""
+    return Message("is required", REQUIRED)
+
+
+def unknown_field(parent: str, hint: str) -> Message:
+    """Return the problem of a field that does not exist.
+
+    Args:
+        parent: The object with the field; empty for an argument of the resource itself.
+        hint: What to do: ``did you mean `memory_mib`?``.
+    """
+    what = f"is not a field of `{parent}`" if parent else "is not an argument"
+    return Message(f"{what}; {hint}", UNKNOWN_FIELD)
+
+
+def conflict(other: str, advice: str = "remove one of them") -> Message:
+    """Return the problem of two arguments that contradict each other.
+
+    Args:
+        other: The other argument, with its value if that matters: ```running=False```.
+        advice: What to do.
+    """
+    return Message(f"conflicts with {other}; {advice}", CONFLICT)
+
+
+def reserved(manager: str, advice: str) -> Message:
+    """Return the problem of a key or a name that a program cannot set.
+
+    Args:
+        manager: Who manages it: ``pulumi_pika`` or ``Incus``.
+        advice: What to do instead: ``set `resources.memory_mib` instead``.
+    """
+    return Message(f"is managed by {manager}; {advice}", RESERVED)
+
+
+def missing(thing: str, place: str, advice: str) -> Message:
+    """Return the problem of an object that does not exist.
+
+    Args:
+        thing: The object with its kind and name: ``image agent/dev``.
+        place: Where it was searched, with its preposition: ``in project default at HOST``.
+        advice: What to do.
+    """
+    return Message(f"{thing} does not exist {place}; {advice}", MISSING)
+
+
+def exists(thing: str, place: str, advice: str) -> Message:
+    """Return the problem of an object that exists already and has no owner.
+
+    Args:
+        thing: The object with its kind and name: ``instance box``.
+        place: Where it is, with its preposition.
+        advice: What to do.
+    """
+    return Message(f"{thing} already exists {place}; {advice}", EXISTS)
+
+
+def other_owner(thing: str, owner: str, advice: str) -> Message:
+    """Return the problem of an object that another resource owns.
+
+    Args:
+        thing: The object with its kind and name: ``volume data``.
+        owner: The owner: a URN, a runtime id or a stack.
+        advice: What to do.
+    """
+    return Message(f"{thing} belongs to {owner}; {advice}", OTHER_OWNER)
+
+
+def in_use(thing: str, users: str, advice: str) -> Message:
+    """Return the problem of an object that is used.
+
+    Args:
+        thing: The object with its kind and name: ``profile agents``.
+        users: Who uses it: ``instances a, b``.
+        advice: What to do.
+    """
+    return Message(f"{thing} is used by {users}; {advice}", IN_USE)
+
+
+def unsupported(thing: str, place: str, reason: str, advice: str) -> Message:
+    """Return the problem of something that a server cannot do.
+
+    Args:
+        thing: What is wanted, as a noun: ``virtual machines``.
+        place: The server, with its preposition: ``at HOST``.
+        reason: Why, from a fact of the server: ``it has no /dev/kvm``.
+        advice: What to do.
+    """
+    return Message(f"{thing} not supported {place}: {reason}; {advice}", UNSUPPORTED)
+
+
+def timed_out(thing: str, state: str, seconds: float, advice: str) -> Message:
+    """Return the error of a state that was not reached in time.
+
+    Args:
+        thing: The object with its kind and name.
+        state: The state.
+        seconds: The time limit, in seconds.
+        advice: What is known now, and what to do.
+    """
+    return Message(f"{thing} did not reach {state} within {seconds:g} s; {advice}", TIMED_OUT)
+
+
+def could_not(action: str, reason: str, *, undone: str = "", advice: str = "") -> Message:
+    """Return the error of an action that failed.
+
+    Args:
+        action: A verb and its object: ``create instance box``.
+        reason: Why it failed. A full stop at its end is removed.
+        undone: What was undone, and what was not, as a sentence without a full stop.
+        advice: What to do next, with a command to paste, as a sentence without a full stop.
+    """
+    parts = [f"could not {action}: {reason.rstrip().rstrip('.')}", undone, advice]
+    return Message(". ".join(part for part in parts if part), FAILED)
