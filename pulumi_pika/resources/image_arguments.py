@@ -15,11 +15,11 @@ class ImageTimeoutsArgs(TypedDict, total=False):
     """Time limits of an image, in seconds."""
 
     create: pulumi.Input[float]
-    """How long the copy or the upload may take. Default: 3600."""
+    """How long the copy or the upload may take. Default: 3600 seconds. Change: in place."""
     delete: pulumi.Input[float]
-    """How long Incus may take to delete the image. Default: 300."""
+    """How long Incus may take to delete the image. Default: 300 seconds. Change: in place."""
     lookup: pulumi.Input[float]
-    """How long a look-up at the image server may take. Default: 20."""
+    """How long a look-up at the image server may take. Default: 20 seconds. Change: in place."""
 
 
 class IncusImageArgs(TypedDict, total=False):
@@ -31,8 +31,8 @@ class IncusImageArgs(TypedDict, total=False):
     source: pulumi.Input[str] | None
     """The image, as the `incus` client names it: `REMOTE:ALIAS` or `REMOTE:FINGERPRINT`, such as
     `images:debian/12/cloud`; with `server`, or for an image of the host itself, without `REMOTE:`.
-    The host copies it. Either `source` or `file` is required. Change: replaces the image, if the
-    fingerprint is another one."""
+    The host copies it. Either `source` or `file` is required. Default: none. Change: replaces the
+    image, if the fingerprint is another one."""
     server: pulumi.Input[str] | None
     """The URL of the image server, in place of a remote of the `incus` client, such as
     `https://images.linuxcontainers.org`. Default: the remote in `source`. Change: as `source`."""
@@ -47,14 +47,15 @@ class IncusImageArgs(TypedDict, total=False):
     Default: `default` on another server, and `project` on the host. Change: as `source`."""
     file: pulumi.Input[str] | None
     """The path of a file on the machine that runs Pulumi: a unified image, or with `rootfs` the
-    metadata of a split image. It is uploaded, unless the host has the image already. Change of
-    the contents: replaces the image."""
+    metadata of a split image. It is uploaded, unless the host has the image already.
+    Default: none. Change: replaces the image, if the contents are others."""
     rootfs: pulumi.Input[str] | None
     """The path of the root file system of a split image: squashfs or a tarball for a container,
-    qcow2 for a virtual machine. Change of the contents: replaces the image."""
+    qcow2 for a virtual machine. Default: none. Change: as `file`."""
     instance_type: pulumi.Input[InstanceType] | None
-    """The type of instance for which the image is. Default: `virtual-machine` for an image of a
-    server; for files, the type that they are for. Change: as `source`."""
+    """The type of instance for which the image is: `virtual-machine` or `container`. Default:
+    `virtual-machine` for an image of a server; for files, the type that they are for. Change: as
+    `source`."""
     architecture: pulumi.Input[str] | None
     """The architecture, such as `x86_64` or `arm64`. Default: that of the host. Change: as
     `source`."""
@@ -78,4 +79,4 @@ class IncusImageArgs(TypedDict, total=False):
     """The Incus project. Default: the `project` of the `IncusHost`, else `default`. Change:
     replaces the image."""
     timeouts: "pulumi.Input[ImageTimeoutsArgs | ImageTimeouts] | None"
-    """Time limits in seconds; see `ImageTimeoutsArgs`. Change: in place."""
+    """Time limits in seconds; see `ImageTimeoutsArgs` for the defaults. Change: in place."""

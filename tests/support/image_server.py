@@ -2,13 +2,20 @@
 
 It is what images.linuxcontainers.org is for Incus: `streams/v1/index.json`, the products, and the
 files, by http or https.
+
+    python -m tests.support.image_server FOLDER ALIAS
+
+serves an image until its parent ends, as the remote `images` of the `incus` client; each file
+`FOLDER/newer` that appears, a newer one.
 """
 
 import hashlib
 import io
 import json
+import os
 import platform
 import ssl
+import sys
 import tarfile
 import threading
 import time
@@ -202,3 +209,30 @@ def serving_images(
     finally:
         server.shutdown()
         server.server_close()
+
+
+def main(folder: Path, aliases: str) -> None:
+    """Serves an image as the remote `images`, until the parent process is gone."""
+    import yaml
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with serving_images() as served:
+        serial = 20260101
+        served.publish(aliases, unified(folder, f"v{serial}"), f"{serial}_00:00")
+        file = Path(os.environ["INCUS_CONF"], "config.yml")
+        tree = yaml.safe_load(file.read_text())
+        remote = {"addr": served.url, "protocol": "simplestreams", "public": True}
+        tree.setdefault("remotes", {})["images"] = remote
+        file.write_text(yaml.safe_dump(tree))
+        (folder / "ready").touch()
+        parent = os.getppid()
+        while os.getppid() == parent:
+            if (folder / "newer").exists():
+                serial += 1
+                served.publish(aliases, unified(folder, f"v{serial}"), f"{serial}_00:00")
+                (folder / "newer").unlink()
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

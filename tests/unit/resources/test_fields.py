@@ -84,6 +84,7 @@ def test_defaults_of_timeouts_are_those_of_the_models() -> None:
         "TimeoutsArgs": "Timeouts",
         "VolumeTimeoutsArgs": "VolumeTimeouts",
         "SnapshotTimeoutsArgs": "SnapshotTimeouts",
+        "ImageTimeoutsArgs": "ImageTimeouts",
     }
     for arguments, model in pairs.items():
         docs = field_docs(ARGUMENTS[arguments])
@@ -127,9 +128,16 @@ def _choices(annotation: Any) -> set[str]:
 
 
 def test_choices_are_found() -> None:
-    assert len(CHOICES) == 11
+    assert len(CHOICES) == 13
     assert _choices(ARGUMENTS["MountArgs"].__annotations__["mode"]) == {"read_only", "read_write"}
     assert all(re.fullmatch(r"[a-z0-9_-]+", v) for choice in CHOICES for v in get_args(choice))
+
+
+def test_arguments_of_images_are_those_of_their_model() -> None:
+    from pulumi_pika.reconcile.images.image_options import ImageOptions
+
+    fields = set(ImageOptions.model_fields) - {"fingerprint", "owner", "backend"}
+    assert set(field_docs(ARGUMENTS["IncusImageArgs"])) == fields
 
 
 @pytest.mark.parametrize("name", OBJECTS)
