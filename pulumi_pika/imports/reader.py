@@ -218,7 +218,7 @@ class _Reading:
         return shlex.join(["incus", *words, "--project", self._live.project])
 
     def _alias(self) -> str:
-        """Return the alias that points at the image that the instance was created from."""
+        """Return an alias of the image that the instance was created from, or its fingerprint."""
         fingerprint, kind = self._live.fingerprint, self._live.instance_type
         if not fingerprint:
             self._refuse("it was made of no image, or none is known; a runtime is made of one")
@@ -229,14 +229,11 @@ class _Reading:
         if names:
             return names[0]
         if fingerprint in self._host.images:
-            short = fingerprint[:12]
-            command = self._command("image", "alias", "create", f"adopted-{short}", short)
-            self._refuse(f"no alias points at its image {short}; make one: `{command}`")
-        else:
-            self._refuse(
-                f"its image {fingerprint[:12]} is not there any more; without it, and an alias "
-                "that points at it, it cannot be taken over"
-            )
+            return fingerprint
+        self._refuse(
+            f"its image {fingerprint[:12]} is not there any more; without it, it cannot be taken "
+            "over"
+        )
         return ""
 
     def _mounts(self) -> list[dict[str, Any]]:

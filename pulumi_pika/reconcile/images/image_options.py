@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from ... import message_templates as templates
 from ...choices import ImageProtocol, ImageUpdate, InstanceType
 from ...incus.catalog import looks_like_fingerprint
 from ...planner.spec_models import Part
+from ...text_safety import visible
 from ..instances.runtime_options import OptionProblem, Seconds
 from ..shared.ownership import MARK_PREFIX
 
@@ -84,36 +86,37 @@ class ImageOptions(Part):
 
 def find_image_problems(options: ImageOptions) -> Iterator[OptionProblem]:
     """Find values that contradict each other or that Incus would refuse. No server is asked."""
-    if (options.source is None) == (options.file is None):
-        yield (
-            ("source",),
-            "must be given, or `file`, and not both: an image comes from a server or from files",
-        )
+    if options.source is None and options.file is None:
+        yield ("source",), templates.required()
+    if options.source is not None and options.file is not None:
+        yield ("source",), templates.conflict("`file`")
     if options.rootfs is not None and options.file is None:
         yield ("rootfs",), "needs `file`, the metadata of the split image"
     if options.file is not None:
         for name in _OF_SERVER:
             if getattr(options, name) is not None:
-                yield (name,), "is for an image of a server, and `file` is given"
+                yield (name,), templates.conflict("`file`")
     yield from _source_problems(options)
     for index, alias in enumerate(options.aliases):
         where = ("aliases", index)
         if len(alias) > _LONGEST_NAME or not _NAME.fullmatch(alias) or not alias.isprintable():
-            yield (
-                where,
-                f"{alias!r} is not a valid image alias: 1 to {_LONGEST_NAME} characters, without "
-                "blanks and without $ ? & + \" ' ` *, with a letter or digit at both ends",
+            rule = (
+                f"use 1-{_LONGEST_NAME} characters, without blanks and without $ ? & + \" ' ` *, "
+                "and with a letter or digit at both ends"
             )
+            yield where, templates.invalid_value(visible(alias)[:80], "image alias", rule)
         elif looks_like_fingerprint(alias):
-            yield where, f"{alias!r} looks like a fingerprint; choose another alias"
+            rule = "it looks like a fingerprint; use another alias"
+            yield where, templates.invalid_value(alias, "image alias", rule)
         elif alias in options.aliases[:index]:
             yield where, f"names the alias {alias} twice"
     for key, value in options.properties.items():
         at = ("properties", key)
         if not key or not key.isprintable() or key != key.strip():
-            yield at, f"{key!r} is not a valid name of a property"
+            rule = "use no control characters, and no blanks at its ends"
+            yield at, templates.invalid_value(visible(key)[:80], "name of a property", rule)
         elif key.startswith(MARK_PREFIX):
-            yield at, f"is not to be set: the keys below `{MARK_PREFIX}` are the ownership label"
+            yield at, templates.reserved("pulumi_pika", "remove it: it is the ownership label")
         elif value == "" or "\0" in value:
             yield at, "must not be empty, and must not contain the character NUL"
 
@@ -123,14 +126,12 @@ def _source_problems(options: ImageOptions) -> Iterator[OptionProblem]:
     if source is not None:
         remote, colon, image = source.partition(":")
         if not source.isprintable() or source != source.strip() or not (image or not colon):
-            yield ("source",), f"{source!r} is not a valid image: REMOTE:IMAGE, or IMAGE"
+            rule = "use REMOTE:IMAGE, or IMAGE"
+            yield ("source",), templates.invalid_value(visible(source)[:80], "image", rule)
         elif not source:
             yield ("source",), "must not be empty"
         elif options.server is not None and colon:
-            yield (
-                ("source",),
-                f"names the remote {remote}, and `server` names a server; give one of them",
-            )
+            yield ("source",), templates.conflict("`server`", f"remove `{remote}:`, or `server`")
     if options.server is not None:
         try:
             parts = urlsplit(options.server)

@@ -23,7 +23,8 @@ ARGUMENTS = {name: value for name, value in PUBLIC.items() if name.endswith("Arg
 MODELS = {name: value for name, value in PUBLIC.items() if issubclass(value, BaseModel)}
 OBJECTS = ("IncusProfile", "IncusProject", "IncusNetwork", "StoragePool")
 RESOURCES = (
-    "IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusHost", *OBJECTS
+    "IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusImage", "IncusHost",
+    *OBJECTS
 )  # fmt: skip
 CHOICES = [value for name in pulumi_pika.__all__ if get_args(value := getattr(pulumi_pika, name))]
 
