@@ -84,6 +84,7 @@ def test_pinned(
     new = streams.publish("tiny/1", unified(tmp_path, f"{name}-new"), "20260202_00:00")
 
     assert image.planned() == ""
+    assert image.checked()["fingerprint"] == old
     assert image.refresh() == {"newer_fingerprint": new}
     assert any(new[:12] in line and 'update="replace"' in line for line in said)
     assert image.planned() == ""
