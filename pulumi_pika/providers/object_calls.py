@@ -15,16 +15,8 @@ from pulumi.dynamic import (
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, PlaceMissing
-from ..reconcile.objects.config_object import (
-    Owner,
-    change_object,
-    create_or_adopt_object,
-    describe_alike,
-    find_owned_object,
-    in_use,
-    remove_object,
-    why_not_owned,
-)
+from ..message_templates import IN_USE, Message, could_not
+from ..reconcile.objects.config_object import Owner, find_owned_object
 from ..reconcile.objects.live_object import LiveObject, users_text
 from ..reconcile.objects.network import NETWORK
 from ..reconcile.objects.object_changes import (
@@ -33,11 +25,19 @@ from ..reconcile.objects.object_changes import (
     replacing_parts,
     unmanaged_parts,
 )
+from ..reconcile.objects.object_creation import create_or_adopt_object
+from ..reconcile.objects.object_errors import (
+    describe_alike,
+    unchangeable_while_used,
+    why_not_owned,
+)
 from ..reconcile.objects.object_kind import ObjectKind
+from ..reconcile.objects.object_removal import remove_object
+from ..reconcile.objects.object_update import change_object
 from ..reconcile.objects.pool import POOL
 from ..reconcile.objects.profile import PROFILE
 from ..reconcile.objects.project import PROJECT
-from ..reconcile.shared.errors import ObjectInUse, ReplacementFailed
+from ..reconcile.shared.errors import ReplacementFailed
 from ..validation.object_inputs import (
     ADOPTED,
     RENAMED_TO,
@@ -117,7 +117,7 @@ class ObjectCalls:
                 self._refuse_replacement(state, given, replaces)
                 report().warn(
                     coded(
-                        f"because of {', '.join(replaces)}, the {where} is "
+                        f"because of {', '.join(replaces)}, {where} is "
                         + ("released" if self._is_released(state) else "deleted")
                         + " and another one is created",
                         REPLACE,
@@ -126,7 +126,7 @@ class ObjectCalls:
             else:
                 self._refuse_used_change(state, given)
             if not replaces and state.plan.name != given.plan.name:
-                report().info(f"the {kind.where(state.plan)} is renamed to {given.plan.name}")
+                report().info(f"{kind.where(state.plan)} is renamed to {given.plan.name}")
         return DiffResult(
             changes=bool(changes or replaces),
             replaces=replaces,
@@ -161,21 +161,21 @@ class ObjectCalls:
                 client = self._client(state.plan.project)
                 found = find_owned_object(kind, client, state.applied, state.claim())
             except PlaceMissing as error:
-                report().warn(f"the {kind.where(state.plan)} no longer exists: {error}")
+                report().warn(f"{kind.where(state.plan)} no longer exists: {error}")
                 return ReadResult("", {})
             if found.live is None:
                 if found.alike:
                     report().warn(describe_alike(kind, state.applied, found.alike))
                 if found.other is not None:
                     report().warn(
-                        f"the {kind.where(state.plan)} "
+                        f"{kind.where(state.plan)} "
                         f"{why_not_owned(found.other, state.claim())}; this resource has none now"
                     )
                 return ReadResult("", {})
             outputs = self._refreshed(state, found.live)
             if RENAMED_TO in outputs:
                 report().warn(
-                    f"the {kind.where(state.applied)} was renamed to {found.live.name} outside "
+                    f"{kind.where(state.applied)} was renamed to {found.live.name} outside "
                     "Pulumi; `pulumi up` renames it back"
                 )
         inputs = {name: outputs[name] for name in (*state.inputs.tree, "plan") if name in outputs}
@@ -223,7 +223,7 @@ class ObjectCalls:
                     adopted=state.adopted,
                 )
             except PlaceMissing as error:
-                report().warn(f"the {kind.where(state.plan)} no longer exists: {error}")
+                report().warn(f"{kind.where(state.plan)} no longer exists: {error}")
 
     def _given(self, props: dict[str, Any]) -> ObjectInputs[Any]:
         given = ObjectInputs.parse(self.kind, props)
@@ -264,7 +264,7 @@ class ObjectCalls:
             ReplacementFailed: The object is in use, or an option of the resource is in the way;
                 nothing was changed.
         """
-        kind, where = self.kind, f"the {self.kind.where(state.plan)}"
+        kind, where = self.kind, self.kind.where(state.plan)
         same_place = (state.plan.name, state.plan.project) == (given.plan.name, given.plan.project)
         if same_place and not given.is_unknown("name", "project"):
             refuse_same_name(
@@ -284,12 +284,14 @@ class ObjectCalls:
         except IncusError:
             return  # An unreachable host cannot delete anything either.
         if live is not None and kind.users(live):
-            reason: ObjectInUse = in_use(kind, client, state.plan, live)
-            raise ReplacementFailed(
-                f"{where} cannot be replaced (because of {', '.join(replaces)}), and nothing was "
-                f"deleted: {reason}. To keep it and its users, declare the changed one as another "
-                "resource with another name, and move the users to it"
+            text = could_not(
+                f"replace {where} (because of {', '.join(replaces)})",
+                f"it would be deleted first, and is used by {users_text(kind.users(live))}",
+                undone="Nothing was deleted",
+                advice="To keep it and its users, declare the changed one as another resource "
+                "with another name, and move the users to it",
             )
+            raise ReplacementFailed(Message(text, IN_USE))
 
     def _refuse_used_change(self, state: ObjectState[Any], given: ObjectInputs[Any]) -> None:
         """Refuse a change in place that Incus refuses while anything uses the object.
@@ -307,12 +309,7 @@ class ObjectCalls:
         except IncusError:
             return  # The update reports it.
         if live is not None and kind.users(live):
-            raise ObjectInUse(
-                f"could not change {', '.join(parts)} of the {kind.where(state.plan)} at "
-                f"{client.host}: Incus refuses that while the {kind.noun} is used by "
-                f"{users_text(kind.users(live))}. It was not changed. Undo the change in the "
-                "program, or delete the users first"
-            )
+            raise unchangeable_while_used(kind, client, live, state.plan, parts)
 
     def _on_delete(self, given: ObjectInputs[Any]) -> str:
         noun = self.kind.noun

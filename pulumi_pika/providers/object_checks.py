@@ -6,7 +6,9 @@ from typing import Any
 from ..incus.client import IncusClient
 from ..incus.config_objects import get_object
 from ..incus.errors import IncusError, NotFound, Unauthorised
-from ..reconcile.objects.config_object import Owner, check_adoptable, fetch_object
+from ..message_templates import missing
+from ..reconcile.objects.config_object import Owner, fetch_object
+from ..reconcile.objects.object_creation import check_adoptable
 from ..reconcile.objects.object_kind import ObjectKind
 from ..reconcile.shared.ownership import relation
 from ..validation.lenient_validation import Failure
@@ -95,11 +97,14 @@ def _missing(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
                 continue  # Another resource of the program may create it before it is needed.
             if not _exists(client, need.collection, need.name):
                 name = "of this name" if is_secret(need.path, given.tree) else need.name
-                reason = f"there is no {need.noun} {name} at {client.host}"
+                advice = "create it first, or name another one"
+                reason = missing(f"{need.noun} {name}", f"at {client.host}", advice)
                 failures.append(Failure(need.path, reason))
-        for path, reason in kind.find_host_problems(client, given.options):
-            if not any(paths_overlap(path, other) for other in given.unknown):
-                failures.append(Failure(path, reason))
+        failures += [
+            Failure(path, problem)
+            for path, problem in kind.find_host_problems(client, given.options)
+            if not any(paths_overlap(path, other) for other in given.unknown)
+        ]
     except IncusError:
         return []  # The create reports it.
     return failures

@@ -7,7 +7,7 @@ from ...incus.client import IncusClient
 from ...incus.cluster import list_members
 from ...incus.config_objects import create_object, get_object
 from ...incus.errors import IncusError
-from ..shared.errors import ObjectRefused
+from .object_errors import refused
 from .object_kind import ObjectKind
 from .object_plan import ObjectPlan
 
@@ -34,10 +34,10 @@ def create_on_members(
     members = [member.name for member in list_members(client)]
     unknown = sorted(plan.members.keys() - set(members))
     if unknown:
-        raise ObjectRefused(
-            f"could not create the {kind.where(plan)} at {client.host}: member_config names "
-            f"{', '.join(unknown)}, and the members are {', '.join(members)}. Nothing was created"
+        reason = (
+            f"member_config names {', '.join(unknown)}, and the members are {', '.join(members)}"
         )
+        raise refused("create", kind, client, plan, reason, "Nothing was created")
     shared = {key: value for key, value in config.items() if not kind.is_of_member(key)}
     own = {key: value for key, value in config.items() if kind.is_of_member(key)}
     prepared = False

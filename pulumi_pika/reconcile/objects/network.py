@@ -10,6 +10,8 @@ from pydantic import Field
 
 from ...choices import NetworkType
 from ...incus.client import IncusClient
+from ...message_templates import conflict, invalid_value
+from ...text_safety import one_line
 from ..instances.runtime_options import OptionProblem
 from .live_object import LiveObject
 from .member_creation import create_on_members
@@ -91,13 +93,14 @@ class NetworkKind(ObjectKind[NetworkOptions]):
         yield from place_problems([("project", options.project)])
         name = options.name
         if options.network_type == "bridge" and not _INTERFACE.fullmatch(name):
-            yield (
-                ("name",),
-                f"{name!r} is not a valid name of a bridge: 2 to 15 letters, digits, `-`, `_` and "
-                "`.`; it is the name of an interface of the host",
+            rule = (
+                "use 2-15 letters, digits, `-`, `_` or `.`, since it is also the name of an "
+                "interface of the host"
             )
+            yield ("name",), invalid_value(one_line(name, 100), "name of a bridge", rule)
         elif ":" in name or name == "none":
-            yield ("name",), f"{name!r} is not a valid name of a network"
+            rule = "use no colon, and not the word none"
+            yield ("name",), invalid_value(one_line(name, 100), "name of a network", rule)
         yield from _address_problems(options, "ipv4", IPv4Interface)
         yield from _address_problems(options, "ipv6", IPv6Interface)
 
@@ -163,11 +166,12 @@ def _address_problems(
         with suppress(ValueError):
             interface = parse(str(address))
         if interface is None or "/" not in str(address):
-            yield (
-                (f"{family}_address",),
-                f"{address!r} is not a valid address of a network: the bridge's own address with "
-                f"the length of its prefix, as `{example}`, or `auto`, or `none`",
+            rule = (
+                f"use the bridge's own address with the length of the prefix, as `{example}`, or "
+                "`auto`, or `none`"
             )
+            shown = one_line(str(address), 100)
+            yield (f"{family}_address",), invalid_value(shown, "address of a network", rule)
             interface = None
     for index, text in enumerate(ranges or ()):
         where = (f"{family}_dhcp_ranges", index)
@@ -178,20 +182,16 @@ def _address_problems(
             ends = []
         version = 4 if family == "ipv4" else 6
         if not ends or any(end.version != version for end in ends) or int(ends[0]) > int(ends[1]):
-            yield (
-                where,
-                f"{text!r} is not a valid range: two addresses, the lower one first, as "
-                f"`{example.partition('/')[0]}0-{example.partition('/')[0]}9`",
-            )
+            start = example.partition("/")[0]
+            rule = f"use two addresses, the lower one first, as `{start}0-{start}9`"
+            yield where, invalid_value(one_line(text, 100), "range of addresses", rule)
         elif interface is not None and any(end not in interface.network for end in ends):
-            yield where, f"{text!r} is not within the network {interface.network}"
+            rule = f"use addresses of the network {interface.network}"
+            yield where, invalid_value(text, "range of addresses", rule)
     if address == "none":
         for name in ("nat", "dhcp", "dhcp_ranges"):
             if getattr(options, f"{family}_{name}"):
-                yield (
-                    (f"{family}_{name}",),
-                    f"needs an address, and `{family}_address` is none",
-                )
+                yield (f"{family}_{name}",), conflict(f'`{family}_address="none"`')
 
 
 NETWORK: Final = NetworkKind()

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from shlex import quote
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from ...incus.client import IncusClient
 from ...incus.config_objects import create_object, delete_object
+from ...message_templates import conflict, invalid_value, reserved
+from ...text_safety import one_line
 from ..instances.runtime_options import OptionProblem
 from ..shared.ownership import MARK_PREFIX
 from ..volumes.volume_options import name_problems
@@ -14,6 +16,7 @@ from .live_object import LiveObject
 from .object_plan import ObjectOptions, ObjectPlan, Path
 
 Options = TypeVar("Options", bound=ObjectOptions)
+AnyKind: TypeAlias = "ObjectKind[Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,7 @@ class ObjectKind(Generic[Options]):
         for key, value in options.config.items():
             where = ("config", key)
             if argument := by_argument.get(key):
-                yield where, f"is set by the argument `{argument}` already; remove one of the two"
+                yield where, conflict(f"the argument `{argument}`")
             elif problem := config_problem(key, value):
                 yield where, problem
 
@@ -232,7 +235,8 @@ class ObjectKind(Generic[Options]):
                 if problem := config_problem(key, value):
                     yield where, problem
                 elif not self.is_of_member(key):
-                    yield where, "is the same for all members of a cluster; set it in `config`"
+                    rule = "all members of a cluster have the same value; set it in `config`"
+                    yield where, invalid_value(key, "key of a member", rule)
 
     def config_of(self, options: Options) -> dict[str, str]:
         """Return `config` with the keys of the arguments that set a single key."""
@@ -247,14 +251,17 @@ class ObjectKind(Generic[Options]):
 def config_problem(key: str, value: str) -> str:
     """Return what is wrong with a config key and its value; empty if nothing is."""
     if key.startswith(MARK_PREFIX):
-        return f"is not to be set: the keys below `{MARK_PREFIX}` are the ownership label"
+        return reserved("pulumi_pika", f"the keys below `{MARK_PREFIX}` are the ownership label")
     if key.startswith("volatile."):
-        return "is not to be set: Incus sets the keys below `volatile.` itself"
+        return reserved("Incus", "remove the keys below `volatile.`")
     if not key or not key.isprintable() or key != key.strip():
-        return f"{key!r} is not a valid config key: it has control characters or outer blanks"
+        rule = "it has control characters, or blanks at its ends"
+        return invalid_value(one_line(key, 100), "config key", rule)
     if value == "":
-        return "is empty, which Incus treats as not set; remove the key"
-    return "must not contain the character NUL" if "\0" in value else ""
+        return invalid_value("", "value", "Incus treats an empty value as not set; remove the key")
+    if "\0" in value:
+        return invalid_value(one_line(value, 100), "value", "remove the character NUL")
+    return ""
 
 
 def config_text(value: Any) -> str:
@@ -274,9 +281,7 @@ def place_problems(fields: Iterable[tuple[str, str | None]]) -> Iterator[OptionP
         if value is None:
             continue
         if not value.strip():
-            yield (argument,), "must not be empty"
+            yield (argument,), invalid_value("", "name", "set a name that is not empty")
         elif value in (".", "..") or "/" in value or not value.isprintable():
-            yield (
-                (argument,),
-                f"{value!r} is not a valid name: it contains a slash or control characters",
-            )
+            rule = "remove slashes and control characters"
+            yield (argument,), invalid_value(one_line(value, 100), "name", rule)

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from ...choices import StorageDriver
 from ...incus.client import IncusClient
+from ...message_templates import conflict, invalid_value, unsupported
+from ...text_safety import one_line
 from ..instances.runtime_options import OptionProblem
 from ..volumes.volume_options import SIZE_KEY, same_size, shrinks, size_problems
 from .live_object import LiveObject
@@ -95,14 +97,12 @@ class PoolKind(ObjectKind[PoolOptions]):
         if options.size is not None:
             yield from size_problems(options.size)
             if options.driver == "dir":
-                yield (
-                    ("size",),
-                    "is not a setting of the driver dir, which uses the host's own disk",
-                )
+                yield ("size",), conflict('`driver="dir"`, which has no size of its own')
         if options.source is not None and not (
             options.source.strip() and options.source.isprintable()
         ):
-            yield ("source",), "must not be empty, and must not contain control characters"
+            rule = "set a source that is not empty and has no control characters"
+            yield ("source",), invalid_value(one_line(options.source, 100), "source", rule)
 
     def find_host_problems(
         self, client: IncusClient, options: PoolOptions
@@ -112,16 +112,13 @@ class PoolKind(ObjectKind[PoolOptions]):
         listed = environment.get("storage_supported_drivers")
         names = [str(it.get("Name")) for it in listed or () if isinstance(it, dict)]
         if names and options.driver not in names:
-            yield (
-                ("driver",),
-                f"{options.driver!r} is not a driver that the host {client.host} can use; it can "
-                f"use {', '.join(sorted(names))}",
-            )
+            advice = f"use one of {', '.join(sorted(names))}"
+            thing, reason = f"driver {options.driver}", "the host does not have it"
+            yield ("driver",), unsupported(thing, f"at {client.host}", reason, advice)
         if options.member_config and not client.server().clustered:
-            yield (
-                ("member_config",),
-                f"the server {client.host} is not part of a cluster; use `config` instead",
-            )
+            reason = "the server is not part of a cluster"
+            place, advice = f"at {client.host}", "use `config` instead"
+            yield ("member_config",), unsupported("keys of members", place, reason, advice)
 
     def is_same(self, key: str, wanted: str, config: Mapping[str, str]) -> bool:
         """Return whether a config key is as wanted."""
@@ -148,11 +145,8 @@ class PoolKind(ObjectKind[PoolOptions]):
         """Find a smaller size, which no driver can apply."""
         before, after = old.config.get(SIZE_KEY), new.config.get(SIZE_KEY)
         if old.name == new.name and shrinks(before, after):
-            yield (
-                (SIZE_KEY,),
-                f"would shrink the storage pool from {before} to {after}, which Incus refuses; "
-                f"keep {before}, or create another pool",
-            )
+            rule = f"Incus does not shrink a pool; keep {before}, or create another pool"
+            yield (SIZE_KEY,), invalid_value(after, f"size of a pool that has {before}", rule)
 
     def users(self, live: LiveObject) -> tuple[str, ...]:
         """Return the URLs of its users; Incus deletes its copies of images with it."""

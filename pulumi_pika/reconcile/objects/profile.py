@@ -5,6 +5,8 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
+from ...message_templates import REQUIRED, Message, conflict, invalid_value, required
+from ...text_safety import one_line
 from ..instances.runtime_options import (
     ROOT_DEVICE,
     USER_DATA_KEY,
@@ -85,25 +87,28 @@ class ProfileKind(ObjectKind[ProfileOptions]):
         if options.root_disk_gib is not None and options.storage_pool is None:
             yield (
                 ("root_disk_gib",),
-                "needs `storage_pool`, since a root disk in a profile names its pool",
+                Message(
+                    "needs `storage_pool`, since a root disk of a profile names its pool", REQUIRED
+                ),
             )
         by_argument = {ROOT_DEVICE: "storage_pool", NIC_DEVICE: "network"}
         for name, device in options.devices.items():
             where = ("devices", name)
             argument = by_argument.get(name)
             if argument and getattr(options, argument) is not None:
-                yield where, f"is set by the argument `{argument}` already; remove one of the two"
+                yield where, conflict(f"the argument `{argument}`")
             if not is_device_name(name):
-                yield (
-                    where,
-                    f"{name!r} is not a valid device name: 1 to 63 letters, digits, `.`, `:`, `_` "
-                    "and `-`, with a letter or digit at both ends",
+                rule = (
+                    "use 1-63 letters, digits, `.`, `:`, `_` or `-`, with a letter or digit at "
+                    "both ends"
                 )
+                yield where, invalid_value(one_line(name, 100), "device name", rule)
             if not device.get("type"):
-                yield where, "has no `type` (nic, disk, proxy, gpu, ...)"
+                yield (*where, "type"), required()
             for key, value in device.items():
-                if not key.isprintable() or "\0" in value:
-                    yield (*where, key), "must not contain control characters"
+                if not key or not key.isprintable() or "\0" in value:
+                    rule = "remove control characters"
+                    yield (*where, key), invalid_value(one_line(key, 100), "device key", rule)
 
     def needs(self, options: ProfileOptions) -> Iterator[Need]:
         """Return the other objects that must exist on the host before this one is created."""

@@ -1,10 +1,14 @@
 """Define projects: what a group of instances may use, and what it has for itself."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
+from ...incus.client import IncusClient, url
+from ...incus.errors import NotFound
+from ...message_templates import invalid_value
+from ...text_safety import one_line
 from ..instances.runtime_options import OptionProblem
 from .live_object import LiveObject
 from .object_kind import ObjectKind
@@ -13,6 +17,15 @@ from .object_plan import ObjectOptions, ObjectPlan, Path
 _FEATURES: Final = "features."
 _ENABLED_ANY_TIME: Final = frozenset({"features.networks.zones"})
 """The features that a project with contents can still get (Incus `ProjectFeatures`)."""
+
+
+_LIMITS: Final = (
+    ("max_instances", "instances", 1, ""),
+    ("max_vcpu_count", "cpu", 1, ""),
+    ("max_memory_mib", "memory", 2**20, " MiB"),
+    ("max_disk_gib", "disk", 2**30, " GiB"),
+)
+"""The arguments that are limits: their names in the state of a project, and their units."""
 
 
 class ProjectOptions(ObjectOptions):
@@ -63,7 +76,26 @@ class ProjectKind(ObjectKind[ProjectOptions]):
         yield from super().find_problems(options)
         # Source: projectValidateName of Incus 6.0 and 7.3.
         if "_" in options.name:
-            yield ("name",), f"{options.name!r} is not a valid project name: no underscore"
+            shown = one_line(options.name, 100)
+            yield ("name",), invalid_value(shown, "project name", "use no underscore")
+
+    def find_host_problems(
+        self, client: IncusClient, options: ProjectOptions
+    ) -> Iterator[OptionProblem]:
+        """Find limits that are lower than what the project uses now, which Incus refuses."""
+        try:
+            state: Any = client.get(url("projects", options.name, "state")).data
+        except NotFound:
+            return  # It does not exist yet.
+        for argument, resource, unit, unit_name in _LIMITS:
+            limit = getattr(options, argument)
+            resources = state.get("resources")
+            used = resources.get(resource) if isinstance(resources, dict) else None
+            usage = used.get("Usage", 0) if isinstance(used, dict) else 0
+            if limit is not None and isinstance(usage, int | float) and limit * unit < usage:
+                uses = f"{usage / unit:g}{unit_name}"
+                rule = f"the project uses {uses} now; delete instances before, or allow more"
+                yield (argument,), invalid_value(limit, "limit", rule)
 
     def keeps(self, key: str) -> bool:
         """Return whether a config key stays on the host after the program drops it.

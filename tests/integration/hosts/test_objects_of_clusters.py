@@ -83,7 +83,7 @@ def test_a_pool_that_one_member_refuses_is_nowhere(
         "two": {"source": str(tmp_path / "full")},
     }
     made = Declared("storage pool", {"name": name, "driver": "dir", "member_config": members})
-    with pytest.raises(ProviderError, match=r"could not create the storage pool .*deleted again"):
+    with pytest.raises(ProviderError, match=r"could not create storage pool .*deleted again"):
         made.up()
     assert not exists(cluster, "storage-pools", name)
     assert (tmp_path / "full" / "file").exists()

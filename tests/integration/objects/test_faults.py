@@ -6,15 +6,12 @@ import pytest
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.errors import IncusError, PreconditionFailed
-from pulumi_pika.reconcile.objects.config_object import (
-    Owner,
-    change_object,
-    create_or_adopt_object,
-    fetch_object,
-    remove_object,
-)
+from pulumi_pika.reconcile.objects.config_object import Owner, fetch_object
 from pulumi_pika.reconcile.objects.live_object import LiveObject
+from pulumi_pika.reconcile.objects.object_creation import create_or_adopt_object
 from pulumi_pika.reconcile.objects.object_plan import ObjectPlan
+from pulumi_pika.reconcile.objects.object_removal import remove_object
+from pulumi_pika.reconcile.objects.object_update import change_object
 from pulumi_pika.reconcile.objects.profile import PROFILE
 from pulumi_pika.reconcile.shared.errors import ObjectRefused
 from pulumi_pika.reconcile.shared.ownership import Claim
@@ -74,7 +71,7 @@ def test_a_create_whose_result_nobody_could_see_is_continued(
 
 def test_a_refused_create_leaves_nothing(proxied: IncusClient, name: str) -> None:
     wrong = ObjectPlan(name, "default", config={"limits.cpu": "no number"})
-    with pytest.raises(ObjectRefused, match=r"could not create the profile .*Nothing was created"):
+    with pytest.raises(ObjectRefused, match=r"could not create profile .*Nothing was created"):
         create_or_adopt_object(PROFILE, proxied, wrong, WHO, Recorder())
     assert fetch_object(PROFILE, proxied, name) is None
 

@@ -1,5 +1,6 @@
 """The life of a profile: created as planned, changed in place, adopted, released, deleted."""
 
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pulumi_pika.providers.provider_errors import ProviderError
 
 from ...conftest import Sandbox
+from ...support import hostile
 from ...support.object_engine import OTHER, Declared
 from ...support.objects import LABEL, edit, instance, shown, there
 from ...support.provider_engine import Refused
@@ -135,7 +137,7 @@ def test_an_existing_one_is_refused_adopted_and_released(name: str, sandbox: San
     sandbox.daemon.request("POST", "/profiles", body)
     before = shown(sandbox, "profiles", name)
     made = profile(name, config={"user.b": "2"})
-    with pytest.raises(Refused, match=r"exists at .* and has no owner .*adopt=True"):
+    with pytest.raises(Refused, match=r"already exists at .*it has no owner.*adopt=True"):
         made.up()
     assert shown(sandbox, "profiles", name) == before
 
@@ -169,7 +171,7 @@ def test_another_resource_and_another_backend_are_left_alone(name: str, sandbox:
     before = shown(sandbox, "profiles", name)
     thief = Declared("profile", {"name": name, "adopt": True}, owner=OTHER)
     # A check of the same stack leaves the decision to the create.
-    with pytest.raises(ProviderError, match=r"is owned by urn:pulumi:test::project::.*::thing"):
+    with pytest.raises(ProviderError, match=r"belongs to urn:pulumi:test::project::.*::thing"):
         thief.up()
     other = Declared("profile", {"name": name, "backend": "b2"})
     with pytest.raises((Refused, ProviderError), match="of another Pulumi backend"):
@@ -183,7 +185,7 @@ def test_a_used_one_is_not_deleted_and_the_users_are_listed(name: str, sandbox: 
     instance(sandbox, f"{name}-box", name)
     with pytest.raises(
         ProviderError,
-        match=rf"could not delete the profile {name} .*: it is used by instance {name}-box",
+        match=rf"could not delete profile {name} .*: it is used by instance {name}-box",
     ):
         made.destroy()
     assert there(sandbox, "profiles", name)
@@ -196,7 +198,7 @@ def test_a_replacement_of_a_used_one_is_refused_in_the_preview(name: str, sandbo
     made.arguments["project"] = f"{name}-p"
     assert made.planned() == "replace"
     instance(sandbox, f"{name}-box", name)
-    with pytest.raises(ProviderError, match=rf"cannot be replaced .*instance {name}-box"):
+    with pytest.raises(ProviderError, match=rf"could not replace profile .*instance {name}-box"):
         made.planned()
 
 
@@ -235,17 +237,40 @@ def test_a_copy_is_not_taken_for_it(
     assert there(sandbox, "profiles", f"{name}-copy")
 
 
+def test_what_another_client_writes_has_no_power_over_who_reads_it(
+    name: str, sandbox: Sandbox
+) -> None:
+    made = profile(name, config={"user.a": "1"}, description="d")
+    made.up()
+    edit(
+        sandbox,
+        "profiles",
+        name,
+        config={"user.a": hostile.ALL, f"user.{hostile.DIRECTIVE}": "x", "user.u": hostile.UNKNOWN},
+        description=hostile.UNKNOWN,
+        devices={"tty": {"type": "none", "user.x": hostile.ALL}},
+    )
+    made.refresh()
+    assert made.outputs is not None
+    for part in ("plan", "unmanaged", "drift"):
+        shown_text = json.dumps(made.outputs[part], ensure_ascii=False)
+        assert hostile.wrong_in(shown_text) == []
+        assert hostile.UNKNOWN not in shown_text
+    assert made.up() == "update"
+    assert shown(sandbox, "profiles", name)["config"]["user.a"] == "1"
+
+
 def test_missing_pools_and_networks_are_reported_in_the_preview(name: str) -> None:
     made = profile(name, storage_pool="nowhere", network="nonet", project="noproject")
     with pytest.raises(Refused) as refused:
         made.checked()
     said = str(refused.value)
-    assert re.search(r"project: there is no project noproject at", said)
+    assert re.search(r"project: project noproject does not exist at", said)
     made.arguments["project"] = "default"
     with pytest.raises(Refused) as refused:
         made.checked()
     said = str(refused.value)
-    assert "storage_pool: there is no storage pool nowhere at" in said
-    assert "network: there is no network nonet at" in said
+    assert "storage_pool: storage pool nowhere does not exist at" in said
+    assert "network: network nonet does not exist at" in said
     made.arguments["after_others"] = True
     assert made.checked()["plan"]["devices"]["root"]["pool"] == "nowhere"

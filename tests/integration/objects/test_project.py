@@ -87,7 +87,7 @@ def test_one_with_contents_keeps_features_and_name(name: str, sandbox: Sandbox) 
     for part, change in changes.items():
         made.arguments.update(change)
         with pytest.raises(
-            ProviderError, match=rf"could not change {part} of the project .* profile other"
+            ProviderError, match=rf"could not change {part} of project .* profile other"
         ):
             made.planned()
         made.arguments.update({"own_volumes": True, "name": name})
@@ -109,6 +109,17 @@ def test_the_default_project_is_released(sandbox: Sandbox) -> None:
     made.destroy()
     assert shown(sandbox, "projects", "default")["config"] == {**before, "user.team": "a"}
     edit(sandbox, "projects", "default", config={"user.team": None})
+
+
+def test_a_limit_below_the_use_is_refused_in_the_preview(name: str, sandbox: Sandbox) -> None:
+    made = project(name, own_images=False, own_profiles=False, max_instances=3)
+    made.up()
+    for number in range(2):
+        instance(sandbox, f"{name}-{number}", "default", project=name)
+    made.arguments["max_instances"] = 1
+    with pytest.raises(Refused, match=r"max_instances: `1` is not a valid limit: .* uses 2 now"):
+        made.checked()
+    assert made.up(max_instances=2) == "update"
 
 
 def test_instances_in_it_are_listed(name: str, sandbox: Sandbox) -> None:

@@ -95,7 +95,7 @@ def test_a_runtime_of_a_project_with_another_name_moves_with_it(
     objects["project"]["name"] = f"{name}-x"
     declare(stack, objects=objects, runtimes=runtimes)
     said = stack.preview(fails=True)
-    assert f"could not change name of the project {name}" in said
+    assert f"could not change name of project {name}" in said
     assert f"instance {name}-0 (project {name})" in said
     assert "Traceback" not in said
     stack.destroy()

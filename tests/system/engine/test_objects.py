@@ -112,7 +112,7 @@ def test_life_of_a_profile_and_a_runtime_that_uses_it(
     # An instance that another client made keeps the profile.
     instance(sandbox, f"{name}-foreign", f"{name}-new")
     said = stack.destroy(fails=True)
-    assert f"could not delete the profile {name}-new" in said
+    assert f"could not delete profile {name}-new" in said
     assert f"instance {name}-foreign" in said
     assert "Traceback" not in said
     assert there(sandbox, "profiles", f"{name}-new")

@@ -100,17 +100,17 @@ def test_all_problems_of_a_profile_at_once() -> None:
     assert "not a valid name" in found["project"]
     assert found["vcpu_count"] == "must be at least 1"
     assert found["memory_mib"] == "must be a whole number"
-    assert found["storage_pool"] == "must not be empty"
+    assert "not a valid name" in found["storage_pool"]
     assert "not a valid name" in found["network"]
     assert "argument `cloud_init_user_data`" in found['config["cloud-init.user-data"]']
     assert "ownership label" in found['config["user.pika.owner"]']
-    assert "Incus sets" in found['config["volatile.x"]']
-    assert "is empty" in found['config["user.empty"]']
-    assert "outer blanks" in found['config[" user.x"]']
+    assert "managed by Incus" in found['config["volatile.x"]']
+    assert "an empty value" in found['config["user.empty"]']
+    assert "blanks at its ends" in found['config[" user.x"]']
     assert "NUL" in found['config["user.nul"]']
     assert "argument `storage_pool`" in found["devices.root"]
     assert "not a valid device name" in found["devices.-bad"]
-    assert "has no `type`" in found["devices.untyped"]
+    assert found["devices.untyped.type"] == "is required"
     assert any(name.startswith("devices.eth1") for name in found)
     assert found["adopt"] == "must be true or false"
 
@@ -147,9 +147,9 @@ def test_wrong_shapes_are_problems_and_no_failure_of_ours(noun: str) -> None:
 
 
 def test_names_of_networks_and_projects() -> None:
-    assert "name of a bridge" in failures("network", name="much-too-long-for-it")["name"]
+    assert "valid name of a bridge" in failures("network", name="much-too-long-for-it")["name"]
     assert failures("network", name="much-too-long-for-it", network_type="ovn") == {}
-    assert "no underscore" in failures("project", name="a_b")["name"]
+    assert "use no underscore" in failures("project", name="a_b")["name"]
 
 
 def test_addresses_and_ranges_of_a_network() -> None:
@@ -165,9 +165,9 @@ def test_addresses_and_ranges_of_a_network() -> None:
     assert wrong(**good) == {}
     for text in ("10.0.0.9-10.0.0.5", "10.0.0.5", "a-b", "10.0.0.5-fd42::1", ""):
         found = wrong(ipv4_address="10.0.0.1/24", ipv4_dhcp_ranges=[text])
-        assert "not a valid range" in found["ipv4_dhcp_ranges[0]"]
+        assert "not a valid range of addresses" in found["ipv4_dhcp_ranges[0]"]
     found = wrong(ipv4_address="10.0.0.1/24", ipv4_dhcp_ranges=["10.0.1.5-10.0.1.9"])
-    assert "not within the network 10.0.0.0/24" in found["ipv4_dhcp_ranges[0]"]
+    assert "use addresses of the network 10.0.0.0/24" in found["ipv4_dhcp_ranges[0]"]
     found = wrong(ipv4_address="none", ipv4_nat=True, ipv4_dhcp_ranges=["10.0.0.5-10.0.0.9"])
     assert set(found) == {"ipv4_nat", "ipv4_dhcp_ranges"}
     assert (
@@ -177,14 +177,14 @@ def test_addresses_and_ranges_of_a_network() -> None:
 
 def test_sizes_of_a_pool() -> None:
     assert "has no unit" in failures("storage pool", driver="zfs", size="10")["size"]
-    assert "driver dir" in failures("storage pool", size="10GiB")["size"]
+    assert 'driver="dir"' in failures("storage pool", size="10GiB")["size"]
     assert "must be one of 'dir'" in failures("storage pool", driver="zsf")["driver"]
     without = {"name": "thing", "owner": OWNER, "secret_inputs": []}
     [missing] = calls_of("storage pool").check({}, without).failures
     assert (missing.property, missing.reason) == ("driver", "is required")
     old = checked("storage pool", driver="zfs", size="10GiB")
     found = failures("storage pool", old, driver="zfs", size="9GiB")
-    assert "would shrink the storage pool from 10GiB to 9GiB" in found["size"]
+    assert "Incus does not shrink a pool; keep 10GiB" in found["size"]
     assert failures("storage pool", old, driver="zfs", size="10240MiB") == {}
 
 
@@ -202,6 +202,16 @@ def test_the_plan_is_exact_and_unknown_only_where_an_argument_is() -> None:
     assert plan["config"] == {"ipv4.address": UNKNOWN, "ipv4.nat": "true", "user.a": UNKNOWN}
     assert checked("profile", config=UNKNOWN)["plan"]["config"] == UNKNOWN
     assert checked("project", name=UNKNOWN)["plan"]["name"] == UNKNOWN
+
+
+def test_the_project_is_that_of_the_host_at_the_creation_only() -> None:
+    host_connection.configure({"pika:project": "agents", "pika:socket": "/nonexistent"})
+    assert checked("profile")["plan"]["project"] == "agents"
+    assert checked("network", project="default")["project"] == "default"
+    assert "project" not in checked("project")
+    old = checked("profile", project="before")
+    result = calls_of("profile").check(old, inputs("profile"))
+    assert result.inputs["project"] == "before"
 
 
 def test_on_delete_says_what_a_delete_does() -> None:
