@@ -18,6 +18,7 @@ from ...incus.errors import (
     UnexpectedResponse,
 )
 from ...incus.images import delete_image, list_images, put_image
+from ...message_templates import could_not, exists, missing, other_owner
 from ..objects.config_object import Owner
 from ..shared.errors import ForeignObject, ObjectExists, ObjectGone, ObjectRefused, ReconcileError
 from ..shared.ownership import new_generation
@@ -150,10 +151,8 @@ def _create(
         live = _fetch_existing(client, live.fingerprint, options)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
-        raise ObjectRefused(
-            f"could not create the {options.what} (project {options.project}) at {client.host}: "
-            f"{str(error).rstrip('. ')}. {outcome}"
-        ) from error
+        what = f"create the {options.what} (project {options.project}) at {client.host}"
+        raise ObjectRefused(could_not(what, str(error), undone=outcome.rstrip("."))) from error
     except BaseException:
         undo.run()
         raise
@@ -182,14 +181,16 @@ def check_adoptable(
         ForeignObject: another resource owns it, and needs it with other settings.
     """
     others = {key: it for key, it in live.claims.items() if key != _me(owner)}
-    where = f"the image {live.fingerprint[:12]} (project {options.project}) at {client.host}"
+    image = f"image {live.fingerprint[:12]}"
+    place = f"in project {options.project} at {client.host}"
     if not live.claims and not (options.adopt or in_place or live.is_disposable):
         names = ", ".join(live.aliases) or "no alias"
-        raise ObjectExists(
-            f"{where} exists ({names}, stored {live.uploaded_at}) and has no owner; it was not "
-            "changed. Set adopt=True to manage it: a delete of the resource then releases it. Or "
-            f"delete it: `incus image delete --project {options.project} {live.fingerprint[:12]}`"
+        advice = (
+            f"it has {names}, was stored {live.uploaded_at}, has no owner, and was not changed. "
+            "Set adopt=True to manage it: a delete of the resource then releases it. Or delete it: "
+            f"`incus image delete --project {options.project} {live.fingerprint[:12]}`"
         )
+        raise ObjectExists(exists(image, place, advice))
     if not others:
         return
     wrong = [
@@ -201,10 +202,11 @@ def check_adoptable(
         wrong.append(f"public is {live.public}, not {options.public}")
     if wrong:
         urns = ", ".join(sorted(it.urn for it in others.values()))
-        raise ForeignObject(
-            f"{where} is also owned by {urns}, and cannot be changed to match this program: "
-            f"{'; '.join(wrong)}. It was not changed. Give all its resources the same settings"
+        advice = (
+            f"it cannot be changed to match this program ({'; '.join(wrong)}), and was not "
+            "changed. Give all its resources the same settings"
         )
+        raise ForeignObject(other_owner(f"{image} {place}", f"{urns} too", advice))
 
 
 def _transfer(
@@ -375,15 +377,12 @@ def _change(
     live = fetch_image(client, known.fingerprint)
     where = f"the image {known.fingerprint[:12]} (project {options.project}) at {client.host}"
     if live is None:
-        raise ObjectGone(
-            f"{where} does not exist; run `pulumi refresh`, and then `pulumi up`, which creates it "
-            "again"
-        )
+        advice = "run `pulumi refresh`, and then `pulumi up`, which creates it again"
+        place = f"in project {options.project} at {client.host}"
+        raise ObjectGone(missing(f"image {known.fingerprint[:12]}", place, advice))
     if known.is_superseded(live):
-        raise ForeignObject(
-            f"{where} belongs to a later create of this resource; it was not changed. Run `pulumi "
-            "refresh`, and then `pulumi up`"
-        )
+        advice = "it was not changed. Run `pulumi refresh`, and then `pulumi up`"
+        raise ForeignObject(other_owner(where, "a later create of this resource", advice))
     check_adoptable(client, live, options, owner, in_place=True)
     aliases = plan_aliases(client, options, live.fingerprint, owner, former=known.owner_id)
     dropped = set(previous.properties) - set(options.properties)
@@ -414,9 +413,8 @@ def _change(
         apply_aliases(client, aliases, live.fingerprint, owner, undo)
         live = _set(client, live, changed, options)
     except (IncusError, ReconcileError) as error:
-        raise ObjectRefused(
-            f"could not change {where}: {str(error).rstrip('. ')}. {undo.run()}"
-        ) from error
+        outcome = undo.run().rstrip(".")
+        raise ObjectRefused(could_not(f"change {where}", str(error), undone=outcome)) from error
     drop_aliases(
         client,
         [name for name in live.aliases if name not in options.aliases],

@@ -9,6 +9,7 @@ from shlex import quote
 from ...incus.client import IncusClient
 from ...incus.errors import AlreadyExists, IncusUnreachable, NotFound, UnexpectedResponse
 from ...incus.images import ImageAlias, change_alias, create_alias, delete_alias, get_alias
+from ...message_templates import exists, other_owner
 from ..objects.config_object import Owner
 from ..shared.errors import ForeignObject, ObjectExists
 from ..shared.ownership import renamed_hint
@@ -67,26 +68,27 @@ def _plan(
     if found is None:
         return AliasPlan(name)
     label = AliasLabel.of(found.description)
-    where = f"the image alias {name} (project {options.project}) at {client.host}"
+    alias = f"image alias {name}"
+    place = f"in project {options.project} at {client.host}"
     if label is not None:
         if label.owner_id in (owner_id(owner.urn, owner.backend), former):
             return AliasPlan(name, found, label.adopted)
         hint = renamed_hint(owner.urn, label.urn)
-        raise ForeignObject(
-            f"{where} exists and is owned by {label.urn}; it was not changed. Choose another alias"
-            + (f". {hint}" if hint else "")
-        )
+        advice = "it was not changed. Choose another alias" + (f". {hint}" if hint else "")
+        raise ForeignObject(other_owner(f"{alias} {place}", label.urn, advice))
     way = f"`incus image alias delete --project {quote(options.project)} {quote(name)}`"
     if found.target != fingerprint:
-        raise ObjectExists(
-            f"{where} exists, has no owner, and is of another image ({found.target[:12]}); it was "
-            f"not changed. Choose another alias, or delete it first (the image stays): {way}"
+        advice = (
+            f"it has no owner, is of another image ({found.target[:12]}), and was not changed. "
+            f"Choose another alias, or delete it first (the image stays): {way}"
         )
+        raise ObjectExists(exists(alias, place, advice))
     if not options.adopt:
-        raise ObjectExists(
-            f"{where} exists and has no owner; it was not changed. Set adopt=True to manage it, "
-            f"choose another alias, or delete it first (the image stays): {way}"
+        advice = (
+            "it has no owner, and was not changed. Set adopt=True to manage it, choose another "
+            f"alias, or delete it first (the image stays): {way}"
         )
+        raise ObjectExists(exists(alias, place, advice))
     return AliasPlan(name, found, adopted=True)
 
 

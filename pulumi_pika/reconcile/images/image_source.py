@@ -23,6 +23,7 @@ from ...incus.simplestreams import (
 )
 from ...incus.tls import ServerTrust, certificate_fingerprint, read_pem
 from ...incus.transport import HttpsTransport, TimeLimits
+from ...message_templates import could_not, missing
 from ..shared.errors import ObjectRefused
 from .image_options import ImageOptions
 
@@ -128,9 +129,9 @@ def _of_host(options: ImageOptions, client: IncusClient, name: str) -> ResolvedI
     try:
         fingerprint = image_fingerprint(client.in_project(project), name)
     except NotFound as error:
-        raise ObjectRefused(
-            f"there is no image {name} in project {project} at {client.host}: {error.reason}"
-        ) from None
+        place = f"in project {project} at {client.host}"
+        advice = f"see `incus image list --project {project}`"
+        raise ObjectRefused(missing(f"image {name}", place, advice)) from error
     if project == client.project:
         return ResolvedImage(fingerprint)
     return ResolvedImage(fingerprint, pull=PullSource(fingerprint, project=project))
@@ -168,10 +169,13 @@ def _of_incus(
         fingerprint = image_fingerprint(there, name)
         image = there.get(url("images", fingerprint)).data
     except IncusApiError as error:
-        hint = "" if server.remote else ". Only public images can be copied from this server"
-        raise ObjectRefused(
-            f"there is no image {name} in project {project} at {server.url}: {error.reason}{hint}"
-        ) from None
+        place = f"in project {project} at {server.url}"
+        advice = (
+            f"the server answered: {error.reason}"
+            if server.remote
+            else "only public images can be copied from this server"
+        )
+        raise ObjectRefused(missing(f"image {name}", place, advice)) from error
     wanted, seen = _architecture(options, client), str(image.get("architecture") or "")
     kind = str(image.get("type") or "container")
     if options.architecture and seen != wanted:
@@ -233,7 +237,6 @@ def _digest(files: ImageFiles, on_bytes: OnBytes | None) -> str:
             with _lock:
                 _digests[key] = known
     except OSError as error:
-        raise ObjectRefused(
-            f"{error.filename or 'a file of the image'} cannot be read: {error.strerror or error}"
-        ) from None
+        what = f"read {error.filename or 'a file of the image'}"
+        raise ObjectRefused(could_not(what, str(error.strerror or error))) from error
     return known

@@ -84,7 +84,7 @@ def test_changed_file_replaces_the_image(
     file.unlink()
     assert image.planned() == ""
     assert any("the image on the host stays as it is" in line for line in said)
-    with pytest.raises(Refused, match=rf"file: {file} cannot be read: No such file"):
+    with pytest.raises(Refused, match=rf"file: could not read {file}: No such file"):
         declare("-2", file=str(file)).checked()
 
 

@@ -244,7 +244,7 @@ def test_server_that_only_the_host_reaches_and_an_image_of_nobody(
     before = shown(sandbox.daemon, fingerprint)
     monkeypatch.setattr(image_source, "list_streamed_images", cut_off)
     image = declare(source="tiny/1", server=streams.url, **CONTAINER)
-    with pytest.raises(Exception, match="has no owner; it was not changed"):
+    with pytest.raises(Exception, match="has no owner, and was not changed"):
         image.up()
     after = shown(sandbox.daemon, fingerprint)
     assert after is not None
@@ -297,7 +297,7 @@ def test_another_alias_of_an_image_of_the_host(
     assert image.refresh() == {}
     image.destroy()
     assert shown(sandbox.daemon, sandbox.image) == before
-    with pytest.raises(Refused, match="source: there is no image nothing in project default"):
+    with pytest.raises(Refused, match="source: image nothing does not exist in project default"):
         declare(source="nothing").checked()
 
 
@@ -320,7 +320,7 @@ def test_incus_server(
         "server_certificate": str(server.certificate),
         "source": name,
     }
-    with pytest.raises(Refused, match="Only public images can be copied from this server"):
+    with pytest.raises(Refused, match="only public images can be copied from this server"):
         declare(**of).checked()
     (tmp_path / "servercerts").mkdir()
     (tmp_path / "servercerts" / "prod.crt").write_text(server.certificate.read_text())
