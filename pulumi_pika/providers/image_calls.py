@@ -16,14 +16,9 @@ from pulumi.runtime.rpc import UNKNOWN
 from ..incus.client import IncusClient
 from ..incus.errors import BadHostSettings, IncusError
 from ..incus.images import get_alias
-from ..reconcile.images.image import (
-    KnownImage,
-    change_image,
-    check_adoptable,
-    create_or_adopt_image,
-    remove_image,
-)
 from ..reconcile.images.image_aliases import foreign_aliases, plan_aliases
+from ..reconcile.images.image_change import KnownImage, change_image, remove_image
+from ..reconcile.images.image_creation import check_adoptable, create_or_adopt_image
 from ..reconcile.images.image_label import AliasLabel, owner_id
 from ..reconcile.images.image_options import (
     SOURCE_FIELDS,
