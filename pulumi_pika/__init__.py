@@ -7,6 +7,8 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .choices import (
         ContentType,
+        ImageProtocol,
+        ImageUpdate,
         InstanceType,
         MountKind,
         MountMode,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         RuntimePolicies,
         RuntimeResources,
     )
+    from .reconcile.images.image_options import ImageTimeouts
     from .reconcile.instances.runtime_options import Timeouts
     from .reconcile.shared.errors import ReconcileError
     from .reconcile.volumes.volume_options import SnapshotTimeouts, VolumeTimeouts
@@ -71,6 +74,8 @@ if TYPE_CHECKING:
     )
     from .resources.errors import InvalidArguments
     from .resources.host import IncusHost
+    from .resources.image import IncusImage
+    from .resources.image_arguments import ImageTimeoutsArgs, IncusImageArgs
     from .resources.job import IncusJob
     from .resources.network import IncusNetwork
     from .resources.object_arguments import (
@@ -89,6 +94,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "choices": (
         "ContentType",
+        "ImageProtocol",
+        "ImageUpdate",
         "InstanceType",
         "MountKind",
         "MountMode",
@@ -132,6 +139,7 @@ _HOMES = {
         "JobRefused",
     ),
     "jobs.job_run": ("JobOutcome",),
+    "reconcile.images.image_options": ("ImageTimeouts",),
     "reconcile.instances.runtime_options": ("Timeouts",),
     "reconcile.shared.errors": ("ReconcileError",),
     "reconcile.volumes.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
@@ -153,6 +161,8 @@ _HOMES = {
     ),
     "resources.errors": ("InvalidArguments",),
     "resources.host": ("IncusHost",),
+    "resources.image": ("IncusImage",),
+    "resources.image_arguments": ("ImageTimeoutsArgs", "IncusImageArgs"),
     "resources.job": ("IncusJob",),
     "resources.network": ("IncusNetwork",),
     "resources.object_arguments": (
@@ -179,8 +189,14 @@ __all__ = [
     "EmptyField",
     "HostTimeoutsArgs",
     "IdentityArgs",
+    "ImageProtocol",
+    "ImageTimeouts",
+    "ImageTimeoutsArgs",
+    "ImageUpdate",
     "IncusError",
     "IncusHost",
+    "IncusImage",
+    "IncusImageArgs",
     "IncusJob",
     "IncusJobArgs",
     "IncusMountPlan",

@@ -40,3 +40,10 @@ StorageDriver = Literal[
 
 PreflightMode = Literal["auto", "required", "off"]
 """Whether the host is checked before anything is created."""
+
+ImageProtocol = Literal["simplestreams", "incus"]
+"""The protocol of a server from which an image is copied."""
+
+ImageUpdate = Literal["pin", "replace"]
+"""What happens if the source of an image has a newer one: the image stays (`pin`), or the next
+`pulumi up` replaces it (`replace`)."""

@@ -147,7 +147,7 @@ def check_host(
 
 
 def _is_declared(path: Path, new: InstanceInputs) -> bool:
-    """Return whether the program declares the profile, project or pool that a property names."""
+    """Return whether the program declares the image, profile, project or pool of a property."""
     name, project = new.properties.at(path), new.properties.at(("incus", "project"))
     if not isinstance(name, str):
         return False
@@ -155,6 +155,8 @@ def _is_declared(path: Path, new: InstanceInputs) -> bool:
         return is_declared("projects", "", name)
     if path == ("storage_pool",):
         return is_declared("storage-pools", "", name)
+    if path == ("incus", "image_alias"):
+        return is_declared("images", str(project), name)
     if path == ("incus", "profile") or path[0] == "extra_profiles":
         return is_declared("profiles", str(project), name)
     return False

@@ -16,7 +16,8 @@ _SHARED = {*BASE, "incus"}
 _INSTANCES = {*_SHARED, "planner", "reconcile/shared"}
 _VOLUMES = {*_INSTANCES, "reconcile/instances"}
 _OBJECTS = {*_VOLUMES, "reconcile/volumes"}
-_RECONCILE = {*_OBJECTS, "reconcile/objects", "reconcile"}
+_IMAGES = {*_OBJECTS, "reconcile/objects"}
+_RECONCILE = {*_IMAGES, "reconcile/images", "reconcile"}
 BELOW: dict[str, set[str]] = {
     "choices": set(),
     "errors": {"message_templates"},
@@ -29,14 +30,16 @@ BELOW: dict[str, set[str]] = {
     "reconcile/instances": _INSTANCES,
     "reconcile/volumes": _VOLUMES,
     "reconcile/objects": _OBJECTS,
+    "reconcile/images": _IMAGES,
     "reconcile": _RECONCILE,
     "validation": _RECONCILE,
     "imports": _RECONCILE,
     "report": {*BASE, "planner", "validation"},
+    "doctor": _RECONCILE,
     "jobs": _RECONCILE,
     "providers": {*_RECONCILE, "validation", "jobs"},
     "resources": {*_RECONCILE, "validation", "providers"},
-    "cli": {*_RECONCILE, "validation", "jobs", "imports", "report", "schema"},
+    "cli": {*_RECONCILE, "validation", "jobs", "imports", "report", "doctor", "schema"},
 }
 """The layers that each layer may import. The picture in docs/architecture.md shows the same."""
 ANYWHERE = {"", "_version"}

@@ -23,7 +23,8 @@ ARGUMENTS = {name: value for name, value in PUBLIC.items() if name.endswith("Arg
 MODELS = {name: value for name, value in PUBLIC.items() if issubclass(value, BaseModel)}
 OBJECTS = ("IncusProfile", "IncusProject", "IncusNetwork", "StoragePool")
 RESOURCES = (
-    "IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusHost", *OBJECTS
+    "IncusRuntime", "IncusJob", "PersistentVolume", "VolumeSnapshot", "IncusImage", "IncusHost",
+    *OBJECTS
 )  # fmt: skip
 CHOICES = [value for name in pulumi_pika.__all__ if get_args(value := getattr(pulumi_pika, name))]
 
@@ -84,6 +85,7 @@ def test_defaults_of_timeouts_are_those_of_the_models() -> None:
         "TimeoutsArgs": "Timeouts",
         "VolumeTimeoutsArgs": "VolumeTimeouts",
         "SnapshotTimeoutsArgs": "SnapshotTimeouts",
+        "ImageTimeoutsArgs": "ImageTimeouts",
     }
     for arguments, model in pairs.items():
         docs = field_docs(ARGUMENTS[arguments])
@@ -127,9 +129,16 @@ def _choices(annotation: Any) -> set[str]:
 
 
 def test_choices_are_found() -> None:
-    assert len(CHOICES) == 11
+    assert len(CHOICES) == 13
     assert _choices(ARGUMENTS["MountArgs"].__annotations__["mode"]) == {"read_only", "read_write"}
     assert all(re.fullmatch(r"[a-z0-9_-]+", v) for choice in CHOICES for v in get_args(choice))
+
+
+def test_arguments_of_images_are_those_of_their_model() -> None:
+    from pulumi_pika.reconcile.images.image_options import ImageOptions
+
+    fields = set(ImageOptions.model_fields) - {"fingerprint", "owner", "backend"}
+    assert set(field_docs(ARGUMENTS["IncusImageArgs"])) == fields
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -4,6 +4,8 @@ import pulumi
 
 from pulumi_pika import (
     IncusHost,
+    IncusImage,
+    IncusImageArgs,
     IncusJob,
     IncusNetwork,
     IncusProfile,
@@ -116,3 +118,16 @@ IncusProfile("flat", vcpu_count=2, adopt=True, config={"boot.autostart": "true"}
 IncusRuntime("of them", image="i", project=project.name, profile=profile.name)
 PersistentVolume("there", project=project.name, storage_pool=pool.name)
 pulumi.export("gateway", network.ipv4_gateway)
+
+# Images, and the runtimes that name them.
+given: IncusImageArgs = {"file": "app.tar", "properties": {"os": volume.project}, "public": True}
+debian = IncusImage(
+    "debian",
+    source="images:debian/12/cloud",
+    aliases=["debian-12", volume.volume_name],
+    instance_type="container",
+    update="replace",
+    timeouts={"create": 60},
+)
+IncusRuntime("of-alias", image=debian.alias)
+IncusRuntime("of-fingerprint", image=IncusImage("app", **given).fingerprint)

@@ -9,6 +9,7 @@ import pulumi_pika
 from pulumi_pika import (
     IncusTargetArgs,
     IncusHost,
+    IncusImage,
     IncusJob,
     IncusNetwork,
     IncusProfile,
@@ -65,3 +66,8 @@ IncusProfile("p", memory=1)  # wrong: "memory"
 IncusProfile("p", vcpu_count="2")  # wrong: "vcpu_count"
 IncusNetwork("n", network_type="brdge")  # wrong: "network_type"
 IncusNetwork("n").ipv4_adress  # wrong: has no attribute
+
+IncusImage("i", sorce="images:debian/12")  # wrong: "sorce"
+IncusImage("i", source="x", update="latest")  # wrong: "update"
+IncusImage("i", source="x", protocol="oci")  # wrong: "protocol"
+IncusImage("i", source="x").finger_print  # wrong: has no attribute
