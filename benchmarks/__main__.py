@@ -29,7 +29,7 @@ def main() -> None:
         "--only",
         action="append",
         metavar="PART",
-        help="planner, import, calls, memory, requests, state, waiting, jobs, 1, 20 or 100; "
+        help="planner, import, calls, memory, requests, state, waiting, jobs, vm, 1, 20 or 100; "
         "nothing is written then. May be given several times",
     )
     parser.add_argument("--rounds", type=int, help="rounds of each number of runtimes (3)")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[str]:
-    from . import calls, jobs, lifecycle, machine, memory, requests, state
+    from . import calls, jobs, lifecycle, machine, memory, requests, state, virtual_machines
 
     few, many = (2, 3) if quick else (5, 15)
     turns = rounds or (1 if quick else 3)
@@ -66,6 +66,7 @@ def _measure(only: list[str], *, quick: bool, rounds: int | None) -> Iterator[st
             "jobs": lambda: jobs.jobs(box, many),
             "waiting": lambda: lifecycle.waiting(box, (20,)),
             "state": lambda: state.state(box),
+            "vm": virtual_machines.virtual_machines,
         }
         if unknown := [name for name in only if name not in parts]:
             sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(parts)}")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from dev.paths import ROOT
@@ -94,13 +95,13 @@ def provider_calls(rounds: int) -> Section:
     """Measure calls of the provider code that send no request to the host, without gRPC."""
     rows = []
     for mounts in (0, 8):
-        inputs, outputs, calls = existing(f"box-{mounts}", mounts)
+        inputs, outputs, provider = existing(f"box-{mounts}", mounts)
         given = wire(arguments(f"box-{mounts}", mounts))
-        if calls.diff(outputs, inputs).changes:
+        if provider.diff("", outputs, inputs).changes:
             raise RuntimeError("a diff of what did not change says that it did")
         for name, call in (
-            ("check", lambda given=given, inputs=inputs, calls=calls: calls.check(given, inputs)),
-            ("diff", lambda out=outputs, inputs=inputs, calls=calls: calls.diff(out, inputs)),
+            ("check", partial(provider.check, inputs, given)),
+            ("diff", partial(provider.diff, "", outputs, inputs)),
         ):
             taken = _best(call, rounds) * 1e3
             rows.append(
@@ -111,13 +112,15 @@ def provider_calls(rounds: int) -> Section:
 
 def existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], Any]:
     """Return the inputs and outputs of a created runtime without changes."""
-    from pulumi_pika.providers import host_connection, runtime_calls
+    from pulumi_pika.providers import host_connection
+    from pulumi_pika.providers.runtime import IncusRuntimeProvider
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
     from pulumi_pika.validation.plan_inputs import plan_inputs
     from pulumi_pika.validation.property_tree import normalize
 
     host_connection.configure({"pika:preflight": "off"})
-    checked = runtime_calls.check(wire(arguments(name, mounts)))
+    provider = IncusRuntimeProvider()
+    checked = provider.check({}, wire(arguments(name, mounts)))
     if checked.failures:
         raise RuntimeError(str([failure.reason for failure in checked.failures]))
     inputs = wire(checked.inputs)
@@ -132,7 +135,7 @@ def existing(name: str, mounts: int) -> tuple[dict[str, Any], dict[str, Any], An
         "skipped_mounts": [],
         "schema_version": 1.0,
     }
-    return inputs, outputs, runtime_calls
+    return inputs, outputs, provider
 
 
 def _best(call: Callable[[], object], rounds: int) -> float:

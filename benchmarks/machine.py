@@ -40,6 +40,7 @@ def sandbox() -> Iterator[Sandbox]:
     try:
         daemon.start()
         daemon.init()
+        daemon.acknowledge_warnings()
         file = folder / "image.tar"
         image.build(file, busybox())
         daemon.import_image(file, IMAGE)

@@ -65,13 +65,15 @@ def _run(arguments: argparse.Namespace) -> int:
 def _vm_lab(arguments: argparse.Namespace) -> int:
     match arguments.action:
         case "up":
-            vm_lab.up()
+            vm_lab.up(arguments.arguments)
         case "down":
             vm_lab.down()
         case "status":
             vm_lab.status()
         case "shell":
             return vm_lab.shell(arguments.arguments)
+        case "socket":
+            vm_lab.serve(arguments.arguments)
     return 0
 
 
@@ -122,10 +124,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     lab.add_argument(
         "action",
-        choices=["up", "down", "shell", "status"],
-        help="make and start it; end it; open its root shell, or run a command there; describe it",
+        choices=["up", "down", "shell", "socket", "status"],
+        help="make and start it; end it; open its root shell, or run a command there; serve its "
+        "Incus on a Unix socket; describe it",
     )
-    lab.add_argument("arguments", nargs=argparse.REMAINDER, help="a command for the root shell")
+    lab.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        help="a command for the root shell; the path of the socket; the series of Incus (6.0 or "
+        "7.0) of the machine to start",
+    )
     daemon = commands.add_parser("daemon")
     daemon.add_argument("action", choices=["start", "restart", "kill", "stop", "destroy"])
     daemon.add_argument("directory")

@@ -69,20 +69,21 @@ ROWS = (
         "incus.image_alias",
         {},
         _incus(image_alias="other-image"),
-        note="in place if the new alias points at the image that the instance was made of",
+        note="in place if the new alias points to the image that the instance was created from",
     ),
     Row(
         "resources.vcpu_count",
         {"resources": {}},
         {"resources": {"vcpu_count": 1}},
-        note="a virtual machine takes another number live, up to what its host had at its boot",
+        note="a running virtual machine accepts another number, up to the CPUs that its host had "
+        "when it booted",
     ),
     Row(
         "resources.memory_mib",
         {"resources": {"memory_mib": 64}},
         {"resources": {"memory_mib": 96}},
-        note="a virtual machine takes it live where Incus can hotplug or balloon; a container that "
-        "uses more than the new limit restarts",
+        note="a running virtual machine accepts it if Incus can hotplug or balloon; a container "
+        "that uses more than the new limit restarts",
     ),
     Row(
         "resources.root_disk_gib",
@@ -101,7 +102,7 @@ ROWS = (
         "mounts[].storage_pool (`mount_storage_pools` in the state)",
         _mounts(),
         {**_mounts(), "mount_storage_pools": ["other"]},
-        note="the volume in that pool is mounted, or created empty; the present one stays",
+        note="the volume in that pool is mounted, or created empty; the present one is kept",
     ),
     Row("mounts[].required", _mounts(), _mounts(required=True)),
     Row(
@@ -154,9 +155,9 @@ ROWS = (
         "running",
         {},
         {"running": False},
-        note="stops or starts it, which is what is asked for; a frozen one is shut down for False",
+        note="stops or starts the instance; a frozen instance is shut down for False",
     ),
-    Row("running: left to others (None)", {}, {"running": None}),
+    Row("running: None (other clients start and stop the instance)", {}, {"running": None}),
     Row("config: user.*, environment.*", {}, {"config": {"user.a": "1", "environment.A": "1"}}),
     Row("config: security.nesting", {}, {"config": {"security.nesting": "true"}}),
     Row("config: limits.processes", {}, {"config": {"limits.processes": "500"}}),
@@ -170,14 +171,14 @@ ROWS = (
         "cloud_init_user_data",
         {},
         {"cloud_init_user_data": "#cloud-config\n{}\n"},
-        note="the guest reads it at its first boot only",
+        note="the guest reads it only when it boots for the first time",
     ),
     Row("description", {}, {"description": "text"}),
     Row(
         "description: dropped",
         {"description": "text"},
         {},
-        note="cleared, unless somebody changed it since the last refresh",
+        note="cleared, unless another client changed it since the last refresh",
     ),
     Row("wait_for", {}, {"wait_for": "agent"}, note="waits at the next start"),
     *(
@@ -215,25 +216,29 @@ def decided(row: Row, instance_type: str) -> str:
     """Return the decision of the provider: ``in place``, ``may restart``, ``restarts`` or
     ``replaces``."""
     from pulumi_pika.providers.diff_decision import decide_diff
-    from pulumi_pika.providers.runtime_state import State
+    from pulumi_pika.providers.instance_inputs import RuntimeInputs
+    from pulumi_pika.providers.properties import Properties
+    from pulumi_pika.providers.runtime_state import RuntimeState
     from pulumi_pika.reconcile.instances.desired import declared_devices, plan_digest
     from pulumi_pika.validation.plan_inputs import plan_inputs
 
     before, after = arguments(row, instance_type)
     old = plan_inputs(before)
-    state = State.read(
-        {
-            **before,
-            "plan": old.plan_tree,
-            "devices": declared_devices(old.plan, old.options, "default"),
-            "volume_storage_pool": "default",
-            "plan_digest": plan_digest(old.plan),
-        }
+    state = RuntimeState.parse(
+        Properties.parse(
+            {
+                **before,
+                "plan": old.plan_tree,
+                "devices": declared_devices(old.plan, old.options, "default"),
+                "volume_storage_pool": "default",
+                "plan_digest": plan_digest(old.plan),
+            }
+        )
     )
-    new = plan_inputs(after)
+    new = RuntimeInputs(Properties.parse(after))
     if old.failures or new.failures:
         raise ValueError(f"{row.what}: {old.failures or new.failures}")
-    decision = decide_diff(state, new, after)
+    decision = decide_diff(state, new)
     if decision.replaces:
         return "replaces"
     if not decision.changes:
@@ -248,20 +253,26 @@ def table() -> str:
     lines = [
         "# What a change does",
         "",
+        "A change of an argument of a runtime has one of these effects:",
+        "",
         "- **In place**: the instance keeps running.",
         "- **May restart**: Incus is asked to apply the change to the running instance. If it",
         "  cannot, and `allow_restart` is on, the instance is stopped, changed and started.",
-        "- **Replaces**: the instance is deleted first, then recreated. Its volumes are retained.",
+        "- **Replaces**: the instance is deleted first, then recreated. Its volumes are kept.",
         "",
-        "`python3 dev docs` writes this page from the code that decides. A test applies every",
-        "change to a real container.",
+        "[IncusRuntime](reference/incus-runtime.md) describes each argument.",
         "",
-        "| change of | container | virtual machine | |",
+        "| change of | container | virtual machine | note |",
         "|---|---|---|---|",
     ]
     for row in ROWS:
         cells = (row.what, decided(row, "container"), decided(row, "virtual-machine"), row.note)
         lines.append(f"| {' | '.join(cells).rstrip()} |")
+    lines += [
+        "",
+        "`python3 dev docs` writes this page from the code that decides. A test applies every",
+        "change to a real container.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -53,6 +53,7 @@ def docs() -> None:
     tools.ensure(only_python=True)
     follow([str(python()), "-m", "dev.changes"], cwd=ROOT)
     follow([str(python()), "-m", "dev.schema"], cwd=ROOT)
+    follow([str(python()), "-m", "dev.page_sections"], cwd=ROOT)
 
 
 def picture() -> None:

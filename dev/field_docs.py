@@ -7,6 +7,8 @@ import inspect
 import sys
 from typing import Any
 
+_WRITTEN_HERE = ("pulumi_pika", "tests")
+
 
 def field_docs(cls: Any) -> dict[str, str]:
     """Return the docstring of each field of a class and of its bases, in one line each.
@@ -21,7 +23,7 @@ def field_docs(cls: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     # At run time, a typed dict has only the base `dict`. Its other bases are found in the source of
     # its module.
-    written = [base for base in cls.__mro__ if base.__module__.startswith("pulumi_pika")]
+    written = [base for base in cls.__mro__ if base.__module__.startswith(_WRITTEN_HERE)]
     for base in reversed(written):
         tree = ast.parse(inspect.getsource(sys.modules[base.__module__]))
         classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}

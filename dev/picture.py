@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rich.terminal_theme import TerminalTheme
+
 from dev import image, tools
 from dev.console import run
 from dev.packages import busybox
@@ -22,7 +24,7 @@ from dev.paths import ROOT
 from dev.sandbox import Daemon
 
 TARGET = ROOT / "docs" / "assets" / "preview.svg"
-COLUMNS = 104
+COLUMNS = 88
 COMMAND = "pulumi preview --json | python -m pulumi_pika report --fail-on delete-data"
 _PROJECT = "name: shop\nruntime: python\n"
 _PROGRAM = """\
@@ -30,37 +32,46 @@ import pulumi
 from pulumi_pika import IncusRuntime
 
 after = pulumi.Config().get_bool("after")
-where = {"project": "default", "profile": "default", "image_alias": "ci/debian-12"}
 
-
-def volume(name, path):
-    return {"kind": "persistent_volume", "source": name, "guest_path": path, "mode": "read_write"}
-
-
-IncusRuntime(
-    "agent",
-    identity={"runtime_id": "agent-1", "instance_name": "pika-agent"},
-    incus=where,
-    resources={"vcpu_count": 2, "memory_mib": 512 if after else 256},
-    mounts=[
-        volume("agent-state", "/mnt/state"),
-        *([volume("agent-models", "/mnt/models")] if after else []),
-    ],
-    instance_type="container",
-)
 IncusRuntime(
     "db",
-    identity={"runtime_id": "db-1", "instance_name": "pika-db-2" if after else "pika-db"},
-    incus=where,
-    resources={"vcpu_count": 2, "memory_mib": 512},
-    mounts=[volume("db-data", "/var/lib/db")],
+    instance_name="pika-db-2" if after else "pika-db",
+    image="ci/debian-12",
     instance_type="container",
+    memory_mib=512,
+    mounts=[
+        {
+            "kind": "persistent_volume",
+            "source": "db-data",
+            "guest_path": "/var/lib/db",
+            "mode": "read_write",
+        }
+    ],
     delete_data=True,
 )
 """
-# The template of Rich, without the fonts that it loads from the internet.
-_FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+FONT_SIZE = 14
+"""Pixels; the picture is shown in its own size."""
+PADDING = 24
+"""Pixels between the window's edge and the text."""
+THEME = TerminalTheme(
+    background=(0x14, 0x17, 0x1D),
+    foreground=(0xE6, 0xE6, 0xE6),
+    normal=[
+        (0x14, 0x17, 0x1D),
+        (0xFF, 0x8A, 0x80),
+        (0x9C, 0xCC, 0x65),
+        (0xFF, 0xCA, 0x58),
+        (0x82, 0xB1, 0xFF),
+        (0xE1, 0xA6, 0xEC),
+        (0x80, 0xDE, 0xEA),
+        (0xE6, 0xE6, 0xE6),
+    ],
+)
+"""Tones that are light enough on the background: at least 4.5:1 (WCAG AA), also dimmed ones."""
+# Rich draws letters of 20 units. The template has no fonts that are loaded from elsewhere.
+_LETTER = 20
+_CONTENT = """\
 <style>
 .{unique_id}-matrix {{
     font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, "DejaVu Sans Mono", monospace;
@@ -70,18 +81,24 @@ _FORMAT = """\
 {styles}
 </style>
 <defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
-</clipPath>
 {lines}
 </defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}
 </g>
-</g>
+<!-- {terminal_width} {terminal_height} -->
+"""
+_WINDOW = """\
+<svg class="rich-terminal" width="{width}" height="{height}" viewBox="0 0 {width} {height}" \
+xmlns="http://www.w3.org/2000/svg">
+<rect fill="{background}" stroke="#3d424e" x="0.5" y="0.5" width="{inner_width}" \
+height="{inner_height}" rx="8"/>
+<circle cx="{first}" cy="{middle}" r="6" fill="#ff5f57"/>
+<circle cx="{second}" cy="{middle}" r="6" fill="#febc2e"/>
+<circle cx="{third}" cy="{middle}" r="6" fill="#28c840"/>
+<g transform="translate({padding}, {top}) scale({scale})">
+{content}</g>
 </svg>
 """
 
@@ -98,6 +115,7 @@ def report() -> str:
     try:
         daemon.start()
         daemon.init()
+        daemon.acknowledge_warnings()
         archive = place / "image.tar"
         image.build(archive, busybox())
         daemon.import_image(archive, "ci/debian-12")
@@ -119,7 +137,27 @@ def draw(shown: str) -> str:
         console.print(Text.assemble("$ ", (COMMAND, "bold")))
         # Long lines are wrapped at the edge, as in a terminal.
         console.print(Text.from_ansi(shown), overflow="fold")
-    return console.export_svg(title="", code_format=_FORMAT, unique_id="preview")
+    drawn = console.export_svg(title="", theme=THEME, code_format=_CONTENT, unique_id="preview")
+    content, size = drawn.rsplit("<!-- ", 1)
+    # The sizes of Rich's own window, which has a margin around the text.
+    wide, high = (float(word) for word in size.split()[:2])
+    scale, top = FONT_SIZE / _LETTER, 2 * PADDING
+    width, height = round(wide * scale) + 2 * PADDING, round(high * scale) + top
+    return _WINDOW.format(
+        width=width,
+        height=height,
+        inner_width=width - 1,
+        inner_height=height - 1,
+        background=THEME.background_color.hex,
+        padding=PADDING,
+        top=top,
+        middle=PADDING,
+        first=PADDING + 6,
+        second=PADDING + 26,
+        third=PADDING + 46,
+        scale=scale,
+        content=content,
+    )
 
 
 def _report(place: Path, daemon: Daemon) -> str:

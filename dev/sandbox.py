@@ -179,6 +179,14 @@ class Daemon:
             root = {"type": "disk", "path": "/", "pool": "default"}
             self.request("PATCH", "/profiles/default", {"devices": {"root": root}})
 
+    def acknowledge_warnings(self) -> None:
+        """Acknowledge what the daemon warns of, such as limits that this machine cannot enforce.
+
+        Previews then do not repeat it, so that their output is the same on every machine.
+        """
+        for warning in self.request("GET", "/warnings?recursion=1") or []:
+            self.request("PUT", f"/warnings/{warning['uuid']}", {"status": "acknowledged"})
+
     def add_network(self, name: str) -> None:
         """Create a bridge with DHCP, and an `eth0` on it in the default profile.
 

@@ -18,6 +18,7 @@ import termios
 import time
 import tty
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from dev import vm_lab_client as client
 from dev import vm_lab_guest as guest
@@ -25,21 +26,32 @@ from dev import vm_lab_machine as machine
 from dev import vm_lab_outer as outer
 from dev.console import Failure, elapsed, say, step
 from dev.vm_lab_qemu import ensure_qemu
-from dev.vm_lab_tree import AGAIN, lab
+from dev.vm_lab_tree import AGAIN, choose, lab, series
 
 _BOOTS_WITHIN = 1800.0
 """Seconds: 2 minutes where nothing else runs, a multiple on a machine whose cores are taken."""
 _ESCAPE = b"\x1d"
 
 
-def up() -> None:
-    """Make what is missing, start the machine, and wait until its Incus answers."""
+def up(arguments: Sequence[str] = ()) -> None:
+    """Make what is missing, start the machine, and wait until its Incus answers.
+
+    Args:
+        arguments: the series of Incus; if it is empty, that of the last run.
+    """
     if platform.machine() != "x86_64":
         raise Failure(
             f"the lab emulates x86-64 on x86-64, and this machine is {platform.machine()}"
         )
     begun = time.monotonic()
+    tried = machine.pid() is not None
     with _alone():
+        if arguments and arguments[0] != series():
+            if machine.pid() is not None:
+                raise Failure(
+                    f"a machine with Incus {series()} runs; end it first: python3 dev vm-lab down"
+                )
+            choose(arguments[0])
         if machine.pid() is not None and client.is_complete():
             say("==> The virtual machine lab runs already")
         else:
@@ -49,10 +61,13 @@ def up() -> None:
             # One that boots since an interrupted run goes on.
             if machine.pid() is None:
                 machine.start()
+                client.make_certificate()
     # Not within the lock, so that `down` can end a boot.
     if not client.is_complete():
         with step(f"Outer machine: booting it, {_how()}", AGAIN):
-            client.enrol(machine.wait(_BOOTS_WITHIN))
+            token = machine.wait(_BOOTS_WITHIN)
+            # The token on the console was used if an earlier run failed after that.
+            client.enrol(machine.new_token() if tried else token)
     say(f"    the whole took {elapsed(time.monotonic() - begun)}")
     status()
 
@@ -86,12 +101,21 @@ def status() -> None:
         say(machine.tail(5))
         return
     say(f"Machine: process {machine.pid()}, Incus at https://127.0.0.1:{machine.port()}, {_how()}")
-    say(f"Image: {outer.ALIAS}")
+    say(f"Incus {series()}, image {outer.ALIAS}, pools default (dir) and {outer.BTRFS_POOL}")
     say("To use it in a shell:")
     for name, value in client.settings().items():
         say(f"    export {name}={shlex.quote(value)}")
     say("To run the tests of virtual machines with it:")
     say("    python3 dev test tests/system/vm --vm-host lab")
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Serve the machine's Incus on the Unix socket that the arguments name."""
+    if len(arguments) != 1:
+        raise Failure("name the socket: python3 dev vm-lab socket PATH")
+    if machine.pid() is None or not client.is_complete():
+        raise Failure("the machine does not run; `python3 dev vm-lab up` starts it")
+    client.serve_socket(Path(arguments[0]).absolute())
 
 
 def shell(command: Sequence[str]) -> int:

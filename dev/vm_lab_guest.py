@@ -14,7 +14,7 @@ from dev.console import Failure, run
 from dev.root import as_root
 from dev.vm_lab_outer import ensure_root, root
 from dev.vm_lab_qemu import in_tools
-from dev.vm_lab_tree import digest, ensure, lab
+from dev.vm_lab_tree import digest, ensure, lab, of_series
 
 # In the order in which they are loaded; what depends on another one comes after it. Debian's kernel
 # has built in what is missing here.
@@ -165,7 +165,7 @@ tar -czf guest.tar.gz metadata.yaml rootfs.img
 
 def image() -> Path:
     """Return the guest's image, as `incus image import` takes it."""
-    return lab() / "guest.tar.gz"
+    return of_series("guest.tar.gz")
 
 
 def ensure_image() -> str:

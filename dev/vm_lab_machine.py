@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dev.console import Failure, elapsed, run, say
 from dev.root import as_root, is_root
-from dev.vm_lab_outer import HTTPS_PORT, MEMORY, READY, SAYS, TOKEN, image, kernel
+from dev.vm_lab_outer import CLIENT, HTTPS_PORT, MEMORY, READY, SAYS, TOKEN, image, kernel
 from dev.vm_lab_qemu import in_tools, qemu
 from dev.vm_lab_tree import lab
 
@@ -27,6 +27,8 @@ _NAME = "pulumi-pika-vm-lab"
 _FIRST_PORT = 18443
 _KVM_CREATE_VM = 0xAE01
 _PROGRESS_EVERY = 20.0
+_ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[^\[\]])")
+"""What positions and colours text on a terminal, or resets it."""
 
 
 def folder() -> Path:
@@ -51,9 +53,10 @@ def port() -> int:
 
 
 def console() -> str:
-    """Return what its first serial line has shown."""
+    """Return what its first serial line has shown, without control sequences."""
     try:
-        return (folder() / "console.log").read_text(errors="replace").replace("\r", "")
+        text = (folder() / "console.log").read_text(errors="replace").replace("\r", "")
+        return _ESCAPE.sub("", text)
     except OSError:
         return ""
 
@@ -138,6 +141,14 @@ def wait(timeout: float) -> str:
             _say_after(begun, f"console: {last}")
             due = now + _PROGRESS_EVERY
         time.sleep(0.5)
+
+
+def new_token() -> str:
+    """Return another trust token of the machine's Incus. Each can be used once."""
+    code, output = execute(f"incus config trust add {CLIENT} --quiet | tail -1")
+    if code != 0:
+        raise Failure(f"its Incus creates no trust token: {output.strip()}")
+    return output.strip()
 
 
 def tail(lines: int = 15) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dev.console import run
 from dev.root import as_root
 from dev.vm_lab_qemu import in_tools
-from dev.vm_lab_tree import digest, ensure, ensure_tree, lab
+from dev.vm_lab_tree import SERIES, digest, ensure, ensure_tree, lab, of_series, series
 
 SUITE = "trixie"
 MEMORY = 6144
@@ -21,18 +21,26 @@ ALIAS = "vm-lab/guest"
 """The alias of the guest's image."""
 CLIENT = "vm-lab"
 """The name by which the outer machine's Incus knows the client that the token is for."""
+BTRFS_POOL = "btrfs"
+"""The pool of the driver btrfs, besides `default`, whose driver is dir."""
 HTTPS_PORT = 8443
 READY = "vm-lab: ready after "
 TOKEN = "vm-lab: token "
 SAYS = "vm-lab: "
 
+_INCUS = {
+    "6.0": ("incus", "incus-agent"),
+    "7.0": tuple(
+        f"{name}/{SUITE}-backports"
+        for name in ("incus", "incus-agent", "incus-base", "incus-client")
+    ),
+}
+"""The packages of each series."""
 _PACKAGES = (
     "linux-image-amd64",
     "systemd-sysv",
     "udev",
     "kmod",
-    "incus",
-    "incus-agent",
     "qemu-system-x86",
     "qemu-system-modules-spice",
     "qemu-utils",
@@ -40,6 +48,7 @@ _PACKAGES = (
     "virtiofsd",
     # What Incus runs: for bridges with DHCP, images, pools.
     "attr",
+    "btrfs-progs",
     "dnsmasq-base",
     "e2fsprogs",
     "gdisk",
@@ -106,6 +115,7 @@ done
 echo "{SAYS}Incus answers after $(up) s"
 set -e
 incus storage create default dir
+incus storage create {BTRFS_POOL} btrfs size=6GiB
 incus profile device add default root disk path=/ pool=default
 incus network create incusbr0 ipv4.address=10.99.0.1/24 ipv4.nat=false ipv4.firewall=false \\
     ipv6.address=none ipv6.firewall=false
@@ -167,12 +177,12 @@ _FILES = {
 
 def root() -> Path:
     """Return the outer machine's system as a folder."""
-    return lab() / "outer-root"
+    return of_series("outer-root")
 
 
 def image() -> Path:
     """Return the outer machine's disk image, as it is before its first boot."""
-    return lab() / "outer.img"
+    return of_series("outer.img")
 
 
 def kernel() -> tuple[str, str]:
@@ -184,8 +194,13 @@ def kernel() -> tuple[str, str]:
 
 def ensure_root() -> str:
     """Unpack the outer machine's system unless it is there; return the digest of its inputs."""
-    title = f"Outer machine: a Debian {SUITE} with Incus, QEMU and a kernel (350 MB of packages)"
-    return ensure_tree(root(), SUITE, _PACKAGES, title, [_FETCH_SIGNED])
+    title = (
+        f"Outer machine: a Debian {SUITE} with Incus {series()}, QEMU and a kernel (350 MB of "
+        "packages)"
+    )
+    packages = (*_INCUS[series()], *_PACKAGES)
+    others = [f"{SUITE}-backports"] if series() != SERIES[0] else []
+    return ensure_tree(root(), SUITE, packages, title, [_FETCH_SIGNED], others)
 
 
 def ensure_image(guest: Path, guest_key: str) -> None:

@@ -18,6 +18,8 @@ from dev.paths import cache
 from dev.root import as_root
 
 AGAIN = "Look at what is printed above, and run the same command again: it continues from there."
+SERIES = ("6.0", "7.0")
+"""The series of Incus that the lab can have."""
 _CHROOT = """\
 set -e
 lab=$1 tree=$2; shift 2
@@ -33,6 +35,27 @@ exec chroot "$tree" "$@"
 def lab() -> Path:
     """Return the folder of all that the lab keeps."""
     return cache() / "vm-lab"
+
+
+def series() -> str:
+    """Return the series of Incus that `vm-lab up` made the lab of last."""
+    try:
+        return (lab() / "series").read_text()
+    except FileNotFoundError:
+        return SERIES[0]
+
+
+def choose(name: str) -> None:
+    """Choose the series of Incus for the following calls, in all processes."""
+    if name not in SERIES:
+        raise Failure(f"the lab has Incus {' or '.join(SERIES)}, and not {name}")
+    (lab() / "series").write_text(name)
+
+
+def of_series(name: str) -> Path:
+    """Return the place of an artifact that each series of Incus has."""
+    stem, dot, ending = name.partition(".")
+    return lab() / (name if series() == SERIES[0] else f"{stem}-{series()}{dot}{ending}")
 
 
 def digest(*parts: object) -> str:
@@ -64,7 +87,12 @@ def ensure(place: Path, key: str, title: str, make: Callable[[], None]) -> bool:
 
 
 def ensure_tree(
-    place: Path, suite: str, packages: Sequence[str], title: str, hooks: Sequence[str] = ()
+    place: Path,
+    suite: str,
+    packages: Sequence[str],
+    title: str,
+    hooks: Sequence[str] = (),
+    others: Sequence[str] = (),
 ) -> str:
     """Unpack a Debian system unless it is there.
 
@@ -74,12 +102,13 @@ def ensure_tree(
         packages: its packages, besides the smallest set.
         title: what a user reads of the step.
         hooks: shell commands that mmdebstrap runs at last, with the tree as `$1`.
+        others: further suites, for packages that are named `PACKAGE/SUITE`.
 
     Returns:
         The digest of its inputs.
     """
     key = digest(suite, packages, hooks)
-    ensure(place, key, title, lambda: _unpack(place, suite, packages, hooks))
+    ensure(place, key, title, lambda: _unpack(place, suite, packages, hooks, others))
     return key
 
 
@@ -91,14 +120,20 @@ def command_in(tree: Path, argv: Sequence[str], folder: str = "/lab") -> list[st
     return as_root([*outer, str(lab()), str(tree), *inner], ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"])
 
 
-def _unpack(place: Path, suite: str, packages: Sequence[str], hooks: Sequence[str]) -> None:
+def _unpack(
+    place: Path,
+    suite: str,
+    packages: Sequence[str],
+    hooks: Sequence[str],
+    others: Sequence[str],
+) -> None:
     if not apt.available():
         raise Failure("it is unpacked from Debian's archive, and this machine has no apt-get")
     partial = place.with_name(place.name + ".partial")
     kept = place.with_name(place.name + ".packages")
     keep_packages(partial, kept)
     sources = place.with_name(place.name + ".sources")
-    sources.write_text(apt.source_of(suite))
+    sources.write_text("\n".join(apt.source_of(name) for name in (suite, *others)))
     command = [
         *("unshare", "--mount", "perl", str(mmdebstrap())),
         *("--mode=root", "--variant=minbase", "--format=directory"),

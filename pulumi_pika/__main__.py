@@ -11,10 +11,10 @@ from ._version import __version__
 
 PROGRAM: Final = "python -m pulumi_pika"
 COMMANDS: Final = {
-    "run": "run one command in a throw-away instance",
-    "report": "show what a reviewer wants to see of a preview",
-    "plan": "show the plan of a spec, or all that is wrong with it",
-    "import": "write the program that takes over existing instances",
+    "run": "run one command in a temporary instance",
+    "report": "write a report of a preview for its reviewer",
+    "plan": "show the plan of a spec, or all its problems",
+    "import": "write a program that adopts existing instances",
 }
 """For each command, `cli` has a module `NAME_command` with a function `main`. Only the module of
 the called command is imported."""
@@ -37,14 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _explain(given: list[str]) -> None:
     """Print help, the version, or an error, and exit."""
     parser = argparse.ArgumentParser(
-        prog=PROGRAM, description="Incus instances as specs declare them, without Pulumi."
+        prog=PROGRAM,
+        description="Work with Incus instances and their specs, without a Pulumi engine.",
     )
     parser.add_argument("--version", action="version", version=f"pulumi_pika {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         commands.add_parser(name, help=what, add_help=False)
     parser.parse_known_args(given)
-    parser.error(f"name the command first: one of {', '.join(COMMANDS)}")
+    parser.error(f"the first argument must be a command: {', '.join(COMMANDS)}")
 
 
 def _hold_standard_streams() -> None:

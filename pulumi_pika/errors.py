@@ -11,6 +11,8 @@ PikaError
 │   └── JobError                           a job: JobRefused, JobNotBegun, JobFailed, ...
 ├── InvalidArguments (also pulumi.RunError, ValueError)   arguments that contradict each other
 ├── FolderError (also OSError)             an output directory cannot be used
+├── NoPreview                              a text is not the JSON of a preview
+├── CommandRefused                         a command's arguments or file cannot be used
 └── ProviderError                          how a call of Pulumi's ends; its text has no secrets
 """
 

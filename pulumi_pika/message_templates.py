@@ -36,6 +36,10 @@ UNSUPPORTED: Final = "unsupported"
 """The server cannot do that."""
 TIMED_OUT: Final = "timed-out"
 """A state was not reached within the time limit."""
+UNREACHABLE: Final = "unreachable"
+"""The server, or a cluster member that is needed, cannot be reached or does not reply in time."""
+NOT_ALLOWED: Final = "not-allowed"
+"""The server does not allow the client to do that."""
 FAILED: Final = "failed"
 """An action failed."""
 
@@ -53,6 +57,8 @@ CODES: Final = frozenset(
         IN_USE,
         UNSUPPORTED,
         TIMED_OUT,
+        UNREACHABLE,
+        NOT_ALLOWED,
         FAILED,
     }
 )
@@ -74,6 +80,10 @@ class Message(str):
         message.code = code
         return message
 
+    def at(self, where: str) -> "Message":
+        """Return the message after the place that it is about, with the same code."""
+        return Message(f"{where} {self}", self.code)
+
     def __reduce__(self) -> tuple[type["Message"], tuple[str, str]]:
         """Return what copies and pickles create the message from."""
         return Message, (str(self), self.code)
@@ -88,6 +98,15 @@ def invalid_value(value: object, thing: str, rule: str) -> Message:
         rule: What is valid, as an instruction: ``use 1-63 letters, digits or hyphens``.
     """
     return Message(f"`{value}` is not a valid {thing}: {rule}", INVALID_VALUE)
+
+
+def must(rule: str) -> Message:
+    """Return the problem of a value that breaks a rule and that the text does not show.
+
+    Args:
+        rule: What is valid, to follow "must": ``be non-empty``.
+    """
+    return Message(f"must {rule}", INVALID_VALUE)
 
 
 def wrong_type(expected: str) -> Message:
@@ -203,14 +222,39 @@ def timed_out(thing: str, state: str, seconds: float, advice: str) -> Message:
     return Message(f"{thing} did not reach {state} within {seconds:g} s; {advice}", TIMED_OUT)
 
 
+def unreachable(where: str, reason: str, advice: str) -> Message:
+    """Return the error of a request that got no reply.
+
+    Args:
+        where: The request and the server: ``GET /1.0 at HOST``.
+        reason: What was observed: ``no connection within 10 s``.
+        advice: What to check, and what to do.
+    """
+    return Message(f"{where}: {reason}; {advice}", UNREACHABLE)
+
+
+def not_allowed(client: str, action: str, advice: str) -> Message:
+    """Return the error of a request that the server does not allow this client.
+
+    Args:
+        client: The client: ``this user``, ``the client certificate 0123456789ab``.
+        action: The action, to follow "may not": ``use project p at HOST``.
+        advice: What to do.
+    """
+    return Message(f"{client} may not {action}; {advice}", NOT_ALLOWED)
+
+
 def could_not(action: str, reason: str, *, undone: str = "", advice: str = "") -> Message:
     """Return the error of an action that failed.
 
     Args:
         action: A verb and its object: ``create instance box``.
-        reason: Why it failed. A full stop at its end is removed.
+        reason: Why it failed. A full stop at its end is removed. If it has several lines, such as
+            those of a console, the next sentence begins on a line of its own.
         undone: What was undone, and what was not, as a sentence without a full stop.
         advice: What to do next, with a command to paste, as a sentence without a full stop.
     """
-    parts = [f"could not {action}: {reason.rstrip().rstrip('.')}", undone, advice]
-    return Message(". ".join(part for part in parts if part), FAILED)
+    reason = reason.rstrip(". \n")
+    then = ". ".join(part for part in (undone, advice) if part)
+    between = ("\n" if "\n" in reason else ". ") if then else ""
+    return Message(f"could not {action}: {reason}{between}{then}", FAILED)

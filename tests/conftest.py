@@ -103,6 +103,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a folder of the host that is not empty, which machines get read-only (/usr/share)",
     )
     machines.addoption(
+        "--vm-pool",
+        default=os.environ.get("PIKA_TEST_VM_POOL", ""),
+        metavar="POOL",
+        help="the storage pool of the machines and their volumes (that of the default profile)",
+    )
+    machines.addoption(
+        "--vm-record",
+        action="store_true",
+        help="keep the outcomes in tests/system/vm/outcomes.json and docs/support.md",
+    )
+    machines.addoption(
         "--vm-keep",
         default="",
         metavar="FOLDER",
@@ -169,6 +180,7 @@ def sandbox() -> Iterator[Sandbox]:
     try:
         daemon.start()
         daemon.init()
+        daemon.acknowledge_warnings()
         fingerprints = []
         for alias, marker in ((IMAGE, "one"), (OTHER_IMAGE, "two")):
             file = daemon.directory / f"{marker}.tar"

@@ -1,15 +1,16 @@
-"""Takes over an instance that was made by hand, and lets it go again as it is.
+"""Adopt an instance that was created without Pulumi, and release it.
 
     incus launch pika-agent/dev web --vm
     pulumi config set instance_name web
-    pulumi up         # it is ours: shown in previews, its drift in refreshes
-    pulumi destroy    # it is on its own again, and runs on
+    pulumi up         # previews and refreshes now include the instance
+    pulumi destroy    # the instance is released, and runs on
 
-Its label and marks stay on it.
+The ownership label stays on the released instance.
 `incus config unset web user.pika.owner` lets another stack adopt it.
 
-Nothing restarts it: a change that would need that is an error. For many instances, or for what has
-mounts and devices, `python -m pulumi_pika import` writes the program.
+The instance is never restarted: a change that needs a restart is an error. For
+many instances, or for instances with mounts and devices,
+`python -m pulumi_pika import` writes the program.
 """
 
 from typing import cast
@@ -23,20 +24,21 @@ name = config.require("instance_name")
 
 adopted = IncusRuntime(
     "adopted",
-    identity={"runtime_id": name, "instance_name": name},
-    incus={
-        "project": config.require("project"),
-        "profile": config.require("profile"),
-        # The one that it was made of: another image is another instance.
-        "image_alias": config.require("image"),
-    },
+    runtime_id=name,
+    instance_name=name,
+    project=config.require("project"),
+    profile=config.require("profile"),
+    # The image that the instance was created from. Another image would need a
+    # new instance.
+    image=config.require("image"),
     labels={"managed": "yes"},
     instance_type=cast(InstanceType, config.require("instance_type")),
     adopt=True,
-    # Whether it runs is left to others.
+    # Other clients start and stop the instance.
     running=None,
     allow_restart=False,
-    # To delete it for good, take this out and run `pulumi up` before the `pulumi destroy`.
+    # To delete the instance, remove this option and run `pulumi up` before
+    # `pulumi destroy`.
     opts=pulumi.ResourceOptions(retain_on_delete=True),
 )
 

@@ -1,6 +1,6 @@
-"""Managed agents from a list: one edit of the stack's config adds, changes or removes one.
+"""Declare agents from a list in the stack configuration.
 
-The list is in `Pulumi.<stack>.yaml`, and takes the place of the default one as a whole:
+The list is in `Pulumi.<stack>.yaml`, and replaces the default list:
 
     config:
       pika_agents:agents:
@@ -9,9 +9,10 @@ The list is in `Pulumi.<stack>.yaml`, and takes the place of the default one as 
         - name: cleo
           memory_mib: 1024
 
-Agents are known by their names, so that an edit touches no other one. Each has a volume of its own,
-which stays when the agent is taken off the list, and is found again when it comes back. A list with
-mistakes makes nothing, and all of them are said at once.
+An agent is identified by its name, so that a change of one entry changes only
+that agent. Each agent has its own volume. The volume is kept if the agent is
+removed from the list, and used again if the agent is added again. If the list
+has mistakes, nothing is created, and all mistakes are reported at once.
 """
 
 from typing import Any, cast
@@ -55,24 +56,29 @@ class Agent(BaseModel):
             required=True,
         )
         return RuntimeSpec(
-            identity=RuntimeIdentity(runtime_id=instance, instance_name=instance),
+            identity=RuntimeIdentity(
+                runtime_id=instance, instance_name=instance
+            ),
             provider="incus",
             incus=IncusTarget(
                 project=config.require("project"),
                 profile=config.require("profile"),
                 image_alias=config.require("image"),
             ),
-            resources=RuntimeResources(vcpu_count=self.vcpu_count, memory_mib=self.memory_mib),
+            resources=RuntimeResources(
+                vcpu_count=self.vcpu_count, memory_mib=self.memory_mib
+            ),
             mounts=[state, *self.mounts],
             policies=RuntimePolicies(
-                restart_policy="on_failure", retention_policy="keep_until_stopped"
+                restart_policy="on_failure",
+                retention_policy="keep_until_stopped",
             ),
             labels={"role": "agent", **self.labels},
         )
 
 
 def read(entries: list[Any]) -> dict[str, RuntimeSpec]:
-    """The agents' specs by name; all that is wrong with the list at once."""
+    """Return the specs by name, or report all mistakes of the list."""
     specs: dict[str, RuntimeSpec] = {}
     problems: list[str] = []
     for index, entry in enumerate(entries):
@@ -89,10 +95,19 @@ def read(entries: list[Any]) -> dict[str, RuntimeSpec]:
             problems += [f"{where}: {problem}" for problem in error.problems]
         else:
             if agent.name in specs:
-                problems.append(f"{where}.name: there is an agent {agent.name} already")
+                problems.append(
+                    f"{where}.name: there is an agent {agent.name} already"
+                )
             specs[agent.name] = spec
     if problems:
-        raise pulumi.RunError("\n  ".join(["nothing is made of a list with mistakes:", *problems]))
+        raise pulumi.RunError(
+            "\n  ".join(
+                [
+                    "the list of agents has mistakes; nothing was created:",
+                    *problems,
+                ]
+            )
+        )
     return specs
 
 
@@ -105,7 +120,11 @@ agents = {
 pulumi.export(
     "agents",
     {
-        name: {"instance": agent.instance_name, "status": agent.status, "ipv4": agent.ipv4_address}
+        name: {
+            "instance": agent.instance_name,
+            "status": agent.status,
+            "ipv4": agent.ipv4_address,
+        }
         for name, agent in agents.items()
     },
 )

@@ -1,15 +1,18 @@
-"""Deploys agents by a script, with no stack folder of the user's: Pulumi's Automation API.
+"""Deploy agents with a script that needs no stack folder (Automation API).
 
     export PULUMI_CONFIG_PASSPHRASE=...
-    python3 deploy.py --state ~/agents ada ben     # shows what would change, asks, and does it
-    python3 deploy.py --state ~/agents --yes ada   # ben goes; nobody is asked
+    # Show what would change, ask, and apply it.
+    python3 deploy.py --state ~/agents ada ben
+    # Do not ask. ben is no longer named, and is deleted.
+    python3 deploy.py --state ~/agents --yes ada
+    # Delete all agents.
     python3 deploy.py --state ~/agents --destroy
 
-The state is in the folder that is given; secrets in it are encrypted with the passphrase. What is
-shown before is the report of `python -m pulumi_pika report`.
+The state is in the named folder. Secrets in it are encrypted with the
+passphrase. The changes are shown with `python -m pulumi_pika report`.
 
-Exit code 0: all is as it was asked for; 1: it failed, or was not wanted; 2: a mistake in how it was
-called, and nothing was tried.
+Exit code 0: the changes were applied, or there were none. 1: they failed, or
+were not confirmed. 2: an argument is wrong, and nothing was tried.
 """
 
 import argparse
@@ -30,7 +33,7 @@ PASSPHRASES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
 class Failed(Exception):
-    """What was tried did not work. The message is for the user."""
+    """A step failed; the message is for the user."""
 
 
 def main() -> int:
@@ -47,59 +50,97 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Deploy agents.", allow_abbrev=False)
-    parser.add_argument("agents", metavar="NAME", nargs="*", help="the agents there are to be")
-    parser.add_argument("--state", metavar="DIR", type=Path, required=True, help="of the stack")
-    parser.add_argument("--stack", metavar="NAME", default="dev", help="%(default)s")
-    parser.add_argument("--prefix", default="pika-", help="of the instances: %(default)s")
-    parser.add_argument("--image", metavar="ALIAS", default="pika-agent/dev", help="%(default)s")
-    parser.add_argument("--instance-type", metavar="TYPE", default="virtual-machine")
-    parser.add_argument("--yes", action="store_true", help="do it without being asked")
-    parser.add_argument("--destroy", action="store_true", help="delete all agents")
+    parser = argparse.ArgumentParser(
+        description="Deploy agents.", allow_abbrev=False
+    )
+    parser.add_argument("agents", metavar="NAME", nargs="*", help="the agents")
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="the folder of the state",
+    )
+    parser.add_argument(
+        "--stack", metavar="NAME", default="dev", help="%(default)s"
+    )
+    parser.add_argument(
+        "--prefix", default="pika-", help="of the instance names: %(default)s"
+    )
+    parser.add_argument(
+        "--image", metavar="ALIAS", default="pika-agent/dev", help="%(default)s"
+    )
+    parser.add_argument(
+        "--instance-type", metavar="TYPE", default="virtual-machine"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--destroy", action="store_true", help="delete all agents"
+    )
     options = parser.parse_args()
     if bool(options.agents) == options.destroy:
         parser.error("name the agents, or give --destroy")
     if not any(name in os.environ for name in PASSPHRASES):
-        parser.error(f"{PASSPHRASES[0]} is not set; it encrypts what is secret in the state")
+        parser.error(
+            f"{PASSPHRASES[0]} is not set; it encrypts the secrets in the state"
+        )
     if shutil.which("pulumi") is None:
-        parser.error("there is no pulumi command; see https://www.pulumi.com/docs/install")
+        parser.error(
+            "there is no pulumi command; see "
+            "https://www.pulumi.com/docs/install"
+        )
     return options
 
 
 def open_stack(options: argparse.Namespace) -> automation.Stack:
-    """The stack, whose state is in the folder; made if it is to have agents."""
+    """Return the stack of the folder; create it if agents are named."""
 
     def program() -> None:
-        """Declares the agents. It runs in this process, and may use all that is here."""
+        """Declare the agents. Pulumi calls this in the script's process."""
         agents = {
             name: IncusRuntime(
                 name,
-                identity={"runtime_id": name, "instance_name": options.prefix + name},
-                incus={"project": "default", "profile": "default", "image_alias": options.image},
-                resources={"vcpu_count": 1, "memory_mib": 512},
+                instance_name=options.prefix + name,
+                image=options.image,
+                vcpu_count=1,
+                memory_mib=512,
                 instance_type=options.instance_type,
             )
             for name in options.agents
         }
-        pulumi.export("status", {name: agent.status for name, agent in agents.items()})
+        pulumi.export(
+            "status", {name: agent.status for name, agent in agents.items()}
+        )
 
     state = options.state.absolute()
-    # Pulumi starts the provider with the first `python3`: the one of this script's environment.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    # Pulumi starts the provider with the first `python3` of PATH, which must be
+    # that of this script's environment.
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
     workspace = automation.LocalWorkspaceOptions(
-        # The stack's settings stay there too: a folder that is new each time would lose them.
+        # The folder also keeps the settings of the stack.
         work_dir=str(state / "workspace"),
-        project_settings=automation.ProjectSettings(name=PROJECT, runtime="python"),
-        # A backend in the project's settings would give way to one that the shell has exported.
+        project_settings=automation.ProjectSettings(
+            name=PROJECT, runtime="python"
+        ),
+        # A backend in the environment takes precedence over one in the settings
+        # of the project.
         env_vars={"PATH": path, "PULUMI_BACKEND_URL": state.as_uri()},
     )
-    find = automation.select_stack if options.destroy else automation.create_or_select_stack
+    find = (
+        automation.select_stack
+        if options.destroy
+        else automation.create_or_select_stack
+    )
     try:
         if not options.destroy:
             (state / "workspace").mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not (state / "workspace").is_dir():
             raise Failed(f"{state} has no state")
-        return find(options.stack, project_name=PROJECT, program=program, opts=workspace)
+        return find(
+            options.stack, project_name=PROJECT, program=program, opts=workspace
+        )
     except OSError as error:
         raise Failed(f"{error.filename}: {error.strerror}") from None
     except automation.CommandError as error:
@@ -107,7 +148,7 @@ def open_stack(options: argparse.Namespace) -> automation.Stack:
 
 
 def would_change(stack: automation.Stack, options: argparse.Namespace) -> bool:
-    """Shows what would change; whether anything would."""
+    """Show the changes; return whether there are any."""
     lines: list[str] = []
     failed = False
     try:
@@ -124,14 +165,21 @@ def would_change(stack: automation.Stack, options: argparse.Namespace) -> bool:
     except automation.CommandError as error:
         if not lines:
             raise Failed(reason(error)) from None
-        # What is wrong is in the preview, and comes first in the report.
+        # The errors are part of the preview, and the report begins with them.
         failed = True
     text = "\n".join(lines)
-    command = [sys.executable, "-m", "pulumi_pika", "report", "--format", "terminal"]
+    command = [
+        sys.executable,
+        "-m",
+        "pulumi_pika",
+        "report",
+        "--format",
+        "terminal",
+    ]
     if subprocess.run(command, input=text, text=True).returncode != 0:
-        raise Failed("what would change cannot be shown; nothing was changed")
+        raise Failed("the changes cannot be shown; nothing was changed")
     if failed:
-        raise Failed("it would fail; nothing was changed")
+        raise Failed("the preview has errors; nothing was changed")
     return bool(json.loads(text).get("changeSummary", {}).keys() - {"same"})
 
 
@@ -144,20 +192,23 @@ def confirmed() -> bool:
 
 
 def change(stack: automation.Stack, options: argparse.Namespace) -> None:
-    """Does it, and prints the outputs."""
+    """Apply the changes and print the outputs."""
     try:
         if options.destroy:
             stack.destroy(on_output=show, on_error=complain)
             return
-        done = stack.up(on_output=show, on_error=complain, suppress_outputs=True)
+        done = stack.up(
+            on_output=show, on_error=complain, suppress_outputs=True
+        )
     except automation.CommandError:
-        raise Failed("it failed; see above") from None
+        raise Failed("the changes failed; see above") from None
     for name, output in done.outputs.items():
-        show(f"{name}: {'[secret]' if output.secret else json.dumps(output.value)}")
+        value = "[secret]" if output.secret else json.dumps(output.value)
+        show(f"{name}: {value}")
 
 
 def reason(error: automation.CommandError) -> str:
-    """Pulumi's own words, without what surrounds them."""
+    """Return Pulumi's own error messages."""
     said = [line.partition("error: ")[2] for line in str(error).splitlines()]
     return "\n".join(filter(None, said)) or str(error).strip()
 

@@ -1,14 +1,14 @@
-"""Puts a report into the one comment that the request has of it.
+"""Write a report into one comment of a pull request or merge request.
 
     python3 comment.py REPORT
 
-The comment is found by the report's first line, and by its author: somebody else's comment is never
-written over. Nothing but Python's own library is needed. The token is read from the environment;
-an argument of a command could be seen by others of the machine. It goes to the API's address and to
-no other: a redirect is refused.
+The comment is found by the first line of the report and by its author, so that a comment of another
+author is never changed. The script needs only Python's own library. It reads the token from the
+environment, because other users of the machine can see the arguments of a command. The token is
+sent to the address of the API only: a redirect is refused.
 
-GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (its number), and
-PIKA_COMMENT_AUTHOR where the token is not a workflow's own (github-actions[bot]).
+GitHub: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_TOKEN, PIKA_PULL_REQUEST (the number), and
+PIKA_COMMENT_AUTHOR if the token is not that of a workflow (github-actions[bot]).
 GitLab: CI_API_V4_URL, CI_PROJECT_ID, CI_MERGE_REQUEST_IID, PIKA_GITLAB_TOKEN (scope api).
 """
 
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 MOST_PAGES = 100
-"""How many pages of comments are read; a request has fewer."""
+"""The number of pages of comments that are read at most."""
 
 
 class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects: `urllib` would take the token along to another host, and turn a POST into
-    a GET that writes nothing."""
+    """Refuse redirects: `urllib` would send the token to another host, and turn a POST into a GET
+    that writes nothing."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow none; the reply is an error then."""
+        """Follow no redirect, so that the reply is an error."""
 
 
 OPENER = urllib.request.build_opener(NoRedirects)
@@ -44,15 +44,15 @@ class Forge:
     update = "PATCH"
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Whether we wrote a comment."""
+        """Return whether the user of the token wrote a comment."""
         raise NotImplementedError
 
     def address(self, comment: dict[str, Any]) -> str:
-        """Where a comment is changed."""
+        """Return the address at which a comment is changed."""
         raise NotImplementedError
 
     def call(self, method: str, url: str, body: dict[str, str] | None = None) -> Any:
-        """Sends a request; the answer."""
+        """Send a request; return the reply."""
         data = json.dumps(body).encode() if body else None
         headers = {**self.headers, "Content-Type": "application/json"}
         request = urllib.request.Request(url, data, headers, method=method)
@@ -60,7 +60,7 @@ class Forge:
             return json.load(reply)
 
     def find(self, marker: str) -> dict[str, Any] | None:
-        """Our comment that begins with a marker."""
+        """Return the own comment that begins with a marker."""
         for page in range(1, MOST_PAGES + 1):
             found = self.call("GET", f"{self.comments}?per_page=100&page={page}")
             for comment in found:
@@ -72,7 +72,7 @@ class Forge:
         return None
 
     def put(self, report: str) -> str:
-        """Writes the comment, or the present one anew."""
+        """Create the comment, or update the existing one."""
         marker = report.partition("\n")[0].strip()
         if not marker.startswith("<!-- pulumi_pika report:"):
             raise SystemExit("error: the file is no report: its first line has no marker")
@@ -81,11 +81,11 @@ class Forge:
             self.call("POST", self.comments, {"body": report})
             return "wrote the comment"
         self.call(self.update, self.address(comment), {"body": report})
-        return "wrote the present comment anew"
+        return "updated the comment"
 
 
 class GitHub(Forge):
-    """The comments of a pull request."""
+    """The comments of a pull request on GitHub."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self._issues = f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
@@ -98,16 +98,16 @@ class GitHub(Forge):
         }
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Whether we wrote a comment."""
+        """Return whether the user of the token wrote a comment."""
         return bool((comment.get("user") or {}).get("login") == self._author)
 
     def address(self, comment: dict[str, Any]) -> str:
-        """Where a comment is changed."""
+        """Return the address at which a comment is changed."""
         return f"{self._issues}/comments/{comment['id']}"
 
 
 class GitLab(Forge):
-    """The notes of a merge request."""
+    """The notes of a merge request on GitLab."""
 
     update = "PUT"
 
@@ -119,16 +119,16 @@ class GitLab(Forge):
         self._me = self.call("GET", f"{api}/user")["id"]
 
     def is_own(self, comment: dict[str, Any]) -> bool:
-        """Whether we wrote a comment."""
+        """Return whether the user of the token wrote a comment."""
         return bool((comment.get("author") or {}).get("id") == self._me)
 
     def address(self, comment: dict[str, Any]) -> str:
-        """Where a comment is changed."""
+        """Return the address at which a comment is changed."""
         return f"{self.comments}/{comment['id']}"
 
 
 def main() -> int:
-    """Puts the report where the environment says."""
+    """Write the report to the request that the environment names."""
     report = Path(sys.argv[1]).read_text(encoding="utf-8")
     env = dict(os.environ)
     try:

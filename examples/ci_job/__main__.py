@@ -1,6 +1,6 @@
-"""A build as a job: sources read-only, a cache that stays, reports brought home.
+"""Run a build as a job: read-only sources, a cache that is kept, and reports.
 
-`pulumi up` runs it when the revision changes, and fails with the build.
+`pulumi up` runs the build when the revision changes, and fails if it fails.
 """
 
 from typing import cast
@@ -10,19 +10,19 @@ import pulumi
 from pulumi_pika import IncusJob, InstanceType
 
 config = pulumi.Config()
-name = config.get("instance_name") or "pika-build"
+name = config.require("instance_name")
 
 build = IncusJob(
     "build",
     runtime_id="build",
     instance_name=name,
-    project=config.get("project") or "default",
-    profile=config.get("profile") or "default",
-    image=config.get("image") or "pika-agent/dev",
+    project=config.require("project"),
+    profile=config.require("profile"),
+    image=config.require("image"),
     mounts=[
         {
             "kind": "read_only_snapshot",
-            "source": config.get("sources") or "/var/tmp/pika-ci/sources",
+            "source": config.require("sources"),
             "guest_path": "/workspace/sources",
             "mode": "read_only",
         },
@@ -36,18 +36,25 @@ build = IncusJob(
     policies={
         "restart_policy": "never",
         "retention_policy": "debug_keep",
-        "output_collection": {"mode": "always", "artifact_globs": ["reports/**"]},
+        "output_collection": {
+            "mode": "always",
+            "artifact_globs": ["reports/**"],
+        },
     },
-    command=config.get("command") or "/workspace/sources/build.sh",
-    environment={"CACHE": "/workspace/cache", "REPORTS": "/run/pika-cloud/artifacts/reports"},
+    command=config.require("command"),
+    environment={
+        "CACHE": "/workspace/cache",
+        "REPORTS": "/run/pika-cloud/artifacts/reports",
+    },
     timeout_secs=1800,
     output_dir="outputs",
-    triggers=[config.get("revision") or "main"],
-    instance_type=cast(InstanceType, config.get("instance_type") or "virtual-machine"),
+    triggers=[config.require("revision")],
+    instance_type=cast(InstanceType, config.require("instance_type")),
 )
 
 pulumi.export("status", build.status)
 pulumi.export("duration_secs", build.duration_secs)
 pulumi.export(
-    "collected_files", build.collected_files.apply(lambda files: [file["path"] for file in files])
+    "collected_files",
+    build.collected_files.apply(lambda files: [file["path"] for file in files]),
 )

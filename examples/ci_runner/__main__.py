@@ -1,6 +1,6 @@
-"""A CI runner: a throw-away instance with the sources read-only and a place for artifacts.
+"""Declare a CI runner with read-only sources and a directory for artifacts.
 
-The spec is plain JSON here, as another program may have written it.
+The spec is plain JSON, as another program might have written it.
 """
 
 from typing import cast
@@ -10,35 +10,35 @@ import pulumi
 from pulumi_pika import IncusRuntime, InstanceType
 
 config = pulumi.Config()
-name = config.get("instance_name") or "pika-ci-1"
+name = config.require("instance_name")
 
 spec = {
     "identity": {"runtime_id": "ci-1", "instance_name": name},
     "provider": "incus",
     "incus": {
-        "project": config.get("project") or "default",
-        "profile": config.get("profile") or "default",
-        "image_alias": config.get("image") or "pika-agent/dev",
+        "project": config.require("project"),
+        "profile": config.require("profile"),
+        "image_alias": config.require("image"),
     },
     "resources": {"vcpu_count": 2, "memory_mib": 512, "root_disk_gib": 8},
     "mounts": [
         {
             "kind": "read_only_snapshot",
-            "source": config.get("snapshot") or "/var/tmp/pika-ci/snapshot",
+            "source": config.require("snapshot"),
             "guest_path": "/workspace/snapshot",
             "mode": "read_only",
         },
         {
             "kind": "artifact_output",
-            "source": config.get("artifacts") or "/var/tmp/pika-ci/artifacts",
+            "source": config.require("artifacts"),
             "guest_path": "/artifacts",
             "mode": "read_write",
             "required": True,
         },
-        # Used where it is there, left out (with a warning) where it is not.
+        # Skipped with a warning if the directory does not exist.
         {
             "kind": "cache",
-            "source": config.get("cache") or "/var/tmp/pika-ci/cache",
+            "source": config.require("cache"),
             "guest_path": "/cache",
             "mode": "read_write",
         },
@@ -49,7 +49,7 @@ spec = {
 runner = IncusRuntime(
     "runner",
     spec=spec,
-    instance_type=cast(InstanceType, config.get("instance_type") or "virtual-machine"),
+    instance_type=cast(InstanceType, config.require("instance_type")),
     timeouts={"create": 300, "wait": 120},
 )
 

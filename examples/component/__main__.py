@@ -1,9 +1,9 @@
-"""Builders that share a cache, as a component: a stack declares a pool, not its parts.
+"""Declare builders that share a cache, as one component.
 
     pulumi config set count 4 && pulumi up
 
-The host is an `IncusHost` that is handed to the component and goes down to all that is in it.
-Another name of the pool is no loss, with the old one as an alias:
+The component gets an `IncusHost`, and passes it on to all resources in it. If
+the component gets another name, an alias keeps its resources:
 `opts=pulumi.ResourceOptions(aliases=[pulumi.Alias(name="builders")])`.
 """
 

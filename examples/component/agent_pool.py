@@ -1,15 +1,20 @@
-"""`AgentPool`: runtimes of one kind, and the volume that they share."""
+"""`AgentPool`: equal runtimes, and the volume that they share."""
 
 from dataclasses import dataclass
 
 import pulumi
 
-from pulumi_pika import IncusRuntime, IncusTarget, InstanceType, PersistentVolume
+from pulumi_pika import (
+    IncusRuntime,
+    IncusTarget,
+    InstanceType,
+    PersistentVolume,
+)
 
 
 @dataclass(frozen=True)
 class PoolArgs:
-    """What all runtimes of a pool have in common."""
+    """The arguments that all runtimes of a pool have in common."""
 
     prefix: str
     count: int
@@ -21,8 +26,8 @@ class PoolArgs:
 class AgentPool(pulumi.ComponentResource):
     """A number of equal runtimes with a cache that they share.
 
-    Another number makes or deletes those at the end. They are on the host of the component's
-    provider, as every resource is that has the component as its parent.
+    A larger `count` creates further runtimes; a smaller one deletes the last
+    ones. All of them are on the host that is the component's provider.
     """
 
     cache: pulumi.Output[str]
@@ -31,10 +36,14 @@ class AgentPool(pulumi.ComponentResource):
     """The names of the instances."""
 
     def __init__(
-        self, name: str, args: PoolArgs, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        args: PoolArgs,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("examples:pika:AgentPool", name, None, opts)
-        # A child's name begins with its parent's, so that an alias of the parent is one of it.
+        # The name of a child begins with that of its parent. An alias of the
+        # parent then also holds for the child.
         child = pulumi.ResourceOptions(parent=self)
         cache = PersistentVolume(
             f"{name}-cache",
@@ -58,5 +67,9 @@ class AgentPool(pulumi.ComponentResource):
             for number in range(1, args.count + 1)
         ]
         self.cache = cache.volume_name
-        self.instances = pulumi.Output.all(*(member.instance_name for member in members))
-        self.register_outputs({"cache": self.cache, "instances": self.instances})
+        self.instances = pulumi.Output.all(
+            *(member.instance_name for member in members)
+        )
+        self.register_outputs(
+            {"cache": self.cache, "instances": self.instances}
+        )

@@ -1,4 +1,4 @@
-"""A managed agent: a long-lived instance whose data is on a volume of its own."""
+"""Declare an agent: a long-lived instance whose data is on its own volume."""
 
 from typing import cast
 
@@ -7,17 +7,17 @@ import pulumi
 from pulumi_pika import IncusRuntime, InstanceType, WaitFor
 
 config = pulumi.Config()
-name = config.get("instance_name") or "pika-agent"
+name = config.require("instance_name")
 
 agent = IncusRuntime(
     "agent",
     runtime_id="agent-1",
     instance_name=name,
-    project=config.get("project") or "default",
-    profile=config.get("profile") or "default",
-    image=config.get("image") or "pika-agent/dev",
+    project=config.require("project"),
+    profile=config.require("profile"),
+    image=config.require("image"),
     vcpu_count=1,
-    memory_mib=config.get_int("memory_mib") or 256,
+    memory_mib=config.require_int("memory_mib"),
     mounts=[
         {
             "kind": "persistent_volume",
@@ -27,12 +27,16 @@ agent = IncusRuntime(
             "required": True,
         }
     ],
-    policies={"restart_policy": "never", "retention_policy": "keep_until_stopped"},
+    policies={
+        "restart_policy": "never",
+        "retention_policy": "keep_until_stopped",
+    },
     labels={"role": "agent"},
-    # A machine without KVM runs containers only: `pulumi config set instance_type container`.
-    instance_type=cast(InstanceType, config.get("instance_type") or "virtual-machine"),
-    # With a network, `pulumi config set wait_for ipv4`: then the first `up` shows the address.
-    wait_for=cast(WaitFor, config.get("wait_for") or "running"),
+    # For a host without KVM: `pulumi config set instance_type container`.
+    instance_type=cast(InstanceType, config.require("instance_type")),
+    # On a host with a network, `pulumi config set wait_for ipv4` makes the
+    # first `up` show the address.
+    wait_for=cast(WaitFor, config.require("wait_for")),
     description="Managed agent",
 )
 

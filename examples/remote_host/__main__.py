@@ -1,13 +1,17 @@
-"""An instance on another machine, reached over https, both sides known by their certificates.
+"""Declare an instance on another machine, which is reached over HTTPS.
 
-Once, on your machine and on the server:
+Once, on your machine:
 
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:secp384r1 -nodes -days 3650 \
-        -subj /CN=pulumi -keyout client.key -out client.crt
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:secp384r1 -nodes \
+        -days 3650 -subj /CN=pulumi -keyout client.key -out client.crt
+
+Once, on the server:
+
     incus config trust add-certificate client.crt
 
-The certificate and its key are given by path: their content is in no state. The server is pinned by
-its fingerprint, so that no other can take its place.
+The program names certificate and key by their path, so that the state does not
+contain them. The fingerprint of the server pins its certificate: no other
+server can take its place.
 """
 
 from typing import cast
@@ -25,12 +29,12 @@ host = IncusHost(
     server_fingerprint=config.require("server_fingerprint"),
     certificate=config.require("certificate"),
     project=config.require("project"),
-    # A preview that cannot look at the host is an error, not a warning.
+    # If a preview cannot reach the host, that is an error, not a warning.
     preflight="required",
 )
 
-box = IncusRuntime(
-    "box",
+agent = IncusRuntime(
+    "agent",
     runtime_id=name,
     instance_name=name,
     project=config.require("project"),
@@ -42,7 +46,7 @@ box = IncusRuntime(
     opts=pulumi.ResourceOptions(provider=host),
 )
 
-pulumi.export("instance_name", box.instance_name)
-pulumi.export("status", box.status)
-pulumi.export("ipv4_address", box.ipv4_address)
-pulumi.export("server_fingerprint", box.server_fingerprint)
+pulumi.export("instance_name", agent.instance_name)
+pulumi.export("status", agent.status)
+pulumi.export("ipv4_address", agent.ipv4_address)
+pulumi.export("server_fingerprint", agent.server_fingerprint)

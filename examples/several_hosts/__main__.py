@@ -1,15 +1,17 @@
-"""Workers spread over several hosts.
+"""Distribute workers over several hosts.
 
     pulumi config set --path hosts.local.remote local
     pulumi config set --path hosts.east.url https://east.example:8443
     pulumi config set --path hosts.east.server_fingerprint 57bb0ff4...
     pulumi config set --path hosts.east.certificate client.crt
 
-Hosts that the config names take the place of the default one, so the first line names it as well.
+Hosts of the stack configuration replace the default host, so that the first
+line names the local host, too.
 
-Which host a worker goes to follows from the two names alone. With one more worker none moves; with
-one more host only those move that go there, and with one less those that were there. A worker that
-moves is made at its new host and deleted at the old one: these keep no data.
+The host of a worker follows from the names of both (rendezvous hashing). A new
+worker moves none of the others. A new host moves only workers to itself, and a
+removed host moves only its own. To move is to create the worker on the new
+host and to delete it on the old one: these workers keep no data.
 """
 
 from hashlib import sha256
@@ -22,13 +24,16 @@ from pulumi_pika import IncusHost, IncusRuntime, InstanceType
 config = pulumi.Config()
 
 hosts: dict[str, IncusHost] = {
-    name: IncusHost(name, **arguments) for name, arguments in config.require_object("hosts").items()
+    name: IncusHost(name, **arguments)
+    for name, arguments in config.require_object("hosts").items()
 }
 
 
 def host_of(worker: str) -> str:
-    """The host with the highest hash of both names (rendezvous hashing)."""
-    return max(hosts, key=lambda host: sha256(f"{host}/{worker}".encode()).digest())
+    """Return the host with the highest hash of both names."""
+    return max(
+        hosts, key=lambda host: sha256(f"{host}/{worker}".encode()).digest()
+    )
 
 
 where = {}
@@ -38,7 +43,8 @@ for number in range(1, config.require_int("workers") + 1):
     where[worker] = host_of(worker)
     instance = config.require("prefix") + worker
     workers[worker] = IncusRuntime(
-        # No instance moves between servers: at another host it is another resource.
+        # The name contains the host: Pulumi does not replace a resource if its
+        # provider changes.
         f"{worker}-{where[worker]}",
         runtime_id=instance,
         instance_name=instance,

@@ -1,21 +1,27 @@
-"""A volume with a life of its own: snapshots each day, snapshots by name, and the way back.
+"""Declare a volume with daily snapshots, named snapshots and restores.
 
     pulumi config set --path 'snapshots[0]' before-upgrade && pulumi up
     pulumi config set restore_from before-upgrade && pulumi up
 
-The preview says which instances stop for a restore. Before it another snapshot is taken, whose name
-is the output `safety_snapshot`: with that as `restore_from` the restore is undone. `pulumi destroy`
-keeps the volume with its data, and deletes the snapshots of the list; `retain_on_delete` keeps one.
+The preview names the instances that a restore stops. A snapshot is taken before
+the restore, and the output `safety_snapshot` has its name: with that name as
+`restore_from`, the restore is undone. `pulumi destroy` keeps the volume with
+its data, and deletes the named snapshots.
 
-On ZFS, LINSTOR and TrueNAS only the newest snapshot can be restored: take out the schedule there,
-and set `snapshot_before_restore=False`.
+ZFS, LINSTOR and TrueNAS restore only the newest snapshot. There, remove the
+schedule and set `snapshot_before_restore=False`.
 """
 
 from typing import cast
 
 import pulumi
 
-from pulumi_pika import IncusRuntime, InstanceType, PersistentVolume, VolumeSnapshot
+from pulumi_pika import (
+    IncusRuntime,
+    InstanceType,
+    PersistentVolume,
+    VolumeSnapshot,
+)
 
 config = pulumi.Config()
 name = config.require("name")
@@ -36,14 +42,15 @@ for snapshot in config.require_object("snapshots"):
         snapshot,
         volume_name=data.volume_name,
         project=project,
-        # The scheduled ones go after two weeks; these stay until they are taken off the list.
+        # Daily snapshots expire after two weeks. These stay until they are
+        # removed from the list.
         expires_at="never",
     )
 
-box = IncusRuntime(
-    "box",
-    runtime_id=f"{name}-box",
-    instance_name=f"{name}-box",
+agent = IncusRuntime(
+    "agent",
+    runtime_id=f"{name}-agent",
+    instance_name=f"{name}-agent",
     project=project,
     profile=config.require("profile"),
     image=config.require("image"),
@@ -53,7 +60,7 @@ box = IncusRuntime(
     instance_type=cast(InstanceType, config.require("instance_type")),
 )
 
-pulumi.export("instance_name", box.instance_name)
+pulumi.export("instance_name", agent.instance_name)
 pulumi.export("volume_name", data.volume_name)
 pulumi.export("on_delete", data.on_delete)
 pulumi.export("restored_from", data.restored_from)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from ..errors import PikaError
+from ..message_templates import could_not
 from ..text_safety import strip_controls
 
 STDOUT: Final = 1
@@ -23,7 +25,7 @@ class OutputClosed(Exception):
     """The reader of standard output is gone."""
 
 
-class OutputUnwritable(OSError):
+class OutputUnwritable(PikaError, OSError):
     """Standard output is not writable, for example because a disk is full."""
 
 
@@ -128,6 +130,9 @@ def _write_all(number: int, data: bytes) -> None:
             raise OutputClosed from None
         except OSError as error:
             raise OutputUnwritable(
-                f"standard output could not be written to: {error.strerror}; send it to a file or "
-                "a program that takes all of it"
+                could_not(
+                    "write to standard output",
+                    error.strerror or str(error),
+                    advice="Redirect it to a file, or to a program that reads all of it",
+                )
             ) from error

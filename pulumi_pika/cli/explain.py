@@ -47,12 +47,12 @@ def explain(device: str, mounts: Sequence[PlacedMount], file: str) -> str:
     if own:
         return "\n\n".join(_belonging(placed) for placed in own) + "\n"
     shown = strip_controls(device)
-    lines = [f"{shown} belongs to no mount of {strip_controls(file)}. {_form(device)}"]
+    lines = [f"No mount of {strip_controls(file)} has the device {shown}. {_form(device)}"]
     if not mounts:
-        lines.append("It has no mount that is in order.")
+        lines.append("The file has no valid mount.")
     else:
         nearest = max(mounts, key=lambda placed: _likeness(device, placed.name))
-        lines.append(f"The nearest is {nearest.name}:\n\n{_belonging(nearest)}")
+        lines.append(f"The most similar device name is {nearest.name}:\n\n{_belonging(nearest)}")
     return "\n".join(lines) + "\n"
 
 
@@ -67,8 +67,8 @@ def _belonging(placed: PlacedMount) -> str:
     short = device_names.NAME_PREFIXES[mount.kind][0]
     rows = [
         ("kind", mount.kind, f"label `{label}`; the name begins with `{short}`"),
-        ("source", strip_controls(mount.source), f"cleaned `{source}`"),
-        ("guest path", strip_controls(mount.guest_path), f"cleaned `{guest}`"),
+        ("source", strip_controls(mount.source), f"normalized `{source}`"),
+        ("guest path", strip_controls(mount.guest_path), f"normalized `{guest}`"),
     ]
     width = max(len(value) for _, value, _ in rows)
     return "\n".join(
@@ -84,10 +84,10 @@ def _belonging(placed: PlacedMount) -> str:
 def _form(device: str) -> str:
     """Return what the form of a name tells if no mount has the name."""
     if (kind := kind_of(device)) is not None:
-        return f"By its label it is of the kind {kind}."
+        return f"Its label is that of the kind {kind}."
     if device.startswith(DEVICE_NAME_PREFIX):
-        return "No kind of mount has its label."
-    return f"A mount's begins with `{DEVICE_NAME_PREFIX}`."
+        return "Its label is not that of any kind of mount."
+    return f"The device name of a mount begins with `{DEVICE_NAME_PREFIX}`."
 
 
 def _likeness(device: str, other: str) -> tuple[bool, float]:

@@ -4,8 +4,17 @@ import argparse
 import os
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from ..message_templates import EXISTS, Message, could_not, missing
+from .frame import (
+    CommandRefused,
+    add_host,
+    command_parser,
+    run_framed,
+)
 
 if TYPE_CHECKING:
     from ..imports.reader import HostView, Imported
@@ -13,28 +22,22 @@ if TYPE_CHECKING:
     from ..reconcile.instances.live_instance import LiveInstance
     from ..reconcile.preflight import HostFacts
     from .console import Screen
+    from .interrupts import Interruption
 
-LEFT_OUT: Final = 1
+SKIPPED: Final = 1
 """The exit code if a requested instance was skipped."""
-WRONG: Final = 2
-CLOSED: Final = 141
-"""The exit code that a shell reports for a program that SIGPIPE ended."""
 
-_EPILOG = """\
-Nothing is changed: instances are read. `pulumi up` of the program takes them over. Those that a
-resource of Pulumi has already are left out. Values that look secret are not written; standard
-error, and the program, say how they get into the stack's config.
+_EPILOG: Final = """\
+The command reads instances and changes nothing. `pulumi up` of the program adopts them. Instances
+that a Pulumi resource owns are skipped. Values that look secret are not written: standard error and
+the program have the commands that copy them into the stack configuration.
 
 exit code:
-  0    the program is written, with all that was asked for
-  1    it is written, and an instance was left out; standard error says why
-  2    nothing is written: the arguments are wrong, the host could not be asked, or another error
-  141  standard output was closed meanwhile, as by `| head`
+  0    the program is written, with all requested instances
+  1    the program is written, but an instance was skipped; standard error has the reason
+  2    nothing is written: the arguments are not valid, or another error occurred
+  141  the reader of standard output ended first, as with `| head`
 """
-
-
-class _Refused(Exception):
-    """The import failed, and nothing is written. The message is for the user."""
 
 
 def main(program: str, arguments: Sequence[str]) -> int:
@@ -44,63 +47,37 @@ def main(program: str, arguments: Sequence[str]) -> int:
         program: The name of the command, for messages.
         arguments: The arguments after `import`.
     """
-    options = _parser(program).parse_args(arguments)
-    # Imported late: help and an invalid option do not need these modules.
-    from ..incus.errors import IncusError
-    from .console import (
-        RED,
-        OutputClosed,
-        Screen,
-    )
-
-    screen = Screen()
-    try:
-        return _run(options, screen)
-    except OutputClosed:
-        return CLOSED
-    except (_Refused, IncusError) as error:
-        screen.line(f"error: {error}", RED)
-        return WRONG
-    except OSError as error:
-        what = options.output or "standard output"
-        screen.line(f"error: {what}: cannot be written: {error.strerror or error}", RED)
-        return WRONG
-    except Exception as error:
-        from ..errors import internal_error_message
-
-        screen.line(f"error: {internal_error_message(error)}", RED)
-        return WRONG
+    return run_framed(partial(_run, _parser(program).parse_args(arguments)))
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        usage=f"{program} [OPTION...] [INSTANCE...]",
-        description="Write the Pulumi program that takes over existing instances.",
+    parser = command_parser(
+        program,
+        usage="[OPTION...] [INSTANCE...]",
+        description="Write a Pulumi program that adopts existing instances.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
-        "instances", metavar="INSTANCE", nargs="*", help="an instance (all of the project)"
+        "instances",
+        metavar="INSTANCE",
+        nargs="*",
+        help="the name of an instance (default: all instances of the project)",
     )
     parser.add_argument(
         "--project",
-        metavar="P",
-        help="the Incus project (what the host's settings say, or default)",
+        metavar="NAME",
+        help="the Incus project (default: the project of the host's settings, or `default`)",
     )
     parser.add_argument(
-        "--output", metavar="FILE", help="write the program to this file, if it is not there yet"
+        "--output", metavar="FILE", help="write the program to this file, which must not exist"
     )
-    parser.add_argument("--force", action="store_true", help="write over a file that is there")
-    host = parser.add_argument_group("the host (by default as the environment says)")
-    way = host.add_mutually_exclusive_group()
-    way.add_argument("--remote", metavar="NAME", help="a remote of the `incus` client's")
-    way.add_argument("--socket", metavar="PATH", help="the unix socket of a local daemon")
+    parser.add_argument("--force", action="store_true", help="replace an existing --output file")
+    add_host(parser)
     return parser
 
 
-def _run(options: argparse.Namespace, screen: "Screen") -> int:
+def _run(options: argparse.Namespace, screen: "Screen", _: "Interruption") -> int:
+    # Imported late: help and an invalid option do not need these modules.
     from ..imports.codegen import (
         Origin,
         secret_commands,
@@ -111,8 +88,10 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
     from ..jobs.api import connected
     from ..reconcile.preflight import HostFacts
 
-    if options.output and not options.force and _is_there(options.output):
-        raise _Refused(f"{options.output}: is there already; --force writes over it")
+    if options.output and not options.force and _exists(options.output):
+        raise CommandRefused(
+            Message(f"file {options.output} already exists; --force replaces it", EXISTS)
+        )
     # An empty path stays empty, so that it is refused: as a path, it would be this directory.
     socket = str(Path(options.socket).absolute()) if options.socket else options.socket
     client = connected(
@@ -120,7 +99,13 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
     )
     facts = HostFacts(client)
     if facts.project(client.project) is None:
-        raise _Refused(f"there is no project {client.project} at {client.host}")
+        raise CommandRefused(
+            missing(
+                f"project {client.project}",
+                f"at {client.host}",
+                "`incus project list` lists the projects",
+            )
+        )
     instances = _instances(client, options.instances)
     view = _view(facts, client, instances)
     found = [read_instance(live, view) for live in instances]
@@ -130,27 +115,34 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
     origin = Origin(client.project, client.host, options.remote or "", socket or "", known_as)
     text = write_program(found, origin)
     if options.output:
-        with Path(options.output).open("w" if options.force else "x", encoding="utf-8") as opened:
-            opened.write(text)
+        try:
+            with Path(options.output).open("w" if options.force else "x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise CommandRefused(
+                could_not(f"write {options.output}", error.strerror or str(error))
+            ) from None
     else:
         screen.raw(text.encode())
-    _tell(found, secret_commands(found, origin), screen)
-    asked_for = [i for i in found if i.refused and (options.instances or not i.owned)]
-    return LEFT_OUT if asked_for else 0
+    _show_notes(found, secret_commands(found, origin), screen)
+    requested = [
+        i for i in found if i.skip_reasons and (options.instances or not i.owned_by_pulumi)
+    ]
+    return SKIPPED if requested else 0
 
 
-def _is_there(file: str) -> bool:
+def _exists(file: str) -> bool:
     try:
         return Path(file).exists() or Path(file).is_symlink()
     except (OSError, ValueError) as error:
-        raise _Refused(f"{file!r}: cannot be written: {error}") from None
+        raise CommandRefused(could_not(f"write {file!r}", str(error))) from None
 
 
 def _instances(client: "IncusClient", wanted: Sequence[str]) -> "list[LiveInstance]":
     """Return the wanted instances; all instances if none is named.
 
     Raises:
-        _Refused: An instance does not exist.
+        CommandRefused: An instance does not exist.
     """
     from ..reconcile.instances.live_instance import LiveInstance
 
@@ -159,12 +151,17 @@ def _instances(client: "IncusClient", wanted: Sequence[str]) -> "list[LiveInstan
         for data in client.get_list("/1.0/instances", recursion="1")
         if isinstance(data, dict)
     }
-    missing = [name for name in wanted if name not in there]
-    if missing:
-        close = get_close_matches(missing[0], there, n=1)
-        raise _Refused(
-            f"there is no instance {', '.join(missing)} in project {client.project} at "
-            f"{client.host}" + (f"; did you mean {close[0]}?" if close else "")
+    absent = [name for name in wanted if name not in there]
+    if absent:
+        close = get_close_matches(absent[0], there, n=1)
+        raise CommandRefused(
+            missing(
+                f"instance {', '.join(absent)}",
+                f"in project {client.project} at {client.host}",
+                f"did you mean {close[0]}?"
+                if close
+                else f"`incus list --project {client.project}` lists the instances",
+            )
         )
     return [there[name] for name in sorted(set(wanted) or there)]
 
@@ -210,20 +207,20 @@ def _is_missing(path: str) -> bool:
     return False
 
 
-def _tell(found: "Sequence[Imported]", commands: Sequence[str], screen: "Screen") -> None:
+def _show_notes(found: "Sequence[Imported]", commands: Sequence[str], screen: "Screen") -> None:
     """Show the notes on the program, and the instances that are not in it."""
     from ..text_safety import visible
     from .console import YELLOW
 
-    count = sum(not imported.refused for imported in found)
+    count = sum(not imported.skip_reasons for imported in found)
     screen.line(f"{count} of {len(found)} instance{'' if len(found) == 1 else 's'} in the program")
     for imported in sorted(found, key=lambda imported: imported.name):
         name = visible(imported.name)
-        for reason in imported.refused:
-            screen.line(f"{name} is left out: {visible(reason)}", YELLOW)
-        for note in imported.notes if not imported.refused else ():
+        for reason in imported.skip_reasons:
+            screen.line(f"{name} is skipped: {visible(reason)}", YELLOW)
+        for note in imported.notes if not imported.skip_reasons else ():
             screen.line(f"{name}: {visible(note)}", YELLOW)
     if commands:
-        screen.line("before the first `pulumi up`, since these values look secret:")
+        screen.line("these values look secret; run these commands before the first `pulumi up`:")
     for command in commands:
         screen.line(f"  {visible(command)}")

@@ -43,13 +43,13 @@ class Interruption:
         if not self.code:
             self.code, self._since = 128 + number, now
             self._say(
-                "interrupted: cleaning up; a second time ends at once, and leaves things behind"
+                "interrupted: cleaning up; a second interruption exits immediately, without cleanup"
                 if self.left
                 else "interrupted"
             )
             raise KeyboardInterrupt
         if now - self._since >= _TOGETHER:
-            self._say(f"interrupted again: the clean-up was not finished. {self.left}".rstrip())
+            self._say(f"interrupted again: the cleanup was not finished. {self.left}".rstrip())
             # Not by an exception: the running code might catch it, or have more to clean up.
             os._exit(self.code)
 

@@ -6,43 +6,32 @@ import os
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
-from ..errors import internal_error_message
-from ..incus.errors import IncusError
 from ..incus.hosts import HostSettings
 from ..jobs.api import connected, run_job
 from ..jobs.job_errors import JobRefused
 from ..jobs.job_options import JobOptions, find_job_problems
 from ..jobs.job_run import JobOutcome
-from ..jobs.output_dir import FolderError
-from ..reconcile.shared.errors import ReconcileError
 from ..validation.lenient_validation import Failure
 from ..validation.option_inputs import validate_options
 from ..validation.property_tree import path_text
-from .console import (
-    RED,
-    OutputClosed,
-    Screen,
-)
-from .interrupts import Interruption, interruptible
+from .console import RED, Screen
+from .frame import WRONG, CommandRefused, run_framed
+from .interrupts import Interruption
 from .job_progress import Display
 from .spec_file import (
-    SpecRefused,
     find_spec_problems,
     problem_list,
     read_spec,
     with_provider,
 )
 
-WRONG: Final = 2
-"""The exit code if the arguments or the spec are not valid."""
 TIMED_OUT: Final = 124
 """The exit code if the time limit ended the command, as in timeout(1)."""
 FAILED: Final = 125
 """The exit code if the job failed for another reason than the command, as in timeout(1)."""
-CLOSED: Final = 141
-"""The exit code that a shell reports for a program that SIGPIPE ended."""
 
 _FLAGS: Final = {
     "command": "COMMAND",
@@ -69,30 +58,11 @@ def run(arguments: argparse.Namespace, command: Sequence[str]) -> int:
         arguments: The parsed options.
         command: The command and its arguments.
     """
-    screen = Screen()
-
-    def say(text: str) -> None:
-        # The status line is no longer true.
-        screen.status("")
-        screen.line(text)
-
-    with interruptible(say) as interruption:
-        try:
-            return _run(arguments, command, screen, interruption)
-        except KeyboardInterrupt:
-            return interruption.code or 130
-        except SpecRefused as error:
-            screen.line(f"error: {error}", RED)
-            return WRONG
-        except OutputClosed:
-            screen.line("standard output was closed: the command was ended", RED)
-            return CLOSED
-        except (IncusError, ReconcileError, FolderError, OSError) as error:
-            screen.line(f"error: {error}", RED)
-            return interruption.code or (WRONG if isinstance(error, JobRefused) else FAILED)
-        except Exception as error:
-            screen.line(f"error: {internal_error_message(error)}", RED)
-            return interruption.code or FAILED
+    return run_framed(
+        partial(_run, arguments, command),
+        failed=FAILED,
+        when_closed="error: the reader of standard output ended; the command was ended",
+    )
 
 
 def exit_code(outcome: JobOutcome) -> int:
@@ -121,11 +91,11 @@ def _run(
     environment, unset = _environment(arguments.env)
     work = {**_work(arguments), "environment": environment}
     problems = [
-        problem.line(spec.name) if problem.place else _said(problem.failure)
+        problem.line(spec.name) if problem.place else _option_problem(problem.failure)
         for problem in find_spec_problems(spec, instance)
     ]
     wrong = validate_options(JobOptions, {**work, "command": text}, find_job_problems).failures
-    problems += [*map(_said, wrong), *unset]
+    problems += [*map(_option_problem, wrong), *unset]
     if problems:
         # User and group are set by one option, so that its problem could show twice.
         screen.line(problem_list(list(dict.fromkeys(problems)), spec.name), RED)
@@ -138,6 +108,8 @@ def _run(
         outcome = run_job(
             with_provider(spec.tree), given, **instance, **work, client=client, watcher=display
         )
+    except JobRefused as error:
+        raise CommandRefused(str(error)) from error
     finally:
         display.finish()
     interruption.left = ""
@@ -189,11 +161,11 @@ def _environment(given: Iterable[str]) -> tuple[dict[str, str], list[str]]:
         elif key in os.environ:
             environment[key] = os.environ[key]
         else:
-            unset.append(f"--env: {key} has no value, and is not set in the environment here")
+            unset.append(f"--env: {key} is not set in this environment; use --env {key}=VALUE")
     return environment, unset
 
 
-def _said(problem: Failure) -> str:
+def _option_problem(problem: Failure) -> str:
     """Return a line on a problem of an option, with the option's name on the command line."""
     first = str(problem.path[0]) if problem.path else ""
     where = _FLAGS.get(first) or path_text(problem.path)
@@ -203,6 +175,6 @@ def _said(problem: Failure) -> str:
 def _how_to_remove(name: str, project: str, remote: str | None) -> str:
     named = f"{remote}:{name}" if remote else name
     return (
-        f"The instance {name} may still be there: the next run of the job removes it, or do so "
-        f"yourself: `incus delete --force --project {shlex.quote(project)} {shlex.quote(named)}`"
+        f"Instance {name} may still exist. The next run of the job deletes it. To delete it now: "
+        f"`incus delete --force --project {shlex.quote(project)} {shlex.quote(named)}`"
     )

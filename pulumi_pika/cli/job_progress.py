@@ -28,8 +28,8 @@ _MOST_FILES: Final = 50
 _WORDS: Final = {
     "completed": "completed in",
     "failed": "failed after",
-    "timed_out": "ran out of time after",
-    "lost": "is lost after",
+    "timed_out": "timed out after",
+    "lost": "result unknown after",
 }
 
 
@@ -84,7 +84,7 @@ class Display:
             return
         if self._left > 0:
             self._left -= 1
-            self._line(without_breaks(f"{self._name}: [{self._elapsed:.0f} s] {event.said()}"))
+            self._line(without_breaks(f"{self._name}: [{self._elapsed:.0f} s] {event.describe()}"))
         else:
             self._hidden += 1
 
@@ -92,7 +92,7 @@ class Display:
         """Show the progress of the command; without a status line, only from time to time."""
         self._elapsed = standing.elapsed
         self._say_hidden()
-        said = f"{self._name}: running, {standing.said()}"
+        said = f"{self._name}: running, {standing.describe()}"
         if self._screen.live:
             self._status(said)
         elif not self._quiet and time.monotonic() - self._spoke >= EVERY:
@@ -127,22 +127,22 @@ class Display:
 
     def _say_hidden(self) -> None:
         if self._hidden:
-            self._line(f"{self._name}: {self._hidden:,} events more are not shown here")
+            self._line(f"{self._name}: {self._hidden:,} more events are not shown here")
         self._left, self._hidden = LINES_AT_ONCE, 0
 
     def _files(self, outcome: JobOutcome, output_dir: str) -> None:
-        files, left_out = outcome.collected_files, len(outcome.skipped_outputs)
+        files, skipped = outcome.collected_files, len(outcome.skipped_outputs)
         total = size_text(sum(file.size for file in files))
         counted = f"{len(files):,} file{'' if len(files) == 1 else 's'}, {total}"
         lines = [
             f"outputs in {Path(output_dir).resolve()}: {counted}"
-            + (f"; {left_out:,} left out (see the warnings)" if left_out else "")
+            + (f"; {skipped:,} skipped (see the warnings)" if skipped else "")
         ]
         shown = files[:_MOST_FILES]
         width = max((len(file.path) for file in shown), default=0)
         lines += [f"  {file.path:<{width}}  {size_text(file.size)}" for file in shown]
         if len(files) > len(shown):
-            lines.append(f"  and {len(files) - len(shown):,} more; manifest.json there has all")
+            lines.append(f"  and {len(files) - len(shown):,} more; manifest.json lists all")
         self._line("\n".join(lines))
 
     def _line(self, text: str, colour: str = "") -> None:

@@ -4,26 +4,35 @@ import argparse
 import json
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from .frame import (
+    WRONG,
+    CommandRefused,
+    add_spec,
+    command_parser,
+    run_framed,
+)
 
 if TYPE_CHECKING:
     from ..planner.plan import IncusRuntimePlan
     from .console import Screen
-    from .spec_file import SpecFile
+    from .interrupts import Interruption
+    from .spec_file import SpecFile, SpecProblem
 
-WRONG: Final = 2
-"""The exit code if the arguments or the spec are not valid, and for any other error."""
-CLOSED: Final = 141
-"""The exit code that a shell reports for a program that SIGPIPE ended."""
+_EPILOG: Final = """\
+The command sends no request to a host. The plan goes to standard output. Problems go to standard
+error, each as FILE:LINE:COLUMN: PROPERTY: PROBLEM.
 
-_EPILOG = """\
-No host is asked. The plan goes to standard output, problems to standard error, each with its place
-as FILE:LINE:COLUMN and its property.
+With --json, standard output has one object in any case: `plan` is the plan, or null if there are
+problems. `problems` is a list; each problem has `code`, `path`, `message`, `file`, `line` and
+`column`. The codes do not change between versions, but the messages may.
 
 exit code:
-  0    the spec is right
-  2    the arguments or the spec are wrong, or another error
-  141  standard output was closed meanwhile, as by `| head`
+  0    the spec is valid
+  2    the arguments or the spec are not valid, or another error occurred
+  141  the reader of standard output ended first, as with `| head`
 """
 
 
@@ -37,57 +46,31 @@ def main(program: str, arguments: Sequence[str]) -> int:
     parser = _parser(program)
     options = parser.parse_args(arguments)
     if options.spec is None and not options.schema:
-        parser.error("name the file of the spec; - reads JSON from standard input")
-    # Imported late: help and an invalid option do not need these modules.
-    from .console import (
-        RED,
-        OutputClosed,
-        Screen,
-    )
-    from .spec_file import SpecRefused
-
-    screen = Screen()
-    try:
-        return _run(options, screen)
-    except SpecRefused as error:
-        screen.line(f"error: {error}", RED)
-        return WRONG
-    except OutputClosed:
-        return CLOSED
-    except OSError as error:
-        screen.line(f"error: standard output: cannot be written: {error.strerror or error}", RED)
-        return WRONG
-    except Exception as error:
-        from ..errors import internal_error_message
-
-        screen.line(f"error: {internal_error_message(error)}", RED)
-        return WRONG
+        parser.error("the following argument is required: SPEC; - reads JSON from standard input")
+    if options.json and options.format:
+        parser.error("argument --json: not allowed with argument --format")
+    return run_framed(partial(_run, options))
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        usage=f"{program} [OPTION...] SPEC",
-        description="Show the plan of a spec, or all that is wrong with it.",
+    parser = command_parser(
+        program,
+        usage="[OPTION...] SPEC",
+        description="Show the plan of a spec, or all its problems.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
+    add_spec(parser, required=False)
     parser.add_argument(
-        "spec",
-        metavar="SPEC",
-        nargs="?",
-        help="the spec: a JSON file, or YAML where it is named .yaml or .yml; - reads JSON from "
-        "standard input",
-    )
-    parser.add_argument(
-        "--format", choices=["json", "text"], default="json", help="how the plan is shown (json)"
+        "--format", choices=["json", "text"], help="the format of the plan (default: json)"
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
+        "--json", action="store_true", help="show the plan or the problems as one JSON object"
+    )
+    shown.add_argument(
         "--explain",
         metavar="DEVICE",
-        help="show which mount the device of this name belongs to, and how the name is made",
+        help="show which mount has the device of this name, and how the name is computed",
     )
     shown.add_argument(
         "--schema", action="store_true", help="show the JSON Schema of a spec, for editors"
@@ -95,12 +78,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, screen: "Screen") -> int:
+def _run(options: argparse.Namespace, screen: "Screen", _: "Interruption") -> int:
     if options.schema:
         from ..schema import schema_text
 
         screen.raw(schema_text().encode())
         return 0
+    # Imported late: help and an invalid option do not need these modules.
     from ..planner.spec import RuntimeSpec
     from .console import RED
     from .spec_file import (
@@ -110,19 +94,60 @@ def _run(options: argparse.Namespace, screen: "Screen") -> int:
         with_provider,
     )
 
-    spec = read_spec(options.spec)
+    try:
+        spec = read_spec(options.spec)
+    except CommandRefused as error:
+        if options.json:
+            screen.raw(_outcome(None, [_unreadable(error)]).encode())
+        raise
     problems = find_spec_problems(spec, {})
     if options.explain is not None:
         screen.raw(_explained(options, spec).encode("utf-8", "backslashreplace"))
     if problems:
-        listed = [problem.line(spec.name) for problem in problems]
-        screen.line(problem_list(listed, spec.name), RED)
+        if options.json:
+            listed = [_problem_object(problem, spec.name) for problem in problems]
+            screen.raw(_outcome(None, listed).encode())
+        lines = [problem.line(spec.name) for problem in problems]
+        screen.line(problem_list(lines, spec.name), RED)
         return WRONG
     if options.explain is None:
         plan = RuntimeSpec.model_validate(with_provider(spec.tree)).build_incus_plan()
-        shown = _table(plan) if options.format == "text" else _json(plan)
+        if options.json:
+            shown = _outcome(plan.to_dict(), [])
+        else:
+            shown = _table(plan) if options.format == "text" else _json(plan.to_dict())
         screen.raw(shown.encode())
     return 0
+
+
+def _outcome(plan: dict[str, Any] | None, problems: list[dict[str, Any]]) -> str:
+    return _json({"plan": plan, "problems": problems})
+
+
+def _problem_object(problem: "SpecProblem", name: str) -> dict[str, Any]:
+    from ..validation.property_tree import path_text
+
+    place = problem.place
+    return {
+        "code": problem.code,
+        "path": path_text(problem.failure.path),
+        "message": str(problem.failure.reason),
+        "file": name,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+    }
+
+
+def _unreadable(error: CommandRefused) -> dict[str, Any]:
+    """Return the problem of a file that is not a spec at all."""
+    return {
+        "code": error.code,
+        "path": "",
+        "message": str(error),
+        "file": None,
+        "line": None,
+        "column": None,
+    }
 
 
 def _explained(options: argparse.Namespace, spec: "SpecFile") -> str:
@@ -137,18 +162,18 @@ def _explained(options: argparse.Namespace, spec: "SpecFile") -> str:
     mounts = []
     for index, mount in enumerate(fitted.model.mounts):
         path = ("mounts", index)
-        if any(paths_overlap(path, wrong) for wrong in fitted.open):
+        if any(paths_overlap(path, wrong) for wrong in fitted.unresolved):
             continue
-        place = spec.places.of(path)
+        place = spec.places.location_of(path)
         at = f"{spec.name}:{place.line}:{place.column}"
         mounts.append(PlacedMount(mount, f"mounts[{index}]", at))
     return explain(options.explain, mounts, spec.name)
 
 
-def _json(plan: "IncusRuntimePlan") -> str:
+def _json(tree: dict[str, Any]) -> str:
     from ..text_safety import visible_json
 
-    text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False)
     return visible_json(text) + "\n"
 
 

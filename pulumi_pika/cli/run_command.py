@@ -2,19 +2,24 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Final
 
-_EPILOG = """\
-Several words are taken as they are; a single one is a text for the guest's shell, as in
-`-- 'make && make test'`. Its output goes to standard output, all else to standard error.
+from .frame import add_host, add_spec, command_parser
+
+_EPILOG: Final = """\
+A single COMMAND argument is a command line for the guest's shell, as in `-- 'make && make test'`.
+Several arguments are passed to the command unchanged. The output of the command goes to standard
+output, everything else to standard error.
 
 exit code:
   0        the command succeeded
-  1..255   its own, where it failed (1 where that is not known, or its result file disagrees)
-  2        the arguments or the spec are wrong; nothing was done
-  124      it ran out of time
-  125      it could not be begun, it is not known how it ended, or another error
-  130      interrupted (SIGTERM: 143, SIGHUP: 129); the instance is removed
-  141      standard output was closed meanwhile, as by `| head`; the instance is removed
+  1..255   the exit code of the command, if it failed (1 if its exit code is unknown, or if its
+           result file contradicts it)
+  2        the arguments or the spec are not valid; no request was sent to the host
+  124      the command reached its time limit
+  125      the command could not be started, its result is unknown, or another error occurred
+  130      interrupted (SIGTERM: 143, SIGHUP: 129); the instance is deleted
+  141      the reader of standard output ended first, as with `| head`; the instance is deleted
 """
 
 
@@ -29,7 +34,9 @@ def main(program: str, arguments: Sequence[str]) -> int:
     own, command = _split(arguments)
     options = parser.parse_args(own)
     if not command:
-        parser.error("give the command after `--`, as in `run spec.json -- make test`")
+        parser.error(
+            "the command is missing: put it after `--`, as in `run spec.json -- make test`"
+        )
     # Imported late: help and an invalid option do not need this module.
     from .job_execution import run
 
@@ -46,34 +53,27 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        usage=f"{program} [OPTION...] SPEC -- COMMAND [ARGUMENT...]",
-        description="Run one command in a throw-away instance, and bring its outputs home.",
+    parser = command_parser(
+        program,
+        usage="[OPTION...] SPEC -- COMMAND [ARGUMENT...]",
+        description="Run one command in a temporary instance, and collect its outputs.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.add_argument(
-        "spec",
-        metavar="SPEC",
-        help="the spec: a JSON file, or YAML where it is named .yaml or .yml; - reads JSON from "
-        "standard input",
-    )
-    _add_work(parser.add_argument_group("the command"))
-    _add_instance(parser.add_argument_group("the instance"))
-    _add_host(parser.add_argument_group("the host (by default as the environment says)"))
-    shown = parser.add_argument_group("what is shown")
+    add_spec(parser, required=True)
+    _add_work(parser.add_argument_group("command"))
+    _add_instance(parser.add_argument_group("instance"))
+    add_host(parser)
+    shown = parser.add_argument_group("display")
     shown.add_argument(
         "--quiet",
         action="store_true",
-        help="only the command's output, warnings and errors",
+        help="show only the output of the command, warnings and errors",
     )
     shown.add_argument(
         "--json",
         action="store_true",
-        help="the outcome as one JSON object on standard output, at the end; the command's output "
-        "goes to standard error, as text",
+        help="write the outcome as one JSON object to standard output at the end; the output of "
+        "the command goes to standard error, as text",
     )
     return parser
 
@@ -82,36 +82,43 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--timeout", type=int, metavar="SECONDS", help="how long it may take (3600)")
+    group.add_argument(
+        "--timeout",
+        type=int,
+        metavar="SECONDS",
+        help="the time limit of the command (default: 3600)",
+    )
     group.add_argument(
         "--user",
         type=_user,
         metavar="UID[:GID]",
-        help="run it as this user, not as root; the group's number is the user's where it is not "
-        "given",
+        help="the user that runs the command (default: root); GID defaults to UID",
     )
     group.add_argument(
         "--env",
         action="append",
         default=[],
         metavar="KEY[=VALUE]",
-        help="a variable of its environment; without a value, with the one that it has here "
-        "(may be repeated)",
+        help="an environment variable of the command; without a value, the value in this "
+        "environment (repeatable)",
     )
     group.add_argument(
-        "--output-dir", metavar="DIR", help="bring outputs home to this directory (none are)"
+        "--output-dir",
+        metavar="DIR",
+        help="collect the outputs in this directory (default: no outputs are collected)",
     )
     group.add_argument(
         "--max-output-mib",
         type=int,
         metavar="N",
-        help="MiB that all outputs together may have (1024)",
+        help="the size limit for all outputs together, in MiB (default: 1024)",
     )
     group.add_argument(
         "--max-attempts",
         type=int,
         metavar="N",
-        help="how often it runs at most, where policies.restart_policy lets it run again (3)",
+        help="how often the command runs at most, if policies.restart_policy is not `never` "
+        "(default: 3)",
     )
 
 
@@ -119,36 +126,35 @@ def _add_instance(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--type",
         choices=["virtual-machine", "container"],
-        help="what kind of instance it runs in (virtual-machine)",
+        help="the type of the instance (default: virtual-machine)",
     )
     group.add_argument(
-        "--storage-pool", metavar="POOL", help="where volumes and a root disk of its own are"
+        "--storage-pool",
+        metavar="POOL",
+        help="the pool of volumes, and of a root disk with a size (default: the pool of the root "
+        "disk in the profiles)",
     )
     group.add_argument(
         "--profile",
         action="append",
         default=[],
         metavar="NAME",
-        help="a further profile, applied before the spec's own (may be repeated)",
+        help="a further profile, applied before the profile of the spec (repeatable)",
     )
-    group.add_argument("--description", metavar="TEXT", help="shown by `incus list`")
+    group.add_argument(
+        "--description", metavar="TEXT", help="the description that `incus list` shows"
+    )
     group.add_argument(
         "--exec-within",
         type=float,
         metavar="SECONDS",
-        help="until commands can be run in the guest (300)",
+        help="the time limit until commands can be run in the guest (default: 300)",
     )
-
-
-def _add_host(group: argparse._ArgumentGroup) -> None:
-    way = group.add_mutually_exclusive_group()
-    way.add_argument("--remote", metavar="NAME", help="a remote of the `incus` client's")
-    way.add_argument("--socket", metavar="PATH", help="the unix socket of a local daemon")
 
 
 def _user(text: str) -> tuple[int, int]:
     user, colon, group = text.partition(":")
     numbers = (user, group if colon else user)
     if not all(number.isascii() and number.isdigit() for number in numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} is not UID or UID:GID, in numbers")
+        raise argparse.ArgumentTypeError(f"{text!r} is not UID or UID:GID: use numbers")
     return int(numbers[0]), int(numbers[1])

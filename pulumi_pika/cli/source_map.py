@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..message_templates import CONFLICT, Message
 from ..validation.lenient_validation import Failure
 from ..validation.property_tree import Path
 
@@ -35,11 +36,11 @@ class SourceMap:
     """The paths of mappings and lists."""
     _within: dict[Path, list[Path]] = field(default_factory=dict)
     """The paths directly in a mapping or list."""
-    repeated: list[tuple[Failure, SourceLocation]] = field(default_factory=list)
+    duplicate_keys: list[tuple[Failure, SourceLocation]] = field(default_factory=list)
     """The duplicate keys of mappings, each with the location of the repetition. JSON and YAML
     parsers silently keep the last value."""
 
-    def of(self, path: Path, *, key: bool = False) -> SourceLocation:
+    def location_of(self, path: Path, *, key: bool = False) -> SourceLocation:
         """Return the location of a property, or of the mapping that would contain it.
 
         Args:
@@ -74,7 +75,8 @@ class SourceMap:
                 self._forget(path)
             first = self._keys.get(path)
             where = f"; first in line {first.line}, column {first.column}" if first else ""
-            self.repeated.append((Failure(path, f"is given twice{where}"), key))
+            problem = Message(f"is a duplicate key{where}", CONFLICT)
+            self.duplicate_keys.append((Failure(path, problem), key))
         self._values[path] = value
         if key is not None:
             self._keys[path] = key
@@ -107,9 +109,9 @@ def map_source(text: str, *, as_yaml: bool) -> SourceMap:
         import yaml  # loaded only for YAML files
 
         if (root := yaml.compose(text, Loader=yaml.SafeLoader)) is not None:
-            _Yaml(places).note(root, (), None)
+            _Yaml(places).visit(root, (), None)
     else:
-        _Json(text, places).note(0, (), None)
+        _Json(text, places).visit(0, (), None)
     return places
 
 
@@ -124,7 +126,7 @@ class _Json:
         self._starts = [0, *(found.end() for found in re.finditer(r"\n", text))]
         self._line = 0
 
-    def note(self, at: int, path: Path, key: SourceLocation | None) -> int:
+    def visit(self, at: int, path: Path, key: SourceLocation | None) -> int:
         """Record the value at a position; return the position of its end."""
         at = self._next(at)
         first = self._text[at]
@@ -144,7 +146,7 @@ class _Json:
             place = self._place(at)
             name, at = self._string(at)
             # After the colon.
-            at = self._next(self.note(self._next(at) + 1, (*path, name), place))
+            at = self._next(self.visit(self._next(at) + 1, (*path, name), place))
             if self._text[at] == ",":
                 at = self._next(at + 1)
         return at + 1
@@ -152,7 +154,7 @@ class _Json:
     def _list(self, at: int, path: Path) -> int:
         at, index = self._next(at + 1), 0
         while self._text[at] != "]":
-            at = self._next(self.note(at, (*path, index), None))
+            at = self._next(self.visit(at, (*path, index), None))
             index += 1
             if self._text[at] == ",":
                 at = self._next(at + 1)
@@ -180,7 +182,7 @@ class _Yaml:
         self._places = places
         self._left = _MOST
 
-    def note(self, node: "yaml.Node", path: Path, key: SourceLocation | None) -> None:
+    def visit(self, node: "yaml.Node", path: Path, key: SourceLocation | None) -> None:
         """Record a node and everything below it."""
         import yaml
 
@@ -191,7 +193,7 @@ class _Yaml:
         self._places.add(path, _place(node), key, nested=nested)
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self.note(item, (*path, index), None)
+                self.visit(item, (*path, index), None)
         elif isinstance(node, yaml.MappingNode):
             self._map(node, path)
 
@@ -208,9 +210,9 @@ class _Yaml:
         for key, value in merged:
             if key.value not in names:
                 names.add(key.value)
-                self.note(value, (*path, key.value), _place(key))
+                self.visit(value, (*path, key.value), _place(key))
         for key, value in own:
-            self.note(value, (*path, key.value), _place(key))
+            self.visit(value, (*path, key.value), _place(key))
 
 
 def _merged(node: "yaml.Node") -> Iterator[tuple["yaml.Node", "yaml.Node"]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..message_templates import INVALID_VALUE, UNKNOWN_FIELD, invalid_value
 from ..planner.spec import RuntimeSpec
 from ..validation.lenient_validation import Failure, validate_leniently
 from ..validation.plan_inputs import (
@@ -16,23 +17,21 @@ from ..validation.plan_inputs import (
 )
 from ..validation.property_tree import Path as PropertyPath
 from ..validation.property_tree import path_text
+from .frame import CommandRefused
 from .source_map import (
     SourceLocation,
     SourceMap,
     map_source,
 )
-from .text_file import STANDARD_INPUT, Unreadable, read_text, shown_name
+from .text_file import STANDARD_INPUT, read_text, shown_name
 
 _OPTIONS: Final = frozenset((name,) for name in OPTION_FIELDS)
 _YAML: Final = (".yaml", ".yml")
 _LARGEST: Final = 4 * 1024 * 1024
 _DEEPEST: Final = 100
+_TOO_DEEP: Final = "it is nested too deeply"
 _MOST: Final = 100_000
 """The most values in a spec; only YAML aliases create more, up to billions from a few lines."""
-
-
-class SpecRefused(Exception):
-    """The spec cannot be read. The message is for the user, and names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,11 @@ class SpecProblem:
     failure: Failure
     place: SourceLocation | None
 
+    @property
+    def code(self) -> str:
+        """Return the code of the problem, one of `message_templates.CODES`."""
+        return self.failure.code
+
     def line(self, name: str) -> str:
         """Return the problem as a human-readable line.
 
@@ -80,22 +84,19 @@ def read_spec(file: str) -> SpecFile:
         file: The path of the file; `-` for standard input.
 
     Raises:
-        SpecRefused: The file does not exist, is not JSON or YAML, or does not contain an object.
+        CommandRefused: The file does not exist, is not JSON or YAML, or does not contain an object.
     """
-    try:
-        text = read_text(file, "spec", _LARGEST)
-    except Unreadable as error:
-        raise SpecRefused(str(error)) from None
+    text = read_text(file, "spec", _LARGEST)
     name, as_yaml = shown_name(file), Path(file).suffix.lower() in _YAML
     tree = _yaml(text, name) if as_yaml else _json(text, name)
     if not isinstance(tree, dict):
-        raise SpecRefused(f"{name}: is no spec: it holds {_kind(tree)}, and not an object")
+        raise _refused(name, f"it contains {_kind(tree)}, not an object")
     _Walk(name).through(tree, ())
     try:
         return SpecFile(name, tree, map_source(text, as_yaml=as_yaml))
     except RecursionError:
         # The deep nesting is below a duplicate key, so that the tree does not show it.
-        raise SpecRefused(f"{name}: is nested too deeply") from None
+        raise _refused(name, _TOO_DEEP) from None
 
 
 def find_spec_problems(spec: SpecFile, options: dict[str, Any]) -> list[SpecProblem]:
@@ -119,7 +120,7 @@ def find_spec_problems(spec: SpecFile, options: dict[str, Any]) -> list[SpecProb
     placed = [
         (_place_of(failure, spec.places), failure) for failure in dict.fromkeys([*whole, *of_file])
     ]
-    placed += [(place, failure) for failure, place in spec.places.repeated]
+    placed += [(place, failure) for failure, place in spec.places.duplicate_keys]
     placed.sort(key=lambda pair: pair[0])
     return [
         *(SpecProblem(failure, place) for place, failure in placed),
@@ -139,9 +140,11 @@ def problem_list(lines: Sequence[str], name: str) -> str:
 
 
 def _place_of(failure: Failure, places: SourceMap) -> SourceLocation:
-    # These reasons are about a key, not about its value.
-    about_key = failure.reason.startswith(("is unknown", "is no field", "key "))
-    return places.of(failure.path, key=about_key)
+    # These problems are about a key, not about its value. Labels have rules for their keys only.
+    about_key = failure.code == UNKNOWN_FIELD or (
+        failure.path[:1] == ("labels",) and failure.code == INVALID_VALUE
+    )
+    return places.location_of(failure.path, key=about_key)
 
 
 def with_provider(spec: dict[str, Any]) -> dict[str, Any]:
@@ -153,21 +156,25 @@ def _json(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise SpecRefused(
-            f"{name}: is no JSON: line {error.lineno}, column {error.colno}: "
-            f"{error.msg[:1].lower()}{error.msg[1:]}"
-            + ("" if name == shown_name(STANDARD_INPUT) else _hint(name, text))
+        raise CommandRefused(
+            invalid_value(
+                name,
+                "JSON file",
+                f"line {error.lineno}, column {error.colno}: "
+                f"{error.msg[:1].lower()}{error.msg[1:]}"
+                + ("" if name == shown_name(STANDARD_INPUT) else _hint(name, text)),
+            )
         ) from None
     except RecursionError:
-        raise SpecRefused(f"{name}: is nested too deeply") from None
+        raise _refused(name, _TOO_DEEP) from None
     except ValueError as error:
         # The text has a number with more digits than Python accepts.
-        raise SpecRefused(f"{name}: is no JSON: {error}") from None
+        raise CommandRefused(invalid_value(name, "JSON file", str(error))) from None
 
 
 def _hint(name: str, text: str) -> str:
     looks_so = Path(name).suffix.lower() != ".json" and text.lstrip()[:1] not in ("{", "")
-    return " (YAML is read from a file named .yaml or .yml)" if looks_so else ""
+    return " (the name of a YAML file must end with .yaml or .yml)" if looks_so else ""
 
 
 def _yaml(text: str, name: str) -> Any:
@@ -178,19 +185,24 @@ def _yaml(text: str, name: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        said = error.problem or error.context
-        raise SpecRefused(f"{name}: is no YAML: {where}{said}") from None
+        problem = error.problem or error.context
+        raise CommandRefused(invalid_value(name, "YAML file", f"{where}{problem}")) from None
     except RecursionError:
-        raise SpecRefused(f"{name}: is nested too deeply") from None
+        raise _refused(name, _TOO_DEEP) from None
     except (yaml.YAMLError, ValueError) as error:
         # The text has a control character, or a date that does not exist.
-        raise SpecRefused(f"{name}: is no YAML: {' '.join(str(error).split())}") from None
+        problem = " ".join(str(error).split())
+        raise CommandRefused(invalid_value(name, "YAML file", problem)) from None
 
 
 def _kind(tree: Any) -> str:
     if tree is None:
         return "nothing"
-    return {list: "a list", str: "a text", bool: "true or false"}.get(type(tree), "a number")
+    return {list: "a list", str: "a string", bool: "a boolean"}.get(type(tree), "a number")
+
+
+def _refused(name: str, reason: str) -> CommandRefused:
+    return CommandRefused(invalid_value(name, "spec", reason))
 
 
 class _Walk:
@@ -205,9 +217,9 @@ class _Walk:
         """Check a value and everything below it."""
         self._count += 1
         if self._count > _MOST:
-            raise SpecRefused(f"{self._name}: has more than {_MOST:,} values")
+            raise _refused(self._name, f"it has more than {_MOST:,} values")
         if len(path) > _DEEPEST:
-            raise SpecRefused(f"{self._name}: is nested too deeply")
+            raise _refused(self._name, _TOO_DEEP)
         if isinstance(tree, list):
             for index, item in enumerate(tree):
                 self.through(item, (*path, index))
@@ -215,7 +227,7 @@ class _Walk:
             for key, item in tree.items():
                 if not isinstance(key, str):
                     where = f" in {path_text(path)}" if path else ""
-                    raise SpecRefused(
-                        f"{self._name}: the key {key!r}{where} is no text; write it in quotes"
+                    raise _refused(
+                        self._name, f"the key {key!r}{where} is not a string; write it in quotes"
                     )
                 self.through(item, (*path, key))

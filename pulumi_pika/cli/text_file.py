@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 from typing import IO, Final
 
+from ..message_templates import could_not, invalid_value
+from .frame import CommandRefused
+
 STANDARD_INPUT: Final = "-"
-
-
-class Unreadable(Exception):
-    """The file cannot be read, or is not text. The message is for the user, and names the file."""
 
 
 def shown_name(file: str) -> str:
@@ -25,7 +24,7 @@ def read_text(file: str, what: str, largest: int) -> str:
         largest: The size limit in bytes.
 
     Raises:
-        Unreadable: The file cannot be read, is larger, or is not text.
+        CommandRefused: The file cannot be read, is larger, or is not text.
     """
     name = shown_name(file)
     try:
@@ -33,21 +32,23 @@ def read_text(file: str, what: str, largest: int) -> str:
             with Path(file).open("rb") as opened:
                 data = _bounded(opened, name, what, largest)
         elif sys.stdin is None:
-            raise Unreadable(f"{name}: it is closed")
+            raise CommandRefused(could_not(f"read {name}", "it is closed"))
         else:
             data = _bounded(sys.stdin.buffer, name, what, largest)
         return data.decode("utf-8-sig")
     except OSError as error:
-        raise Unreadable(f"{name}: cannot be read: {error.strerror or error}") from None
+        raise CommandRefused(could_not(f"read {name}", error.strerror or str(error))) from None
     except UnicodeDecodeError as error:
-        raise Unreadable(f"{name} is no {what}: it is no UTF-8 text (byte {error.start})") from None
+        raise CommandRefused(
+            invalid_value(name, what, f"it is not UTF-8 text (byte {error.start})")
+        ) from None
     except ValueError as error:
         # The path contains a NUL character, which no file name can have.
-        raise Unreadable(f"{name!r}: cannot be read: {error}") from None
+        raise CommandRefused(could_not(f"read {name!r}", str(error))) from None
 
 
 def _bounded(opened: IO[bytes], name: str, what: str, largest: int) -> bytes:
     data = opened.read(largest + 1)
     if len(data) > largest:
-        raise Unreadable(f"{name} is no {what}: it has more than {largest:,} bytes")
+        raise CommandRefused(invalid_value(name, what, f"it has more than {largest:,} bytes"))
     return data

@@ -46,10 +46,10 @@ def write_program(found: Sequence[Imported], origin: Origin) -> str:
         origin: where they were read.
     """
     found = sorted(found, key=lambda imported: imported.name)
-    declared = [imported for imported in found if not imported.refused]
+    declared = [imported for imported in found if not imported.skip_reasons]
     secrets = _secret_names(declared)
     blocks = [
-        '"""Incus instances that the first `pulumi up` takes over as they are.\n\n'
+        '"""Incus instances that the first `pulumi up` adopts as they are.\n\n'
         'Written by `python -m pulumi_pika import`."""',
         _imports(declared, origin, with_config=bool(secrets)),
         *_secrets(secrets, origin),
@@ -57,9 +57,9 @@ def write_program(found: Sequence[Imported], origin: Origin) -> str:
     ]
     names: set[str] = set(_TAKEN)
     blocks += [_runtime(imported, origin, secrets, names) for imported in declared]
-    blocks += [_left_out(imported) for imported in found if imported.refused]
+    blocks += [_skipped(imported) for imported in found if imported.skip_reasons]
     if not found:
-        blocks.append("# There was no instance.")
+        blocks.append("# The project has no instances.")
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -70,7 +70,7 @@ def secret_commands(found: Iterable[Imported], origin: Origin) -> list[str]:
         found: the instances.
         origin: where they were read.
     """
-    declared = sorted((i for i in found if not i.refused), key=lambda imported: imported.name)
+    declared = sorted((i for i in found if not i.skip_reasons), key=lambda imported: imported.name)
     return _commands(_secret_names(declared), origin)
 
 
@@ -87,7 +87,8 @@ def _secrets(secrets: dict[Secret, str], origin: Origin) -> list[str]:
     if not secrets:
         return []
     lines = [
-        "# Values that look secret come from the stack's config. Before the first `pulumi up`:",
+        "# Values that look secret are in the stack configuration. Before the first `pulumi up`,",
+        "# run these commands:",
         *(_comment(f"  {command}") for command in _commands(secrets, origin)),
         "config = pulumi.Config()",
     ]
@@ -143,7 +144,7 @@ def _host(declared: Sequence[Imported], origin: Origin) -> list[str]:
     if origin.socket:
         return [f'host = IncusHost("host", socket={quoted(origin.socket)})']
     return [
-        "# The host is the one that the environment names. When this was written, it was\n"
+        "# The environment names the host. When this program was written, it was\n"
         + _comment(f"{origin.host}.")
     ]
 
@@ -171,9 +172,9 @@ def _with_config(value: Any, secrets: dict[Secret, str]) -> Any:
     return value
 
 
-def _left_out(imported: Imported) -> str:
-    reasons = [_comment(f"  {reason}") for reason in imported.refused]
-    return "\n".join([_comment(f"Left out: {imported.name}"), *reasons])
+def _skipped(imported: Imported) -> str:
+    reasons = [_comment(f"  {reason}") for reason in imported.skip_reasons]
+    return "\n".join([_comment(f"Skipped: {imported.name}"), *reasons])
 
 
 def _comment(text: str) -> str:

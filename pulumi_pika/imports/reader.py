@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..message_templates import other_owner
 from ..planner.device_names import DEVICE_NAME_PREFIX, device_name
+from ..planner.flat_arguments import DEFAULT_PROFILE, FLAT_ARGUMENTS
 from ..planner.plan import IncusRuntimePlan
 from ..planner.spec import RuntimeSpec
 from ..planner.spec_errors import RuntimeSpecError
@@ -55,8 +57,8 @@ from ..reconcile.shared.ownership import (
 from .device_kinds import kind_of
 from .secret_detection import (
     Secret,
-    holds_secret,
     looks_secret,
+    text_looks_secret,
 )
 
 _TRUE: Final = ("true", "1", "yes", "on")
@@ -69,7 +71,15 @@ _TELLING: Final = 6
 
 Shorter ones occur by chance.
 """
-_STAYS: Final = "it stays as it is, outside of the program"
+_UNMANAGED: Final = "the program does not manage it, and `pulumi up` does not change it"
+
+
+_DEFAULTS: Final = {
+    "profile": DEFAULT_PROFILE,
+    "instance_type": RuntimeOptions.model_fields["instance_type"].default,
+    "running": RuntimeOptions.model_fields["running"].default,
+}
+"""Arguments that are not written if they have the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +112,15 @@ class Imported:
         arguments: the arguments, in the order of `IncusRuntime`'s; `Secret` stands for values that
             are to come from the stack's secret configuration.
         notes: what the program does not declare, or what an adoption changes.
-        refused: why the instance is skipped; empty if it is not.
-        owned: whether it is skipped because another resource owns it.
+        skip_reasons: why the instance is skipped; empty if it is not.
+        owned_by_pulumi: whether it is skipped because another resource owns it.
     """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    owned: bool = False
+    skip_reasons: list[str] = field(default_factory=list)
+    owned_by_pulumi: bool = False
 
 
 def read_instance(live: LiveInstance, host: HostView) -> Imported:
@@ -121,28 +131,34 @@ def read_instance(live: LiveInstance, host: HostView) -> Imported:
         host: what else of its host is needed.
     """
     found = Imported(live.name)
-    if whose := _whose(live):
-        found.refused, found.owned = [whose], True
+    if reason := _owned_reason(live):
+        found.skip_reasons, found.owned_by_pulumi = [reason], True
         return found
     if live.status == "Error":
-        found.refused.append("its server does not answer (its status is Error)")
+        found.skip_reasons.append(
+            "Incus reports the status Error: the server of the instance does not reply"
+        )
         return found
     reading = _Reading(live, host, found)
     reading.read()
-    if found.refused:
+    if found.skip_reasons:
         found.arguments = {}
     return found
 
 
-def _whose(live: LiveInstance) -> str:
-    """Return the owner of the instance; empty if it has none."""
+def _owned_reason(live: LiveInstance) -> str:
+    """Return why the owner of an instance prevents its adoption; empty if it has none."""
     if owner := live.config.get(OWNER_KEY):
         command = shlex.join(
             ["incus", "config", "unset", "--project", live.project, live.name, OWNER_KEY]
         )
-        return f"it belongs to a resource of Pulumi, {owner}; `{command}` releases it"
+        return other_owner(
+            "the instance",
+            f"the Pulumi resource {owner}",
+            f"if no stack has that resource any more, release the instance: `{command}`",
+        )
     if live.config.get(JOB_KEY):
-        return "it is the instance of a job"
+        return "the instance belongs to a job"
     return ""
 
 
@@ -162,9 +178,9 @@ class _Reading:
         live = self._live
         profiles = live.profiles
         if not profiles:
-            self._refuse(
-                "it has no profile, and a runtime has one; an empty one will do: "
-                f"`{self._command('profile', 'create', 'empty')}`, "
+            self._skip(
+                "the instance has no profile, and a runtime needs one. An empty profile is enough: "
+                f"`{self._command('profile', 'create', 'empty')}`, then "
                 f"`{self._command('profile', 'assign', live.name, 'empty')}`"
             )
         mounts = self._mounts()
@@ -197,22 +213,25 @@ class _Reading:
             "cloud_init_user_data": live.config.get(USER_DATA_KEY),
             "description": live.description,
         }
-        if live.raw.get("ephemeral"):
-            self._note("it is ephemeral: Incus removes it when it stops, whatever the program says")
+        if live.ephemeral:
+            self._note(
+                "the instance is ephemeral, which means that Incus deletes it when it stops; "
+                "`pulumi up` makes it persistent (ephemeral: false)"
+            )
         given = {
             name: value
             for name, value in arguments.items()
             if name == "running" or value not in (None, "", {}, [])
         }
-        if not self._found.refused:
+        if not self._found.skip_reasons:
             self._examine(given)
-        self._found.arguments = {**self._without_secrets(given), "adopt": True}
+        self._found.arguments = _short_form({**self._without_secrets(given), "adopt": True})
 
     def _note(self, text: str) -> None:
         self._found.notes.append(text)
 
-    def _refuse(self, text: str) -> None:
-        self._found.refused.append(text)
+    def _skip(self, text: str) -> None:
+        self._found.skip_reasons.append(text)
 
     def _command(self, *words: str) -> str:
         return shlex.join(["incus", *words, "--project", self._live.project])
@@ -221,7 +240,10 @@ class _Reading:
         """Return the alias that points at the image that the instance was created from."""
         fingerprint, kind = self._live.fingerprint, self._live.instance_type
         if not fingerprint:
-            self._refuse("it was made of no image, or none is known; a runtime is made of one")
+            self._skip(
+                "the instance was created without an image, or its image is unknown; a runtime "
+                "needs one"
+            )
             return ""
         names = sorted(
             name for name, of in self._host.aliases.items() if of.get(kind) == fingerprint
@@ -231,11 +253,11 @@ class _Reading:
         if fingerprint in self._host.images:
             short = fingerprint[:12]
             command = self._command("image", "alias", "create", f"adopted-{short}", short)
-            self._refuse(f"no alias points at its image {short}; make one: `{command}`")
+            self._skip(f"no alias points to its image {short}; create one: `{command}`")
         else:
-            self._refuse(
-                f"its image {fingerprint[:12]} is not there any more; without it, and an alias "
-                "that points at it, it cannot be taken over"
+            self._skip(
+                f"its image {fingerprint[:12]} does not exist on the host any more; an adoption "
+                "needs the image, and an alias that points to it"
             )
         return ""
 
@@ -248,15 +270,15 @@ class _Reading:
             mount, reason = _mount_of(name, device)
             source = device.get("source", "")
             if not reason and source in self._host.missing_paths:
-                self._refuse(
-                    f"the host has no {source}, which the device {name} is of, so that taking the "
-                    "instance over would leave the mount out; make it first"
+                self._skip(
+                    f"{source}, the source of device {name}, does not exist on the host, so that "
+                    "an adoption would skip the mount; create it first"
                 )
             if reason:
-                self._refuse(
-                    f"device {name} cannot be a mount: {reason}. Names under "
-                    f"`{DEVICE_NAME_PREFIX}` are the plan's alone, and taking the instance over "
-                    "would remove the device; give it another name first "
+                self._skip(
+                    f"device {name} is not a valid mount: {reason}. pulumi_pika manages all names "
+                    f"that begin with `{DEVICE_NAME_PREFIX}`, and an adoption would remove the "
+                    "device. Give it another name first "
                     f"(`{self._command('config', 'edit', self._live.name)}`)"
                 )
                 continue
@@ -264,9 +286,9 @@ class _Reading:
             if not is_host_path(source):
                 pools.add(device.get("pool", ""))
         if len(pools) > 1:
-            self._refuse(
-                f"its mounts have volumes in several pools ({', '.join(sorted(pools))}), and a "
-                "runtime's are in one"
+            self._skip(
+                f"the volumes of its mounts are in several pools ({', '.join(sorted(pools))}); the "
+                "program that this command writes can have one pool only"
             )
         self._pool = min(pools, default="")
         return sorted(mounts, key=lambda mount: (mount["guest_path"], mount["kind"]))
@@ -285,7 +307,7 @@ class _Reading:
             if _fits(name, value):
                 resources[name] = int(value)
             else:
-                self._note(f"{key} is {config[key]}, and no number of {unit}: {_STAYS}")
+                self._note(f"{key} is {config[key]}, which is not a number of {unit}: {_UNMANAGED}")
         if (size := self._root_size()) is not None:
             resources["root_disk_gib"] = size
         return resources
@@ -343,7 +365,7 @@ class _Reading:
 
     def _running(self) -> bool | None:
         if self._live.status == "Frozen":
-            self._note("it is frozen; whether it runs is left to others")
+            self._note("the instance is frozen; the program does not manage whether it runs")
             return None
         return self._live.running
 
@@ -384,12 +406,12 @@ class _Reading:
             ).build_incus_plan()
         except RuntimeSpecError as error:
             for problem in error.problems:
-                self._refuse(f"{problem.location}: {problem}")
+                self._skip(f"{problem.location}: {problem}")
             return
         options = {k: v for k, v in given.items() if k in RuntimeOptions.model_fields}
         for path, reason in find_option_problems(plan, RuntimeOptions.model_validate(options)):
             self._put_aside(given, path, reason)
-        if self._found.refused:
+        if self._found.skip_reasons:
             return
         labels = given.get("labels", {})
         plan = plan.model_copy(update={"labels": labels})
@@ -400,12 +422,12 @@ class _Reading:
         where, name = str(path[0]), path[1] if len(path) > 1 else ""
         if where in ("config", "devices") and name in given.get(where, {}):
             del given[where][name]
-            self._note(f"{where[:6]} {name} cannot be declared ({reason}): {_STAYS}")
+            self._note(f"{where[:6]} {name} cannot be declared ({reason}): {_UNMANAGED}")
         elif where == "labels" and name in given.get(where, {}):
             del given[where][name]
             self._note(f"the label {name!r} cannot be declared ({reason}): `pulumi up` removes it")
         elif where not in ("config", "devices", "labels"):
-            self._refuse(f"{'.'.join(map(str, path))}: {reason}")
+            self._skip(f"{'.'.join(map(str, path))}: {reason}")
         if where in given and not given[where]:
             del given[where]
 
@@ -424,19 +446,25 @@ class _Reading:
             before = self._live.devices.get(name, {})
             if is_root(device):
                 continue
-            lost = {key: value for key, value in _said(before).items() if device.get(key) != value}
-            gained = {key: value for key, value in _said(device).items() if key not in before}
+            lost = {
+                key: value
+                for key, value in _one_spelling(before).items()
+                if device.get(key) != value
+            }
+            gained = {
+                key: value for key, value in _one_spelling(device).items() if key not in before
+            }
             if lost:
-                self._refuse(
-                    f"device {name} has what no mount can say ({_pairs(lost)}), and taking the "
-                    "instance over would take it away; give the device a name that does not begin "
-                    f"with `{DEVICE_NAME_PREFIX}` first "
+                self._skip(
+                    f"device {name} has settings that a mount cannot have ({_pairs(lost)}), and an "
+                    "adoption would remove them. First give the device a name that does not begin "
+                    f"with `{DEVICE_NAME_PREFIX}` "
                     f"(`{self._command('config', 'edit', self._live.name)}`)"
                 )
             elif gained:
-                self._note(f"`pulumi up` sets {_pairs(gained)} at the device {name}")
-        for key in _dropped_marks(changes):
-            self._note(f"`pulumi up` removes the mark {key}")
+                self._note(f"`pulumi up` sets {_pairs(gained)} in the device {name}")
+        for key in _dropped_labels(changes):
+            self._note(f"`pulumi up` removes the key {key}")
 
     def _without_secrets(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments with `Secret` in place of secrets.
@@ -470,17 +498,36 @@ class _Reading:
         if "devices" in given:
             clean["devices"] = {
                 device: {
-                    key: Secret(name, key, device)
-                    if holds_secret(value) or repeats(value)
-                    else value
+                    key: Secret(name, key, device) if hidden(key, value) else value
                     for key, value in properties.items()
                 }
                 for device, properties in given["devices"].items()
             }
         description = given.get("description", "")
-        if holds_secret(description) or repeats(description):
+        if text_looks_secret(description) or repeats(description):
             clean["description"] = Secret(name, "description")
         return clean
+
+
+def _short_form(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments with flat arguments in place of parts, and without defaults.
+
+    The resource gets the name of the instance, so that the instance's name, and a runtime id that
+    is the same, are defaults. The project is always given: its default depends on the host.
+    """
+    name = given["identity"]["instance_name"]
+    flat: dict[str, Any] = {}
+    for argument, (part, key) in FLAT_ARGUMENTS.items():
+        value = given.get(part, {}).get(key)
+        if value is not None and not (part == "identity" and value == name):
+            flat[argument] = value
+    parts = {part for part, _ in FLAT_ARGUMENTS.values()}
+    short = {**flat, **{key: value for key, value in given.items() if key not in parts}}
+    return {
+        key: value
+        for key, value in short.items()
+        if key not in _DEFAULTS or _DEFAULTS[key] != value
+    }
 
 
 def _mount_of(name: str, device: Device) -> tuple[dict[str, Any], str]:
@@ -488,26 +535,26 @@ def _mount_of(name: str, device: Device) -> tuple[dict[str, Any], str]:
     kind = kind_of(name)
     source, path = device.get("source", ""), device.get("path", "")
     if kind is None:
-        return {}, "its name has the label of no kind of mount"
+        return {}, "the label in its name is not that of any kind of mount"
     if device.get("type") != "disk" or not source or not path:
-        return {}, "it is no disk with a source and a path"
+        return {}, "it is not a disk with a source and a path"
     if is_host_path(source) == ("pool" in device):
-        return {}, f"its source {source} is neither a path of the host nor a volume of a pool"
+        return {}, f"its source {source} is neither a host path nor a volume of a pool"
     planned = device_name(kind, source, path)
     if planned != name:
-        return {}, f"the device of such a mount ({kind}, {source}, {path}) is named {planned}"
+        return {}, f"the device of its mount ({kind}, {source}, {path}) would be named {planned}"
     mode = "read_only" if device.get("readonly") in _TRUE else "read_write"
     return {"kind": kind, "source": source, "guest_path": path, "mode": mode}, ""
 
 
-def _said(device: Device) -> Device:
+def _one_spelling(device: Device) -> Device:
     """Return a mount's device in one spelling, so that equal devices compare as equal."""
-    said = dict(device)
-    if said.pop("readonly", "") in _TRUE:
-        said["readonly"] = "true"
-    if said.get("required") in _TRUE:
-        del said["required"]  # It is the default.
-    return said
+    spelled = dict(device)
+    if spelled.pop("readonly", "") in _TRUE:
+        spelled["readonly"] = "true"
+    if spelled.get("required") in _TRUE:
+        del spelled["required"]  # It is the default.
+    return spelled
 
 
 def _fits(name: str, value: int | str) -> bool:
@@ -516,7 +563,7 @@ def _fits(name: str, value: int | str) -> bool:
     return isinstance(value, int) and 0 < value < bounds[name]
 
 
-def _dropped_marks(changes: Changes) -> Iterator[str]:
+def _dropped_labels(changes: Changes) -> Iterator[str]:
     for key, value in sorted(changes.config.items()):
         if value == "" and key != GENERATION_KEY and not key.startswith(LABEL_PREFIX):
             yield key
@@ -524,6 +571,6 @@ def _dropped_marks(changes: Changes) -> Iterator[str]:
 
 def _pairs(device: Device) -> str:
     return ", ".join(
-        f"{key}={'[secret]' if holds_secret(value) else value}"
+        f"{key}={'[secret]' if looks_secret(key, value) else value}"
         for key, value in sorted(device.items())
     )

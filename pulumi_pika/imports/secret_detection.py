@@ -29,7 +29,16 @@ _IN_VALUE: Final = re.compile(
     # A user, a password or a token in a URL.
     r"[a-z][a-z0-9+.-]*://[^/\s?#]*@"
     # KEY=VALUE and KEY: VALUE, as in a DSN, a script, a query of a URL or a header.
-    r"|(?:pass|pw|secret|token|key|auth|cred|cookie|sig|dsn)[a-z_-]*[\"']?\s*[=:]\s*\S"
+    r"|(?:pass|pw|secret|token|key|auth|cred|cookie|sig|dsn|psk)[a-z_-]*[\"']?\s*[=:]\s*\S"
+    r"|\bwpa-(?:psk|passphrase|password)\s+\S"  # as in interfaces(5)
+    # USER:PASSWORD@HOST and USER/PASSWORD@HOST without a scheme, as of a proxy or of Oracle.
+    r"|(?<![^\s\"'=,;(])(?!mailto:)[^\s:/@\"']*:(?!//)[^\s@]+@/{0,2}[\w\[]"
+    r"|(?<![^\s\"'=,;(])[^\s:/@\"']+/[^\s/@]+@(?!sha256:)/{0,2}[\w\[]"
+    # The URL of a webhook is itself a secret: its path has the token (Slack, Discord, Teams).
+    r"|\bhooks?\.[a-z0-9.-]+(?::\d+)?/\S"
+    r"|\bwebhook\.[a-z0-9.-]+/\S"
+    r"|/(?:[a-z]+-)?web-?hooks?[a-z0-9]*/\S"
+    r"|/bot\d+:[A-Za-z0-9_-]{8,}"  # Telegram
     r"|-----BEGIN "
     r"|\beyJ[A-Za-z0-9_-]{8,}"  # a JSON Web Token, or a trust token of Incus
     r"|\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|xapp-|sk-|[sr]k_(?:live|test)_|AKIA|ASIA|AIza|npm_"
@@ -37,7 +46,14 @@ _IN_VALUE: Final = re.compile(
     r"|\$(?:1|2[abxy]|5|6|7|y|gy|argon2[a-z]*|apr1)\$",  # a hash of a password
     re.IGNORECASE,
 )
-_RANDOM: Final = re.compile(r"(?=[A-Za-z+]*[0-9])(?=[0-9+]*[A-Za-z])[A-Za-z0-9+]{20,}")
+_RANDOM: Final = re.compile(
+    r"(?=[A-Za-z+]*[0-9])(?=[0-9+]*[A-Za-z])[A-Za-z0-9+]{20,}"
+    # Base64 in both alphabets. A path may also have slashes; few have all three kinds of
+    # characters, and no dot.
+    r"|(?<![\w+/.=-])(?=[^\s0-9]*[0-9])(?=[^\sa-z]*[a-z])(?=[^\sA-Z]*[A-Z])"
+    r"[A-Za-z0-9+/_-]{20,}={0,2}(?![\w+/.-])"
+    r"|(?<![\w+/.=-])[A-Za-z0-9+/_-]{14,}={1,2}(?![\w+/.=-])"
+)
 """Letters and digits in one long word."""
 
 _USERS: Final = ("environment.", "user.", "smbios11.")
@@ -118,6 +134,16 @@ def looks_secret(key: str, value: str) -> bool:
     # `oci.entrypoint`.
     several = len(value.split()) > 1
     return holds_secret(value) or (several and _SPOKEN_OF.search(value) is not None)
+
+
+def text_looks_secret(text: str) -> bool:
+    """Return whether a text of a user, such as a description, looks as if it contained a secret."""
+    several = len(text.split()) > 1
+    return (
+        holds_secret(text)
+        or _RANDOM.search(text) is not None
+        or (several and _SPOKEN_OF.search(text) is not None)
+    )
 
 
 def holds_secret(value: str) -> bool:

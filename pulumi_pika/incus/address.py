@@ -28,7 +28,7 @@ def find_socket(argument: str | None = None, environ: Mapping[str, str] | None =
     environ = os.environ if environ is None else environ
     if argument is not None:
         if not argument.strip():
-            raise BadHostSettings("socket is empty: give the path of a unix socket, or none")
+            raise BadHostSettings("socket is empty: set the path of a unix socket, or remove it")
         return Path(argument)
     if socket := environ.get("INCUS_SOCKET"):
         return Path(socket)
@@ -38,7 +38,7 @@ def find_socket(argument: str | None = None, environ: Mapping[str, str] | None =
         if Path(usual).exists():
             return Path(usual)
     raise IncusUnreachable(
-        f"no Incus daemon found: INCUS_SOCKET and INCUS_DIR are not set, and there is no socket at "
-        f"{', '.join(USUAL_SOCKETS)}; start Incus, or set INCUS_SOCKET to its unix socket",
+        "no Incus daemon found: INCUS_SOCKET and INCUS_DIR are not set, and none of these sockets "
+        f"exists: {', '.join(USUAL_SOCKETS)}; start Incus, or set INCUS_SOCKET to its unix socket",
         sent=False,
     )

@@ -20,5 +20,5 @@ def profile_devices(client: IncusClient, name: str) -> dict[str, dict[str, str]]
     Raises:
         NotFound: the project has no such profile.
     """
-    devices: Any = client.get_briefly(url("profiles", name)).data.get("devices")
+    devices: Any = client.get_cached(url("profiles", name)).data.get("devices")
     return devices if isinstance(devices, dict) else {}

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from ..redaction import cut, redact
-from ..text_safety import one_line
+from ..redaction import cut
 from .address import find_socket
 from .errors import (
-    MOST_SAID,
+    LONGEST_REASON,
     IncusApiError,
     IncusUnreachable,
     NotFound,
@@ -24,7 +23,9 @@ from .errors import (
     ServerFailure,
     UnexpectedResponse,
     api_error,
+    clean_reason,
     not_trusted,
+    short_reason,
 )
 from .shapes import describe_mismatch
 from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport
@@ -35,8 +36,8 @@ _WAIT_SLICE: Final = 2.0
 """How long one request to /wait may take, in seconds: the interval of progress lines."""
 _GET_PAUSES: Final = (0.05, 0.3)
 """The pauses before a failed GET is sent again, in seconds."""
-_BRIEFLY: Final = 2.0
-"""How long `get_briefly` reuses a reply, in seconds."""
+_CACHED_FOR: Final = 2.0
+"""How long `get_cached` reuses a reply, in seconds."""
 _RECONNECT_FOR: Final = 20.0
 """How long an interrupted wait tries to reach the daemon again, in seconds."""
 _STARTS_WITHIN: Final = 15.0
@@ -77,7 +78,7 @@ class Entity:
 
 
 class IncusClient:
-    """Send requests to one server. Thread-safe; `in_project` and `beside` share its connections.
+    """Send requests to one server. Thread-safe; `in_project` and `on_member` share its connections.
 
     Args:
         socket: the daemon's unix socket; default: the result of `find_socket`.
@@ -88,7 +89,7 @@ class IncusClient:
 
     Attributes:
         member: the cluster member on which volumes are looked up and created, once it is decided;
-            see `beside`.
+            see `on_member`.
     """
 
     member: str = ""
@@ -107,8 +108,8 @@ class IncusClient:
         self.project = project
         self.target = target
         self._shared: dict[str, Server] = {}
-        self._brief: dict[tuple[str, str], tuple[float, Entity]] = {}
-        self._asking = threading.Lock()
+        self._cached: dict[tuple[str, str], tuple[float, Entity]] = {}
+        self._cache_lock = threading.Lock()
 
     def in_project(self, project: str) -> "IncusClient":
         """Return the same client for another project."""
@@ -116,7 +117,7 @@ class IncusClient:
         client.project = project
         return client
 
-    def beside(self, location: str) -> "IncusClient":
+    def on_member(self, location: str) -> "IncusClient":
         """Return the same client for work that has to be on one cluster member.
 
         Args:
@@ -175,18 +176,18 @@ class IncusClient:
         reply = self._get(path, params)
         return Entity(self._metadata(reply, f"GET {path}"), reply.headers.get("ETag", ""))
 
-    def get_briefly(self, path: str, /) -> Entity:
+    def get_cached(self, path: str, /) -> Entity:
         """Return the object at `path`, as it was at most two seconds ago.
 
         This is for objects that many resources share while they are created; all of them wait for
         one reply.
         """
         key = (self.project, path)
-        with self._asking:
-            asked, entity = self._brief.get(key, (0.0, None))
-            if entity is None or time.monotonic() - asked > _BRIEFLY:
-                asked, entity = time.monotonic(), self.get(path)
-                self._brief[key] = asked, entity
+        with self._cache_lock:
+            fetched, entity = self._cached.get(key, (0.0, None))
+            if entity is None or time.monotonic() - fetched > _CACHED_FOR:
+                fetched, entity = time.monotonic(), self.get(path)
+                self._cached[key] = fetched, entity
             return entity
 
     def get_list(self, path: str, /, **params: str) -> list[Any]:
@@ -194,11 +195,11 @@ class IncusClient:
         reply = self._get(path, params)
         listed = self._envelope(reply, f"GET {path}").get("metadata")
         if not isinstance(listed, list):
-            raise UnexpectedResponse(f"GET {path} ({self.host}): the answer carries no list")
+            raise UnexpectedResponse(f"GET {path} ({self.host}): the reply has no list")
         for index, item in enumerate(listed):
             if isinstance(item, dict) and (wrong := describe_mismatch(item)):
                 raise UnexpectedResponse(
-                    f"GET {path} ({self.host}): item {index} of the answer is not Incus's: {wrong}"
+                    f"GET {path} ({self.host}): item {index} of the reply is not valid: {wrong}"
                 )
         return listed
 
@@ -237,7 +238,7 @@ class IncusClient:
         """
         return self._send("HEAD", path, params, timeout=timeout)
 
-    def change(
+    def send_change(
         self,
         method: str,
         path: str,
@@ -279,7 +280,7 @@ class IncusClient:
             return ""
         operation = str(envelope.get("operation", "")).partition("?")[0].rpartition("/")[2]
         if not operation:
-            raise UnexpectedResponse(f"{method} {path}: the answer names no operation")
+            raise UnexpectedResponse(f"{method} {path}: the reply has no operation")
         return operation
 
     def run(
@@ -299,12 +300,12 @@ class IncusClient:
             method: the HTTP method.
             path: the path, quoted.
             body: the JSON body.
-            etag: see `change`.
+            etag: see `send_change`.
             timeout: how long to wait for the operation, in seconds.
             params: the query.
             on_progress: see `wait`.
         """
-        operation = self.change(method, path, body, etag=etag, params=params)
+        operation = self.send_change(method, path, body, etag=etag, params=params)
         if not operation:
             return {}
         return self.wait(operation, timeout=timeout, what=f"{method} {path}", progress=on_progress)
@@ -342,8 +343,8 @@ class IncusClient:
             left = timeout - elapsed
             if left <= 0:
                 raise OperationTimedOut(
-                    f"{what}: not done after {timeout:g} s; it goes on at {self.host} "
-                    f"as operation {operation}",
+                    f"{what}: not finished after {timeout:g} s; it continues at {self.host} as "
+                    f"operation {operation}",
                     operation=operation,
                 )
             slice_ = max(1, round(min(left, _WAIT_SLICE)))
@@ -360,8 +361,8 @@ class IncusClient:
                 continue
             except NotFound as error:
                 raise OperationLost(
-                    f"{what}: {self.host} no longer knows operation {operation}; "
-                    "its outcome has to be looked for",
+                    f"{what}: {self.host} no longer has operation {operation}, so that its result "
+                    "is unknown",
                     operation=operation,
                 ) from error
             unreachable_since = None
@@ -373,10 +374,9 @@ class IncusClient:
                 return metadata if isinstance(metadata, dict) else {}
             if isinstance(code, int) and code >= 400:
                 given = str(state.get("err") or state.get("status") or "no reason given")
-                # Secrets are redacted first: their white space is part of them.
-                reason = one_line(redact(given))
+                reason = clean_reason(given)
                 raise OperationFailed(
-                    f"{what} (project {self.project}) failed: {cut(reason, MOST_SAID)}",
+                    f"{what} (project {self.project}) failed: {short_reason(reason)}",
                     operation=operation,
                     reason=reason,
                 )
@@ -384,7 +384,7 @@ class IncusClient:
                 metadata = state.get("metadata")
                 progress(time.monotonic() - start, metadata if isinstance(metadata, dict) else {})
 
-    def peek(self, operation: str, *, seconds: float) -> dict[str, Any] | None:
+    def poll_operation(self, operation: str, *, seconds: float) -> dict[str, Any] | None:
         """Wait a moment for an operation; return its state if it has ended, None while it runs.
 
         Args:
@@ -402,7 +402,7 @@ class IncusClient:
             state = self._operation(reply, operation, "GET wait")
         except NotFound as error:
             raise OperationLost(
-                f"{self.host} no longer knows operation {operation}", operation=operation
+                f"{self.host} no longer has operation {operation}", operation=operation
             ) from error
         return None if state.get("status_code") == _RUNNING else state
 
@@ -466,11 +466,11 @@ class IncusClient:
                 json.dumps(envelope, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise UnexpectedResponse(
-                f"{where}: the answer ({reply.status}, {len(reply.body)} bytes) is no JSON; "
+                f"{where}: the reply ({reply.status}, {len(reply.body)} bytes) is not JSON; "
                 "is this an Incus server?"
             ) from error
         if not isinstance(envelope, dict):
-            raise UnexpectedResponse(f"{where}: the answer is no JSON object")
+            raise UnexpectedResponse(f"{where}: the reply is not a JSON object")
         code = envelope.get("error_code")
         if reply.status >= 400 or envelope.get("type") == "error":
             status = code if isinstance(code, int) and code >= 400 else reply.status
@@ -485,10 +485,10 @@ class IncusClient:
     def _metadata(self, reply: Reply, where: str) -> dict[str, Any]:
         metadata = self._envelope(reply, where).get("metadata")
         if not isinstance(metadata, dict):
-            raise UnexpectedResponse(f"{where}: the answer carries no object")
+            raise UnexpectedResponse(f"{where}: the reply has no object")
         if wrong := describe_mismatch(metadata):
             raise UnexpectedResponse(
-                f"{where} ({self.host}): the answer is not Incus's: {cut(wrong, MOST_SAID)}"
+                f"{where} ({self.host}): the reply is not valid: {cut(wrong, LONGEST_REASON)}"
             )
         return metadata
 

@@ -91,9 +91,9 @@ def member_trouble(client: IncusClient, name: str, error: ServerFailure) -> Incu
         return error
     return MemberOffline(
         f"{name} (project {client.project}) is on the cluster member {where}, which does not "
-        f"answer ({member.status}: {member.message}; {error.reason}); what it does there cannot "
-        f"be told. Bring {where} back; where that takes long and its storage is shared, "
-        f"`incus move {name} --target MEMBER` brings it up elsewhere",
+        f"reply ({member.status}: {member.message}; {error.reason}), so that its state is "
+        f"unknown. Start {where} again. If that takes long and the storage of {name} is shared, "
+        f"move it: `incus move --project {client.project} {name} --target MEMBER`",
         member=where,
     )
 

@@ -120,6 +120,6 @@ def _send(
     timeout: float = 120.0,
 ) -> None:
     # Some versions of Incus do the work before they reply, others in an operation.
-    operation = client.change(method, path, body, etag=etag, params=params, timeout=timeout)
+    operation = client.send_change(method, path, body, etag=etag, params=params, timeout=timeout)
     if operation:
         client.wait(operation, timeout=timeout, what=f"{method} {path}")

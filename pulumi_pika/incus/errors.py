@@ -1,17 +1,26 @@
 """Define the errors of requests to an Incus server.
 
-Each message says what was tried, where, why it failed and, if possible, what to do next.
+Each message has the request, the server, the reason and, if possible, what to do next.
 """
 
 import re
-from typing import Final
+from typing import ClassVar, Final
 
 from ..errors import PikaError
-from ..redaction import cut, redact
+from ..message_templates import (
+    EXISTS,
+    FAILED,
+    INVALID_VALUE,
+    MISSING,
+    NOT_ALLOWED,
+    TIMED_OUT,
+    UNREACHABLE,
+)
+from ..redaction import redact
 from ..text_safety import one_line
 
-MOST_SAID: Final = 4000
-"""How many characters of a server's reason a message has."""
+LONGEST_REASON: Final = 4000
+"""How many characters of a server's reason a message has at most."""
 
 
 class IncusError(PikaError):
@@ -26,6 +35,7 @@ class IncusUnreachable(IncusError):
             although no reply came, and the caller must check before it repeats anything.
     """
 
+    default_code: ClassVar[str] = UNREACHABLE
     sent: bool
 
     def __init__(self, message: str, *, sent: bool) -> None:
@@ -41,15 +51,17 @@ class ServerCertificateChanged(IncusUnreachable):
         shown: the fingerprint of the certificate that the server shows.
     """
 
+    default_code: ClassVar[str] = FAILED
     expected: str
     shown: str
 
     def __init__(self, where: str, *, expected: str, shown: str) -> None:
         super().__init__(
-            f"{where}: the server's certificate is not the one that it is known by: expected "
-            f"SHA-256 {expected}, shown {shown}; nothing was sent. Somebody may be in between. "
-            "Where the server was given a new certificate, compare it there (`incus info`, "
-            "certificate_fingerprint), and only then give the new one here",
+            f"{where}: the server's certificate does not match the pinned one: expected SHA-256 "
+            f"{expected}, got {shown}; no request was sent. Another machine may intercept the "
+            "connection. If the server has a new certificate, compare the fingerprint on the "
+            "server itself (`incus info`, certificate_fingerprint), and set the new one only if "
+            "they are equal",
             sent=False,
         )
         self.expected, self.shown = expected, shown
@@ -58,12 +70,16 @@ class ServerCertificateChanged(IncusUnreachable):
 class BadHostSettings(IncusError):
     """Signal that the settings of the host are not valid; no request was sent."""
 
+    default_code: ClassVar[str] = INVALID_VALUE
+
 
 class CredentialsMissing(BadHostSettings):
     """Signal that a file of certificates or keys in the settings does not exist on this machine.
 
     Another machine may have it. With `preflight="off"`, a preview works without it.
     """
+
+    default_code: ClassVar[str] = MISSING
 
 
 class MemberOffline(IncusError):
@@ -73,6 +89,7 @@ class MemberOffline(IncusError):
         member: the name of the member.
     """
 
+    default_code: ClassVar[str] = UNREACHABLE
     member: str
 
     def __init__(self, message: str, *, member: str) -> None:
@@ -112,9 +129,13 @@ class BadRequest(IncusApiError):
 class Unauthorised(IncusApiError):
     """Signal that the server does not allow this client to do that (401, 403)."""
 
+    default_code: ClassVar[str] = NOT_ALLOWED
+
 
 class NotFound(IncusApiError):
     """Signal that the object does not exist (404)."""
+
+    default_code: ClassVar[str] = MISSING
 
 
 class PlaceMissing(NotFound):
@@ -124,8 +145,10 @@ class PlaceMissing(NotFound):
 class AlreadyExists(IncusApiError):
     """Signal that an object of that name exists already.
 
-    The status is 409, or a 500 that says so, as for instances.
+    The status is 409, or 500 with such a text, as for instances.
     """
+
+    default_code: ClassVar[str] = EXISTS
 
 
 class PreconditionFailed(IncusApiError):
@@ -158,7 +181,9 @@ class OperationFailed(OperationError):
 
 
 class OperationTimedOut(OperationError):
-    """Signal that the operation was still running at the time limit. It runs on at the server."""
+    """Signal that the operation was still running at the time limit. The server continues it."""
+
+    default_code: ClassVar[str] = TIMED_OUT
 
 
 class OperationLost(OperationError):
@@ -179,8 +204,9 @@ _BY_STATUS: dict[int, type[IncusApiError]] = {
 _TAKEN = ("already exists", "unique constraint failed")
 _RESTRICTED = re.compile(r"Certificate is restricted|does not have permission")
 _HINTS: dict[type[IncusApiError], str] = {
-    Unauthorised: "check that this user or certificate may use the server and the project",
-    PreconditionFailed: "somebody changed it meanwhile: run `pulumi refresh`, then `pulumi up`",
+    Unauthorised: "check that this user may use the server and the project",
+    PreconditionFailed: "another client changed it at the same time: run `pulumi refresh`, then "
+    "`pulumi up`",
 }
 
 
@@ -188,12 +214,25 @@ def not_trusted(host: str, client_fingerprint: str) -> Unauthorised:
     """Return the error for a server that does not trust this client."""
     shown = f"certificate {client_fingerprint[:12]}" if client_fingerprint else "no certificate"
     return Unauthorised(
-        f"the server at {host} does not trust this client ({shown}): add the certificate there "
-        "(`incus config trust add-certificate client.crt`), or give a trust_token "
-        "(`incus config trust add NAME` there shows one)",
+        f"the server at {host} does not trust this client ({shown}): on the server, add the "
+        "certificate (`incus config trust add-certificate client.crt`), or create a trust_token "
+        "(`incus config trust add NAME`) and set it here",
         status=403,
         reason="not trusted",
     )
+
+
+def clean_reason(text: str) -> str:
+    """Return a server's text as one line without secrets.
+
+    Secrets are redacted first: their white space is part of them.
+    """
+    return one_line(redact(text))
+
+
+def short_reason(reason: str) -> str:
+    """Return the result of `clean_reason` in a length for a message."""
+    return one_line(reason, LONGEST_REASON) or "no reason given"
 
 
 def api_error(
@@ -207,8 +246,7 @@ def api_error(
         where: what was requested, such as ``GET /1.0/instances/x (project p)``.
         client_fingerprint: the fingerprint of the client certificate; empty without one.
     """
-    # Secrets are redacted first: their white space is part of them.
-    reason = one_line(redact(reason))
+    reason = clean_reason(reason)
     kind = _BY_STATUS.get(status, ServerFailure if status >= 500 else IncusApiError)
     # POST /1.0/instances answers 500 for a name that is in use. So does the slower of two requests
     # that create the same volume at once (6.0.4: the text of its database).
@@ -217,12 +255,12 @@ def api_error(
     # Collections answer 500 to a certificate that is restricted to other projects.
     if kind is ServerFailure and _RESTRICTED.search(reason):
         kind = Unauthorised
-    message = f"{where}: Incus answered {status}: {cut(reason, MOST_SAID) or 'no reason given'}"
+    message = f"{where}: Incus answered {status}: {short_reason(reason)}"
     if kind is Unauthorised and client_fingerprint:
+        shown = client_fingerprint[:12]
         message += (
-            f"; the client certificate {client_fingerprint[:12]} may not do that: see on the "
-            f"server `incus config trust show {client_fingerprint[:12]}` for the projects that it "
-            "is restricted to"
+            f"; the client certificate {shown} may not do that: `incus config trust show {shown}` "
+            "on the server shows the projects that it may use"
         )
     elif hint := _HINTS.get(kind):
         message = f"{message}; {hint}"

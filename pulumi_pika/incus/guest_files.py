@@ -142,12 +142,16 @@ def read_small_file(client: IncusClient, instance: str, path: str) -> bytes | No
     if not entry.size:
         return b""
     if entry.size > SMALL:
-        raise TooLarge(f"the file {path} of {instance} has {entry.size:,} bytes")
+        raise TooLarge(
+            f"the file {path} of {instance} has {entry.size:,} bytes; the limit is {SMALL:,}"
+        )
     files = url("instances", instance, "files")
     # It may have grown since its entry was fetched.
     content = next(iter(read_chunks(client, files, {"path": path}, chunk=SMALL + 1)), b"")
     if len(content) > SMALL:
-        raise TooLarge(f"the file {path} of {instance} has more than {SMALL:,} bytes")
+        raise TooLarge(
+            f"the file {path} of {instance} has more than {SMALL:,} bytes, which is the limit"
+        )
     return content
 
 
@@ -198,14 +202,14 @@ def list_guest_directory(
         # An empty list may also come as null.
         names = [] if names is None else names
         if not isinstance(names, list):
-            raise TypeError("no list")
+            raise TypeError("not a list")
         for name in names:
             # A lone surrogate, which cannot be encoded, is an error here; so is a name that is not
             # a string.
             str.encode(name)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnexpectedResponse(
-            f"{where} ({client.host}): the answer is no list of names"
+            f"{where} ({client.host}): the reply is not a list of names"
         ) from error
     return names
 
@@ -267,11 +271,11 @@ def read_chunks(
         if reply.status == 416:
             if total is None:
                 return
-            raise UnexpectedResponse(f"{where}: it became shorter while it was read")
+            raise UnexpectedResponse(f"{where}: the file became shorter during the read")
         now = _checked_total(reply, where, offset, end)
         total = now if total is None else total
         if now < total:
-            raise UnexpectedResponse(f"{where}: it became shorter while it was read")
+            raise UnexpectedResponse(f"{where}: the file became shorter during the read")
         yield reply.body
         offset += len(reply.body)
 
@@ -285,8 +289,8 @@ def _checked_total(reply: Reply, where: str, offset: int, end: int) -> int:
         if first == offset and 0 < len(reply.body) == last - first + 1 and last < min(end, total):
             return total
     raise UnexpectedResponse(
-        f"{where}: bytes {offset} to {end - 1} were asked for; the answer has "
-        f"{len(reply.body)} bytes and says {content_range!r}"
+        f"{where}: bytes {offset} to {end - 1} were requested; the reply has "
+        f"{len(reply.body)} bytes and the range {content_range!r}"
     )
 
 
@@ -333,7 +337,7 @@ def _refusal(client: IncusClient, reply: Reply, where: str) -> IncusError:
     """Return the error for a reply that is not what was requested."""
     where = f"{where} (project {client.project}, {client.host})"
     if reply.status < 400:
-        return UnexpectedResponse(f"{where}: the answer ({reply.status}) is not Incus's")
+        return UnexpectedResponse(f"{where}: the reply ({reply.status}) is not valid")
     try:
         reason = str(json.loads(reply.body)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):

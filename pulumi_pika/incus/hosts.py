@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ..message_templates import CONFLICT, Message, conflict, invalid_value
+from ..text_safety import one_line
 from .address import find_socket
 from .client import IncusClient
 from .errors import BadHostSettings, CredentialsMissing
@@ -44,6 +46,8 @@ _TLS: Final = (
     "insecure",
 )
 """The settings that apply only to an https connection."""
+_PINNING: Final = ("server_certificate", "server_fingerprint", "ca_certificate")
+"""The settings that say which server certificate is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,7 @@ class HostSettings:
         """Return the cluster member, or ``@group``, as Incus's ``?target=`` takes it."""
         if self.target and self.cluster_group:
             raise BadHostSettings(
-                f"target {self.target!r} and cluster_group {self.cluster_group!r}: give one of "
-                "them, a member or a group"
+                conflict(f"cluster_group {self.cluster_group!r}").at(f"target {self.target!r}")
             )
         return f"@{self.cluster_group}" if self.cluster_group else self.target
 
@@ -120,7 +123,9 @@ def resolve(settings: HostSettings, environ: Mapping[str, str] | None = None) ->
         if value is not None and not value.strip(" \t\r\n,"):
             raise BadHostSettings(empty_setting(name))
     if sum(way is not None for way in (settings.socket, settings.url, settings.remote)) > 1:
-        raise BadHostSettings("socket, url and remote name a host each; give one of them")
+        raise BadHostSettings(
+            Message("socket, url and remote each name a host; set only one of them", CONFLICT)
+        )
     named = any(getattr(settings, name) is not None for name in _NAMING)
     if not named and environ.get("INCUS_REMOTE", "local") not in ("", "local"):
         settings = replace(settings, remote=environ["INCUS_REMOTE"])
@@ -137,7 +142,7 @@ def resolve(settings: HostSettings, environ: Mapping[str, str] | None = None) ->
         _refuse_tls(settings, "socket is a unix socket")
         settings = replace(settings, socket=str(find_socket(settings.socket, environ)))
     elif settings.url is None and settings.trust_token is None:
-        _refuse_tls(settings, "no url, remote or trust_token names a server")
+        _refuse_tls(settings, "neither url, remote nor trust_token is set")
         settings = replace(settings, socket=str(find_socket(None, environ)))
     return replace(settings, project=settings.project or environ.get("INCUS_PROJECT", ""))
 
@@ -145,8 +150,8 @@ def resolve(settings: HostSettings, environ: Mapping[str, str] | None = None) ->
 def empty_setting(name: str) -> str:
     """Return the message for a setting that is given but empty."""
     return (
-        f"{name} is empty: give it a value, or leave it out. An empty one is refused, since what "
-        "would be used in its place may be another host, or one that is not checked"
+        f"{name} is empty: set a value, or remove it. An empty value is refused, because the "
+        "default in its place may be another host, or a connection without verification"
     )
 
 
@@ -160,8 +165,8 @@ def _refuse_tls(settings: HostSettings, why: str) -> None:
     if given:
         verb = "is" if len(given) == 1 else "are"
         raise BadHostSettings(
-            f"{', '.join(given)} {verb} for a server that is reached by https, and {why}; name the "
-            f"server with url, or leave out {', '.join(given)}"
+            f"{', '.join(given)} {verb} only valid for an https server, and {why}; set url to the "
+            f"server, or remove {', '.join(given)}"
         )
 
 
@@ -183,7 +188,7 @@ def connect(settings: HostSettings, environ: Mapping[str, str] | None = None) ->
     elif settings.socket:
         transport = UnixTransport(Path(settings.socket), limits)
     else:
-        raise BadHostSettings("no host is named: the settings are not those that `resolve` returns")
+        raise BadHostSettings("the settings name no host: pass them through `resolve` first")
     project = settings.project or "default"
     return IncusClient(transport=transport, project=project, target=settings.placement)
 
@@ -230,12 +235,11 @@ def _https(
     else:
         urls = [clean_url(f"https://{address}") for address in token.addresses] if token else []
     if not urls:
-        raise BadHostSettings("trust_token: it has no addresses; give url")
-    pinned = settings.server_certificate or settings.server_fingerprint or settings.ca_certificate
+        raise BadHostSettings("trust_token: it has no addresses; set url")
+    pinned = [name for name in _PINNING if getattr(settings, name)]
     if settings.insecure and pinned:
         raise BadHostSettings(
-            "insecure takes any server for the right one; with server_certificate, "
-            "server_fingerprint or ca_certificate it makes no sense: leave one out"
+            conflict(" and ".join(pinned)).at("insecure=True, which accepts any server,")
         )
     fingerprint = _pinned(settings)
     if token and not fingerprint and not settings.ca_certificate and not settings.insecure:
@@ -257,8 +261,8 @@ def _https(
         identity = known_identity(fingerprint, environ)
         if identity is None:
             raise CredentialsMissing(
-                f"{', '.join(urls)}: no client certificate to show there; give certificate and "
-                "key, or a trust_token for first contact, or name a remote of the incus client"
+                f"{', '.join(urls)}: no client certificate is set; set certificate and key, or a "
+                "trust_token for the first connection, or a remote of the incus client"
             )
     return HttpsTransport(urls, trust, identity, limits)
 
@@ -272,8 +276,10 @@ def _pinned(settings: HostSettings) -> str:
         by_certificate = certificate_fingerprint(pem, "server_certificate")
     if by_certificate and by_name and by_certificate != by_name:
         raise BadHostSettings(
-            f"server_certificate has the fingerprint {by_certificate}, and server_fingerprint is "
-            f"{by_name}; give the one that is the server's"
+            conflict(
+                f"server_fingerprint {by_name}",
+                "keep the one that `incus info` shows on the server as certificate_fingerprint",
+            ).at(f"server_certificate, which has the fingerprint {by_certificate},")
         )
     return by_certificate or by_name
 
@@ -281,12 +287,12 @@ def _pinned(settings: HostSettings) -> str:
 def _given_identity(settings: HostSettings) -> ClientIdentity:
     certificate, key = settings.certificate, settings.key
     if not certificate:
-        raise BadHostSettings("key is given, and certificate is not; they go together")
+        raise BadHostSettings("key is set, but certificate is not; set both")
     if not key and "-----BEGIN" not in certificate:
         # `incus remote generate-certificate` creates a .crt and a .key.
         key = str(Path(certificate).with_suffix(".key"))
     if not key:
-        raise BadHostSettings("certificate is given, and key is not; they go together")
+        raise BadHostSettings("certificate is set, but key is not; set both")
     origin = "certificate" if "-----BEGIN" in certificate else certificate
     identity = ClientIdentity(
         read_pem(certificate, "certificate"),
@@ -320,7 +326,9 @@ def clean_url(url: str) -> str:
         # The text before an `@` may be a password.
         shown = url.rpartition("@")[2]
         raise BadHostSettings(
-            f"url: {shown!r} is no address of an Incus server; it looks like https://host:{_PORT}"
+            invalid_value(
+                one_line(shown), "address of an Incus server", f"use https://HOST:{_PORT}"
+            ).at("url:")
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"https://{host}:{port}"

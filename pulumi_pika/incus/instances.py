@@ -20,7 +20,7 @@ been requested for 10 to 20 s (6.0.4 `stopForkfile`). A cluster member that has 
 also refuse forwarded requests (6.0.4: "Server isn't ready yet").
 """
 _LONGEST_TEXT: Final = 64 * 1024
-"""Bytes of what a command writes that are read at most."""
+"""How much of the output of a command is read, in bytes."""
 _PASSES: Final = ("invalid pid", "isn't ready yet")
 
 
@@ -43,8 +43,7 @@ def get_instance(client: IncusClient, name: str, *, state: bool = True) -> Entit
             entity = client.get(url("instances", name), **({"recursion": "1"} if state else {}))
             if wrong := describe_mismatch(entity.data, needs=_NEEDED):
                 raise UnexpectedResponse(
-                    f"GET {url('instances', name)} ({client.host}): the answer is not Incus's: "
-                    f"{wrong}"
+                    f"GET {url('instances', name)} ({client.host}): the reply is not valid: {wrong}"
                 )
             return entity
         except NotFound:
@@ -81,7 +80,7 @@ def rename_instance(client: IncusClient, name: str, new: str, *, timeout: float)
 
 def create_instance(client: IncusClient, body: dict[str, Any]) -> str:
     """Start the creation of an instance; return the id of the operation."""
-    return client.change("POST", "/1.0/instances", body, params=client.placement)
+    return client.send_change("POST", "/1.0/instances", body, params=client.placement)
 
 
 def running_operations(client: IncusClient, name: str) -> list[str]:
@@ -100,7 +99,7 @@ def patch_instance(client: IncusClient, name: str, body: dict[str, Any], etag: s
         body: the changes.
         etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
-    client.change("PATCH", url("instances", name), body, etag=etag, timeout=120.0)
+    client.send_change("PATCH", url("instances", name), body, etag=etag, timeout=120.0)
 
 
 def replace_instance(
@@ -183,7 +182,7 @@ def push_guest_file(
         NotFound: its directory does not exist.
         IncusApiError: the guest cannot be reached, for example a virtual machine without its agent.
     """
-    client.change(
+    client.send_change(
         "POST",
         url("instances", name, "files"),
         data=data,
@@ -229,7 +228,7 @@ def start_exec(
         "user": user,
         "group": group,
     }
-    return client.change("POST", url("instances", name, "exec"), body)
+    return client.send_change("POST", url("instances", name, "exec"), body)
 
 
 def exec_output(name: str, operation: str, stream: str) -> str:
@@ -252,8 +251,8 @@ def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: 
         command: the command and its arguments.
         timeout: how long to wait for the command, in seconds.
 
-    For commands that end at once only: Incus 6.0.4 ends a command of a virtual machine whose output
-    nobody takes as soon as it has begun, and the status is -1 then.
+    Use it only for commands that end at once: if no client reads the output of a command of a
+    virtual machine, Incus 6.0.4 ends the command as soon as it has started, with the status -1.
 
     Raises:
         OperationFailed: the guest cannot be reached, or the command cannot be started.
@@ -272,16 +271,17 @@ def exec_status(client: IncusClient, name: str, command: list[str], *, timeout: 
 def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: float) -> str:
     """Run a short command in the guest and return what it writes to standard output.
 
-    The command shows in the operation, in the server's log and its events: no place for secrets.
+    The command is visible in the operation, in the server's log and in its events: it must not
+    contain secrets.
 
     Args:
         client: a client in the instance's project.
         name: the instance.
         command: the program and its arguments.
-        timeout: seconds.
+        timeout: how long to wait for the command, in seconds.
 
     Raises:
-        OperationFailed: the guest cannot be reached, or the command not be started at all.
+        OperationFailed: the guest cannot be reached, or the command cannot be started.
         UnexpectedResponse: the command did not end with exit code 0.
     """
     operation = start_exec(client, name, command)
@@ -292,10 +292,10 @@ def exec_text(client: IncusClient, name: str, command: list[str], *, timeout: fl
             raise UnexpectedResponse(f"{what} ended with exit code {done.get('return')}")
         reply = client.get_raw(exec_output(name, operation, "stdout"), max_bytes=_LONGEST_TEXT)
         if reply.status != 200:
-            raise UnexpectedResponse(f"{what}: the server has not kept its output")
+            raise UnexpectedResponse(f"{what}: the server did not keep its output")
         return reply.body.decode(errors="replace")
     finally:
-        # The server keeps the output as files with the instance, and nobody else removes them.
+        # The server stores the output as files of the instance, and does not delete them itself.
         for stream in ("stdout", "stderr"):
             with suppress(IncusError):
-                client.change("DELETE", exec_output(name, operation, stream))
+                client.send_change("DELETE", exec_output(name, operation, stream))

@@ -4,12 +4,14 @@ The config is never written. See Incus doc/remotes.md and shared/cliconfig.
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..message_templates import missing
 from .errors import BadHostSettings
 
 
@@ -65,9 +67,12 @@ def find_remote(name: str, environ: Mapping[str, str] | None = None) -> Remote:
     if name not in known:
         listed = ", ".join(sorted(known)) or "none"
         raise BadHostSettings(
-            f"remote {name!r}: the incus client's config ({user / 'config.yml'}) has no such "
-            f"remote (there: {listed}); add it with `incus remote add {name} ...`, or set "
-            "INCUS_CONF to the directory of another config"
+            missing(
+                f"remote {name!r}",
+                f"in the incus client's config {user / 'config.yml'} (it has: {listed})",
+                f"add it with `incus remote add {shlex.quote(name)} ADDRESS`, or set INCUS_CONF to "
+                "the directory of another config",
+            )
         )
     directory = known[name]
     return _remote(name, _remotes(directory)[name], directory, user)
@@ -77,13 +82,13 @@ def _remote(name: str, entry: Mapping[str, Any], directory: Path, user: Path) ->
     if entry.get("public") or (entry.get("protocol") or "incus") != "incus":
         raise BadHostSettings(
             f"remote {name!r} is an image server "
-            f"({'public' if entry.get('public') else entry.get('protocol')}), where no instance "
-            "can run; name one that is an Incus server"
+            f"({'public' if entry.get('public') else entry.get('protocol')}), which runs no "
+            "instances; set a remote that is an Incus server"
         )
     if (entry.get("auth_type") or "tls") != "tls":
         raise BadHostSettings(
-            f"remote {name!r} is reached with {entry['auth_type']}, which needs a browser; "
-            "use one with TLS client certificates (`incus remote add --auth-type tls`)"
+            f"remote {name!r} signs in with {entry['auth_type']}, which needs a browser; use a "
+            "remote with a TLS client certificate (`incus remote add --auth-type tls NAME URL`)"
         )
     addresses = tuple(a.strip() for a in str(entry.get("addr") or "").split(",") if a.strip())
     last = entry.get("last_working_address")

@@ -56,7 +56,7 @@ class ReplyBounds:
         """
         left = self._until - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"not done within {self._within:g} s")
+            raise TimeoutError(f"no complete reply within {self._within:g} s")
         return min(left, self._wait)
 
     def count(self, size: int) -> None:
@@ -67,7 +67,7 @@ class ReplyBounds:
         """
         self._bytes -= size
         if self._bytes < 0:
-            raise AnswerTooLong(f"the answer is longer than {self._max_bytes} bytes")
+            raise AnswerTooLong(f"the reply is longer than {self._max_bytes} bytes")
 
 
 class _BoundedReader(io.RawIOBase):

@@ -73,7 +73,7 @@ _ANSWER: Final = _Object(
         ),
     }
 )  # fmt: skip
-_NAMES: Final = {str: "a text", bool: "true or false", int: "a whole number"}
+_NAMES: Final = {str: "a string", bool: "a boolean", int: "an integer"}
 
 
 def describe_mismatch(answer: Any, *, needs: tuple[str, ...] = ()) -> str:
@@ -85,28 +85,28 @@ def describe_mismatch(answer: Any, *, needs: tuple[str, ...] = ()) -> str:
     """
     for name in needs:
         if isinstance(answer, dict) and name not in answer:
-            return f"it has no `{name}`"
-    return _misfit(answer, _ANSWER, "")
+            return f"`{name}` is missing"
+    return _find_mismatch(answer, _ANSWER, "")
 
 
-def _misfit(value: Any, shape: Any, at: str) -> str:
+def _find_mismatch(value: Any, shape: Any, at: str) -> str:
     if isinstance(shape, _Object | _Map):
         if not isinstance(value, dict):
-            return f"`{at}` is {_kind(value)}, not a map" if at else f"it is {_kind(value)}"
+            return f"`{at}` is {_kind(value)}, not an object" if at else f"it is {_kind(value)}"
         at_field = isinstance(shape, _Object)
         for key, item in value.items():
             inner = shape.fields.get(key) if isinstance(shape, _Object) else shape.of
             # Go writes a field that is an empty mapping or list as null.
             if inner is None or (item is None and at_field and not isinstance(inner, type)):
                 continue
-            if wrong := _misfit(item, inner, f"{at}.{key}" if at else key):
+            if wrong := _find_mismatch(item, inner, f"{at}.{key}" if at else key):
                 return wrong
         return ""
     if isinstance(shape, _List):
         if not isinstance(value, list):
             return f"`{at}` is {_kind(value)}, not a list"
         for index, item in enumerate(value):
-            if wrong := _misfit(item, shape.of, f"{at}[{index}]"):
+            if wrong := _find_mismatch(item, shape.of, f"{at}[{index}]"):
                 return wrong
         return ""
     # True is an int in Python, but not in Incus.
@@ -119,9 +119,9 @@ def _kind(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, dict):
-        return "a map"
+        return "an object"
     if isinstance(value, list):
         return "a list"
     if isinstance(value, str):
-        return "a text"
-    return "a truth value" if isinstance(value, bool) else "a number"
+        return "a string"
+    return "a boolean" if isinstance(value, bool) else "a number"

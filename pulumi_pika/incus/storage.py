@@ -3,6 +3,7 @@
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..message_templates import missing
 from .client import Entity, IncusClient, OnProgress, url
 from .errors import NotFound, PlaceMissing
 
@@ -26,13 +27,14 @@ def _refuse_missing_place(client: IncusClient, pool: str, error: NotFound) -> No
     if "volume" in reason:
         return
     if "project" in reason:
-        what = f"there is no project {client.project} at {client.host}; see `incus project list`"
+        thing, command = f"project {client.project}", "incus project list"
     elif "pool" in reason:
-        what = f"there is no storage pool {pool} at {client.host}; see `incus storage list`"
+        thing, command = f"storage pool {pool}", "incus storage list"
     else:
         raise error
-    what += f" (Incus answered {error.status}: {error.reason})"
-    raise PlaceMissing(what, status=error.status, reason=error.reason) from error
+    place = f"at {client.host} (Incus answered {error.status}: {error.reason})"
+    text = missing(thing, place, f"`{command}` shows what exists")
+    raise PlaceMissing(text, status=error.status, reason=error.reason) from error
 
 
 def list_volumes(client: IncusClient) -> list[tuple[str, str]]:
@@ -106,7 +108,7 @@ def rename_volume(client: IncusClient, pool: str, name: str, to: str) -> None:
     Raises:
         IncusApiError: a running instance uses the volume.
     """
-    operation = client.change("POST", volume_url(pool, name), {"name": to}, timeout=300.0)
+    operation = client.send_change("POST", volume_url(pool, name), {"name": to}, timeout=300.0)
     if operation:
         client.wait(operation, timeout=300.0, what=f"renaming the volume {name}")
 
@@ -140,7 +142,7 @@ def create_volume(
         "description": description,
         "config": config,
     }
-    client.change("POST", url("storage-pools", pool, "volumes", "custom"), body, timeout=120.0)
+    client.send_change("POST", url("storage-pools", pool, "volumes", "custom"), body, timeout=120.0)
 
 
 def patch_volume(
@@ -166,7 +168,7 @@ def patch_volume(
         etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
     body = {"description": description, "config": config}
-    client.change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
+    client.send_change("PATCH", volume_url(pool, name), body, etag=etag, timeout=120.0)
 
 
 def delete_volume(client: IncusClient, pool: str, name: str, *, timeout: float = 120.0) -> None:
@@ -181,7 +183,7 @@ def delete_volume(client: IncusClient, pool: str, name: str, *, timeout: float =
     Raises:
         BadRequest: it is in use, if only by a stopped instance or a profile.
     """
-    client.change("DELETE", volume_url(pool, name), timeout=timeout)
+    client.send_change("DELETE", volume_url(pool, name), timeout=timeout)
 
 
 def restore_volume(
@@ -211,7 +213,7 @@ def restore_volume(
         timeout: how long to wait for the reply, in seconds.
     """
     body = {"restore": snapshot, "description": description, "config": config}
-    client.change("PUT", volume_url(pool, name), body, etag=etag, timeout=timeout)
+    client.send_change("PUT", volume_url(pool, name), body, etag=etag, timeout=timeout)
 
 
 def pool_driver(client: IncusClient, pool: str) -> str:
@@ -272,7 +274,7 @@ def create_snapshot(
     """
     body = {"name": name, "expires_at": expires_at}
     path = url("storage-pools", pool, "volumes", "custom", volume, "snapshots")
-    return client.change("POST", path, body)
+    return client.send_change("POST", path, body)
 
 
 def patch_snapshot(
@@ -297,7 +299,7 @@ def patch_snapshot(
         etag: the ETag; the request is refused if it no longer matches. Empty: no check.
     """
     body = {"description": description, "expires_at": expires_at}
-    client.change("PUT", snapshot_url(pool, volume, name), body, etag=etag)
+    client.send_change("PUT", snapshot_url(pool, volume, name), body, etag=etag)
 
 
 def delete_snapshot(

@@ -19,6 +19,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
+from ..message_templates import invalid_value
+from ..text_safety import one_line
 from .errors import BadHostSettings, CredentialsMissing, ServerCertificateChanged
 from .reply_bounds import BoundedConnection, ReplyBounds
 
@@ -80,7 +82,7 @@ def certificate_fingerprint(pem: str, origin: str) -> str:
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(match[0])).hexdigest()
     except ValueError:
         raise BadHostSettings(
-            f"{origin}: this is no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+            f"{origin}: this is not a valid certificate: use PEM (-----BEGIN CERTIFICATE-----)"
         ) from None
 
 
@@ -95,8 +97,11 @@ def clean_fingerprint(text: str, origin: str) -> str:
     digits = re.sub(r"[\s:]", "", text).lower().removeprefix("sha256")
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
         raise BadHostSettings(
-            f"{origin} is {text!r}, which is no SHA-256 fingerprint: 64 hex digits, as "
-            "`incus info` shows at certificate_fingerprint"
+            invalid_value(
+                one_line(text),
+                "SHA-256 fingerprint",
+                "use 64 hex digits, as `incus info` shows them as certificate_fingerprint",
+            ).at(f"{origin}:")
         )
     return digits
 
@@ -118,11 +123,10 @@ def read_pem(value: str, origin: str, *, secret: bool = False) -> str:
     try:
         return path.read_text()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         shown = f"{len(value)} characters" if secret or len(value) > 255 else repr(value)
         raise CredentialsMissing(
-            f"{origin}: {shown} is neither PEM (-----BEGIN ...) nor a file that can be read "
-            f"({reason})"
+            f"{origin}: {shown} is neither PEM (-----BEGIN ...) nor a readable file ({reason})"
         ) from None
 
 
@@ -139,7 +143,7 @@ def client_context(trust: ServerTrust, identity: ClientIdentity | None) -> ssl.S
             context.load_verify_locations(cadata=trust.ca)
         except (ssl.SSLError, ValueError) as error:
             raise BadHostSettings(
-                f"ca_certificate: no CA certificates in PEM form ({error})"
+                f"ca_certificate: this is not a valid CA certificate: use PEM ({error})"
             ) from None
     elif trust.system:
         context.load_default_certs()
@@ -152,14 +156,15 @@ def client_context(trust: ServerTrust, identity: ClientIdentity | None) -> ssl.S
                 context.load_cert_chain(file, password=_no_password)
             except _Encrypted:
                 raise BadHostSettings(
-                    f"{identity.origin}: the private key is encrypted; nothing can ask for its "
-                    "password here. Give one without: `openssl pkey -in client.key -out plain.key`"
+                    f"{identity.origin}: the private key is encrypted, and pulumi_pika cannot ask "
+                    "for its password; decrypt it (`openssl pkey -in client.key -out plain.key`), "
+                    "and set key to the new file"
                 ) from None
             except (ssl.SSLError, OSError, ValueError) as error:
                 reason = getattr(error, "reason", None) or str(error)
                 raise BadHostSettings(
                     f"{identity.origin}: certificate and private key cannot be used together "
-                    f"({reason}); both have to be PEM, and the key the certificate's own"
+                    f"({reason}); both must be PEM, and the key must belong to the certificate"
                 ) from None
     return context
 

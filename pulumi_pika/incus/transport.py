@@ -190,27 +190,28 @@ class _HttpTransport(ABC):
                 encoding = response.headers.get("Content-Encoding", "identity")
                 if encoding != "identity":
                     raise UnexpectedResponse(
-                        f"{where}: the answer is compressed ({encoding!r:.40}), which was not "
-                        "asked for; let a proxy in between pass answers on as they are"
+                        f"{where}: the reply is compressed ({encoding!r:.40}), although no "
+                        "compression was requested; configure the proxy in between to pass on "
+                        "replies unchanged"
                     )
                 body = bytearray()
                 for chunk in response.raw.stream(256 * 1024, decode_content=False):
                     body += chunk
                     if len(body) > max_bytes:
-                        raise AnswerTooLong(f"the answer is longer than {max_bytes} bytes")
+                        raise AnswerTooLong(f"the reply is longer than {max_bytes} bytes")
                 return Reply(response.status_code, response.headers, bytes(body))
         except AnswerTooLong as error:
             raise AnswerTooLong(f"{where}: {error}") from error
         except requests.exceptions.ConnectTimeout as error:
             raise IncusUnreachable(
-                f"{where}: no connection within {self._limits.connect:g} s; the host is down, or a "
-                "firewall drops what is sent to it",
+                f"{where}: no connection within {self._limits.connect:g} s; check that the host "
+                "runs, and that no firewall drops the packets",
                 sent=False,
             ) from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             if _is_timeout(error):
                 raise IncusUnreachable(
-                    f"{where}: no answer within {whole:g} s; the daemon is busy or hangs",
+                    f"{where}: no reply within {whole:g} s; the daemon is busy or hangs",
                     sent=True,
                 ) from error
             raise self._unreachable(where, error) from error
@@ -304,7 +305,8 @@ class UnixTransport(_HttpTransport):
         cause = _os_error(error)
         if isinstance(cause, FileNotFoundError):
             return IncusUnreachable(
-                f"{where}: there is no such socket; start Incus, or set INCUS_SOCKET to its socket",
+                f"{where}: the socket does not exist; start Incus, or set INCUS_SOCKET to its "
+                "socket",
                 sent=False,
             )
         if isinstance(cause, PermissionError):
@@ -315,9 +317,9 @@ class UnixTransport(_HttpTransport):
             )
         if isinstance(cause, ConnectionRefusedError):
             return IncusUnreachable(
-                f"{where}: nobody listens at the socket; start Incus", sent=False
+                f"{where}: no process listens at the socket; start Incus", sent=False
             )
-        return IncusUnreachable(f"{where}: the connection broke off: {cause or error}", sent=True)
+        return IncusUnreachable(f"{where}: the connection was lost: {cause or error}", sent=True)
 
 
 class HttpsTransport(_HttpTransport):
@@ -425,34 +427,35 @@ class HttpsTransport(_HttpTransport):
         cause = _os_error(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return IncusUnreachable(
-                f"{where}: the server's certificate is not one to trust ({cause.verify_message}); "
-                "give its own certificate (server_certificate) or fingerprint "
-                "(server_fingerprint), or the CA that signed it (ca_certificate)",
+                f"{where}: the server's certificate is not trusted ({cause.verify_message}); set "
+                "server_certificate or server_fingerprint of the server, or ca_certificate of the "
+                "CA that signed it",
                 sent=False,
             )
         if isinstance(cause, ssl.SSLError):
             return IncusUnreachable(
                 f"{where}: no TLS connection ({cause.reason or cause}); is this an Incus server, "
-                "which wants TLS 1.3?",
+                "which uses TLS 1.3?",
                 sent=False,
             )
         if isinstance(cause, ConnectionRefusedError):
             return IncusUnreachable(
-                f"{where}: nobody listens there; check the address, and core.https_address of "
+                f"{where}: no process listens at the address; check it, and core.https_address of "
                 "the server (`incus config get core.https_address`)",
                 sent=False,
             )
         if isinstance(cause, socket.gaierror):
             return IncusUnreachable(
-                f"{where}: no such host name ({cause.strerror}); check the address", sent=False
+                f"{where}: the host name cannot be resolved ({cause.strerror}); check the address",
+                sent=False,
             )
         if isinstance(cause, OSError) and cause.errno in _NO_WAY:
             return IncusUnreachable(
-                f"{where}: no way to the host ({cause.strerror}); check the address, and the "
-                "network between",
+                f"{where}: no route to the host ({cause.strerror}); check the address and the "
+                "network",
                 sent=False,
             )
-        return IncusUnreachable(f"{where}: the connection broke off: {cause or error}", sent=True)
+        return IncusUnreachable(f"{where}: the connection was lost: {cause or error}", sent=True)
 
 
 _NO_WAY: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -62,8 +63,8 @@ def decode_token(text: str) -> TrustToken:
         )
     except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadHostSettings(
-            "trust_token: this is no trust token; `incus config trust add NAME` on the server "
-            "shows one (a cluster's join token, from `incus cluster add`, is another thing)"
+            "trust_token: this is not a valid trust token: create one on the server with `incus "
+            "config trust add NAME` (a join token of `incus cluster add` is not a trust token)"
         ) from None
 
 
@@ -95,8 +96,8 @@ def identity_for(token: TrustToken, environ: Mapping[str, str]) -> ClientIdentit
         return _read(certificate, key)
     except OSError as error:
         raise BadHostSettings(
-            f"trust_token: the certificate for it cannot be kept in {directory} "
-            f"({error.strerror}); make the folder writable, set XDG_CONFIG_HOME, or give "
+            f"trust_token: could not store its client certificate in {directory}: "
+            f"{error.strerror}. Make the directory writable, or set XDG_CONFIG_HOME, or set "
             "certificate and key"
         ) from None
 
@@ -114,8 +115,8 @@ def known_identity(fingerprint: str, environ: Mapping[str, str]) -> ClientIdenti
             return None
         if len(keys) > 1:
             raise BadHostSettings(
-                f"certificate: {directory} has {len(keys)} of them for this server "
-                f"({', '.join(key.stem for key in keys)}); name one with certificate and key"
+                f"certificate: {directory} has {len(keys)} client certificates for this server "
+                f"({', '.join(key.stem for key in keys)}); set certificate and key to one of them"
             )
         return _read(keys[0].with_suffix(".crt"), keys[0])
     except OSError as error:
@@ -135,7 +136,7 @@ def enrol(client: IncusClient, token: TrustToken) -> None:
         return
     body = {"type": "client", "trust_token": token.text}
     try:
-        client.change("POST", "/1.0/certificates", body)
+        client.send_change("POST", "/1.0/certificates", body)
     except IncusApiError as error:
         # Another process of this run may have been first. Incus revokes a token before it has added
         # the certificate that came with it.
@@ -146,11 +147,12 @@ def enrol(client: IncusClient, token: TrustToken) -> None:
             return
         raise Unauthorised(
             f"the server at {client.host} refuses the trust_token for {token.client_name!r} "
-            f"({error.reason or error.status}): a token is good for one certificate, and for as "
-            "long as core.remote_token_expiry says. The certificate that this one may have been "
-            f"used for is not {client.transport.client_fingerprint[:12]}, the one kept here. Make "
-            f"a new token there: `incus config trust add {token.client_name}`; where runs do not "
-            "share a home directory, give certificate and key instead",
+            f"({error.reason or error.status}): it was used before, or has expired (a token is "
+            "valid for one use; see core.remote_token_expiry). If it was used, it was with "
+            f"another client certificate than {client.transport.client_fingerprint[:12]}. Create "
+            "a new token on the server: `incus config trust add "
+            f"{shlex.quote(token.client_name)}`. If runs do not share a home directory, set "
+            "certificate and key instead",
             status=error.status,
             reason=error.reason,
         ) from None
@@ -195,9 +197,9 @@ def _make(certificate: Path, key: Path, name: str) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
         raise BadHostSettings(
-            "trust_token: the `openssl` command, which makes the certificate for it, is not "
-            "installed; install it, or give certificate and key (`incus remote "
-            "generate-certificate` makes both)"
+            "trust_token: the `openssl` command, which creates its client certificate, is not "
+            "installed; install it, or set certificate and key (`incus remote "
+            "generate-certificate` creates both)"
         )
     with tempfile.TemporaryDirectory(dir=certificate.parent, prefix=".new-") as folder:
         new_key, new_certificate = Path(folder, "key"), Path(folder, "crt")
@@ -210,7 +212,8 @@ def _make(certificate: Path, key: Path, name: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
             raise BadHostSettings(
-                f"trust_token: `openssl req` made no certificate: {done.stderr.strip()[-300:]}"
+                "trust_token: could not create its client certificate with `openssl req`: "
+                f"{done.stderr.strip()[-300:]}"
             )
         new_key.chmod(0o600)
         new_certificate.chmod(0o600)

@@ -20,6 +20,7 @@ from ..incus.instances import (
     push_guest_file,
     start_exec,
 )
+from ..message_templates import could_not, timed_out
 from ..reconcile.instances.console import last_console_words
 from ..reconcile.instances.lifecycle import fetch_instance, wait_for_pending_operations
 from ..reconcile.shared.reporter import Progress, Reporter
@@ -34,7 +35,7 @@ _LONGEST_PAUSE: Final = 2.0
 _PREPARE_WITHIN: Final = 120.0
 _APPEARS_WITHIN: Final = 2.0
 """Seconds for which a command is searched for if the request that starts it got no reply."""
-_SAID: Final = 500
+_MOST_QUOTED: Final = 500
 """The most characters of the script's error output that a message quotes."""
 _RECORD: Final = re.compile(r"/exec_([0-9a-f-]{36})\.stdout$")
 NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
@@ -70,7 +71,7 @@ def start_command(
         JobNotBegun: The guest was not reached in time, or could not prepare the command.
         IncusUnreachable: The host does not answer.
     """
-    progress = Progress(reporter, f"{name}: waiting until commands can be run in it")
+    progress = Progress(reporter, f"{name}: waiting until the guest can run commands")
     # The script may contain secrets: no other user of the guest may read it.
     text = script.text.encode()
     others = any(not as_root for _, as_root in script.steps)
@@ -113,16 +114,22 @@ def _until_reached(
             # A frozen instance may continue.
             is_machine = live is not None and live.instance_type == "virtual-machine"
             if live is None or not (live.running or live.status == "Frozen"):
-                state = live.status if live else "gone"
-                raise JobNotBegun(f"{name} is {state} before the command was begun ({seen})")
+                state = f"the instance is {live.status}" if live else "the instance was deleted"
+                raise JobNotBegun(
+                    could_not(f"start the command in {name}", f"{state}; last error: {seen}")
+                )
         if progress.elapsed > within:
             raise JobNotBegun(
-                f"no command could be run in {name} within {within:g} s (timeouts.wait); last "
-                f"seen: {seen}"
+                timed_out(
+                    f"instance {name}",
+                    "a state in which it can run commands",
+                    within,
+                    f"last error: {seen}. If the guest needs more time, raise `timeouts.wait`",
+                )
             )
         if progress.is_due:
             shown = last_console_words(client, name) if is_machine else ""
-            progress.tick(f"last seen: {seen}{shown}")
+            progress.tick(f"last error: {seen}{shown}")
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
@@ -148,8 +155,11 @@ def _start_once(
         if isinstance(error, ServerFailure):
             raise
         raise JobNotBegun(
-            f"{name}: whether the command was begun is not known, and it is not seen to run "
-            f"({error})"
+            could_not(
+                f"start the command in {name}",
+                f"the reply to the request was lost ({error}), and the instance does not run the "
+                "command",
+            )
         ) from error
 
 
@@ -198,13 +208,17 @@ def _prepare(client: IncusClient, name: str, arguments: tuple[str, ...]) -> set[
             done = client.wait(operation, timeout=_PREPARE_WITHIN, what=f"preparing {name}")
         except (*NO_ANSWER, OperationFailed, OperationLost) as error:
             if not again:
-                raise JobNotBegun(f"{name} could not be prepared: {error}") from error
+                raise JobNotBegun(
+                    could_not(f"prepare the command in {name}", str(error))
+                ) from error
             time.sleep(_PAUSE)
             wait_for_pending_operations(retry_transport(client), name)
             continue
         if code := done.get("return"):
             tail = Tail(client, exec_output(name, operation, "stderr"))
-            said = cut_front(tail.read().decode(errors="replace"), _SAID)
-            raise JobNotBegun(f"{name} could not be prepared (exit code {code}): {said}")
+            quoted = cut_front(tail.read().decode(errors="replace"), _MOST_QUOTED)
+            raise JobNotBegun(
+                could_not(f"prepare the command in {name}", f"exit code {code}: {quoted}")
+            )
         return {operation} if again else _recorded(client, name)
     raise AssertionError("the second try returns or raises")

@@ -20,7 +20,7 @@ class Event:
     kind: str
     message: str
 
-    def said(self) -> str:
+    def describe(self) -> str:
         """Return the event as a human-readable line."""
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
@@ -33,7 +33,7 @@ class EventReader:
     """
 
     def __init__(self) -> None:
-        self.odd = 0
+        self.invalid_lines = 0
         self._rest = b""
         self._last = -1
 
@@ -47,7 +47,7 @@ class EventReader:
                 continue
             event = _parse(line)
             if event is None:
-                self.odd += 1
+                self.invalid_lines += 1
             elif event.seq is None or event.seq > self._last:
                 self._last = self._last if event.seq is None else event.seq
                 yield event

@@ -146,12 +146,12 @@ prepare() {{
         done
         ;;
     esac
-    mkdir -p {folder} {folders} || fail "cannot make the job's directories"
+    mkdir -p {folder} {folders} || fail "could not create the job's directories"
     rm -f {exit_path} {begun_path} {output} {folder}/{timed_out}
-    (umask 077 && printf '%s\\n' {request} >{request_path}) || fail "cannot write "{request_path}
-    (umask 077 && printf '%s\\n' {work} >{folder}/work) || fail "cannot write {folder}/work"
+    (umask 077 && printf '%s\\n' {request} >{request_path}) || fail "could not write "{request_path}
+    (umask 077 && printf '%s\\n' {work} >{folder}/work) || fail "could not write {folder}/work"
     [ {owner} = 0:0 ] || chown {owner} {folder} {folder}/work {folders} {request_path} ||
-        fail "cannot give the job's directories to user {owner}"
+        fail "could not change the owner of the job's directories to {owner}"
 }}
 
 run() {{
@@ -169,7 +169,7 @@ run() {{
         trap 'kill "$nap"; exit 0' TERM
         sleep {limit} &
         nap=$!
-        # Ended by somebody else, it says nothing of the time; the limit is kept from outside too.
+        # If another process ended it, the time is not over; the host enforces the limit too.
         wait "$nap" || exit 0
         echo {timed_out} >{folder}/{timed_out}
         kill -s TERM -- "$group$work"

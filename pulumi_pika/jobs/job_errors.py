@@ -1,5 +1,6 @@
 """Exceptions of jobs. A job that ran and failed is an outcome; only `JobFailed` raises it."""
 
+from ..message_templates import INVALID_VALUE, OTHER_OWNER
 from ..reconcile.shared.errors import ReconcileError
 
 
@@ -15,6 +16,8 @@ class JobInstanceTaken(JobError):
     """An instance with the job's name exists that this job did not leave behind. It was not
     changed."""
 
+    default_code = OTHER_OWNER
+
 
 class JobFailed(JobError):
     """The job did not complete, and failures are not allowed."""
@@ -22,6 +25,8 @@ class JobFailed(JobError):
 
 class JobRefused(JobError):
     """The arguments of the job are not valid. No request was sent to a server."""
+
+    default_code = INVALID_VALUE
 
 
 class JobOutputRefused(JobError):

@@ -12,6 +12,7 @@ from ..incus.catalog import image_fingerprint
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, NotFound
 from ..incus.instances import patch_instance, running_operations
+from ..message_templates import IN_USE, Message, could_not, exists, missing, other_owner
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.instances.create import create_and_start, explain_failure
 from ..reconcile.instances.data_volumes import claim_volumes, create_volumes
@@ -75,8 +76,11 @@ def find_image(client: IncusClient, plan: IncusRuntimePlan) -> str:
         return image_fingerprint(client, alias)
     except NotFound as error:
         raise PlacementError(
-            f"incus.image_alias: there is no image with the alias {alias} in project "
-            f"{client.project} at {client.host}; see `incus image list --project {client.project}`"
+            missing(
+                f"incus.image_alias: image {alias}",
+                f"in project {client.project} at {client.host}",
+                f"`incus image list --project {client.project}` lists the images",
+            )
         ) from error
 
 
@@ -107,7 +111,7 @@ def remove_dead(
         return
     if reason := refuse_existing(client, live, owner, backend):
         raise JobInstanceTaken(reason)
-    reporter.info(f"removing the instance {name}, which an earlier run of this job left behind")
+    reporter.info(f"deleting instance {name}, which an earlier run of this job left behind")
     remove_job_instance(client, live, reporter)
 
 
@@ -122,20 +126,23 @@ def refuse_existing(client: IncusClient, live: LiveInstance, owner: str, backend
     """
     name = live.name
     if not belongs_to(live, owner, backend):
-        whose = live.config.get(OWNER_KEY) or "nobody, by its marks"
-        hint = renamed_hint(owner, whose)
-        return (
-            f"identity.instance_name: an instance {name} exists in project {client.project} at "
-            f"{client.host}, and is not of this job (it belongs to {whose}); nothing of it was "
-            "touched. Choose another name, or remove it yourself: "
-            f"`incus delete --force --project {client.project} {name}`"
+        holder = live.config.get(OWNER_KEY, "")
+        hint = renamed_hint(owner, holder)
+        where = f"in project {client.project} at {client.host}"
+        advice = (
+            "it was not changed. Use another instance name. If the instance and its data are not "
+            f"needed, delete it: `incus delete --force --project {client.project} {name}`"
             + (f". {hint}" if hint else "")
         )
+        if holder:
+            return other_owner(f"identity.instance_name: instance {name} {where}", holder, advice)
+        return exists(f"identity.instance_name: instance {name}", where, advice)
     runner = live.config.get(JOB_KEY, "")
     if _runs_still(runner):
-        return (
-            f"the job {name} is running already, in process {runner.split()[1]} of this machine; "
-            "nothing of it was touched. Wait for it, or end that process"
+        return Message(
+            f"job {name} is already running in process {runner.split()[1]} on this machine; "
+            "nothing was changed. Wait until it ends, or end that process",
+            IN_USE,
         )
     return ""
 
@@ -193,7 +200,7 @@ def create_job_instance(
         raise
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
-        raise RuntimeFailed(f"{explain_failure(error, desired)} {outcome}") from error
+        raise RuntimeFailed(explain_failure(error, desired, outcome)) from error
     except BaseException:
         # If the reply was not waited for, the caller deletes what the request created.
         undo.run()
@@ -234,7 +241,7 @@ def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Repor
         RuntimeFailed: The instance could not be deleted.
     """
     name = live.name
-    progress = Progress(reporter, f"removing {name}")
+    progress = Progress(reporter, f"deleting {name}")
     here: LiveInstance | None = live
     for pause in (*_PAUSES, None):
         try:
@@ -251,11 +258,14 @@ def remove_job_instance(client: IncusClient, live: LiveInstance, reporter: Repor
             # Each step can be repeated, and no failure is a reason to leave the instance behind.
             if pause is None:
                 raise RuntimeFailed(
-                    f"the instance {name} in project {client.project} could not be removed: "
-                    f"{error}. The next run of the job removes it; or do so yourself: "
-                    f"`incus delete --force --project {client.project} {name}`"
+                    could_not(
+                        f"delete instance {name} in project {client.project}",
+                        str(error),
+                        advice="The next run of the job deletes it. To delete it now: "
+                        f"`incus delete --force --project {client.project} {name}`",
+                    )
                 ) from error
-            progress.tick(f"again after: {error}")
+            progress.tick(f"retrying after: {error}")
             time.sleep(pause)
             here = None
 

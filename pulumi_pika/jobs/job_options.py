@@ -6,9 +6,11 @@ from typing import Annotated, Final
 
 from pydantic import Field, JsonValue
 
+from ..message_templates import invalid_value
 from ..planner.plan import IncusRuntimePlan
 from ..planner.spec_models import Part, RuntimeResources
 from ..reconcile.instances.runtime_options import OptionProblem
+from ..text_safety import visible
 
 DEFAULT_RESOURCES: Final = RuntimeResources(vcpu_count=2, memory_mib=4096)
 """The limits of a job's instance if the spec has none."""
@@ -70,12 +72,16 @@ def find_job_problems(options: JobOptions) -> Iterator[OptionProblem]:
     elif "\0" in options.command:
         yield ("command",), "must not contain a NUL character"
     elif len(options.command.encode(errors="replace")) > _LONGEST_COMMAND:
-        yield ("command",), "is longer than 1 MiB; put a script on a mount, and run that"
+        yield ("command",), "must not be longer than 1 MiB; put a script on a mount, and run it"
     for key, value in options.environment.items():
         if not _VARIABLE.fullmatch(key):
             yield (
                 ("environment", key),
-                f"{key!r} is no name of a variable: letters, digits and `_`, no digit first",
+                invalid_value(
+                    visible(key),
+                    "environment variable name",
+                    "use letters, digits and `_`; no digit at the beginning",
+                ),
             )
         elif "\0" in value:
             yield ("environment", key), "must not contain a NUL character"

@@ -12,6 +12,7 @@ from typing import Final
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
 from ..incus.guest_files import find_detour, read_small_file
+from ..message_templates import IN_USE, Message
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.instances.lifecycle import fetch_instance
 from ..reconcile.instances.live_instance import LiveInstance
@@ -116,7 +117,7 @@ class JobOutcome:
             return
         tail = "\n  ".join(self.log_tail.splitlines())
         raise JobFailed(
-            f"the job {name} {_WORDS[self.status]}: {self.message}"
+            f"{_SENTENCES[self.status].format(name)}: {self.message}"
             + (f" (after {self.attempts} attempts)" if self.attempts > 1 else "")
             + (
                 f". {self.retained_hint[:1].upper()}{self.retained_hint[1:]}"
@@ -127,11 +128,11 @@ class JobOutcome:
         )
 
 
-_WORDS: Final[dict[Status, str]] = {
-    "completed": "completed",
-    "failed": "failed",
-    "timed_out": "ran out of time",
-    "lost": "is lost",
+_SENTENCES: Final[dict[Status, str]] = {
+    "completed": "job {} completed",
+    "failed": "job {} failed",
+    "timed_out": "job {} reached its time limit",
+    "lost": "the result of job {} is unknown",
 }
 
 
@@ -220,8 +221,8 @@ def _prepare(folder: OutputFolder, plan: IncusRuntimePlan) -> None:
 
 
 def _refused(error: FolderError) -> JobOutputRefused:
-    advice = error.advice or "name a directory that this user can write to"
-    return JobOutputRefused(f"output_dir: {error}; {advice}")
+    advice = error.advice or "use a directory that this user can write to"
+    return JobOutputRefused(Message(f"output_dir: {error}; {advice}", error.code))
 
 
 _active: set[tuple[str, str, str]] = set()
@@ -232,16 +233,21 @@ _lock = threading.Lock()
 def _alone(client: IncusClient, name: str) -> Iterator[None]:
     """Keep two runs of this process from using the same instance."""
     key = (client.host, client.project, name)
-    ours = False
+    is_reserved = False
     try:
         with _lock:
             if key in _active:
-                raise JobInstanceTaken(f"the job {name} is running already, in this process")
-            ours = True
+                raise JobInstanceTaken(
+                    Message(
+                        f"job {name} is already running in this process; wait until it ends",
+                        IN_USE,
+                    )
+                )
+            is_reserved = True
             _active.add(key)
         yield
     finally:
-        if ours:
+        if is_reserved:
             with _lock:
                 _active.discard(key)
 
@@ -280,7 +286,7 @@ def _attempt(
             image_fingerprint=fingerprint,
             attempts=1,
             collected_files=collection.files,
-            skipped_outputs=collection.left_out,
+            skipped_outputs=collection.skipped,
             log_tail=capture.tail(),
         )
         outcome = _apply_retention(there, plan, outcome, watcher)
@@ -299,7 +305,7 @@ def _attempt(
     finally:
         # Also after an interruption by the user.
         if capture is not None:
-            capture.drop()
+            capture.discard()
         if made is not None and not settled:
             gone = JobInstance(retry_transport(made.client), made.live)
             try:
@@ -376,20 +382,20 @@ def _collect_outputs(
     wanted = mode == "always" or (mode == "failure_only" and not verdict.completed)
     if folder is None or not wanted:
         return Collection((), ())
-    files, left_out = capture.finish()
+    files, skipped = capture.finish()
     if ended.cut:
-        left_out.append(SkippedFile(OUTPUT_FILE, ended.cut))
+        skipped.append(SkippedFile(OUTPUT_FILE, ended.cut))
     bound = options.max_output_mib * 2**20 - sum(file.size for file in files)
     if ended.how == "lost" and _refetch(made) is None:
         # Another instance that has this name now is not read.
-        found = Collection((), (SkippedFile(plan.lifecycle_root, "the instance is gone"),))
+        found = Collection((), (SkippedFile(plan.lifecycle_root, "the instance was deleted"),))
     else:
         found = collect_outputs(
             made.client, made.live.name, plan, folder, max_bytes=bound, reporter=watcher
         )
-    collection = _commit(folder, Collection((*files, *found.files), (*left_out, *found.left_out)))
-    for left in collection.left_out:
-        watcher.warn(f"{made.live.name}: not brought home: {left.path}: {left.reason}")
+    collection = _commit(folder, Collection((*files, *found.files), (*skipped, *found.skipped)))
+    for left in collection.skipped:
+        watcher.warn(f"{made.live.name}: output skipped: {left.path}: {left.reason}")
     return collection
 
 
@@ -401,10 +407,8 @@ def _commit(folder: OutputFolder, found: Collection) -> Collection:
     except FolderError as error:
         failed = {file.path: error for file in found.files}
     files = tuple(file for file in found.files if file.path not in failed)
-    left_out = [
-        SkippedFile(path, f"it could not be written: {why}") for path, why in failed.items()
-    ]
-    return Collection(files, (*found.left_out, *left_out))
+    skipped = [SkippedFile(path, f"could not be written: {why}") for path, why in failed.items()]
+    return Collection(files, (*found.skipped, *skipped))
 
 
 def _apply_retention(
@@ -420,7 +424,9 @@ def _apply_retention(
         try:
             retain_job_instance(made.client, live, until_stopped=until_stopped)
         except IncusError as error:
-            watcher.warn(f"{name} is kept, though it could not be marked so: {error}")
+            watcher.warn(
+                f"instance {name} is retained, but it could not be labelled as retained: {error}"
+            )
         if until_stopped and not outcome.completed:
             # The command may have ended because the instance is stopping, which takes a moment. The
             # server did not know yet that it has to delete the instance when it stops.
@@ -461,10 +467,10 @@ def _how_to_use(made: JobInstance, live: LiveInstance, policy: str) -> str:
     enter = f"`incus exec {where} -- sh`"
     if not live.running:
         enter = f"`incus start {where}`, then {enter}"
-    until = "until it stops" if policy == "keep_until_stopped" else "to be looked into"
+    until = "until it stops" if policy == "keep_until_stopped" else "for inspection"
     return (
-        f"the instance {live.name} is kept {until} ({policy}). To get in: {enter}. To remove it: "
-        f"`incus delete --force {where}`; the next run of the job does so too"
+        f"instance {live.name} is retained {until} ({policy}). To open a shell in it: {enter}. To "
+        f"delete it: `incus delete --force {where}`; the next run of the job deletes it too"
     )
 
 
@@ -486,4 +492,4 @@ def _remove_retained(client: IncusClient, outcome: JobOutcome, watcher: JobObser
         return
     live = fetch_instance(client, outcome.retained_instance, inside=False)
     if live is not None and live.uuid == outcome.retained_uuid:
-        remove_job_instance(client.beside(live.location), live, watcher)
+        remove_job_instance(client.on_member(live.location), live, watcher)

@@ -38,11 +38,11 @@ class JobProgress:
     output: int
     away: float = 0.0
 
-    def said(self) -> str:
+    def describe(self) -> str:
         """Return the progress as a human-readable phrase."""
         text = f"{self.elapsed:.0f} of {self.limit:g} s, {size_text(self.output)} of output"
         if self.away >= 1:
-            return f"{text}; the host has not answered for {self.away:.0f} s"
+            return f"{text}; the host has not replied for {self.away:.0f} s"
         if self.silent >= FIRST_AFTER:
             text += f"; silent for {self.silent:.0f} s"
         return text
@@ -109,7 +109,7 @@ class LineObserver:
     def event(self, event: Event) -> None:
         """Write an event, which counts as a line of output."""
         self._flush()
-        self._show(f"{self._name}: [{self._elapsed:.0f} s] {event.said()}")
+        self._show(f"{self._name}: [{self._elapsed:.0f} s] {event.describe()}")
 
     def alive(self, standing: JobProgress) -> None:
         """Write a sign of life if nothing else was written for a while."""
@@ -117,7 +117,7 @@ class LineObserver:
         self._say_hidden()
         if time.monotonic() - self._spoke >= (FIRST_AFTER if standing.elapsed < EVERY else EVERY):
             self._flush()
-            self.info(f"{self._name}: {standing.said()}")
+            self.info(f"{self._name}: {standing.describe()}")
 
     def finish(self) -> None:
         """Write the rest after the end of the output."""
@@ -147,7 +147,7 @@ class LineObserver:
 
     def _say_hidden(self) -> None:
         if self._hidden:
-            self.info(f"{self._name}: {self._hidden:,} lines of output more are not shown here")
+            self.info(f"{self._name}: {self._hidden:,} more lines of output are not shown here")
         self._left, self._hidden = LINES_AT_ONCE, 0
 
 

@@ -38,7 +38,7 @@ class Capture:
         self._lost = ""
         self._pending: Pending | None = None
         try:
-            self._pending = folder.begin(OUTPUT_FILE) if folder else None
+            self._pending = folder.open_file(OUTPUT_FILE) if folder else None
         except FolderError as error:
             self._lose(error)
 
@@ -49,7 +49,7 @@ class Capture:
             return
         room = self._max_bytes - self._pending.size
         if len(data) > room:
-            self._lost = f"all beyond its first {size_text(self._max_bytes)} (max_output_mib)"
+            self._lost = f"everything after the first {size_text(self._max_bytes)} (max_output_mib)"
         try:
             self._pending.write(data[:room])
         except FolderError as error:
@@ -80,12 +80,12 @@ class Capture:
                 self._lose(error)
         return files, [SkippedFile(OUTPUT_FILE, self._lost)] if self._lost else []
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Delete the file."""
         if self._pending is not None:
-            self._pending.drop()
+            self._pending.discard()
 
     def _lose(self, error: FolderError) -> None:
-        self._lost = f"it could not be written: {error}"
-        self.drop()
+        self._lost = f"could not be written: {error}"
+        self.discard()
         self._pending = None

@@ -45,7 +45,7 @@ MAX_DEPTH: Final = 32
 """How many directories deep a file may be below the artifacts directory."""
 MAX_ENTRIES: Final = 50_000
 """How many names are inspected."""
-MAX_LEFT_OUT: Final = 200
+MAX_SKIPPED: Final = 200
 """How many skipped files are reported individually."""
 MAX_HANGS: Final = 5
 """The collection stops after this number of requests that hang, as at a FIFO."""
@@ -102,7 +102,7 @@ class Collection:
     """The result of a collection."""
 
     files: tuple[Collected, ...]
-    left_out: tuple[SkippedFile, ...]
+    skipped: tuple[SkippedFile, ...]
 
 
 def possible_files(plan: IncusRuntimePlan) -> list[str]:
@@ -171,7 +171,7 @@ class _Collector:
         self._progress = Progress(reporter, f"collecting the outputs of {instance}")
         self._files: list[Collected] = []
         self._left: list[SkippedFile] = []
-        self._untold = 0
+        self._uncounted = 0
         self._used = self._wasted = 0
         self._artifacts = self._listed = self._hangs = self._unreachable = 0
         self._begun = time.monotonic()
@@ -193,10 +193,10 @@ class _Collector:
                 for path, _ in jobs[index:]:
                     # If the collection stopped at a single file, that file is reported already.
                     if all(one.path != path for one in self._left):
-                        self._leave(path, f"not looked at further: {stopped}", always=True)
+                        self._skip(path, f"the collection stopped: {stopped}", always=True)
                 break
-        if self._untold:
-            more = f"{self._untold} more were left out"
+        if self._uncounted:
+            more = f"{self._uncounted} more files were skipped"
             self._left.append(SkippedFile(self._plan.lifecycle_root, more))
         return Collection(tuple(self._files), tuple(self._left))
 
@@ -223,7 +223,7 @@ class _Collector:
         except IncusError as error:
             raise _Stopped(str(error)) from error
         if entity is None:
-            raise _Stopped(f"there is no instance {self._instance} any more")
+            raise _Stopped(f"instance {self._instance} does not exist any more")
         return bool(entity.data["status"] == "Running")
 
     # One file
@@ -235,7 +235,7 @@ class _Collector:
             if entry.type == "file":
                 self._take(path, target, kind, entry)
             else:
-                self._leave(path, _invalid_reason(entry))
+                self._skip(path, _invalid_reason(entry))
 
     def _way_is_clear(self, path: str) -> bool:
         """Return whether everything above a path, from the lifecycle root on, is a directory.
@@ -249,13 +249,13 @@ class _Collector:
                 self._types[above] = found.type if found else ""
             if self._types[above] != "directory":
                 if self._types[above]:
-                    self._leave(path, f"{above} is a {self._types[above]}, which is not followed")
+                    self._skip(path, f"{above} is a {self._types[above]}, which is not followed")
                 return False
         return True
 
     def _entry(self, path: str) -> GuestEntry | None:
         """Return the entry at a path; None if there is none, or if that could not be found out."""
-        with self._leaving(path):
+        with self._skip_on_error(path):
             return self._ask_entry(path)
         return None
 
@@ -268,22 +268,22 @@ class _Collector:
         left = self._max_bytes - self._used
         size = entry.size or 0
         if size > left:
-            self._leave(path, self._too_long(f"has {_figure(size)}"))
+            self._skip(path, self._too_long(f"is {_figure(size)} long"))
             return
         # The entry may be a FIFO. Opening a FIFO in an instance that does not run would block the
         # delete of the instance. The state is fetched each time, since a guest can stop at any
         # time.
         closed = size == 0 and not self._look()
         if closed and entry.size is None:
-            self._leave(path, "the server does not say how long it is, and the guest does not run")
+            self._skip(path, "the server does not report its size, and the guest does not run")
             return
         written, got = None, 0
-        with self._leaving(path):
+        with self._skip_on_error(path):
             with self._folder.writing(target) as out:
                 for chunk in () if closed else self._chunks(path):
                     got += len(chunk)
                     if got > left:
-                        raise _TooLong(self._too_long("became longer meanwhile"))
+                        raise _TooLong(self._too_long("became longer while it was read"))
                     out.write(chunk)
                     self._tick(got)
             written = out.written
@@ -296,7 +296,7 @@ class _Collector:
         if self._wasted > self._max_bytes:
             # A guest that reports too small sizes could otherwise delay the collection for a long
             # time.
-            raise _Stopped(f"{_figure(self._wasted)} were read of files that could not be kept")
+            raise _Stopped(f"{_figure(self._wasted)} were read of files that could not be saved")
         self._tick()
 
     def _chunks(self, path: str) -> Iterator[bytes]:
@@ -315,8 +315,8 @@ class _Collector:
     def _too_long(self, what: str) -> str:
         left = self._max_bytes - self._used
         return (
-            f"{what}, of the {_figure(self._max_bytes)} that may be collected "
-            f"{_figure(left)} are left"
+            f"{what}, and only {_figure(left)} of the {_figure(self._max_bytes)} that may be "
+            "collected are left"
         )
 
     # Artifacts
@@ -327,10 +327,10 @@ class _Collector:
         root = self._plan.paths.artifacts_dir
         for glob in globs:
             if reason := unusable(glob):
-                self._leave(root, f"the pattern `{glob}` {reason}")
+                self._skip(root, f"the pattern `{glob}` {reason}")
         entry = self._entry(root) if self._way_is_clear(root) else None
         if entry is not None and entry.type != "directory":
-            self._leave(root, _invalid_reason(entry, wanted="directory"))
+            self._skip(root, _invalid_reason(entry, wanted="directory"))
         elif entry is not None:
             self._walk(root, "", matcher(globs), holder(globs))
 
@@ -341,7 +341,7 @@ class _Collector:
         directory."""
         names: list[str] | None = None
         place = f"{root}/{within}" if within else root
-        with self._leaving(place):
+        with self._skip_on_error(place):
             with self._on_time():
                 names = list_guest_directory(
                     self._client, self._instance, place, timeout=self._timeout
@@ -352,7 +352,7 @@ class _Collector:
             name = pending.pop()
             self._listed += 1
             if self._listed > MAX_ENTRIES:
-                raise _Stopped(f"there are more than {MAX_ENTRIES} names")
+                raise _Stopped(f"the guest has more than {MAX_ENTRIES} names")
             below = f"{within}/{name}" if within else name
             matches, may_hold = meant(below), holds(below)
             if matches or may_hold:
@@ -363,7 +363,7 @@ class _Collector:
                     if not may_hold:
                         continue
                     if below.count("/") + 1 > MAX_DEPTH:
-                        self._leave(f"{root}/{below}", f"more than {MAX_DEPTH} directories deep")
+                        self._skip(f"{root}/{below}", f"more than {MAX_DEPTH} directories deep")
                         continue
                     self._walk(root, below, meant, holds)
                 elif matches:
@@ -385,24 +385,24 @@ class _Collector:
         """Return the entry at a path that a listing named, unless it is skipped."""
         if reason := name_reason(name):
             # A name with a slash could be any path, so no request is sent for it.
-            self._leave(path, reason)
+            self._skip(path, reason)
             return None
-        with self._leaving(path):
+        with self._skip_on_error(path):
             entry = self._ask_entry(path)
             if entry is None:
                 if "\ufffd" in name:
-                    self._leave(path, "its name is not UTF-8")
+                    self._skip(path, "its name is not UTF-8")
                 elif meant:
-                    self._leave(path, "a socket or the like, or not there any more")
+                    self._skip(path, "a special file such as a socket, or deleted meanwhile")
             elif entry.type not in ("file", "directory"):
-                self._leave(path, _invalid_reason(entry))
+                self._skip(path, _invalid_reason(entry))
             else:
                 return entry
         return None
 
     def _artifact(self, path: str, below: str, entry: GuestEntry) -> None:
         if self._artifacts >= MAX_ARTIFACTS:
-            raise _Stopped(f"there are more than {MAX_ARTIFACTS} artifacts")
+            raise _Stopped(f"the guest has more than {MAX_ARTIFACTS} artifacts")
         before = len(self._files)
         self._take(path, f"artifacts/{below}", "artifact", entry)
         self._artifacts += len(self._files) - before
@@ -444,18 +444,16 @@ class _Collector:
     def _stop_if_late(self) -> None:
         if self._seconds_left() <= 0.1:
             raise _Stopped(
-                f"{WITHIN:g} s are over, and a second for each MiB of the {_figure(self._used)} "
-                "that were brought"
+                f"the time limit is over: {WITHIN:g} s, and one second for each MiB of the "
+                f"{_figure(self._used)} that were downloaded"
             )
         if self._stalled > STALLED_FOR:
-            raise _Stopped(
-                f"the guest's answers took {self._stalled:.0f} s longer than they should"
-            )
+            raise _Stopped(f"the guest delayed its replies by {self._stalled:.0f} s in total")
 
     # Skipped files
 
     @contextlib.contextmanager
-    def _leaving(self, path: str) -> Iterator[None]:
+    def _skip_on_error(self, path: str) -> Iterator[None]:
         """Skip a path whose block fails, and stop the collection if the next path would fail
         too."""
         try:
@@ -463,24 +461,22 @@ class _Collector:
         except NoAnswerInTime:
             self._unreachable = 0
             self._hangs += 1
-            self._leave(
-                path, f"no answer within {_TIMEOUT:g} s: a FIFO, or else a server that hangs"
-            )
+            self._skip(path, f"no reply within {_TIMEOUT:g} s: it is a FIFO, or the server hangs")
             if self._hangs >= MAX_HANGS:
-                raise _Stopped(f"{self._hangs} requests got no answer in time") from None
+                raise _Stopped(f"{self._hangs} requests got no reply in time") from None
         except IncusUnreachable as error:
             self._unreachable += 1
-            self._leave(path, str(error))
+            self._skip(path, str(error))
             if not error.sent or self._unreachable >= MAX_UNREACHABLE:
                 raise _Stopped(f"the server cannot be reached: {error}") from error
         except (IncusError, FolderError, _TooLong) as error:
             self._unreachable = 0
-            self._leave(path, error.reason if isinstance(error, UnsafePath) else str(error))
+            self._skip(path, error.reason if isinstance(error, UnsafePath) else str(error))
 
-    def _leave(self, path: str, reason: str, *, always: bool = False) -> None:
+    def _skip(self, path: str, reason: str, *, always: bool = False) -> None:
         """Record a skipped file, if there is room for it, or in place of another one."""
-        if len(self._left) >= MAX_LEFT_OUT:
-            self._untold += 1
+        if len(self._left) >= MAX_SKIPPED:
+            self._uncounted += 1
             if not always:
                 return
             self._left.pop()
@@ -495,7 +491,7 @@ def _invalid_reason(entry: GuestEntry, wanted: str = "file") -> str:
     """Return why an entry of an unexpected type is skipped."""
     if entry.type == "symlink":
         return "a symlink, which is not followed"
-    return f"a {entry.type}, where a {wanted} should be"
+    return f"a {entry.type} in place of a {wanted}"
 
 
 def _figure(size: int) -> str:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol, Self
 
 from ..errors import PikaError
+from ..message_templates import IN_USE, INVALID_VALUE, MISSING, Message
 from ..text_safety import UNSEEN
 
 MANIFEST: Final = "manifest.json"
@@ -73,6 +74,8 @@ class UnsafePath(FolderError):
     Attributes:
         reason: The reason, as a half-sentence.
     """
+
+    default_code = INVALID_VALUE
 
     reason: str
 
@@ -126,7 +129,7 @@ def name_reason(name: str) -> str | None:
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"a name longer than {MAX_NAME_BYTES} bytes"
     if _PART.fullmatch(name):
-        return "the name of a file that is only begun"
+        return "the name of an unfinished file of pulumi_pika"
     return None
 
 
@@ -148,7 +151,7 @@ def safe_components(path: str) -> tuple[str, ...]:
 
 
 class Pending:
-    """A file that is being written; it has no name in the folder until `keep` or `commit`.
+    """A file that is being written; it has no name in the folder until `commit`.
 
     Attributes:
         size: The bytes that were written so far.
@@ -192,7 +195,7 @@ class Pending:
         """Finish the file, without giving it its name yet.
 
         Raises:
-            FolderError: The file cannot get its name (see `keep`). The file is deleted then.
+            FolderError: The file cannot get its name (see `commit`). The file is deleted then.
         """
         if self.written is not None:
             return self.written
@@ -207,12 +210,12 @@ class Pending:
                 ):
                     _refuse_in_place(directory, name, self._folder.root / self.path)
         except BaseException:
-            self.drop()
+            self.discard()
             raise
         self.written = Written(self.path, self.size, self._hash.hexdigest())
         return self.written
 
-    def keep(self) -> Written:
+    def commit(self) -> Written:
         """Finish the file and give it its name; an existing file of that name is replaced.
 
         Raises:
@@ -230,13 +233,13 @@ class Pending:
                     _refuse_in_place(there, name, self._folder.root / self.path)
                     _rename(here, self._part, there, name)
         except BaseException:
-            self.drop()
+            self.discard()
             raise
         self._settle()
         return written
 
-    def drop(self) -> None:
-        """Delete what was written. After `keep`, nothing is deleted."""
+    def discard(self) -> None:
+        """Delete what was written. After `commit`, nothing is deleted."""
         self._file.close()
         if not self._settled:
             # If the file is left behind, the next run deletes it.
@@ -280,13 +283,13 @@ class OutputFolder:
         locks = contextlib.ExitStack()
         try:
             while self._descriptor is None:
-                with _wrap_os_errors(self.root, _OTHER_DIRECTORY):
+                with _wrap_os_errors(self.root):
                     _make_directories(self.root, made)
                     self._descriptor = locks.enter_context(_locked_directory(self.root))
             yield
         finally:
             for pending in list(self._pending.values()):
-                pending.drop()
+                pending.discard()
             # The folder is deleted while it is locked, so that another run notices the delete.
             for directory in reversed(made):
                 with contextlib.suppress(OSError):
@@ -294,10 +297,11 @@ class OutputFolder:
             self._descriptor = None
             locks.close()
 
-    def begin(self, path: str) -> Pending:
+    def open_file(self, path: str) -> Pending:
         """Start a file that may be discarded later.
 
-        The caller must end the file by `keep` or `drop`, or by `finish` and `commit`.
+        The caller must end the file by `Pending.commit` or `Pending.discard`, or by
+        `Pending.finish` and `OutputFolder.commit`.
 
         Args:
             path: Relative to the folder, with ``/`` between components.
@@ -308,20 +312,20 @@ class OutputFolder:
         """
         components = safe_components(path)
         if components == (MANIFEST,):
-            raise UnsafePath(path, "the name of the folder's own list of files")
+            raise UnsafePath(path, "the name of the manifest")
         return Pending(self, components)
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[Pending]:
-        """Write a file, which is finished if the block ends without an exception; see `begin`.
+        """Write a file, which is finished if the block ends without an exception; see `open_file`.
 
         If the block raises an exception, neither the file nor a part of it is left.
         """
-        pending = self.begin(path)
+        pending = self.open_file(path)
         try:
             yield pending
         except BaseException:
-            pending.drop()
+            pending.discard()
             raise
         pending.finish()
 
@@ -343,7 +347,7 @@ class OutputFolder:
         try:
             for file in files:
                 try:
-                    self._pending[file.path].keep()
+                    self._pending[file.path].commit()
                     kept.add(file.path)
                 except FolderError as error:
                     failed.append((file.path, error))
@@ -370,9 +374,9 @@ class OutputFolder:
         try:
             pending.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
         except BaseException:
-            pending.drop()
+            pending.discard()
             raise
-        pending.keep()
+        pending.commit()
 
     def find_obstacle(self, paths: Iterable[str]) -> None:
         """Check whether a run's files can get their names in the folder, which exists.
@@ -387,7 +391,7 @@ class OutputFolder:
             for path in (MANIFEST, *paths):
                 name, slash, _ = path.partition("/")
                 shown = self.root / name
-                advice = f"move {shown} away, or name another directory"
+                advice = f"move {shown} to another place, or use another directory"
                 if _mode(root, name, stat.S_ISLNK):
                     raise FolderError(f"{shown} is a symlink, which is not followed", advice)
                 if slash and _mode(root, name, lambda mode: not stat.S_ISDIR(mode)):
@@ -485,14 +489,14 @@ class _Entry:
             ValueError: The data is not a valid entry, or its path leads outside of the folder.
         """
         if not isinstance(given, dict) or set(given) != {"path", "kind", "size", "sha256"}:
-            raise ValueError("no entry of ours")
+            raise ValueError("not an entry of a manifest")
         path, size, digest = given["path"], given["size"], given["sha256"]
         if not isinstance(path, str) or not isinstance(given["kind"], str):
-            raise ValueError("no path, or no kind")
+            raise ValueError("the path or the kind is not a string")
         if given["kind"] not in KINDS or type(size) is not int or size < 0:
-            raise ValueError("no kind or size of ours")
+            raise ValueError("the kind or the size is not valid")
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-            raise ValueError("no hash")
+            raise ValueError("the digest is not valid")
         try:
             return cls(safe_components(path), size, digest)
         except UnsafePath as error:
@@ -593,7 +597,7 @@ def _regular(directory: int, name: str) -> Iterator[IO[bytes]]:
     descriptor = os.open(name, flags, dir_fd=directory)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "no file", name)
+            raise OSError(errno.EINVAL, "not a regular file", name)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             yield file
     finally:
@@ -621,7 +625,7 @@ def _descended(root: int, names: Iterable[str], shown: Path, *, make: bool) -> I
                 if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
                 link = _mode(current, name, stat.S_ISLNK)
-                what = "a symlink, which is not followed" if link else "no directory"
+                what = "a symlink, which is not followed" if link else "not a directory"
                 raise FolderError(f"{path} is {what}; nothing was written there") from error
             os.close(current)
             current = below
@@ -692,7 +696,6 @@ def _rename(here: int, part: str, there: int, name: str) -> None:
         os.unlink(part, dir_fd=here)
 
 
-_OTHER_DIRECTORY: Final = "make it a directory that this user can write to, or name another"
 _held: set[tuple[int, int]] = set()
 """The directories that runs of this process have locked, by device and inode."""
 _holding = threading.Lock()
@@ -700,19 +703,19 @@ _holding = threading.Lock()
 
 def _make_directories(path: Path, made: list[Path]) -> None:
     """Create a directory and those above it; add the created ones to `made`."""
-    missing: list[Path] = []
+    absent: list[Path] = []
     while not path.is_dir():
         if path.is_symlink() and not path.exists():
             target = path.readlink()
             raise FolderError(
-                f"{path} is a symlink to {target}, which is not there",
-                f"make that a directory, or remove the symlink: `rm {shlex.quote(str(path))}`",
+                Message(f"{path} is a symlink, and its target {target} does not exist", MISSING),
+                f"create that directory, or delete the symlink: `rm -- {shlex.quote(str(path))}`",
             )
         if path.exists():
-            raise FolderError(f"{path} is not a directory", _OTHER_DIRECTORY)
-        missing.append(path)
+            raise FolderError(f"{path} is not a directory")
+        absent.append(path)
         path = path.parent
-    for path in reversed(missing):
+    for path in reversed(absent):
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o755)
             made.append(path)
@@ -730,8 +733,8 @@ def _locked_directory(path: Path) -> Iterator[int | None]:
     try:
         found = os.fstat(descriptor)
         taken = FolderError(
-            f"{path}: another job is writing to it",
-            "give each job a directory of its own, or wait for that one",
+            Message(f"{path} is used by another job", IN_USE),
+            "use a separate directory for each job, or wait until the other job ends",
         )
         with _holding:
             # Not all file systems support the lock below.
@@ -776,11 +779,11 @@ def _is_locked(directory: int) -> bool:
 
 
 @contextlib.contextmanager
-def _wrap_os_errors(path: Path, advice: str = "") -> Iterator[None]:
+def _wrap_os_errors(path: Path) -> Iterator[None]:
     """Raise errors of the operating system as FolderError with the path."""
     try:
         yield
     except FolderError:
         raise
     except OSError as error:
-        raise FolderError(f"{path}: {error.strerror or error}", advice) from error
+        raise FolderError(f"{path}: {error.strerror or error}") from error

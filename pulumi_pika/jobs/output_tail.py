@@ -64,7 +64,7 @@ class Tail:
             if whole < MAX_RESPONSE_BYTES:
                 raise
             self.cut = (
-                f"the server does not send parts of it, and the whole has more than {whole:,} bytes"
+                f"the server does not support ranges, and the file has more than {whole:,} bytes"
             )
             return b""
         if reply.headers.get("X-Incus-Type", "file") != "file":
@@ -73,8 +73,8 @@ class Tail:
             content_range = reply.headers.get("Content-Range", "")
             if not content_range.startswith(f"bytes {self.offset}-"):
                 raise UnexpectedResponse(
-                    f"GET {self._path} ({self._client.host}): what follows byte {self.offset} was "
-                    f"asked for; the answer says {content_range!r}"
+                    f"GET {self._path} ({self._client.host}): the request was for the bytes from "
+                    f"{self.offset} on, and the reply has {content_range!r}"
                 )
             self.offset += len(reply.body)
             self.size = _whole_size(content_range)
@@ -93,7 +93,7 @@ class Tail:
         if reply.status == 404:
             return b""
         raise UnexpectedResponse(
-            f"GET {self._path} ({self._client.host}): Incus answered {reply.status}"
+            f"GET {self._path} ({self._client.host}): Incus replied with status {reply.status}"
         )
 
 

@@ -29,6 +29,7 @@ from ..incus.guest_files import (
     read_small_file,
 )
 from ..incus.instances import exec_output
+from ..message_templates import could_not
 from ..reconcile.instances.lifecycle import fetch_instance, kill_instance
 from ..reconcile.shared.errors import ReconcileError
 from ..redaction import cut, cut_front
@@ -73,10 +74,11 @@ _HANGS: Final = 3
 _HANG: Final = 5.0
 """The events are no longer read after this number of reads that took longer than this number of
 seconds."""
-_SAID: Final = 500
+_MOST_QUOTED: Final = 500
 """The most characters of the error text of the script, or of the daemon, that a message quotes."""
 _AGENT_PAUSES: Final = (1.0, 3.0, 6.0)
 _CODE: Final = re.compile(rb"[0-9]{1,3}")
+_NO_RESULT: Final = "and the guest recorded no result"
 _NO_ANSWER: Final = (IncusUnreachable, ServerFailure, UnexpectedResponse)
 
 
@@ -139,7 +141,7 @@ class Follower:
             self._output = Tail(client, exec_output(name, command.operation, "stdout"))
         self._events = Tail(client, files, {"path": command.events_path})
         self._reader = EventReader()
-        self._begun = self._heard = time.monotonic()
+        self._begun = self._last_activity = time.monotonic()
         self._silent_since: float | None = None
         self._state: dict[str, Any] | None = None
         self._forgotten_at: float | None = None
@@ -173,7 +175,7 @@ class Follower:
         return JobProgress(
             elapsed=self._elapsed,
             limit=self._command.limit,
-            silent=now - self._heard,
+            silent=now - self._last_activity,
             output=self._output.offset,
             away=now - self._silent_since if self._silent_since else 0.0,
         )
@@ -187,7 +189,7 @@ class Follower:
         if state is not None and (ended := self._ended(state)) is not None:
             return ended
         if self._forgotten_at is not None:
-            ended = self._by_word() or self._by_absence(self._forgotten_at)
+            ended = self._end_from_exit_file() or self._end_from_missing_process(self._forgotten_at)
             if ended is not None:
                 return ended
         if self._overdue:
@@ -201,28 +203,28 @@ class Follower:
     def _operation(self) -> dict[str, Any] | None:
         if self._state is None and self._forgotten_at is None:
             try:
-                self._state = self._client.peek(self._command.operation, seconds=LOOK_EVERY)
+                self._state = self._client.poll_operation(
+                    self._command.operation, seconds=LOOK_EVERY
+                )
                 return self._state
             except OperationLost:
-                self._forget("the daemon was restarted, and no longer knows the command")
+                self._forget("the Incus daemon was restarted and no longer knows the command")
         if self._state is None:
             time.sleep(LOOK_EVERY / 2)
         return self._state
 
     def _forget(self, why: str) -> None:
         self._forgotten_at, self._state = time.monotonic(), None
-        self._watcher.info(
-            f"{self._command.instance}: {why}; its outcome is looked for in the guest"
-        )
+        self._watcher.info(f"{self._command.instance}: {why}; reading the result from the guest")
 
     def _read_output(self, *, all_of_it: bool) -> None:
         if not self._command.output_path:
             self._read_recorded(all_of_it=all_of_it)
             return
-        # The agent may be away for a moment, and is for good in a machine that has stopped.
+        # The agent may not reply for a moment; in a stopped machine it never replies.
         for pause in (*(_AGENT_PAUSES if all_of_it else ()), None):
             try:
-                # Looked at first: to read a FIFO would never end.
+                # The entry is inspected first: a read of a FIFO would never end.
                 entry = guest_entry(self._client, self._command.instance, self._command.output_path)
                 if entry is not None and entry.type == "file":
                     self._read_recorded(all_of_it=all_of_it)
@@ -238,12 +240,13 @@ class Follower:
         while not self._cut:
             data = self._output.read()
             if data:
-                self._heard = time.monotonic()
+                self._last_activity = time.monotonic()
                 self._take(data)
                 self._watcher.output(data)
             if self._output.cut:
                 self._cut = (
-                    f"all beyond its first {size_text(self._output.offset)}: {self._output.cut}"
+                    f"everything after the first {size_text(self._output.offset)}: "
+                    f"{self._output.cut}"
                 )
             chunks, end = chunks + 1, end or self._output.size
             # A reply may be shorter than the requested range.
@@ -251,8 +254,8 @@ class Follower:
                 return
             if all_of_it and time.monotonic() > until:
                 self._cut = (
-                    f"all beyond its first {size_text(self._output.offset)}: the {size_text(end)} "
-                    f"that there seem to be could not be read within {_REST_WITHIN:g} s"
+                    f"everything after the first {size_text(self._output.offset)}: the file seems "
+                    f"to have {size_text(end)}, which could not be read within {_REST_WITHIN:g} s"
                 )
             # A slow server must not delay the check of the time limit.
             late = time.monotonic() - begun > _LOOK_WITHIN
@@ -279,7 +282,7 @@ class Follower:
             ):
                 return
             for event in self._reader.feed(self._events.read()):
-                self._heard = time.monotonic()
+                self._last_activity = time.monotonic()
                 self._watcher.event(event)
         if time.monotonic() - begun > _HANG:
             self._hangs += 1
@@ -290,38 +293,42 @@ class Follower:
         metadata = state.get("metadata")
         code = metadata.get("return") if isinstance(metadata, dict) else None
         if not isinstance(code, int | float) or state.get("status_code") != 200:
-            return self._failed(cut(str(state.get("err") or ""), _SAID) or "no reason")
+            return self._failed(
+                cut(str(state.get("err") or ""), _MOST_QUOTED) or "Incus reports no reason"
+            )
         code = int(code)
         marker = self._marker()
         # If the two exit codes differ, the job failed: the script was ended, or another process
         # wrote the file.
         if marker is not None and (marker.code == code or code == 0):
-            return self._by_marker(marker)
+            return self._end_from_marker(marker)
         if marker is None and code == PREPARE_FAILED:
-            raise JobNotBegun(f"the guest could not prepare the command: {self._complaint()}")
-        if marker is None and self._command.output_path and self._begun_there():
+            raise JobNotBegun(
+                could_not(f"prepare the command in {self._command.instance}", self._stderr_tail())
+            )
+        if marker is None and self._command.output_path and self._has_started():
             # The process that started the command was ended, and the command continues.
-            self._forget("the daemon no longer follows the command")
+            self._forget("the Incus daemon no longer follows the command")
             return None
         # The script itself was ended, usually because its instance is stopping, which may take a
         # moment.
         if gone := self._gone_within(_STOPS_WITHIN if code else 0):
-            return self._lost(f"{gone}, and left no word of it")
+            return self._lost(f"{gone}, {_NO_RESULT}")
         return Ended("exited", code, self._elapsed)
 
     def _failed(self, why: str) -> Ended | None:
         """Return the end of a command whose operation failed; it may not have been started at
         all."""
-        if (ended := self._by_word()) is not None:
+        if (ended := self._end_from_exit_file()) is not None:
             return ended
-        if not self._begun_there():
+        if not self._has_started():
             if gone := self._gone_within(_STOPS_WITHIN):
-                return self._lost(f"{gone}, and left no word of it")
-            raise JobNotBegun(f"the command could not be begun: {why}")
-        self._forget(f"the daemon no longer follows the command ({why})")
+                return self._lost(f"{gone}, {_NO_RESULT}")
+            raise JobNotBegun(could_not(f"start the command in {self._command.instance}", why))
+        self._forget(f"the Incus daemon no longer follows the command ({why})")
         return None
 
-    def _by_word(self) -> Ended | None:
+    def _end_from_exit_file(self) -> Ended | None:
         """Return the end by the exit file in the guest, or by the end of the instance; None before
         that."""
         marker = self._marker()
@@ -331,16 +338,16 @@ class Follower:
             marker = self._marker()
         if marker is not None and ours:
             self._read_output(all_of_it=True)
-            return self._by_marker(marker)
-        return self._lost(f"{gone}, and left no word of it") if gone else None
+            return self._end_from_marker(marker)
+        return self._lost(f"{gone}, {_NO_RESULT}") if gone else None
 
-    def _begun_there(self) -> bool:
+    def _has_started(self) -> bool:
         """Return whether the script has started the command."""
         if self._script is None:
-            self._script = self._word(BEGUN_PATH)
+            self._script = self._read_state_file(BEGUN_PATH)
         return self._script is not None
 
-    def _by_absence(self, since: float) -> Ended | None:
+    def _end_from_missing_process(self, since: float) -> Ended | None:
         """Return the end of a command whose script no longer runs; None if the script may still
         run.
 
@@ -349,46 +356,54 @@ class Follower:
         Raises:
             JobNotBegun: The command was not started.
         """
-        if not self._begun_there():
+        if not self._has_started():
             if time.monotonic() - since > _BEGINS_WITHIN:
-                raise JobNotBegun("the daemon was restarted before it began the command")
+                raise JobNotBegun(
+                    could_not(
+                        f"start the command in {self._command.instance}",
+                        "the Incus daemon was restarted before it started the command",
+                    )
+                )
             return None
         pid = (self._script or b"").decode(errors="replace").strip()
         if not pid.isdecimal() or not self._is_there("/proc/1") or self._is_there(f"/proc/{pid}"):
             return None
         # The script writes the exit file before it ends.
-        return self._by_word() or self._lost("what ran it was ended, and left no word of it")
+        return self._end_from_exit_file() or self._lost(
+            f"the process that ran it was ended, {_NO_RESULT}"
+        )
 
     def _is_there(self, path: str) -> bool:
         return guest_entry(self._client, self._command.instance, path) is not None
 
-    def _by_marker(self, marker: _Marker) -> Ended:
+    def _end_from_marker(self, marker: _Marker) -> Ended:
         if marker.timed_out:
             limit = self._command.limit
-            return Ended("timed_out", marker.code, self._elapsed, f"its {limit:g} s were up")
+            reason = f"its time limit of {limit:g} s was reached"
+            return Ended("timed_out", marker.code, self._elapsed, reason)
         return Ended("exited", marker.code, self._elapsed)
 
     def _marker(self) -> _Marker | None:
         """Return what the guest wrote at the end of the command; None if there is nothing (yet)."""
-        words = (self._word(EXIT_PATH) or b"").split()
+        words = (self._read_state_file(EXIT_PATH) or b"").split()
         if not words or not _CODE.fullmatch(words[0]):
             return None
         return _Marker(int(words[0]), TIMED_OUT.encode() in words[1:])
 
-    def _word(self, path: str) -> bytes | None:
+    def _read_state_file(self, path: str) -> bytes | None:
         try:
             # An empty file may be in the middle of being written.
             return read_small_file(self._client, self._command.instance, path) or None
         except (IncusApiError, NotAFile, TooLarge):
             return None
 
-    def _complaint(self) -> str:
+    def _stderr_tail(self) -> str:
         """Return the end of the script's standard error."""
         tail = Tail(
             self._client, exec_output(self._command.instance, self._command.operation, "stderr")
         )
         with suppress(IncusError):
-            return cut_front(tail.read().decode(errors="replace"), _SAID)
+            return cut_front(tail.read().decode(errors="replace"), _MOST_QUOTED)
         return ""
 
     def _instance(self) -> tuple[bool, str]:
@@ -401,11 +416,11 @@ class Follower:
         # The state is fetched too: without it, an instance that is stopping would count as running.
         live = fetch_instance(self._client, name)
         if live is None:
-            return False, f"the instance {name} is gone"
+            return False, f"instance {name} was deleted"
         if live.uuid != self._command.uuid:
-            return False, f"the instance {name} is gone, and another has its name"
+            return False, f"instance {name} was deleted, and another instance has its name"
         if not live.running and live.status != "Frozen":
-            return True, f"the instance {name} is {live.status}"
+            return True, f"instance {name} is {live.status}"
         return True, ""
 
     def _gone_within(self, seconds: float) -> str:
@@ -420,8 +435,8 @@ class Follower:
     def _stop(self) -> Ended:
         name = self._command.instance
         self._watcher.warn(
-            f"{name}: {self._elapsed:.0f} s are over, and the guest did not end the command within "
-            f"its {self._command.limit:g} s; the instance is stopped"
+            f"{name}: the command has run for {self._elapsed:.0f} s, and the guest did not end it "
+            f"after {self._command.limit:g} s; stopping the instance"
         )
         with suppress(IncusError, ReconcileError):
             if self._command.output_path:
@@ -434,8 +449,8 @@ class Follower:
             "timed_out",
             None,
             self._elapsed,
-            f"its {self._command.limit:g} s were up, and the guest did not react; the instance was "
-            "stopped",
+            f"its time limit of {self._command.limit:g} s was reached, and the guest did not end "
+            "it; the instance was stopped",
         )
 
     def _without_answer(self, error: Exception) -> Ended | None:
@@ -443,5 +458,5 @@ class Follower:
         self._silent_since = self._silent_since or now
         silent = now - self._silent_since
         if silent > _AWAY_FOR or (self._overdue and silent > _OVERDUE):
-            return self._lost(f"the host has not answered for {silent:.0f} s ({error})")
+            return self._lost(f"the host has not replied for {silent:.0f} s ({error})")
         return None

@@ -82,7 +82,7 @@ def parse_result(content: bytes, path: str) -> GuestResult | str:
         return f"the result file {path} has an unknown status {cut(repr(status), _SHOWN)}"
     code = found.get("exit_code")
     if code is not None and not _is_whole(code):
-        return f"the result file {path} has an exit_code that is no whole number"
+        return f"the result file {path} has an exit_code that is not an integer"
     return GuestResult(
         completed=status == "completed",
         message=_text(found.get("message")),
@@ -107,43 +107,46 @@ def judge(ended: Ended, found: GuestResult | str | None, *, path: str, entry: bo
     code = ended.exit_code
     if isinstance(found, GuestResult) and found.exit_code is not None:
         code = found.exit_code
-    said = _said(found, path, entry)
+    described = _describe_result(found, path, entry)
     if ended.how == "lost":
-        return _verdict("lost", code, f"how {what} ended is not known: {ended.reason}", said)
+        return _verdict("lost", code, f"the result of {what} is unknown: {ended.reason}", described)
     if ended.how == "timed_out":
-        return _verdict("timed_out", code, f"{what} was ended: {ended.reason}", said)
+        return _verdict("timed_out", code, f"{what} was ended: {ended.reason}", described)
     outside = f"{what} ended with exit code {ended.exit_code}"
     if isinstance(found, GuestResult):
         inside_ok = found.completed and found.exit_code in (None, 0)
         if found.completed and not inside_ok:
-            said += f", and the exit code {found.exit_code}"
+            described += f", and the exit code {found.exit_code}"
         if inside_ok == (ended.exit_code == 0):
-            return _verdict("completed" if inside_ok else "failed", code, outside, said)
+            return _verdict("completed" if inside_ok else "failed", code, outside, described)
         if not code:
             # The exit code of the part that failed is shown.
             code = ended.exit_code or None
-        return _verdict("failed", code, f"{outside}, and the result file disagrees", said)
+        return _verdict(
+            "failed", code, f"{outside}, but the result file contradicts that", described
+        )
     if entry and ended.exit_code == 0:
         return _verdict(
             "failed",
             None,
             f"{outside}, which does not prove that the command succeeded",
-            f"{said}. Let it write that file, or leave bootstrap.entry_command out",
+            f"{described}. Change the entry command so that it writes that file, or remove "
+            "bootstrap.entry_command",
         )
-    return _verdict("completed" if ended.exit_code == 0 else "failed", code, outside, said)
+    return _verdict("completed" if ended.exit_code == 0 else "failed", code, outside, described)
 
 
-def _said(found: GuestResult | str | None, path: str, entry: bool) -> str:
+def _describe_result(found: GuestResult | str | None, path: str, entry: bool) -> str:
     if isinstance(found, str):
         return found
     if found is None:
-        return f"there is no result file {path}" if entry else ""
+        return f"the result file {path} does not exist" if entry else ""
     word = "completed" if found.completed else "failed"
-    return f"the result file says {word}" + (f": {found.message}" if found.message else "")
+    return f"the result file reports {word}" + (f": {found.message}" if found.message else "")
 
 
-def _verdict(status: Status, code: int | None, seen: str, said: str) -> Verdict:
-    return Verdict(status, code, f"{seen}; {said}" if said else seen)
+def _verdict(status: Status, code: int | None, seen: str, described: str) -> Verdict:
+    return Verdict(status, code, f"{seen}; {described}" if described else seen)
 
 
 def _is_whole(value: Any) -> bool:

@@ -86,13 +86,13 @@ class IncusRuntimePlan(Part):
             name = device_name(mount.kind, mount.source, mount.guest_path)
             if mount.device_name != name:
                 raise ValueError(
-                    f"plan mount `{mount.guest_path}` has device name `{mount.device_name}`; "
-                    f"its kind, source and guest path make it `{name}`"
+                    f"plan mount `{mount.guest_path}` has device name `{mount.device_name}`, but "
+                    f"its kind, source and guest path give `{name}`"
                 )
             bus = INCUS_READ_ONLY_DISK_IO_BUS if mount.read_only else None
             if mount.io_bus != bus:
                 raise ValueError(
-                    f"plan mount `{mount.guest_path}` has io_bus {mount.io_bus!r} "
-                    f"where read_only={mount.read_only} makes it {bus!r}"
+                    f"plan mount `{mount.guest_path}` has io_bus {mount.io_bus!r}, but "
+                    f"read_only={mount.read_only} requires {bus!r}"
                 )
         return plan

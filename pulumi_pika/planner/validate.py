@@ -48,26 +48,26 @@ def find_problems(spec: RuntimeSpec, device_names: Sequence[str]) -> list[Proble
         spec: the spec.
         device_names: the device name of each of its mounts, in their order.
     """
-    found = _Found()
-    _check_names(spec, found)
-    _check_paths(spec, found)
-    _check_bootstrap(spec, found)
-    _check_mounts(spec, device_names, found)
-    return found.known + found.stricter
+    problems = _Problems()
+    _check_names(spec, problems)
+    _check_paths(spec, problems)
+    _check_bootstrap(spec, problems)
+    _check_mounts(spec, device_names, problems)
+    return problems.known + problems.strict_only
 
 
 @dataclass(slots=True)
-class _Found:
+class _Problems:
     known: list[Problem] = field(default_factory=list)
     """The problems that the reference planner finds too."""
-    stricter: list[Problem] = field(default_factory=list)
+    strict_only: list[Problem] = field(default_factory=list)
 
-    def text(self, name: str, value: str, location: str) -> None:
+    def require_text(self, name: str, value: str, location: str) -> None:
         """Report a blank `value`."""
         if _is_blank(value):
             self.known.append(EmptyField(name, location))
 
-    def path(self, name: str, path: str, location: str) -> bool:
+    def require_path(self, name: str, path: str, location: str) -> bool:
         """Report what is wrong with `path` by itself.
 
         Returns:
@@ -82,7 +82,7 @@ class _Found:
             self.known.append(InvalidPath(name, path, reason, location))
             return False
         if reason := strict_path_reason(path):
-            self.stricter.append(InvalidPath(name, path, reason, location))
+            self.strict_only.append(InvalidPath(name, path, reason, location))
         return True
 
 
@@ -90,72 +90,76 @@ def _is_blank(text: str) -> bool:
     return not text.strip(_WHITE_SPACE)
 
 
-def _check_names(spec: RuntimeSpec, found: _Found) -> None:
+def _check_names(spec: RuntimeSpec, problems: _Problems) -> None:
     identity, incus = spec.identity, spec.incus
-    found.text("identity.runtime_id", identity.runtime_id, "identity.runtime_id")
-    found.text("identity.instance_name", identity.instance_name, "identity.instance_name")
-    found.text("incus.project", incus.project, "incus.project")
-    found.text("incus.profile", incus.profile, "incus.profile")
-    found.text("incus.image_alias", incus.image_alias, "incus.image_alias")
+    problems.require_text("identity.runtime_id", identity.runtime_id, "identity.runtime_id")
+    problems.require_text(
+        "identity.instance_name", identity.instance_name, "identity.instance_name"
+    )
+    problems.require_text("incus.project", incus.project, "incus.project")
+    problems.require_text("incus.profile", incus.profile, "incus.profile")
+    problems.require_text("incus.image_alias", incus.image_alias, "incus.image_alias")
 
 
-def _check_paths(spec: RuntimeSpec, found: _Found) -> None:
+def _check_paths(spec: RuntimeSpec, problems: _Problems) -> None:
     root, state_dir = spec.lifecycle_root, spec.paths.state_dir
-    root_is_sound = found.path("lifecycle_root", root, "lifecycle_root")
+    root_is_sound = problems.require_path("lifecycle_root", root, "lifecycle_root")
     sound: list[tuple[str, str]] = []
     for name in _PATH_FIELDS:
         path = getattr(spec.paths, name)
-        if found.path(f"paths.{name}", path, f"paths.{name}"):
+        if problems.require_path(f"paths.{name}", path, f"paths.{name}"):
             sound.append((name, path))
 
     if root != state_dir and not _is_blank(root) and not _is_blank(state_dir):
-        found.known.append(MismatchedStateRoot(root, state_dir))
+        problems.known.append(MismatchedStateRoot(root, state_dir))
     if not root_is_sound:
         return
     for name, path in sound:
         # A state directory elsewhere has just been reported as a problem of its own.
         if name == "state_dir" or is_within(path, root):
             continue
-        problems = found.stricter if path.startswith(root) else found.known
-        problems.append(InvalidPath(f"paths.{name}", path, OUTSIDE, f"paths.{name}"))
+        listed = problems.strict_only if path.startswith(root) else problems.known
+        listed.append(InvalidPath(f"paths.{name}", path, OUTSIDE, f"paths.{name}"))
 
 
-def _check_bootstrap(spec: RuntimeSpec, found: _Found) -> None:
+def _check_bootstrap(spec: RuntimeSpec, problems: _Problems) -> None:
     request, expected = spec.bootstrap.guest_request_path, spec.paths.guest_request_path
     # If the two are equal, the check of paths.guest_request_path covers both.
     if request is not None and request != expected:
         location = "bootstrap.guest_request_path"
-        if found.path(location, request, location):
-            found.known.append(MismatchedGuestRequestPath(request, expected))
+        if problems.require_path(location, request, location):
+            problems.known.append(MismatchedGuestRequestPath(request, expected))
     if spec.bootstrap.entry_command is not None:
         location = "bootstrap.entry_command"
-        found.text(location, spec.bootstrap.entry_command, location)
+        problems.require_text(location, spec.bootstrap.entry_command, location)
 
 
-def _check_mounts(spec: RuntimeSpec, device_names: Sequence[str], found: _Found) -> None:
+def _check_mounts(spec: RuntimeSpec, device_names: Sequence[str], problems: _Problems) -> None:
     paths: set[str] = set()
     directories: set[str] = set()
     named: dict[str, tuple[str, str]] = {}
     for index, (mount, name) in enumerate(zip(spec.mounts, device_names, strict=True)):
         source, path = mount.source, mount.guest_path
         if _is_blank(source):
-            found.known.append(EmptyField("mount.source", f"mounts[{index}].source"))
+            problems.known.append(EmptyField("mount.source", f"mounts[{index}].source"))
         directory = path
         if not is_plain(path):
-            if not found.path("mount.guest_path", path, f"mounts[{index}].guest_path"):
+            if not problems.require_path("mount.guest_path", path, f"mounts[{index}].guest_path"):
                 continue
             directory = same_directory_key(path)
 
         if path in paths:
-            found.known.append(DuplicateMountGuestPath(path, f"mounts[{index}].guest_path"))
+            problems.known.append(DuplicateMountGuestPath(path, f"mounts[{index}].guest_path"))
         elif directory in directories:
-            found.stricter.append(DuplicateMountGuestPath(path, f"mounts[{index}].guest_path"))
+            problems.strict_only.append(
+                DuplicateMountGuestPath(path, f"mounts[{index}].guest_path")
+            )
         paths.add(path)
         directories.add(directory)
 
         first_source, first_directory = named.setdefault(name, (source, directory))
         if first_directory != directory:
-            found.stricter.append(
+            problems.strict_only.append(
                 DeviceNameCollision(
                     name,
                     f"{first_source} -> {first_directory}",

@@ -1,9 +1,12 @@
 """The providers of config objects."""
 
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .host_provider import HostProvider
+
+if TYPE_CHECKING:
+    from .resource_kind import Kind
 
 
 class ConfigObjectProvider(HostProvider):
@@ -13,8 +16,9 @@ class ConfigObjectProvider(HostProvider):
     noun: ClassVar[str]
     """The noun of the kind of the objects, such as `profile`."""
 
-    def _calls(self) -> Any:
-        return import_module(f"{__package__}.{self.calls}").calls_of(self.noun)
+    def _kind(self) -> "Kind[Any, Any]":
+        kind: Kind[Any, Any] = import_module(f"{__package__}.{self.calls}").kind_of(self.noun)
+        return kind
 
 
 class IncusProfileProvider(ConfigObjectProvider):

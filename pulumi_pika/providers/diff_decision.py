@@ -1,7 +1,7 @@
 """Decide what a change of the inputs means: nothing, an update in place, or a replacement."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from ..reconcile.instances.desired import declared_devices, plan_digest
 from ..reconcile.instances.live_instance import FROZEN, root_device_name
@@ -13,9 +13,10 @@ from ..validation.plan_inputs import (
     SECRET_INPUTS,
     PlannedInputs,
 )
-from ..validation.property_tree import get_path
+from .instance_inputs import RuntimeInputs
+from .properties import Values
 from .replace_on_changes import replaced_by_option
-from .runtime_state import State
+from .runtime_state import RuntimeState
 
 IMAGE: Final = ("incus", "image_alias")
 REPLACING: Final = (("identity", "instance_name"), ("incus", "project"), IMAGE)
@@ -38,24 +39,18 @@ class Decision:
     """Whether `restart_triggers` restarts the instance."""
 
 
-def decide_diff(
-    state: State, new: PlannedInputs, inputs: dict[str, Any], *, same_image: bool = False
-) -> Decision:
+def decide_diff(state: RuntimeState, given: RuntimeInputs, *, same_image: bool = False) -> Decision:
     """Compare the last state with the new inputs.
 
     Args:
         state: What was applied last, or what a refresh found.
-        new: The new inputs, planned.
-        inputs: The new inputs themselves.
+        given: The new inputs.
         same_image: Whether a new image alias points to the image that the instance was created
             from.
     """
-    old_plan, new_plan = state.plan_tree, new.plan_tree
-    changes = [
-        name
-        for name in sorted(old_plan.keys() | new_plan.keys())
-        if old_plan.get(name) != new_plan.get(name)
-    ]
+    new = given.planned
+    old_plan, new_plan = state.seen_plan, Values(new.plan_tree)
+    changes = old_plan.names_that_differ(new_plan)
     changes += [
         name
         for name in OPTION_FIELDS
@@ -74,20 +69,19 @@ def decide_diff(
         changes.append("devices")
     if _frozen_though_stopped(state, new) and "running" not in changes:
         changes.append("running")
-    if state.secret_inputs != (inputs.get(SECRET_INPUTS) or []):
+    if state.hidden.secret_inputs != given.hidden.secret_inputs:
         changes.append(SECRET_INPUTS)
 
-    applied = state.plan.to_dict()
+    applied = Values(state.plan.to_dict())
     # An instance that was renamed outside Pulumi is renamed back. Only another name in the program
     # replaces the instance. An instance that was rebuilt outside Pulumi can only be replaced.
     replaces = [
         ".".join(path)
         for path in REPLACING
-        if get_path(applied, path) != get_path(new_plan, path)
-        and not (path == IMAGE and same_image)
+        if applied.differs(path, new_plan) and not (path == IMAGE and same_image)
     ]
-    seen_image = get_path(applied if same_image else new_plan, IMAGE)
-    if ".".join(IMAGE) not in replaces and get_path(old_plan, IMAGE) != seen_image:
+    seen_image = applied if same_image else new_plan
+    if ".".join(IMAGE) not in replaces and old_plan.differs(IMAGE, seen_image):
         replaces.append(".".join(IMAGE))
     kind = state.options.instance_type
     if ("instance_type",) in new.unknown or kind != new.options.instance_type:
@@ -95,15 +89,15 @@ def decide_diff(
     if _pool_changes(state, new):
         replaces.append("storage_pool")
     replaces += replaced_by_option(
-        inputs,
-        {**state.options.model_dump(), **applied},
-        {**new.options.model_dump(), **new_plan},
+        given.hidden.replace_on,
+        lambda: Values({**state.options.model_dump(), **state.plan.to_dict()}),
+        lambda: Values({**new.options.model_dump(), **new.plan_tree}),
         new.unknown,
         replaces,
     )
     if replaces:
         return Decision(changes, replaces)
-    seen_name = str(get_path(old_plan, ("identity", "instance_name")) or "")
+    seen_name = str(old_plan.at(("identity", "instance_name")) or "")
     return Decision(
         changes,
         restarts=_restarts(state, new) if changes and not new.unknown else [],
@@ -112,19 +106,19 @@ def decide_diff(
     )
 
 
-def _recovers(state: State, new: PlannedInputs) -> bool:
+def _recovers(state: RuntimeState, new: PlannedInputs) -> bool:
     if any(path[0] == "restart_triggers" for path in new.unknown):
         return new.options.running is not False
     return restart_requested(new.options, state.options.restart_triggers)
 
 
-def _frozen_though_stopped(state: State, new: PlannedInputs) -> bool:
+def _frozen_though_stopped(state: RuntimeState, new: PlannedInputs) -> bool:
     """Return whether the program wants the instance stopped, and it was frozen at the last
     refresh."""
-    return new.options.running is False and state.outputs.get("status") == FROZEN
+    return new.options.running is False and state.status == FROZEN
 
 
-def _devices_drifted(state: State) -> bool:
+def _devices_drifted(state: RuntimeState) -> bool:
     """Return whether a device of the plan has drift that no mount of the plan shows."""
     expected = declared_devices(state.plan, state.options, state.pool, state.root_pool)
     root = root_device_name(state.devices)
@@ -139,7 +133,7 @@ def _devices_drifted(state: State) -> bool:
     return False
 
 
-def _pool_changes(state: State, new: PlannedInputs) -> bool:
+def _pool_changes(state: RuntimeState, new: PlannedInputs) -> bool:
     if ("storage_pool",) in new.unknown:
         return True
     wanted = new.options.storage_pool
@@ -151,23 +145,23 @@ def _pool_changes(state: State, new: PlannedInputs) -> bool:
     return wanted not in stays
 
 
-def _restarts(state: State, new: PlannedInputs) -> list[str]:
+def _restarts(state: RuntimeState, new: PlannedInputs) -> list[str]:
     if isinstance(new.devices, str):
         return []
     return restart_reasons(
         state.options,
         new.options,
-        {**state.options.config, **_limits(state.plan_tree)},
-        {**new.options.config, **_limits(new.plan_tree)},
+        {**state.options.config, **_limits(state.seen_plan)},
+        {**new.options.config, **_limits(Values(new.plan_tree))},
         state.devices,
         new.devices,
-        profiles_change=get_path(state.plan_tree, ("incus", "profile")) != new.plan.incus.profile
+        profiles_change=state.seen_plan.at(("incus", "profile")) != new.plan.incus.profile
         or state.options.extra_profiles != new.options.extra_profiles,
     )
 
 
-def _limits(plan: dict[str, Any]) -> dict[str, str]:
-    resources = plan.get("resources")
+def _limits(plan: Values) -> dict[str, str]:
+    resources = plan.at(("resources",))
     if not isinstance(resources, dict):
         return {}
     names = {"vcpu_count": "limits.cpu", "memory_mib": "limits.memory"}

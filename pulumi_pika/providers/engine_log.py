@@ -59,7 +59,7 @@ class PulumiReporter:
 
 
 def _log(line: Callable[[str], None], message: str) -> None:
-    """Write a line, and ignore failures: the engine and standard error may both be gone."""
+    """Write a line, and ignore failures: the engine and standard error may both be closed."""
     with suppress(Exception):
         line(message)
 

@@ -20,7 +20,7 @@ _STDOUT: Final = 1
 
 
 class EngineGone(KeyboardInterrupt):
-    """The engine is gone. A call does not start, or is interrupted and deletes what it created."""
+    """The engine has ended. A call does not start, or is interrupted and undoes what it created."""
 
 
 class Calls:
@@ -30,7 +30,7 @@ class Calls:
         self._changed = threading.Condition()
         self._undoable: dict[int, bool] = {}
         self.closed = False
-        """Whether the engine is gone, so that no further call starts."""
+        """Whether the engine has ended, so that no further call starts."""
 
     @contextmanager
     def one(self, *, undoable: bool) -> Iterator[None]:
@@ -41,7 +41,7 @@ class Calls:
                 anywhere in it.
 
         Raises:
-            EngineGone: The engine is gone, so that no call may start; or the call was interrupted.
+            EngineGone: The engine has ended, so no call may start; or the call was interrupted.
         """
         thread = threading.get_ident()
         with self._changed:

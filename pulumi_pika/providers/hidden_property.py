@@ -8,10 +8,8 @@ from typing import Any
 from ..validation.hidden_property import HIDDEN, KEYS, SHOWN
 
 
-def close_hidden(tree: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def close_hidden(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return properties with the hidden values packed into one property."""
-    if not tree:
-        return None if tree is None else {}
     rest = {key: value for key, value in tree.items() if key not in KEYS}
     hidden = {key: tree[key] for key in KEYS if key in tree}
     return {**rest, property_name(): hidden} if hidden else rest

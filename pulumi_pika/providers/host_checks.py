@@ -1,9 +1,9 @@
-"""Check a runtime's inputs against the host: its defaults, and what is missing there."""
+"""Check the inputs of a runtime or a job against the host: report what is missing there."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ..incus.errors import (
     BadHostSettings,
@@ -11,6 +11,7 @@ from ..incus.errors import (
     IncusUnreachable,
     ServerCertificateChanged,
 )
+from ..message_templates import could_not
 from ..reconcile.feasibility import (
     HolderRule,
     Predecessor,
@@ -25,12 +26,10 @@ from ..reconcile.preflight import (
 )
 from ..reconcile.shared.errors import PreflightFailed
 from ..validation import warning_codes as codes
-from ..validation.hidden_property import CREATE_FIRST, HOST
 from ..validation.lenient_validation import Failure
-from ..validation.plan_inputs import PlannedInputs, plan_inputs
+from ..validation.plan_inputs import PlannedInputs
 from ..validation.property_tree import (
     Path,
-    get_path,
     path_text,
     paths_overlap,
 )
@@ -40,10 +39,10 @@ from .engine_log import PulumiReporter
 from .host_connection import (
     Host,
     current_host,
-    default_place,
     requested_preflight,
 )
-from .secret_marking import is_secret
+from .instance_inputs import InstanceInputs
+from .properties import HiddenOptions
 
 _UNREACHABLE_TTL: Final = 20.0
 """Seconds for which no request is sent to a host that did not answer."""
@@ -64,42 +63,17 @@ _OF_HOST: Final[tuple[Path, ...]] = (
 )
 """The inputs that an existing instance needs on its host. The image, for example, may be
 deleted."""
-_DEFAULT_PROFILE: Final = "default"
-HAS_DEPENDENCIES: Final = "after_others"
-"""An argument that only `check` uses: whether the resource depends on others."""
 
-Report = Callable[[], PulumiReporter]
 Ask = Callable[[HostFacts], list[Finding]]
-
-
-def with_defaults(olds: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs with the defaults of project, profile and storage pool.
-
-    The defaults of project and storage pool come from the host and are used at creation only. A new
-    default must not replace an existing instance.
-
-    Args:
-        olds: The old inputs, with the defaults of that time.
-        inputs: The inputs, which are not changed.
-    """
-    target = inputs.get("incus", {})
-    default_project, default_pool = default_place()
-    if isinstance(target, dict):
-        project = get_path(olds, ("incus", "project")) or default_project
-        inputs = {**inputs, "incus": {"project": project, "profile": _DEFAULT_PROFILE, **target}}
-    if "storage_pool" not in inputs:
-        pool = olds.get("storage_pool") if olds else default_pool
-        if pool:
-            inputs = {**inputs, "storage_pool": pool}
-    return inputs
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
     """The findings of the last `check` of a resource, for later calls in this process."""
 
-    olds: dict[str, Any]
-    after_others: bool
+    old: InstanceInputs | None
+    """The inputs of the instance that exists."""
+    has_dependencies: bool
     host_changed: bool
 
 
@@ -108,76 +82,73 @@ _checked: dict[str, _Checked] = {}
 
 
 def check_host(
-    olds: dict[str, Any],
-    inputs: dict[str, Any],
-    examined: PlannedInputs,
-    *,
-    after_others: bool,
-    previewing: bool,
-    report: Report,
+    old: InstanceInputs | None,
+    new: InstanceInputs,
+    report: PulumiReporter,
     holder_rule: HolderRule = refuse_holder,
 ) -> list[Failure]:
     """Return what is missing on the host, as failures. If nothing changed, no request is sent.
 
     Args:
-        olds: The old inputs; empty for a new instance.
-        inputs: The new inputs.
-        examined: The planned inputs.
-        after_others: Whether the resource depends on others, which may create what is missing now.
-        previewing: Whether this is a preview, in which a trust token is not used.
+        old: The inputs that an earlier `check` returned; None for a new instance.
+        new: The new inputs.
         report: Receives warnings.
         holder_rule: See `feasibility.HolderRule`.
     """
-    owner = examined.options.owner
+    planned, hidden = new.planned, new.hidden
+    owner = planned.options.owner
     last = _checked.get(owner)
-    replaced = olds or (last.olds if last else {})
+    replaced = old or (last.old if last else None)
     # No call reports a change of an `IncusHost`. A state without a digest counts as unchanged.
-    moved = HOST in olds and olds[HOST] != inputs.get(HOST)
-    _checked[owner] = _Checked(replaced, after_others, moved)
-    names = (inputs.keys() | olds.keys()) - {HOST}
-    if olds and not moved and all(olds.get(name) == inputs.get(name) for name in names):
+    digest = old.hidden.host_digest if old else ""
+    moved = bool(digest) and digest != hidden.host_digest
+    _checked[owner] = _Checked(replaced, hidden.has_dependencies, moved)
+    if old and not moved and new.unchanged_since(old):
         return []
     mode = requested_preflight()
     if mode == "off":
         return []
-    new = _is_new(olds, inputs)
+    is_new = old is None or any(_differs(path, old, new) for path in _IDENTITY_PATHS)
 
     def ask(facts: HostFacts) -> list[Finding]:
         before = _predecessor(replaced)
-        if new:
-            goes_first = None if inputs.get(CREATE_FIRST) else before
-            return _obstacles(facts, examined, goes_first, holder_rule)
-        return run_preflight(
-            facts, examined.plan, examined.options, before.plan if before else None
-        )
+        if is_new:
+            goes_first = None if hidden.create_first else before
+            return _obstacles(facts, planned, goes_first, holder_rule)
+        return run_preflight(facts, planned.plan, planned.options, before.plan if before else None)
 
     try:
-        found = _run_checks(ask, report, previewing=previewing)
+        found = _run_checks(ask, report, previewing=hidden.previewing)
     except IncusError as error:
         return _not_asked(error, mode, report)
     failures = []
-    for finding in _known(found, examined):
-        concerns = _changed(finding.path, olds, inputs) or (moved and finding.path in _OF_HOST)
-        if not new and not concerns:
+    for finding in _known(found, planned):
+        concerns = _differs(finding.path, old, new) or (moved and finding.path in _OF_HOST)
+        if not is_new and not concerns:
             continue
-        if finding.may_come and after_others and mode == "auto":
-            if _is_declared(finding.path, inputs):
+        if finding.advisory:
+            # What the program does not set, such as the limits of a job, is not worth a warning.
+            if new.properties.at(finding.path) is not None:
+                report.warn(coded(_sentence(finding, hidden), codes.HOST))
+            continue
+        if finding.may_be_created and hidden.has_dependencies and mode == "auto":
+            if _is_declared(finding.path, new):
                 continue  # An object of this program, which a preview has not created.
             text = (
-                f"{_sentence(finding, inputs)}. {finding.awaited} when "
-                f"{examined.plan.identity.instance_name} is made"
-                + (", and the instance that this replaces is deleted before that" if olds else "")
+                f"{_sentence(finding, hidden)}. {finding.awaited} when "
+                f"{planned.plan.identity.instance_name} is created"
+                + (", and the instance that this replaces is deleted before that" if old else "")
             )
-            report().warn(coded(text, codes.HOST))
+            report.warn(coded(text, codes.HOST))
             continue
-        reason = finding.told(secret=is_secret(finding.path, inputs))
+        reason = finding.message(secret=hidden.is_secret(finding.path))
         failures.append(Failure(finding.path, reason))
     return failures
 
 
-def _is_declared(path: Path, inputs: dict[str, Any]) -> bool:
+def _is_declared(path: Path, new: InstanceInputs) -> bool:
     """Return whether the program declares the profile, project or pool that a property names."""
-    name, project = get_path(inputs, path), get_path(inputs, ("incus", "project"))
+    name, project = new.properties.at(path), new.properties.at(("incus", "project"))
     if not isinstance(name, str):
         return False
     if path == ("incus", "project"):
@@ -196,10 +167,9 @@ def host_changed(owner: str) -> bool:
 
 
 def before_replacement(
-    examined: PlannedInputs,
-    inputs: dict[str, Any],
+    new: InstanceInputs,
     predecessor: Predecessor | None,
-    report: Report,
+    report: PulumiReporter,
     holder_rule: HolderRule = refuse_holder,
 ) -> None:
     """Check the host again, right before the engine deletes an instance in order to replace it.
@@ -208,8 +178,7 @@ def before_replacement(
     without a `check` before it, as in a refresh, replaces nothing.
 
     Args:
-        examined: The planned new inputs.
-        inputs: The new inputs.
+        new: The new inputs.
         predecessor: The instance that is deleted first; None if there is none.
         report: Receives warnings.
         holder_rule: See `feasibility.HolderRule`.
@@ -217,50 +186,56 @@ def before_replacement(
     Raises:
         PreflightFailed: The new instance could not be created; nothing was changed.
     """
-    mode, checked = requested_preflight(), _checked.get(examined.options.owner)
+    planned = new.planned
+    mode, checked = requested_preflight(), _checked.get(planned.options.owner)
     if mode == "off" or checked is None:
         return
 
     def ask(facts: HostFacts) -> list[Finding]:
         # Cached facts are not good enough: the engine's next step is the delete.
-        facts.forget(time.monotonic())
-        return _obstacles(facts, examined, predecessor, holder_rule)
+        facts.invalidate_before(time.monotonic())
+        return _obstacles(facts, planned, predecessor, holder_rule)
 
     try:
         found = _run_checks(ask, report)
     except IncusError:
         return  # An unreachable host cannot delete anything either.
-    may_come = checked.after_others and mode == "auto"
-    found = [it for it in _known(found, examined) if not (it.may_come and may_come)]
+    may_be_created = checked.has_dependencies and mode == "auto"
+    found = [
+        it
+        for it in _known(found, planned)
+        if not it.advisory and not (it.may_be_created and may_be_created)
+    ]
     if found:
-        listed = "; ".join(_sentence(finding, inputs) for finding in found)
+        name = planned.plan.identity.instance_name
+        listed = "; ".join(_sentence(finding, new.hidden) for finding in found)
         raise PreflightFailed(
-            f"{examined.plan.identity.instance_name} cannot be replaced, and nothing was deleted, "
-            f"since the new instance could not be created: {listed}"
+            could_not(
+                f"replace instance {name}",
+                f"the new instance cannot be created: {listed}",
+                undone="Nothing was changed",
+            )
         )
 
 
-def before_create(
-    examined: PlannedInputs, inputs: dict[str, Any], holder_rule: HolderRule = refuse_holder
-) -> None:
+def before_create(new: InstanceInputs, holder_rule: HolderRule = refuse_holder) -> None:
     """Check the host again, right before an instance is created. Usually the facts are cached from
     `check`.
 
     The create itself checks the instance's name and mounts.
 
     Args:
-        examined: The planned inputs.
-        inputs: The inputs, which tell what is secret.
+        new: The inputs.
         holder_rule: See `feasibility.HolderRule`.
 
     Raises:
         PreflightFailed: Something is missing on the host.
         IncusError: A request to the host failed.
     """
-    _checked.pop(examined.options.owner, None)
+    plan, options = new.planned.plan, new.planned.options
+    _checked.pop(options.owner, None)
     if requested_preflight() == "off":
         return
-    plan, options = examined.plan, examined.options
 
     def ask(facts: HostFacts) -> list[Finding]:
         client = facts.client.in_project(plan.incus.project)
@@ -268,59 +243,63 @@ def before_create(
             facts, plan, options, lambda: free_share(client, plan, options, None, holder_rule)
         )
 
-    found = _recheck(current_host(), ask)
-    if getattr(examined.options, "adopt", False):
+    found = [finding for finding in _recheck(current_host(), ask) if not finding.advisory]
+    if options.adopt:
         # An adopted instance does not need the image.
         found = [finding for finding in found if finding.path != ("incus", "image_alias")]
     if found:
-        listed = "; ".join(_sentence(finding, inputs) for finding in found)
+        listed = "; ".join(_sentence(finding, new.hidden) for finding in found)
+        name = plan.identity.instance_name
         raise PreflightFailed(
-            f"{examined.plan.identity.instance_name} cannot be made, and nothing was: {listed}"
+            could_not(f"create instance {name}", listed, undone="Nothing was created")
         )
 
 
 def _obstacles(
     facts: HostFacts,
-    examined: PlannedInputs,
+    planned: PlannedInputs,
     goes_first: Predecessor | None,
     holder_rule: HolderRule,
 ) -> list[Finding]:
     """Return everything for which a create would be refused after `goes_first` is deleted."""
     return find_obstacles(
         facts,
-        examined.plan,
-        examined.options,
+        planned.plan,
+        planned.options,
         predecessor=goes_first,
-        unknown=examined.unknown,
+        unknown=planned.unknown,
         holder_rule=holder_rule,
     )
 
 
-def _known(found: list[Finding], examined: PlannedInputs) -> list[Finding]:
+def _known(found: list[Finding], planned: PlannedInputs) -> list[Finding]:
     """Return the findings that are not about an unknown property."""
     return [
         finding
         for finding in found
-        if not finding.path
-        or not any(paths_overlap(finding.path, path) for path in examined.unknown)
+        if not any(
+            paths_overlap(property_, unknown)
+            for property_ in ((finding.path,) if finding.path else ()) + finding.needs
+            for unknown in planned.unknown
+        )
     ]
 
 
-def _run_checks(ask: Ask, report: Report, *, previewing: bool = False) -> list[Finding]:
+def _run_checks(ask: Ask, report: PulumiReporter, *, previewing: bool = False) -> list[Finding]:
     here = current_host()
-    if here.settings.insecure and here.first("insecure"):
-        report().warn(
-            f"insecure: any server that answers at {here.client.host} is taken for the right one; "
-            "give server_fingerprint instead"
+    if here.settings.insecure and here.warn_once("insecure"):
+        report.warn(
+            f"insecure is on: pulumi_pika accepts every server that answers at {here.client.host}; "
+            "set server_fingerprint instead"
         )
     if time.monotonic() < here.away_until:
         return []
     try:
-        if not here.enrolled and not here.knows_us():
-            if previewing and here.first("token"):
-                report().info(
-                    f"the host at {here.client.host} does not know this client yet; the first "
-                    "`pulumi up` uses the trust_token, and until then nothing can be looked up"
+        if not here.enrolled and not here.is_trusted():
+            if previewing and here.warn_once("token"):
+                report.info(
+                    f"the server at {here.client.host} does not trust this client yet; the first "
+                    "`pulumi up` uses the trust_token. Until then a preview cannot check the host"
                 )
             return []
         return _recheck(here, ask)
@@ -334,31 +313,30 @@ def _recheck(here: Host, ask: Ask) -> list[Finding]:
     checked."""
     begun = time.monotonic()
     found = ask(here.facts)
-    if found:
+    if any(not finding.advisory for finding in found):
         # It may have been created since the last request. If many resources are checked at once,
         # each uses the replies to all requests that were sent after its own start.
-        here.facts.forget(begun)
+        here.facts.invalidate_before(begun)
         found = ask(here.facts)
     return found
 
 
-def _predecessor(olds: dict[str, Any]) -> Predecessor | None:
-    examined = plan_inputs(olds) if olds else None
-    if examined is None or examined.failures:
+def _predecessor(old: InstanceInputs | None) -> Predecessor | None:
+    if old is None or old.planned.failures:
         return None
-    return Predecessor(examined.plan, examined.options)
+    return Predecessor(old.planned.plan, old.planned.options)
 
 
-def _not_asked(error: IncusError, mode: str, report: Report) -> list[Failure]:
+def _not_asked(error: IncusError, mode: str, report: PulumiReporter) -> list[Failure]:
     if mode == "required" or isinstance(error, ServerCertificateChanged | BadHostSettings):
-        return [Failure((), f"the host could not be looked at: {error}")]
+        return [Failure((), f"could not check the host: {error}")]
     if _first_time(error):
-        text = f"the host could not be looked at, so that only the plan itself was checked: {error}"
-        report().warn(coded(text, codes.HOST))
+        text = f"could not check the host, so that only the plan was checked: {error}"
+        report.warn(coded(text, codes.HOST))
     return []
 
 
-_said: set[str] = set()
+_shown: set[str] = set()
 
 
 def _first_time(error: IncusError) -> bool:
@@ -366,22 +344,18 @@ def _first_time(error: IncusError) -> bool:
     unknown."""
     key = type(error).__name__
     try:
-        return current_host().first(key)
+        return current_host().warn_once(key)
     except IncusError:
-        if key in _said:
+        if key in _shown:
             return False
-        _said.add(key)
+        _shown.add(key)
         return True
 
 
-def _is_new(olds: dict[str, Any], inputs: dict[str, Any]) -> bool:
-    return not olds or any(_changed(path, olds, inputs) for path in _IDENTITY_PATHS)
+def _differs(path: Path, old: InstanceInputs | None, new: InstanceInputs) -> bool:
+    return old is None or old.properties.differs(path, new.properties)
 
 
-def _changed(path: Path, olds: dict[str, Any], inputs: dict[str, Any]) -> bool:
-    return bool(get_path(olds, path) != get_path(inputs, path))
-
-
-def _sentence(finding: Finding, inputs: dict[str, Any]) -> str:
-    reason = finding.told(secret=is_secret(finding.path, inputs))
+def _sentence(finding: Finding, hidden: HiddenOptions) -> str:
+    reason = finding.message(secret=hidden.is_secret(finding.path))
     return f"{path_text(finding.path)}: {reason}" if finding.path else reason

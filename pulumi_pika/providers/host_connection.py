@@ -30,13 +30,15 @@ from ..incus.trust import (
     enrol,
     is_trusted,
 )
+from ..message_templates import Message, invalid_value, wrong_type
 from ..reconcile.preflight import HostFacts
-from ..validation.hidden_property import HOST
 
 PREFIX: Final = "pika:"
 """The prefix of the keys in the stack configuration, and of those that `IncusHost` passes on."""
 
 _SECONDS: Final = ("connect_timeout", "reply_timeout")
+_LONGEST: Final = 24 * 3600.0
+"""The longest time limit, in seconds."""
 _PREFLIGHT: Final[tuple[str, ...]] = get_args(PreflightMode)
 
 _VARIABLES: Final = (
@@ -64,22 +66,22 @@ class Host:
     away_until: float = 0.0
     """The time until which a preview sends no request, since the host did not answer (monotonic
     clock)."""
-    said: set[str] = field(default_factory=set)
+    warned: set[str] = field(default_factory=set)
     """The keys of messages that were already shown."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def knows_us(self) -> bool:
+    def is_trusted(self) -> bool:
         """Return whether the server trusts this client now. The trust token is not used."""
         with self.lock:
             self.enrolled = self.enrolled or is_trusted(self.client)
             return self.enrolled
 
-    def first(self, what: str) -> bool:
+    def warn_once(self, key: str) -> bool:
         """Return whether a message is shown for the first time."""
         with self.lock:
-            if what in self.said:
+            if key in self.warned:
                 return False
-            self.said.add(what)
+            self.warned.add(key)
             return True
 
     def enrol(self) -> None:
@@ -123,13 +125,13 @@ def host_settings(config: Mapping[str, Any]) -> HostSettings:
         elif name in _SECONDS:
             values[name] = _seconds(name, text)
         elif not isinstance(text, str):
-            raise BadHostSettings(f"{PREFIX}{name} is a {type(value).__name__}; it is to be text")
+            raise _bad_setting(name, wrong_type("a string"))
         else:
             values[name] = text
     if values.get("preflight", "auto") not in _PREFLIGHT:
-        raise BadHostSettings(
-            f"{PREFIX}preflight is {values['preflight']!r}; it is one of {', '.join(_PREFLIGHT)}"
-        )
+        modes = ", ".join(_PREFLIGHT)
+        rule = f"use one of {modes}"
+        raise _bad_setting("preflight", invalid_value(values["preflight"], "mode", rule))
     return HostSettings(**values)
 
 
@@ -147,10 +149,10 @@ def current_host() -> Host:
         BadHostSettings: The settings of the host are not valid.
         IncusUnreachable: No host is named, and none is found.
     """
-    said = tuple(os.environ.get(name) for name in _VARIABLES)
+    variables = tuple(os.environ.get(name) for name in _VARIABLES)
     with _lock:
         # Resolving the host may read the configuration of the `incus` client.
-        key = (*sorted(_config.items()), *said)
+        key = (*sorted(_config.items()), *variables)
         found = _hosts.get(key)
         if found is None:
             settings = resolve(host_settings(_config))
@@ -209,23 +211,15 @@ def host_digest() -> str:
         here = current_host()
     except IncusError:
         return ""
-    said = here.settings
+    settings = here.settings
     trust = (
-        said.server_certificate,
-        said.server_fingerprint,
-        said.ca_certificate,
-        str(said.insecure),
+        settings.server_certificate,
+        settings.server_fingerprint,
+        settings.ca_certificate,
+        str(settings.insecure),
     )
-    reached = (said.socket, said.url, *trust, here.client.transport.client_fingerprint)
-    return hashlib.sha256(repr((*reached, said.placement)).encode()).hexdigest()[:16]
-
-
-def with_host_digest(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs of a refresh with the digest of the present host.
-
-    Inputs of a state without a digest stay without one: a refresh alone changes nothing.
-    """
-    return {**inputs, HOST: host_digest() or inputs[HOST]} if HOST in inputs else inputs
+    reached = (settings.socket, settings.url, *trust, here.client.transport.client_fingerprint)
+    return hashlib.sha256(repr((*reached, settings.placement)).encode()).hexdigest()[:16]
 
 
 def client_for(project: str) -> IncusClient:
@@ -246,7 +240,7 @@ def _boolean(value: Any) -> bool:
         return value
     if str(value).lower() in ("true", "false"):
         return str(value).lower() == "true"
-    raise BadHostSettings(f"{PREFIX}insecure is {value!r}; it is true or false")
+    raise _bad_setting("insecure", invalid_value(value, "boolean", "use true or false"))
 
 
 def _seconds(name: str, value: Any) -> float:
@@ -254,6 +248,11 @@ def _seconds(name: str, value: Any) -> float:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = 0.0
-    if not 0 < seconds <= 24 * 3600:
-        raise BadHostSettings(f"{PREFIX}{name} is {value!r}; it is a number of seconds above 0")
+    if not 0 < seconds <= _LONGEST:
+        rule = f"use a number of seconds above 0 and at most {_LONGEST:g}"
+        raise _bad_setting(name, invalid_value(value, "time limit", rule))
     return seconds
+
+
+def _bad_setting(name: str, problem: Message) -> BadHostSettings:
+    return BadHostSettings(Message(f"{PREFIX}{name}: {problem}", problem.code))

@@ -1,9 +1,8 @@
 """Check the live instance during a preview: find reasons to refuse a change, and effects that the
 diff does not show."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from ..incus.errors import IncusError
 from ..planner.plan import IncusRuntimePlan
@@ -18,6 +17,7 @@ from ..reconcile.instances.live_instance import (
     root_device_name,
 )
 from ..reconcile.instances.placement import (
+    Existing,
     profile_root_pool,
     resolve_placement,
     root_moved,
@@ -26,12 +26,12 @@ from ..reconcile.instances.runtime_options import RuntimeOptions
 from ..reconcile.shared.errors import ReconcileError
 from ..reconcile.shared.ownership import relation
 from ..validation.lenient_validation import Failure
-from ..validation.plan_inputs import PlannedInputs
-from ..validation.property_tree import Path, get_path
+from ..validation.property_tree import Path
 from ..validation.warning_codes import RESTART, coded
 from .diff_decision import REPLACING, Decision
 from .host_connection import client_for
-from .runtime_state import State
+from .instance_inputs import RuntimeInputs
+from .runtime_state import RuntimeState
 
 _REPLACING: tuple[Path, ...] = (*REPLACING, ("instance_type",), ("storage_pool",))
 
@@ -44,46 +44,42 @@ _ROOT: tuple[Path, ...] = (
 """The inputs that determine the root disk's pool, besides `storage_pool`."""
 
 
-def replacement_failures(before: dict[str, Any], inputs: dict[str, Any]) -> list[Failure]:
+def replacement_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[Failure]:
     """Return why a replacement would be refused, so that nothing is stopped or deleted for it.
 
     Args:
-        before: The old inputs; empty for a new instance.
-        inputs: The new inputs.
+        old: The old inputs; None for a new instance.
+        new: The new inputs.
     """
-    changed = [
-        path for path in _REPLACING if before and get_path(before, path) != get_path(inputs, path)
-    ]
-    name = get_path(before, ("identity", "instance_name"))
-    project = get_path(before, ("incus", "project"))
-    if not changed or not isinstance(name, str) or not isinstance(project, str):
+    if old is None or not (changed := _changed(_REPLACING, old, new)):
         return []
-    live = _look(project, name)
+    name = old.properties.at(("identity", "instance_name"))
+    project = old.properties.at(("incus", "project"))
+    if not isinstance(name, str) or not isinstance(project, str):
+        return []
+    live = _fetch_or_none(project, name)
     if live is None or not live.protected:
         return []
-    return [Failure(changed[0], f"replaces the instance, and {protection(project, live)}")]
+    return [Failure(changed[0], f"would replace the instance, and {protection(project, live)}")]
 
 
-def root_failures(
-    before: dict[str, Any], inputs: dict[str, Any], examined: PlannedInputs
-) -> list[Failure]:
+def root_failures(old: RuntimeInputs | None, new: RuntimeInputs) -> list[Failure]:
     """Return why a change of the root disk's pool could only fail.
 
     Args:
-        before: The old inputs; empty for a new instance.
-        inputs: The new inputs.
-        examined: The planned inputs.
+        old: The old inputs; None for a new instance.
+        new: The new inputs.
     """
-    changed = [
-        path for path in _ROOT if before and get_path(before, path) != get_path(inputs, path)
-    ]
-    if not changed or any(path[0] in ("storage_pool", "incus") for path in examined.unknown):
+    if old is None or not (changed := _changed(_ROOT, old, new)):
         return []
-    if any(get_path(before, path) != get_path(inputs, path) for path in _REPLACING):
+    planned = new.planned
+    if any(path[0] in ("storage_pool", "incus") for path in planned.unknown):
         return []
-    plan, options = examined.plan, examined.options
+    if _changed(_REPLACING, old, new):
+        return []
+    plan, options = planned.plan, planned.options
     project, name = plan.incus.project, plan.identity.instance_name
-    live = _look(project, name)
+    live = _fetch_or_none(project, name)
     if live is None or not live.root_pool:
         return []
     if plan.resources.root_disk_gib is not None:
@@ -94,25 +90,28 @@ def root_failures(
         except (IncusError, ReconcileError):
             return []  # The checks of the host report what is missing.
     theirs = root_device_name(live.devices)
-    if theirs and get_path(before, ("resources", "root_disk_gib")) is None:
+    if theirs and old.properties.at(("resources", "root_disk_gib")) is None:
         return []  # A root disk device that pulumi_pika does not manage is kept.
     if wanted in (None, live.root_pool):
         return []
     return [Failure(changed[0], root_moved(project, name, live.root_pool, str(wanted)))]
 
 
-def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterator[str]:
+def _changed(paths: Iterable[Path], old: RuntimeInputs, new: RuntimeInputs) -> list[Path]:
+    return [path for path in paths if old.properties.differs(path, new.properties)]
+
+
+def adoption_warnings(new: RuntimeInputs) -> Iterator[str]:
     """Yield what an adoption changes in the existing instance, without values.
 
     Args:
-        before: The old inputs; empty for a new instance.
-        examined: The planned inputs.
+        new: The inputs of a new resource.
     """
-    plan, options = examined.plan, examined.options
-    if before or not options.adopt or examined.unknown:
+    plan, options = new.planned.plan, new.planned.options
+    if not options.adopt or new.planned.unknown:
         return
     name, project = plan.identity.instance_name, plan.incus.project
-    live = _look(project, name)
+    live = _fetch_or_none(project, name)
     if live is None or relation(live.config, options.owner, options.backend) in ("ours", "other"):
         return
     try:
@@ -120,23 +119,23 @@ def adoption_warnings(before: dict[str, Any], examined: PlannedInputs) -> Iterat
             client_for(project),
             plan,
             options,
-            known_root=root_device_name(live.devices),
-            known_root_pool=live.root_pool or None,
+            Existing(root_device=root_device_name(live.devices), root_pool=live.root_pool or None),
         )
     except (IncusError, ReconcileError):
         return  # The adoption fails for that reason, and reports it.
     brief = find_changes(live, placement.desired, LastApplied()).brief()
-    said = [brief] if brief else []
+    parts = [brief] if brief else []
     if live.ephemeral:
-        said.append("ephemeral: false")
+        parts.append("ephemeral: false")
     if options.running is True and not live.running:
-        said.append("starts it")
+        parts.append("starts it")
     if options.running is False and live.alive:
-        said.append("stops it")
-    yield f"{name} is there and is adopted ({live.status}); that changes: {', '.join(said)}"
+        parts.append("stops it")
+    changes = ", ".join(parts)
+    yield f"instance {name} exists ({live.status}) and will be adopted; this changes: {changes}"
 
 
-def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -> Decision:
+def in_place_if_moved(state: RuntimeState, new: IncusRuntimePlan, decision: Decision) -> Decision:
     """Return the decision, without a replacement if another client already moved the instance to
     the program's project.
 
@@ -154,7 +153,7 @@ def in_place_if_moved(state: State, new: IncusRuntimePlan, decision: Decision) -
     return replace(decision, replaces=[]) if live is not None else decision
 
 
-def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iterator[str]:
+def live_warnings(decision: Decision, state: RuntimeState, new: RuntimeOptions) -> Iterator[str]:
     """Yield warnings about a rename back, and about the stop of an ephemeral instance.
 
     Args:
@@ -167,15 +166,15 @@ def live_warnings(decision: Decision, state: State, new: RuntimeOptions) -> Iter
     stops = new.running is False and "running" in decision.changes
     if decision.replaces or not (stops or decision.recovers or decision.restarts):
         return
-    live = _look(state.plan.incus.project, state.plan.identity.instance_name)
+    live = _fetch_or_none(state.plan.incus.project, state.plan.identity.instance_name)
     if live is not None and live.ephemeral:
         yield (
-            f"{live.name} is ephemeral, which means that Incus deletes it when it stops; it is "
-            "made lasting (ephemeral: false) before it is stopped"
+            f"{live.name} is ephemeral, so that Incus deletes it when it stops; the update sets "
+            "ephemeral to false before it stops the instance"
         )
 
 
-def _rename_warnings(seen: str, state: State, new: RuntimeOptions) -> Iterator[str]:
+def _rename_warnings(seen: str, state: RuntimeState, new: RuntimeOptions) -> Iterator[str]:
     """Yield warnings about renaming an instance back.
 
     Args:
@@ -184,30 +183,30 @@ def _rename_warnings(seen: str, state: State, new: RuntimeOptions) -> Iterator[s
         new: The new options.
     """
     name, project = state.plan.identity.instance_name, state.plan.incus.project
-    holder, live = _look(project, name), _look(project, seen)
+    holder, live = _fetch_or_none(project, name), _fetch_or_none(project, seen)
     if holder is not None and holder.uuid != state.uuid:
         yield (
-            f"{seen} cannot get its name {name} back: another instance has that name. The update "
-            f"is refused until that one is renamed or removed: stop it, and run `incus rename "
-            f"--project {project} {name} NEW`"
+            f"{seen} cannot be renamed back to {name}, since another instance has that name. Until "
+            "then the update fails. Stop the other instance, and run `incus rename --project "
+            f"{project} {name} NEW`"
         )
         return
-    status = live.status if live else str(state.outputs.get("status") or "")
+    status = live.status if live else state.status
     if status not in (*RUNNING, FROZEN):
-        yield f"{seen} gets its name {name} back"
+        yield f"{seen} will be renamed back to {name}"
         return
-    said = f"{seen} has to stop for a moment to get its name {name} back"
+    text = f"{seen} will be stopped for a moment to rename it back to {name}"
     if not new.allow_restart:
-        said += (
-            "; allow_restart is off, so that the update fails until it is stopped: `incus stop "
-            f"--project {project} {seen}`"
+        text += (
+            "; allow_restart is off, so the update fails while it runs. To stop it, run `incus "
+            f"stop --project {project} {seen}`"
         )
     elif new.running is False:
-        said += "; it is not started again, since `running` is false"
-    yield coded(said, RESTART)
+        text += "; it is not started again, since `running` is False"
+    yield coded(text, RESTART)
 
 
-def _look(project: str, name: str) -> LiveInstance | None:
+def _fetch_or_none(project: str, name: str) -> LiveInstance | None:
     """Return the instance without its state; None if there is none, or if the request fails."""
     try:
         return fetch_instance(client_for(project), name, inside=False)

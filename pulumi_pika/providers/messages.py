@@ -1,7 +1,6 @@
 """Build the messages of a preview about effects that a diff does not show."""
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator
 
 from ..planner.plan import IncusRuntimePlan
 from ..reconcile.instances.data_volumes import own_volumes
@@ -9,7 +8,6 @@ from ..reconcile.instances.desired import volume_name
 from ..reconcile.instances.live_instance import FROZEN, root_device_name
 from ..reconcile.instances.placement import root_moved
 from ..reconcile.instances.runtime_options import RuntimeOptions
-from ..validation.hidden_property import CREATE_FIRST, MANAGED_MOUNTS, RETAINED
 from ..validation.plan_inputs import PlannedInputs
 from ..validation.warning_codes import (
     REPLACE,
@@ -18,13 +16,15 @@ from ..validation.warning_codes import (
     coded,
 )
 from .diff_decision import Decision
-from .runtime_state import State
+from .instance_inputs import RuntimeInputs
+from .properties import HiddenOptions
+from .runtime_state import RuntimeState
 
 
 def on_delete(
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    inputs: Mapping[str, Any],
+    hidden: HiddenOptions,
     *,
     spared: Collection[str] = (),
 ) -> str:
@@ -34,15 +34,15 @@ def on_delete(
     Args:
         plan: The plan.
         options: The options of the instance.
-        inputs: The inputs, including hidden ones.
+        hidden: The hidden options of the resource.
         spared: Volumes that another instance will use, so that they are not deleted.
     """
-    if inputs.get(RETAINED):
+    if hidden.retained:
         return "keeps the instance, its root disk and its volumes (retain_on_delete)"
     volumes = own_volumes(plan)
     if not volumes:
         return "deletes the instance and its root disk"
-    managed = managed_volumes(plan, inputs)
+    managed = managed_volumes(plan, hidden)
     deleted = [
         name
         for name in volumes
@@ -58,12 +58,12 @@ def on_delete(
     return f"deletes the instance and its root disk{keeps}"
 
 
-def managed_volumes(plan: IncusRuntimePlan, inputs: Mapping[str, Any]) -> set[str]:
+def managed_volumes(plan: IncusRuntimePlan, hidden: HiddenOptions) -> set[str]:
     """Return the mounted volumes that a `PersistentVolume` of the program manages."""
-    given = inputs.get(MANAGED_MOUNTS)
-    indices = {int(index) for index in given} if isinstance(given, list) else set()
     return {
-        volume_name(mount.source) for index, mount in enumerate(plan.mounts) if index in indices
+        volume_name(mount.source)
+        for index, mount in enumerate(plan.mounts)
+        if index in hidden.managed_mounts
     }
 
 
@@ -71,67 +71,65 @@ def _named(volumes: list[str]) -> str:
     return f"volume{'s' if len(volumes) > 1 else ''} {', '.join(volumes)}"
 
 
-def warnings(
-    decision: Decision, state: State, examined: PlannedInputs, inputs: Mapping[str, Any]
-) -> Iterator[str]:
+def warnings(decision: Decision, state: RuntimeState, given: RuntimeInputs) -> Iterator[str]:
     """Yield warnings about effects of a change that its diff does not show.
 
     Args:
         decision: What the change means.
         state: What was applied last, or what a refresh found.
-        examined: The new inputs, planned.
-        inputs: The new inputs, including hidden ones.
+        given: The new inputs.
     """
-    name, new = state.plan.identity.instance_name, examined.options
-    yield from _left_behind(decision, state, examined)
+    planned = given.planned
+    name, new = state.plan.identity.instance_name, planned.options
+    yield from _left_behind(decision, state, planned)
     if decision.replaces:
-        because = f"{name} is replaced because of {', '.join(decision.replaces)}"
-        if inputs.get(CREATE_FIRST):
-            mounted = set() if examined.unknown else set(own_volumes(examined.plan))
-            spoken = on_delete(state.plan, state.options, state.outputs, spared=mounted)
+        because = f"{name} will be replaced ({', '.join(decision.replaces)} changed)"
+        if given.hidden.create_first:
+            mounted = set() if planned.unknown else set(own_volumes(planned.plan))
+            effect = on_delete(state.plan, state.options, state.hidden, spared=mounted)
             text = (
-                f"{because}: the new instance is created first (delete_before_replace=False); then "
-                f"the delete of the old one {spoken}"
+                f"{because}: creates the new instance first (delete_before_replace=False); then "
+                f"the delete of the old one {effect}"
             )
         else:
-            spoken = on_delete(state.plan, state.options, state.outputs)
-            text = f"{because}: {spoken}; then it is made anew"
+            effect = on_delete(state.plan, state.options, state.hidden)
+            text = f"{because}: {effect}; then creates it again"
         yield coded(text, REPLACE)
     root = root_device_name(state.devices)
     own = state.plan.resources.root_disk_gib is not None
     if own and root and not decision.replaces and (wanted := new.storage_pool):
         pool = state.devices[root].get("pool", wanted)
         if pool != wanted:
-            said = root_moved(state.plan.incus.project, name, pool, wanted)
-            yield f"{said}. Until then an update is refused"
+            advice = root_moved(state.plan.incus.project, name, pool, wanted)
+            yield f"{advice}. Until then every update fails"
     turned_on = new.delete_data and not state.options.delete_data
     if turned_on and (
         volumes := [
             name
             for name in own_volumes(state.plan)
-            if name not in managed_volumes(state.plan, state.outputs)
+            if name not in managed_volumes(state.plan, state.hidden)
         ]
     ):
         yield coded(
-            "delete_data is on from this update on: to destroy or replace the resource then "
+            "this update turns delete_data on: after it, to destroy or replace the resource "
             f"deletes {_named(volumes)} with all data",
             STOP_KEEPING_DATA,
         )
-    if new.running is False and state.outputs.get("status") == FROZEN and not decision.replaces:
-        yield f"{name} is frozen, and `running` is false: it goes on, and is then stopped"
+    if new.running is False and state.status == FROZEN and not decision.replaces:
+        yield f"{name} is frozen, and `running` is False: the update resumes it, and then stops it"
     if decision.recovers:
-        text = f"{name} is restarted, or started if it is stopped, since restart_triggers changed"
+        text = f"{name} will be restarted, or started if it is stopped (restart_triggers changed)"
         yield coded(text, RESTART)
     if decision.restarts:
         allowed = state.options.allow_restart and new.allow_restart
         yield coded(
-            f"{name} may have to restart for {', '.join(decision.restarts)}"
-            + ("" if allowed else "; allow_restart is off, so that the update would fail"),
+            f"{name} may need a restart for {', '.join(decision.restarts)}"
+            + ("" if allowed else "; allow_restart is off, so the update would fail then"),
             RESTART,
         )
 
 
-def _left_behind(decision: Decision, state: State, new: PlannedInputs) -> Iterator[str]:
+def _left_behind(decision: Decision, state: RuntimeState, new: PlannedInputs) -> Iterator[str]:
     """Yield a warning about volumes that an update no longer mounts, and that nothing deletes."""
     if decision.replaces or any(path[0] == "mounts" for path in new.unknown):
         return
@@ -139,10 +137,10 @@ def _left_behind(decision: Decision, state: State, new: PlannedInputs) -> Iterat
     left = [name for name in own_volumes(state.plan) if name not in mounted]
     if left:
         yield (
-            f"{_named(left)}: no longer mounted by {state.plan.identity.instance_name}, and kept "
-            "with all data"
+            f"{state.plan.identity.instance_name} no longer mounts {_named(left)}; all data is kept"
             + (
-                "; delete_data does not delete it later: it deletes what is mounted then"
+                ". A later delete with delete_data does not delete it either: it deletes only "
+                "mounted volumes"
                 if new.options.delete_data
                 else ""
             )

@@ -3,15 +3,11 @@
 All kinds have the same calls; `reconcile.objects.object_kind.ObjectKind` has the differences.
 """
 
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
-from pulumi.dynamic import (
-    CheckResult,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    UpdateResult,
-)
+from pulumi.dynamic import DiffResult
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError, PlaceMissing
@@ -38,24 +34,25 @@ from ..reconcile.objects.pool import POOL
 from ..reconcile.objects.profile import PROFILE
 from ..reconcile.objects.project import PROJECT
 from ..reconcile.shared.errors import ReplacementFailed
-from ..validation.object_inputs import (
-    ADOPTED,
-    RENAMED_TO,
-    ObjectInputs,
-    ObjectState,
-    secret_paths_of,
-)
+from ..validation.hidden_property import CREATE_FIRST, RETAINED
+from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import SECRET_INPUTS
 from ..validation.property_tree import Path
 from ..validation.warning_codes import REPLACE, coded
 from .declared_objects import declare
+from .engine_log import PulumiReporter
 from .host_connection import client_for, default_place
 from .object_checks import find_change_failures, find_host_failures
-from .provider_errors import nesting_failure, raise_if_failed, user_facing_errors
+from .object_state import ADOPTED, RENAMED_TO, ObjectInputs, ObjectState, revealed_paths
+from .properties import REPLACE_ON, Properties, Values
 from .replace_on_changes import replaced_by_option
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
-from .schema_version import GENERATION, SCHEMA_VERSION
-from .secret_marking import check_failures, is_secret, mark_secret_inputs
+from .resource_kind import Created, Kind, Refreshed, Updated
+from .schema_version import GENERATION
+from .secret_marking import mark_object_secrets
+
+Inputs = ObjectInputs[Any]
+State = ObjectState[Any]
 
 DRIFT: Final = "drift"
 """The output with the names of the parts that a refresh found changed."""
@@ -69,195 +66,183 @@ class ObjectCalls:
     def __init__(self, kind: ObjectKind[Any]) -> None:
         self.kind = kind
 
-    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Validate the inputs, and add `plan` and `on_delete`, which every preview shows.
+    def resource_kind(self) -> Kind[Inputs, State]:
+        """Return the kind of the resource, for `call_boundary`."""
+        hidden = (SECRET_INPUTS, REPLACE_ON, RETAINED, CREATE_FIRST)
+        return Kind(
+            input_names=(*self.kind.model.model_fields, *hidden, "plan", "on_delete"),
+            parse_inputs=lambda properties: ObjectInputs.parse(self.kind, properties),
+            parse_state=lambda properties: ObjectState.parse(self.kind, properties),
+            mark_secrets=partial(
+                mark_object_secrets, planned=self._planned, revealed=self._revealed
+            ),
+            check=self.check,
+            diff=self.diff,
+            create=self.create,
+            read=self.read,
+            update=self.update,
+            delete=self.delete,
+            fill_inputs=self._fill_inputs,
+            shown=self._shown,
+        )
+
+    def check(self, new: Inputs, old: Inputs | None, _report: PulumiReporter) -> Iterable[Failure]:
+        """Return everything that is wrong with the new inputs, also on the host.
 
         Args:
-            olds: The inputs that an earlier `check` returned; empty for a new object.
-            news: The inputs of the program.
+            new: The new inputs.
+            old: The inputs that an earlier `check` returned; None for a new object.
         """
         kind = self.kind
-        if kind.in_project and "project" not in news:
-            news = {**news, "project": olds.get("project") or default_place()[0]}
-        try:
-            given = ObjectInputs.parse(kind, news)
-            old = ObjectInputs.parse(kind, olds) if olds else None
-        except RecursionError:
-            return nesting_failure()
-        failures = given.failures or find_change_failures(kind, given, old)
-        failures = failures or find_host_failures(kind, given, old)
-        if failures:
-            return CheckResult({}, check_failures(failures, given.tree))
-        plan = given.plan
-        if not given.is_unknown("name", "project"):
-            declare(kind.collection, plan.project, plan.name)
-        inputs = {
-            **given.tree,
-            "plan": given.plan_tree(kind),
-            "on_delete": self._on_delete(given),
-        }
-        return CheckResult(self._seal(inputs, given), [])
+        failures = new.failures or find_change_failures(kind, new, old)
+        failures = failures or find_host_failures(kind, new, old)
+        if not failures and not new.is_unknown("name", "project"):
+            declare(kind.collection, new.plan.project, new.plan.name)
+        return failures
 
-    def diff(self, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Compare the plan in the state with the new plan.
-
-        Args:
-            olds: The outputs in the state.
-            news: The new inputs.
-        """
-        with user_facing_errors(olds, news) as report:
-            kind = self.kind
-            state, given = ObjectState.parse(kind, olds), ObjectInputs.parse(kind, news)
-            changes = self._changes(state, given)
-            replaces = replacing_parts(kind, state.plan, given.plan, adopted=state.adopted)
-            before, after = (it.options.model_dump() for it in (state.inputs, given))
-            replaces += replaced_by_option(given.tree, before, after, given.unknown, replaces)
-            if replaces:
-                where = kind.where(state.plan)
-                self._refuse_replacement(state, given, replaces)
-                report().warn(
-                    coded(
-                        f"because of {', '.join(replaces)}, {where} is "
-                        + ("released" if self._is_released(state) else "deleted")
-                        + " and another one is created",
-                        REPLACE,
-                    )
+    def diff(self, state: State, new: Inputs, report: PulumiReporter) -> DiffResult:
+        """Compare the plan in the state with the new plan."""
+        kind = self.kind
+        changes = self._changes(state, new)
+        replaces = replacing_parts(kind, state.plan, new.plan, adopted=state.adopted)
+        replaces += replaced_by_option(
+            new.hidden.replace_on,
+            lambda: Values(state.inputs.options.model_dump()),
+            lambda: Values(new.options.model_dump()),
+            new.unknown,
+            replaces,
+        )
+        if replaces:
+            self._refuse_replacement(state, new, replaces)
+            report.warn(
+                coded(
+                    f"because of {', '.join(replaces)}, {kind.where(state.plan)} is "
+                    + ("released" if self._is_released(state) else "deleted")
+                    + " and another one is created",
+                    REPLACE,
                 )
-            else:
-                self._refuse_used_change(state, given)
-            if not replaces and state.plan.name != given.plan.name:
-                report().info(f"{kind.where(state.plan)} is renamed to {given.plan.name}")
+            )
+        else:
+            self._refuse_used_change(state, new)
+            if state.plan.name != new.plan.name:
+                report.info(f"{kind.where(state.plan)} is renamed to {new.plan.name}")
         return DiffResult(
             changes=bool(changes or replaces),
             replaces=replaces,
             delete_before_replace=True,
         )
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Create the object, or adopt or resume managing an existing one.
+    def create(self, new: Inputs, report: PulumiReporter) -> Created:
+        """Create the object, or adopt or resume managing an existing one."""
+        client = self._client(new.plan.project)
+        live = create_or_adopt_object(self.kind, client, new.plan, _owner(new), report)
+        return Created(self._id_of(new), self._outputs(new, live))
 
-        Args:
-            props: The inputs that `check` returned.
-        """
+    def read(self, state: State, report: PulumiReporter) -> Refreshed | None:
+        """Return the state of the live object; None if it is deleted."""
         kind = self.kind
-        with user_facing_errors(props) as report:
-            given = self._given(props)
-            client = self._client(given.plan.project)
-            live = create_or_adopt_object(kind, client, given.plan, _owner(given), report())
-            outputs = self._outputs(given, live)
-        return CreateResult(self._id_of(given), self._seal(outputs, given))
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Return the state of the live object; a deleted object is returned as a deleted resource.
-
-        Args:
-            id_: The id of the resource.
-            props: The outputs in the state.
-        """
-        kind = self.kind
-        with user_facing_errors(props) as report:
-            state = ObjectState.parse(kind, props)
-            try:
-                client = self._client(state.plan.project)
-                found = find_owned_object(kind, client, state.applied, state.claim())
-            except PlaceMissing as error:
-                report().warn(f"{kind.where(state.plan)} no longer exists: {error}")
-                return ReadResult("", {})
-            if found.live is None:
-                if found.alike:
-                    report().warn(describe_alike(kind, state.applied, found.alike))
-                if found.other is not None:
-                    report().warn(
-                        f"{kind.where(state.plan)} "
-                        f"{why_not_owned(found.other, state.claim())}; this resource has none now"
-                    )
-                return ReadResult("", {})
-            outputs = self._refreshed(state, found.live)
-            if RENAMED_TO in outputs:
-                report().warn(
-                    f"{kind.where(state.applied)} was renamed to {found.live.name} outside "
-                    "Pulumi; `pulumi up` renames it back"
+        try:
+            client = self._client(state.plan.project)
+            found = find_owned_object(kind, client, state.applied, state.claim())
+        except PlaceMissing as error:
+            report.warn(f"{kind.where(state.plan)} no longer exists: {error}")
+            return None
+        if found.live is None:
+            if found.alike:
+                report.warn(describe_alike(kind, state.applied, found.alike))
+            if found.other is not None:
+                report.warn(
+                    f"{kind.where(state.plan)} {why_not_owned(found.other, state.claim())}; this "
+                    "resource has none now"
                 )
-        inputs = {name: outputs[name] for name in (*state.inputs.tree, "plan") if name in outputs}
-        return ReadResult(id_, self._seal(outputs, state.inputs), self._seal(inputs, state.inputs))
+            return None
+        live = found.live
+        seen = observe(kind, state.applied, live)
+        outputs: dict[str, Any] = {
+            "plan": seen.to_tree(),
+            **kind.outputs(live),
+            UNMANAGED: unmanaged_parts(kind, state.applied, live),
+            DRIFT: changed_parts(kind, seen, state.applied),
+            GENERATION: state.hidden.generation or live.generation,
+        }
+        if state.hidden.owner and live.owner != state.hidden.owner:
+            outputs["owner"] = live.owner
+        if live.name == state.applied.name:
+            return Refreshed(outputs, removed=(RENAMED_TO,))
+        report.warn(
+            f"{kind.where(state.applied)} was renamed to {live.name} outside Pulumi; `pulumi up` "
+            "renames it back"
+        )
+        return Refreshed({**outputs, RENAMED_TO: live.name})
 
-    def update(self, olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-        """Change the object in place.
+    def update(self, state: State, new: Inputs, report: PulumiReporter) -> Updated:
+        """Change the object in place."""
+        live = change_object(
+            self.kind,
+            self._client(new.plan.project),
+            new.plan,
+            state.plan,
+            _owner(new),
+            report,
+            claim=state.claim(new.options.owner),
+            adopted=state.adopted,
+        )
+        return Updated(self._outputs(new, live))
 
-        Args:
-            olds: The outputs in the state.
-            props: The new inputs.
-        """
+    def delete(self, state: State, report: PulumiReporter) -> None:
+        """Delete the object if nothing uses it; release it if it existed before."""
         kind = self.kind
-        with user_facing_errors(olds, props) as report:
-            state, given = ObjectState.parse(kind, olds), self._given(props)
-            live = change_object(
+        try:
+            remove_object(
                 kind,
-                self._client(given.plan.project),
-                given.plan,
-                state.plan,
-                _owner(given),
-                report(),
-                claim=state.claim(given.options.owner),
+                self._client(state.plan.project),
+                state.applied,
+                report,
+                claim=state.claim(),
                 adopted=state.adopted,
             )
-            outputs = self._outputs(given, live)
-        return UpdateResult(self._seal(outputs, given))
+        except PlaceMissing as error:
+            report.warn(f"{kind.where(state.plan)} no longer exists: {error}")
 
-    def delete(self, props: dict[str, Any]) -> None:
-        """Delete the object if nothing uses it; release it if it existed before.
+    def _fill_inputs(self, old: Properties, new: Properties) -> Properties:
+        """Return the new inputs with the host's default project, which counts at the creation."""
+        if not self.kind.in_project or "project" in new.names():
+            return new
+        return new.with_values({"project": old.at(("project",)) or default_place()[0]})
 
-        Args:
-            props: The outputs in the state.
-        """
-        kind = self.kind
-        with user_facing_errors(props) as report:
-            state = ObjectState.parse(kind, props)
-            try:
-                remove_object(
-                    kind,
-                    self._client(state.plan.project),
-                    state.applied,
-                    report(),
-                    claim=state.claim(),
-                    adopted=state.adopted,
-                )
-            except PlaceMissing as error:
-                report().warn(f"{kind.where(state.plan)} no longer exists: {error}")
+    def _shown(self, new: Inputs) -> Mapping[str, Any]:
+        return {"plan": new.plan_tree(self.kind), "on_delete": self._on_delete(new)}
 
-    def _given(self, props: dict[str, Any]) -> ObjectInputs[Any]:
-        given = ObjectInputs.parse(self.kind, props)
-        raise_if_failed(given.failures)
-        return given
+    def _planned(self, given: Properties) -> dict[str, Any]:
+        return ObjectInputs.parse(self.kind, given).plan_tree(self.kind)
+
+    def _revealed(self, secret: Iterable[Path]) -> list[Path]:
+        return revealed_paths(self.kind, secret)
 
     def _client(self, project: str) -> IncusClient:
         return client_for(project or default_place()[0])
 
-    def _changes(self, state: ObjectState[Any], given: ObjectInputs[Any]) -> list[str]:
-        changes = changed_parts(self.kind, state.plan, given.plan)
-        changes += [".".join(str(step) for step in path) for path in given.unknown]
-        before, after = state.inputs.options, given.options
+    def _changes(self, state: State, new: Inputs) -> list[str]:
+        changes = changed_parts(self.kind, state.plan, new.plan)
+        changes += [".".join(str(step) for step in path) for path in new.unknown]
+        before, after = state.inputs.options, new.options
         changes += [
             name
             for name in type(after).model_fields
             if name != "backend" and getattr(before, name) != getattr(after, name)
         ]
-        if state.owner != given.options.owner:
-            changes.append("owner")
         if state.renamed_to:
             changes.append(RENAMED_TO)
-        if sorted(state.inputs.secret) != sorted(given.secret):
+        if state.hidden.secret_inputs != new.hidden.secret_inputs:
             changes.append(SECRET_INPUTS)
-        if retention_changed(state.tree, given.tree):
-            changes.append("retain_on_delete")
+        if retention_changed(state.hidden, new.hidden):
+            changes.append(RETAINED)
         return changes
 
-    def _is_released(self, state: ObjectState[Any]) -> bool:
+    def _is_released(self, state: State) -> bool:
         return state.adopted or state.plan.name in self.kind.permanent
 
-    def _refuse_replacement(
-        self, state: ObjectState[Any], given: ObjectInputs[Any], replaces: list[str]
-    ) -> None:
+    def _refuse_replacement(self, state: State, given: Inputs, replaces: list[str]) -> None:
         """Refuse a replacement that would fail after it began.
 
         Raises:
@@ -268,8 +253,8 @@ class ObjectCalls:
         same_place = (state.plan.name, state.plan.project) == (given.plan.name, given.plan.project)
         if same_place and not given.is_unknown("name", "project"):
             refuse_same_name(
-                state.tree,
-                given.tree,
+                state.hidden,
+                given.hidden,
                 replaces,
                 name=where,
                 kind=kind.noun,
@@ -293,7 +278,7 @@ class ObjectCalls:
             )
             raise ReplacementFailed(Message(text, IN_USE))
 
-    def _refuse_used_change(self, state: ObjectState[Any], given: ObjectInputs[Any]) -> None:
+    def _refuse_used_change(self, state: State, given: Inputs) -> None:
         """Refuse a change in place that Incus refuses while anything uses the object.
 
         Raises:
@@ -311,9 +296,9 @@ class ObjectCalls:
         if live is not None and kind.users(live):
             raise unchangeable_while_used(kind, client, live, state.plan, parts)
 
-    def _on_delete(self, given: ObjectInputs[Any]) -> str:
+    def _on_delete(self, given: Inputs) -> str:
         noun = self.kind.noun
-        if given.retained:
+        if given.hidden.retained:
             return f"keeps the {noun} (retain_on_delete)"
         if given.plan.name in self.kind.permanent:
             return f"releases the {noun}, which stays as it is"
@@ -322,59 +307,33 @@ class ObjectCalls:
             return f"releases the {noun} if it was adopted; else {deletes}"
         return deletes
 
-    def _outputs(self, given: ObjectInputs[Any], live: LiveObject) -> dict[str, Any]:
+    def _outputs(self, new: Inputs, live: LiveObject) -> dict[str, Any]:
         kind = self.kind
         return {
-            **given.tree,
-            "plan": observe(kind, given.plan, live).to_tree(),
+            "plan": observe(kind, new.plan, live).to_tree(),
             **kind.outputs(live),
-            UNMANAGED: unmanaged_parts(kind, given.plan, live),
+            UNMANAGED: unmanaged_parts(kind, new.plan, live),
             DRIFT: [],
             ADOPTED: live.adopted,
             GENERATION: live.generation,
-            "schema_version": SCHEMA_VERSION,
         }
 
-    def _refreshed(self, state: ObjectState[Any], live: LiveObject) -> dict[str, Any]:
-        """Return outputs that describe the live object; without drift, they are unchanged."""
-        kind = self.kind
-        seen = observe(kind, state.applied, live)
-        outputs = {
-            **state.tree,
-            "plan": seen.to_tree(),
-            **kind.outputs(live),
-            UNMANAGED: unmanaged_parts(kind, state.applied, live),
-            DRIFT: changed_parts(kind, seen, state.applied),
-            GENERATION: state.generation or live.generation,
-        }
-        if state.owner and live.owner != state.owner:
-            outputs["owner"] = live.owner
-        outputs.pop(RENAMED_TO, None)
-        if live.name != state.applied.name:
-            outputs[RENAMED_TO] = live.name
-        return outputs
-
-    def _id_of(self, given: ObjectInputs[Any]) -> str:
+    def _id_of(self, new: Inputs) -> str:
         """Return the id of the resource, which is in plain text in the state."""
-        parts = [("project", given.plan.project)] if self.kind.in_project else []
-        parts.append(("name", given.plan.name))
-        return "/".join("-" if is_secret((name,), given.tree) else text for name, text in parts)
-
-    def _seal(self, tree: dict[str, Any], given: ObjectInputs[Any]) -> dict[str, Any]:
-        paths: list[Path] = secret_paths_of(self.kind, given.secret)
-        # The program's own values in the plan are not made safe either: they are not untrusted.
-        own = {**given.tree, "plan": given.plan_tree(self.kind)}
-        return mark_secret_inputs(tree, paths, {}, own)
+        parts = [("project", new.plan.project)] if self.kind.in_project else []
+        parts.append(("name", new.plan.name))
+        return "/".join("-" if new.hidden.is_secret((name,)) else text for name, text in parts)
 
 
 _CALLS: Final = {kind.noun: ObjectCalls(kind) for kind in (PROFILE, PROJECT, NETWORK, POOL)}
+_KINDS: Final = {noun: calls.resource_kind() for noun, calls in _CALLS.items()}
 
 
-def calls_of(noun: str) -> ObjectCalls:
-    """Return the calls for the kind of object with a noun, such as `profile`."""
-    return _CALLS[noun]
+def kind_of(noun: str) -> Kind[Inputs, State]:
+    """Return the kind of resource for the objects with a noun, such as `profile`."""
+    return _KINDS[noun]
 
 
-def _owner(given: ObjectInputs[Any]) -> Owner:
-    options = given.options
+def _owner(new: Inputs) -> Owner:
+    options = new.options
     return Owner(options.owner, options.backend, options.adopt)

@@ -12,10 +12,9 @@ from ..reconcile.objects.object_creation import check_adoptable
 from ..reconcile.objects.object_kind import ObjectKind
 from ..reconcile.shared.ownership import relation
 from ..validation.lenient_validation import Failure
-from ..validation.object_inputs import ObjectInputs
 from ..validation.property_tree import paths_overlap
 from .host_connection import current_host, requested_preflight
-from .secret_marking import is_secret
+from .object_state import ObjectInputs
 from .taken_names import taken_failures
 
 
@@ -93,10 +92,10 @@ def _missing(kind: ObjectKind[Any], given: ObjectInputs[Any]) -> list[Failure]:
         for need in kind.needs(given.options):
             if any(paths_overlap(need.path, path) for path in given.unknown):
                 continue
-            if given.after_others:
+            if given.hidden.has_dependencies:
                 continue  # Another resource of the program may create it before it is needed.
             if not _exists(client, need.collection, need.name):
-                name = "of this name" if is_secret(need.path, given.tree) else need.name
+                name = "of this name" if given.hidden.is_secret(need.path) else need.name
                 advice = "create it first, or name another one"
                 reason = missing(f"{need.noun} {name}", f"at {client.host}", advice)
                 failures.append(Failure(need.path, reason))

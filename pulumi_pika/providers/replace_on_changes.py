@@ -5,46 +5,40 @@ The diff result of a dynamic provider cannot name the changed properties
 paths of the option to the provider, and the diff applies them.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from ..validation.property_tree import (
-    Path,
-    get_path,
-    parse_path,
-    paths_overlap,
-)
-
-REPLACE_ON: Final = "replace_on_changes"
+from ..validation.property_tree import Path, paths_overlap
+from .properties import Values
 
 
 def replaced_by_option(
-    inputs: Mapping[str, Any],
-    before: dict[str, Any],
-    after: dict[str, Any],
+    paths: Iterable[Path],
+    before: Callable[[], Values],
+    after: Callable[[], Values],
     unknown: Iterable[Path],
     known: Iterable[str],
 ) -> list[str]:
     """Return the changed properties for which the user wants a replacement.
 
     Args:
-        inputs: The new inputs, with the option's paths. ``*`` stands for all properties.
-        before: The planned old inputs.
-        after: The planned new inputs.
+        paths: The paths of the option. ``*`` stands for all properties.
+        before: Returns the planned old values; called only if there are paths.
+        after: Returns the planned new values.
         unknown: The paths of unknown values, which count as changed.
         known: The properties that already cause a replacement.
     """
-    given = inputs.get(REPLACE_ON)
-    paths = [parse_path(text) for text in given or () if isinstance(text, str)]
+    paths = list(paths)
+    if not paths:
+        return []
+    old, new = before(), after()
     if any(path[:1] == ("*",) for path in paths):
-        paths = [(name,) for name in sorted(before.keys() | after.keys()) if name not in _OWN]
+        paths = [(name,) for name in sorted(old.names() | new.names()) if name not in _OWN]
     found = []
     for path in paths:
         # An index `*` means any index: the whole list is compared.
         place = path[: path.index("*")] if "*" in path else path
-        changed = get_path(before, place) != get_path(after, place) or any(
-            paths_overlap(place, other) for other in unknown
-        )
+        changed = old.differs(place, new) or any(paths_overlap(place, other) for other in unknown)
         name = ".".join(str(step) for step in place)
         if changed and name not in known:
             found.append(name)

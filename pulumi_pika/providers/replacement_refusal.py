@@ -1,10 +1,10 @@
 """Refuse a replacement that one of the resource's Pulumi options makes impossible."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from ..message_templates import could_not
 from ..reconcile.shared.errors import ReplacementFailed
-from ..validation.hidden_property import CREATE_FIRST, RETAINED
+from .properties import HiddenOptions
 
 _checked: set[str] = set()
 """The owners whose inputs were checked in this process. A diff without an earlier check belongs to
@@ -30,22 +30,22 @@ def was_checked(owner: str) -> bool:
     return owner in _checked
 
 
-def retention_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+def retention_changed(olds: HiddenOptions, news: HiddenOptions) -> bool:
     """Return whether `retain_on_delete` was added or removed.
 
     Pulumi reads the option from the state when it replaces a resource. So a change of the option
     must be written to the state by an update of its own.
 
     Args:
-        olds: The outputs in the state, including hidden ones.
-        news: The new inputs, including hidden ones.
+        olds: The hidden options in the state.
+        news: The new hidden options.
     """
-    return bool(olds.get(RETAINED)) != bool(news.get(RETAINED))
+    return olds.retained != news.retained
 
 
 def refuse_same_name(
-    olds: Mapping[str, Any],
-    news: Mapping[str, Any],
+    olds: HiddenOptions,
+    news: HiddenOptions,
     replaces: Iterable[str],
     *,
     name: str,
@@ -59,8 +59,8 @@ def refuse_same_name(
     The create would find the old object under the name of the new one.
 
     Args:
-        olds: The outputs in the state, including hidden ones.
-        news: The new inputs, including hidden ones.
+        olds: The hidden options in the state.
+        news: The new hidden options.
         replaces: The properties that cause the replacement.
         name: The name of the object.
         kind: The kind of the object, as ``instance``.
@@ -70,19 +70,23 @@ def refuse_same_name(
     Raises:
         ReplacementFailed: The options make the replacement impossible; nothing was changed.
     """
-    if not was_checked(str(news.get("owner") or "")):
+    if not was_checked(news.owner):
         return
-    if olds.get(RETAINED) or news.get(RETAINED):
+    if olds.retained or news.retained:
         option = "retain_on_delete"
-        why = f"keeps the old {kind}, and the new one cannot have its name"
+        why = f"keeps the old {kind}, and the new one cannot have the same name"
         way = f"remove {option} from the options and run `pulumi up` before this change"
-    elif news.get(CREATE_FIRST):
+    elif news.create_first:
         option = "delete_before_replace=False"
         why = f"creates the new {kind} while the old one still has the name"
         way = f"remove {option} from the options"
     else:
         return
     raise ReplacementFailed(
-        f"{name} cannot be replaced (because of {', '.join(replaces)}), and nothing was deleted: "
-        f"{option} {why}. Give the new one another {argument}; or {way}: then {otherwise}"
+        could_not(
+            f"replace {name} ({', '.join(replaces)} changed)",
+            f"{option} {why}",
+            undone="Nothing was deleted",
+            advice=f"Set another {argument}, or {way}; without the option, {otherwise}",
+        )
     )

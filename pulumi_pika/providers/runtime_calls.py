@@ -1,16 +1,11 @@
-"""The calls of `IncusRuntimeProvider`. Each reads its properties, calls `reconcile`, and writes the
-result."""
+"""The calls of `IncusRuntimeProvider`, from typed inputs to `reconcile` and back."""
 
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
-from pulumi.dynamic import (
-    CheckResult,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    UpdateResult,
-)
+from pulumi.dynamic import DiffResult
 from pulumi.runtime.rpc import UNKNOWN
 
 from ..incus.client import IncusClient
@@ -35,30 +30,14 @@ from ..reconcile.shared.errors import (
     ReplacementFailed,
 )
 from ..reconcile.shared.ownership import OWNER_KEY, relation
-from ..validation.hidden_property import CREATE_FIRST, RETAINED
-from ..validation.plan_inputs import (
-    PlannedInputs,
-    plan_inputs,
-    without_plans_devices,
-)
-from ..validation.property_tree import (
-    Path,
-    get_path,
-    without_provider,
-)
-from .check_flow import (
-    finish_check,
-    read_inputs,
-    with_argument_names,
-)
+from ..validation.hidden_property import CREATE_FIRST, HOST, MANAGED_MOUNTS, RETAINED
+from ..validation.lenient_validation import Failure
+from ..validation.plan_inputs import OPTION_FIELDS, SECRET_INPUTS, SPEC_FIELDS, PlannedInputs
 from .diff_decision import decide_diff
 from .engine_log import PulumiReporter
-from .host_checks import before_create, before_replacement, host_changed
-from .host_connection import (
-    client_for,
-    current_host,
-    with_host_digest,
-)
+from .host_checks import before_create, before_replacement, check_host, host_changed
+from .host_connection import client_for, current_host, host_digest
+from .instance_inputs import RuntimeInputs, filled_runtime_inputs
 from .live_checks import (
     adoption_warnings,
     in_place_if_moved,
@@ -67,90 +46,65 @@ from .live_checks import (
     root_failures,
 )
 from .messages import on_delete, warnings
-from .provider_errors import (
-    nesting_failure,
-    raise_if_failed,
-    user_facing_errors,
-)
+from .properties import REPLACE_ON, HiddenOptions
 from .replacement_refusal import refuse_same_name, retention_changed
-from .runtime_state import (
-    INPUTS,
-    State,
-    outputs_after,
-)
-from .secret_marking import (
-    check_failures,
-    is_secret,
-    mark_secrets,
-    secret_paths,
-    secret_paths_after_refresh,
-)
+from .resource_kind import Created, Kind, Refreshed, Updated
+from .runtime_state import RuntimeState, outputs_after
+from .secret_marking import mark_secrets
 from .unfinished_creates import record_create, warn_of_unfinished
 
 UNSEEN: Final = "Error"
 """The status that Incus reports for an instance on a cluster member that does not answer."""
 
 
-def check(news: dict[str, Any], olds: dict[str, Any] | None = None) -> CheckResult:
-    """Validate the inputs, and add the plan, the devices and the instance's name.
+def check(
+    new: RuntimeInputs, old: RuntimeInputs | None, report: PulumiReporter
+) -> Iterable[Failure]:
+    """Return everything that is wrong with the new inputs.
 
     Args:
-        news: The inputs of the program.
-        olds: The inputs that an earlier `check` returned; None or empty for a new instance.
+        new: The new inputs.
+        old: The inputs that an earlier `check` returned; None for a new instance.
+        report: Receives warnings.
     """
-    try:
-        before, inputs = read_inputs(news, olds, INPUTS)
-        inputs = without_plans_devices(before, inputs)
-        examined = plan_inputs(inputs)
-        found = (
-            examined.failures
-            or replacement_failures(before, inputs)
-            or root_failures(before, inputs, examined)
-        )
-        failures = check_failures(with_argument_names(found), inputs, examined.plan_tree)
-    except RecursionError:
-        return nesting_failure()
-    if failures:
-        return CheckResult({}, failures)
-    inputs["devices"] = examined.devices
-    with user_facing_errors(inputs) as report:
-        for warning in adoption_warnings(before, examined):
-            report().warn(warning)
-    # If one of these inputs is unknown, so is the sentence.
-    known = not any(path[0] in ("mounts", "delete_data") for path in examined.unknown)
-    inputs["on_delete"] = on_delete(examined.plan, examined.options, inputs) if known else UNKNOWN
+    found = new.failures or replacement_failures(old, new) or root_failures(old, new)
+    if found:
+        return found
+    if old is None:
+        for warning in adoption_warnings(new):
+            report.warn(warning)
     # Without old inputs, the instance is created while a resource option keeps the old one.
-    kept = bool(inputs.get(CREATE_FIRST)) and not before
-    return finish_check(news, before, inputs, examined, refuse_kept if kept else refuse_holder)
+    kept = new.hidden.create_first and old is None
+    return check_host(old, new, report, refuse_kept if kept else refuse_holder)
 
 
-def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
-    """Compare the old plan with the new plan.
+def shown(new: RuntimeInputs) -> dict[str, Any]:
+    """Return the plan, the devices, the instance's name and `on_delete`."""
+    planned = new.planned
+    # If one of these inputs is unknown, so is the sentence.
+    known = not any(path[0] in ("mounts", "delete_data") for path in planned.unknown)
+    text = on_delete(planned.plan, planned.options, new.hidden) if known else UNKNOWN
+    return {**new.shown(), "on_delete": text}
 
-    Args:
-        olds: The outputs in the state.
-        props: The new inputs.
-    """
-    news: dict[str, Any] = without_provider(props)
-    with user_facing_errors(olds, news) as report:
-        state = State.read(olds)
-        new = plan_inputs(news)
-        decision = decide_diff(state, new, news, same_image=_is_same_image(state, new))
-        if retention_changed(state.outputs, news):
-            decision.changes.append(RETAINED)
-        decision = in_place_if_moved(state, new.plan, decision)
-        if decision.replaces:
-            _refuse_same_name(state, new.plan, news, decision.replaces)
-        for warning in warnings(decision, state, new, news):
-            report().warn(warning)
-        for warning in live_warnings(decision, state, new.options):
-            report().warn(warning)
-        if host_changed(new.options.owner):
-            _warn_of_another_server(state, report())
-        if decision.replaces:
-            predecessor = Predecessor(state.plan, state.options, state.uuid)
-            goes_first = None if news.get(CREATE_FIRST) else predecessor
-            before_replacement(new, news, goes_first, report)
+
+def diff(state: RuntimeState, new: RuntimeInputs, report: PulumiReporter) -> DiffResult:
+    """Compare the old plan with the new plan."""
+    planned = new.planned
+    decision = decide_diff(state, new, same_image=_is_same_image(state, planned))
+    if retention_changed(state.hidden, new.hidden):
+        decision.changes.append(RETAINED)
+    decision = in_place_if_moved(state, planned.plan, decision)
+    if decision.replaces:
+        _refuse_same_name(state, new, decision.replaces)
+    for warning in warnings(decision, state, new):
+        report.warn(warning)
+    for warning in live_warnings(decision, state, planned.options):
+        report.warn(warning)
+    if host_changed(planned.options.owner):
+        _warn_of_another_server(state, report)
+    if decision.replaces:
+        predecessor = Predecessor(state.plan, state.options, state.uuid)
+        before_replacement(new, None if new.hidden.create_first else predecessor, report)
     return DiffResult(
         changes=bool(decision.changes),
         replaces=decision.replaces,
@@ -159,169 +113,130 @@ def diff(olds: dict[str, Any], props: dict[str, Any]) -> DiffResult:
     )
 
 
-def create(props: dict[str, Any]) -> CreateResult:
-    """Create the instance and its missing volumes; after a failure, nothing of them is left.
-
-    Args:
-        props: The inputs that `check` returned.
-    """
-    inputs = without_provider(props)
-    with user_facing_errors(inputs, undoable=True) as report:
-        examined = plan_inputs(inputs)
-        raise_if_failed(examined.failures)
-        client = client_for(examined.plan.incus.project)
-        owner = examined.options.owner
-        try:
-            before_create(examined, inputs)
-            with record_create(client, examined, inputs):
-                desired, live = create_runtime(client, examined.plan, examined.options, report())
-        except (IncusError, ReconcileError) as error:
-            if owner in _deleted:
-                raise ReplacementFailed(f"{str(error).rstrip('. ')}. {_deleted[owner]}") from error
-            raise
-        _deleted.pop(owner, None)
-        outputs = outputs_after(inputs, desired, live)
-        outputs["server_fingerprint"] = client.server().fingerprint
-        options = examined.options
-        if live.running and options.wait_for == "running" and not options.adopt:
-            # The guest is still booting, and reading from it is the most expensive request of a
-            # create.
-            outputs["guest_status"] = no_status_yet(desired.plan.paths.status_path).to_dict()
-        else:
-            outputs["guest_status"] = _guest(client, live, desired.plan)
-    return CreateResult(
-        _id_of(live, desired.plan, inputs), mark_secrets(outputs, secret_paths(inputs), inputs)
-    )
-
-
-def read(id_: str, props: dict[str, Any]) -> ReadResult:
-    """Return the state of the live instance; a deleted instance is returned as a deleted resource.
-
-    Args:
-        id_: The id of the resource.
-        props: The outputs in the state.
-    """
-    with user_facing_errors(props) as report:
-        state = State.read(props)
-        identity = state.plan.identity
-        client = client_for(state.plan.incus.project)
-        try:
-            found = find_owned_instance(client, identity.instance_name, state.claim())
-        except MemberOffline as error:
-            # The instance exists, and must not be created elsewhere: only its status is updated.
-            report().warn(str(error))
-            outputs = {**state.outputs, "status": UNSEEN}
-            return ReadResult(
-                id_, mark_secrets(outputs, _secret_seen(state, outputs), state.inputs)
-            )
-        live = found.live
-        if live is None and (elsewhere := find_moved(client, state.uuid)):
-            # The instance exists, and must not be created again: the state stays as it is.
-            report().warn(describe_moved(client, identity.instance_name, elsewhere))
-            outputs = {**state.outputs, "status": elsewhere.status}
-            return ReadResult(
-                id_, mark_secrets(outputs, _secret_seen(state, outputs), state.inputs)
-            )
-        if live is None:
-            if found.other is None:
-                _refuse_another_server(client, state)
-            else:
-                options = state.options
-                same = relation(found.other.config, options.owner, options.backend) == "ours"
-                report().warn(
-                    f"{why_not_owned(client, found.other, state.claim())}; this resource has none "
-                    f"any more{_taken_over_next(client, found.other) if same else ''}"
-                )
-            return ReadResult("", {})
-        outputs, inputs = state.refreshed(live)
-        if state.options.running and (member := evacuated_member(client, live)):
-            report().warn(
-                f"{live.name} is stopped since its cluster member {member} is evacuated; "
-                f"`incus cluster restore {member}` starts it again"
-            )
-            outputs["running"] = inputs["running"] = True
-        outputs["guest_status"] = _guest(client, live, state.plan)
-        outputs["current_alias_fingerprint"] = _alias_target(state)
-        outputs["server_fingerprint"] = client.server().fingerprint
-    inputs = with_host_digest(inputs)
-    secret = _secret_seen(state, outputs)
-    return ReadResult(
-        id_, mark_secrets(outputs, secret, state.inputs), mark_secrets(inputs, secret, state.inputs)
-    )
-
-
-def update(olds: dict[str, Any], props: dict[str, Any]) -> UpdateResult:
-    """Change the instance in place.
-
-    Args:
-        olds: The outputs in the state.
-        props: The new inputs.
-    """
-    inputs = without_provider(props)
-    with user_facing_errors(olds, inputs) as report:
-        state, examined = State.read(olds), plan_inputs(inputs)
-        raise_if_failed(examined.failures)
-        client = client_for(examined.plan.incus.project)
-        try:
-            desired, live = update_runtime(
-                client,
-                examined.plan,
-                examined.options,
-                report(),
-                previous=_previous(state),
-                claim=state.claim(examined.options.owner),
-                known_pool=state.pool if state.has_volumes else None,
-            )
-        except InstanceGone:
-            if elsewhere := find_moved(client, state.uuid):
-                name = examined.plan.identity.instance_name
-                raise ForeignInstance(
-                    f"{describe_moved(client, name, elsewhere)}. Nothing of it was touched"
-                ) from None
-            _refuse_another_server(client, state)
-            raise
-        outputs = outputs_after(inputs, desired, live)
+def create(new: RuntimeInputs, report: PulumiReporter) -> Created:
+    """Create the instance and its missing volumes; after a failure, nothing of them is left."""
+    plan, options = new.planned.plan, new.planned.options
+    client, owner = client_for(plan.incus.project), options.owner
+    try:
+        before_create(new)
+        with record_create(client, new):
+            desired, live = create_runtime(client, plan, options, report)
+    except (IncusError, ReconcileError) as error:
+        if owner in _deleted:
+            raise ReplacementFailed(f"{str(error).rstrip('. ')}. {_deleted[owner]}") from error
+        raise
+    _deleted.pop(owner, None)
+    outputs = outputs_after(desired, live)
+    outputs["server_fingerprint"] = client.server().fingerprint
+    if live.running and options.wait_for == "running" and not options.adopt:
+        # The guest is still booting, and reading from it is the most expensive request of a
+        # create.
+        outputs["guest_status"] = no_status_yet(desired.plan.paths.status_path).to_dict()
+    else:
         outputs["guest_status"] = _guest(client, live, desired.plan)
-        if examined.plan.incus.image_alias == state.plan.incus.image_alias:
-            outputs["current_alias_fingerprint"] = state.outputs.get(
-                "current_alias_fingerprint", ""
-            )
-        outputs["server_fingerprint"] = client.server().fingerprint
-    return UpdateResult(mark_secrets(outputs, secret_paths(inputs), inputs))
+    return Created(_id_of(live, desired.plan, new.hidden), outputs)
 
 
-def delete(props: dict[str, Any]) -> None:
-    """Delete the instance. Its volumes are kept, unless `delete_data` is on.
-
-    Args:
-        props: The outputs in the state.
-    """
-    with user_facing_errors(props) as report:
-        state = State.read(props)
-        client = client_for(state.plan.incus.project)
-        outcome = delete_runtime(
-            client, state.plan, state.options, report(), claim=state.claim(), pool=state.pool
-        )
-        if outcome == "missing" and (elsewhere := find_moved(client, state.uuid)):
-            name = state.plan.identity.instance_name
-            report().warn(
-                f"{describe_moved(client, name, elsewhere)}. It is left there; to remove it, run "
-                f"`incus delete --force --project {elsewhere.project} {elsewhere.name}`"
-            )
-        elif outcome == "missing":
+def read(state: RuntimeState, report: PulumiReporter) -> Refreshed | None:
+    """Return the state of the live instance; None if it is deleted."""
+    identity = state.plan.identity
+    client = client_for(state.plan.incus.project)
+    try:
+        found = find_owned_instance(client, identity.instance_name, state.claim())
+    except MemberOffline as error:
+        # The instance exists, and must not be created elsewhere: only its status is updated.
+        report.warn(str(error))
+        return state.unseen(UNSEEN)
+    live = found.live
+    if live is None and (elsewhere := find_moved(client, state.uuid)):
+        # The instance exists, and must not be created again: the state stays as it is.
+        report.warn(describe_moved(client, identity.instance_name, elsewhere))
+        return state.unseen(elsewhere.status)
+    if live is None:
+        if found.other is None:
             _refuse_another_server(client, state)
-        elif outcome == "deleted":
-            _deleted[state.options.owner] = _after_delete(state)
-        warn_of_unfinished(state.options.owner, report())
+        else:
+            options = state.options
+            same = relation(found.other.config, options.owner, options.backend) == "ours"
+            report.warn(
+                f"{why_not_owned(client, found.other, state.claim())}; the resource's own "
+                f"instance no longer exists{_managed_next(client, found.other) if same else ''}"
+            )
+        return None
+    refreshed = state.refreshed(live)
+    outputs, inputs = dict(refreshed.outputs), dict(refreshed.inputs or {})
+    if state.options.running and (member := evacuated_member(client, live)):
+        report.warn(
+            f"{live.name} is stopped because its cluster member {member} is evacuated; "
+            f"`incus cluster restore {member}` starts it again"
+        )
+        outputs["running"] = inputs["running"] = True
+    outputs["guest_status"] = _guest(client, live, state.plan)
+    outputs["current_alias_fingerprint"] = _alias_target(state)
+    outputs["server_fingerprint"] = client.server().fingerprint
+    # Inputs of a state without a digest stay without one: a refresh alone changes nothing.
+    if state.hidden.host_digest:
+        inputs[HOST] = host_digest() or state.hidden.host_digest
+    return replace(refreshed, outputs=outputs, inputs=inputs)
 
 
-def _taken_over_next(client: IncusClient, other: LiveInstance) -> str:
+def update(state: RuntimeState, new: RuntimeInputs, report: PulumiReporter) -> Updated:
+    """Change the instance in place."""
+    plan, options = new.planned.plan, new.planned.options
+    client = client_for(plan.incus.project)
+    try:
+        desired, live = update_runtime(
+            client,
+            plan,
+            options,
+            report,
+            previous=_previous(state),
+            claim=state.claim(options.owner),
+            known_pool=state.pool if state.has_volumes else None,
+        )
+    except InstanceGone:
+        if elsewhere := find_moved(client, state.uuid):
+            name = plan.identity.instance_name
+            raise ForeignInstance(
+                f"{describe_moved(client, name, elsewhere)}. It was not changed"
+            ) from None
+        _refuse_another_server(client, state)
+        raise
+    outputs = outputs_after(desired, live)
+    outputs["guest_status"] = _guest(client, live, desired.plan)
+    if plan.incus.image_alias == state.plan.incus.image_alias:
+        outputs["current_alias_fingerprint"] = state.current_alias_fingerprint
+    outputs["server_fingerprint"] = client.server().fingerprint
+    return Updated(outputs)
+
+
+def delete(state: RuntimeState, report: PulumiReporter) -> None:
+    """Delete the instance. Its volumes are kept, unless `delete_data` is on."""
+    client = client_for(state.plan.incus.project)
+    outcome = delete_runtime(
+        client, state.plan, state.options, report, claim=state.claim(), pool=state.pool
+    )
+    if outcome == "missing" and (elsewhere := find_moved(client, state.uuid)):
+        name = state.plan.identity.instance_name
+        report.warn(
+            f"{describe_moved(client, name, elsewhere)}. It was not deleted. To delete it, run "
+            f"`incus delete --force --project {elsewhere.project} {elsewhere.name}`"
+        )
+    elif outcome == "missing":
+        _refuse_another_server(client, state)
+    elif outcome == "deleted":
+        _deleted[state.options.owner] = _after_delete(state)
+    warn_of_unfinished(state.options.owner, report)
+
+
+def _managed_next(client: IncusClient, other: LiveInstance) -> str:
     """Return a sentence on another instance with the ownership label of a resource, as a copy has
     it."""
     return (
-        ". It has this resource's marks, as a copy of an instance has: the next `pulumi up` takes "
-        "it for what an interrupted create left, and manages it. If it is not to, take the mark "
-        f"off it first: `incus config unset --project {client.project} {other.name} {OWNER_KEY}`"
+        ". That instance has the ownership label of this resource, as a copy does. The next "
+        "`pulumi up` treats it as the result of an interrupted create, and manages it. To prevent "
+        "that, remove the label first: "
+        f"`incus config unset --project {client.project} {other.name} {OWNER_KEY}`"
     )
 
 
@@ -329,35 +244,33 @@ _deleted: dict[str, str] = {}
 """By owner: the text to add to the error if the create of a replacement fails after the delete."""
 
 
-def _after_delete(state: State) -> str:
+def _after_delete(state: RuntimeState) -> str:
     name, volumes = f" {state.plan.identity.instance_name}", own_volumes(state.plan)
     kept = f"; its volumes ({', '.join(volumes)}) are kept" if volumes else ""
     if state.options.delete_data:
-        kept = "; what delete_data names is deleted too"
-    if any(path[0] in ("identity", "mounts") for path in secret_paths(state.outputs)):
+        kept = "; its volumes are deleted too (delete_data)"
+    if any(path[0] in ("identity", "mounts") for path in state.hidden.secret):
         # The create that shows this text knows only the new secrets.
         name = kept = ""
     return (
-        f"The old instance{name} had been deleted for this replacement{kept}. Correct what is "
-        "named above and run `pulumi up` again: it creates the new instance. To have the instance "
-        "as it was before, put the old values back into the program and run `pulumi up`"
+        f"The old instance{name} had been deleted for this replacement{kept}. Correct the problem "
+        "above and run `pulumi up` again, which creates the new instance. To get the instance back "
+        "as it was, set the old values in the program and run `pulumi up`"
     )
 
 
-def _refuse_same_name(
-    state: State, new: IncusRuntimePlan, inputs: dict[str, Any], replaces: list[str]
-) -> None:
+def _refuse_same_name(state: RuntimeState, new: RuntimeInputs, replaces: list[str]) -> None:
     """Refuse a replacement under the same name if an option of the resource makes it impossible.
 
     Raises:
         ReplacementFailed: The replacement could only fail; nothing was changed.
     """
-    old = state.plan
+    old, plan = state.plan, new.planned.plan
     name = old.identity.instance_name
-    if (name, old.incus.project) == (new.identity.instance_name, new.incus.project):
+    if (name, old.incus.project) == (plan.identity.instance_name, plan.incus.project):
         refuse_same_name(
-            state.outputs,
-            inputs,
+            state.hidden,
+            new.hidden,
             replaces,
             name=name,
             kind="instance",
@@ -366,24 +279,24 @@ def _refuse_same_name(
         )
 
 
-def _refuse_another_server(client: IncusClient, state: State) -> None:
+def _refuse_another_server(client: IncusClient, state: RuntimeState) -> None:
     """Refuse to treat an instance as deleted if the program now names another host.
 
     Raises:
         ForeignInstance: The instance was last found on another server.
     """
-    known, here = state.outputs.get("server_fingerprint"), client.server().fingerprint
+    known, here = state.server_fingerprint, client.server().fingerprint
     if known and here and known != here:
         raise ForeignInstance(
-            f"there is no instance {state.plan.identity.instance_name} in project "
-            f"{client.project} at {client.host}, and it was last seen at another server: one with "
-            f"the certificate {str(known)[:12]}, and this one has {here[:12]}. Let the program "
-            "name the host that it is at; if it is really gone (the server was set up anew), "
-            "forget it with `pulumi state delete`"
+            f"instance {state.plan.identity.instance_name} does not exist in project "
+            f"{client.project} at {client.host}; it was last found on another server, with the "
+            f"certificate {known[:12]}, and this server has {here[:12]}. Set the host of that "
+            "server in the program. If that server no longer exists or was installed again, remove "
+            "the instance from the state with `pulumi state delete`"
         )
 
 
-def _warn_of_another_server(state: State, report: PulumiReporter) -> None:
+def _warn_of_another_server(state: RuntimeState, report: PulumiReporter) -> None:
     """Warn in a preview that the host that the program names now does not have the instance."""
     try:
         here = current_host()
@@ -401,26 +314,17 @@ def _warn_of_another_server(state: State, report: PulumiReporter) -> None:
         pass  # `check` reports it.
 
 
-def _secret_seen(state: State, outputs: dict[str, Any]) -> list[Path]:
-    """Return the paths of the secrets in the outputs and the inputs of a refresh."""
-    applied = [mount.device_name for mount in state.plan.mounts]
-    seen = get_path(outputs, ("plan", "mounts")) or []
-    return secret_paths_after_refresh(
-        secret_paths(outputs), applied, [str(m.get("device_name")) for m in seen]
-    )
-
-
-def _id_of(live: LiveInstance, plan: IncusRuntimePlan, inputs: dict[str, Any]) -> str:
+def _id_of(live: LiveInstance, plan: IncusRuntimePlan, hidden: HiddenOptions) -> str:
     """Return the id of the resource, which is in plain text in the state."""
     name, project = live.name, plan.incus.project
-    if is_secret(("identity", "instance_name"), inputs):
+    if hidden.is_secret(("identity", "instance_name")):
         name = live.uuid
-    if is_secret(("incus", "project"), inputs):
+    if hidden.is_secret(("incus", "project")):
         project = "-"
     return f"{project}/{name}"
 
 
-def _is_same_image(state: State, new: PlannedInputs) -> bool:
+def _is_same_image(state: RuntimeState, new: PlannedInputs) -> bool:
     """Return whether a new alias points to the image that the instance was created from.
 
     A request is sent only if the alias changed, and project and instance type did not.
@@ -441,35 +345,67 @@ def _is_same_image(state: State, new: PlannedInputs) -> bool:
         if not here.enrolled or time.monotonic() < here.away_until:
             return False
         # The alias may have been moved to another image a moment ago.
-        here.facts.forget(time.monotonic())
+        here.facts.invalidate_before(time.monotonic())
         found = here.facts.aliases(after.project).get(after.image_alias, {})
     except IncusError:
         return False
     return found.get(kind) == state.original_image_fingerprint
 
 
-def _alias_target(state: State) -> str:
+def _alias_target(state: RuntimeState) -> str:
     """Return the fingerprint that the plan's image alias points to now; the old one if the request
     fails."""
     incus, kind = state.plan.incus, state.options.instance_type
     try:
         return current_host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")
     except IncusError:
-        return str(state.outputs.get("current_alias_fingerprint") or "")
+        return state.current_alias_fingerprint
 
 
 def _guest(client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan) -> dict[str, Any]:
     return fetch_guest_status(client, live, plan.paths.status_path).to_dict()
 
 
-def _previous(state: State) -> LastApplied:
+def _previous(state: RuntimeState) -> LastApplied:
     return LastApplied(
         config=desired_config(state.plan, state.options, autorestart=True),
         devices=state.devices,
         profiles=desired_profiles(state.plan, state.options),
         description=state.options.description,
         owner=state.options.owner,
-        generation=state.generation,
+        generation=state.hidden.generation,
         restart_triggers=state.options.restart_triggers,
         running=state.options.running,
     )
+
+
+KIND: Final = Kind(
+    input_names=(
+        *SPEC_FIELDS,
+        *OPTION_FIELDS,
+        SECRET_INPUTS,
+        REPLACE_ON,
+        MANAGED_MOUNTS,
+        RETAINED,
+        HOST,
+        CREATE_FIRST,
+        "plan",
+        "instance_name",
+        "on_delete",
+    ),
+    parse_inputs=RuntimeInputs,
+    parse_state=RuntimeState.parse,
+    mark_secrets=mark_secrets,
+    check=check,
+    diff=diff,
+    create=create,
+    read=read,
+    update=update,
+    delete=delete,
+    fill_inputs=filled_runtime_inputs,
+    shown=shown,
+    older_names=frozenset(
+        {"made_of", "left_out", "pool", "root_pool", "ipv4", "ipv6", "alias_fingerprint"}
+    ),
+    undoable=True,
+)

@@ -1,13 +1,13 @@
-"""Read and write the state of an `IncusRuntime`, which is in its outputs.
+"""Parse the state of an `IncusRuntime`, which is in its outputs, and describe the live instance.
 
 The state has the inputs of the program unchanged. `plan`, `devices` and the options are what was
 applied, or what a refresh found. The rest describes the instance: status, addresses, image,
 location.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ..planner.device_names import DEVICE_NAME_PREFIX
 from ..planner.plan import IncusRuntimePlan
@@ -27,41 +27,23 @@ from ..reconcile.instances.live_instance import (
 from ..reconcile.instances.placement import is_root
 from ..reconcile.instances.runtime_options import RuntimeOptions
 from ..reconcile.shared.ownership import Claim
-from ..validation.hidden_property import CREATE_FIRST, HOST, MANAGED_MOUNTS, RETAINED
-from ..validation.plan_inputs import (
-    OPTION_FIELDS,
-    SECRET_INPUTS,
-    SPEC_FIELDS,
-    plan_inputs,
-)
-from ..validation.property_tree import get_path, without_provider
-from .replace_on_changes import REPLACE_ON
-from .schema_version import GENERATION, SCHEMA_VERSION
-
-INPUTS: Final = (
-    *SPEC_FIELDS,
-    *OPTION_FIELDS,
-    SECRET_INPUTS,
-    REPLACE_ON,
-    MANAGED_MOUNTS,
-    RETAINED,
-    HOST,
-    CREATE_FIRST,
-    "plan",
-    "instance_name",
-    "on_delete",
-)
-"""The names of the inputs that `check` returns."""
+from ..validation.plan_inputs import PLANNED_FIELDS, SPEC_FIELDS, plan_inputs
+from ..validation.property_tree import Path
+from .properties import HiddenOptions, Properties, Values
+from .resource_kind import Refreshed
+from .schema_version import GENERATION
+from .secret_marking import secret_paths_after_refresh
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RuntimeState:
     """The outputs of an earlier create, update or refresh."""
 
-    outputs: dict[str, Any]
+    properties: Properties
+    """The outputs themselves, for the spelling of the program."""
     plan: IncusRuntimePlan
     """The plan that was applied, computed again from the inputs in the state."""
-    plan_tree: dict[str, Any]
+    seen_plan: Values
     """The plan that the last refresh found; after drift, it may not be a valid plan."""
     options: RuntimeOptions
     """The options that the last refresh found; their devices are those of the program."""
@@ -72,47 +54,55 @@ class State:
     root_pool: str | None
     """The pool of the root disk."""
     uuid: str
-    generation: str
-    """The generation of the instance that this state manages; see `reconcile.shared.ownership`."""
     original_image_fingerprint: str
     """The fingerprint of the image that the instance was created from."""
     plan_digest: str
-    secret_inputs: list[str]
+    status: str
+    """The status of the instance at the last refresh."""
+    current_alias_fingerprint: str
+    """The fingerprint that the image alias pointed to at the last refresh."""
+    server_fingerprint: str
+    """The fingerprint of the certificate of the server that the instance was found on."""
 
     @classmethod
-    def read(cls, outputs: dict[str, Any]) -> "State":
-        """Return the state from a resource's outputs, as Pulumi passes them to the provider."""
-        tree = without_provider(outputs)
+    def parse(cls, properties: Properties) -> "RuntimeState":
+        """Return the state in the properties of the resource."""
         devices = {
             name: {key: str(value) for key, value in device.items()}
-            for name, device in _as_dict(tree.get("devices")).items()
+            for name, device in _as_dict(properties.at(("devices",))).items()
             if isinstance(device, dict)
         }
-        own_root = get_path(tree, ("plan", "resources", "root_disk_gib")) is not None
+        own_root = properties.at(("plan", "resources", "root_disk_gib")) is not None
         theirs = {
             name: device
             for name, device in devices.items()
             if not name.startswith(DEVICE_NAME_PREFIX) and not (own_root and is_root(device))
         }
-        examined = plan_inputs({**tree, "devices": theirs})
-        left_out = tree.get("skipped_mounts")
-        pool = tree.get("volume_storage_pool") or None
+        examined = plan_inputs({**properties.part(PLANNED_FIELDS), "devices": theirs})
+        left_out = properties.at(("skipped_mounts",))
+        pool = properties.text("volume_storage_pool") or None
         return cls(
-            outputs=tree,
+            properties=properties,
             plan=examined.plan,
-            plan_tree=_as_dict(tree.get("plan")),
+            seen_plan=Values(_as_dict(properties.at(("plan",)))),
             options=examined.options,
             devices=devices,
             left_out=frozenset(left_out if isinstance(left_out, list) else ()),
             pool=pool,
             # A state of an older version does not have it.
-            root_pool=tree.get("root_storage_pool") or pool,
-            uuid=str(tree.get("uuid") or ""),
-            generation=str(tree.get(GENERATION) or ""),
-            original_image_fingerprint=str(tree.get("original_image_fingerprint") or ""),
-            plan_digest=str(tree.get("plan_digest") or ""),
-            secret_inputs=[str(text) for text in tree.get(SECRET_INPUTS) or []],
+            root_pool=properties.text("root_storage_pool") or pool,
+            uuid=properties.text("uuid"),
+            original_image_fingerprint=properties.text("original_image_fingerprint"),
+            plan_digest=properties.text("plan_digest"),
+            status=properties.text("status"),
+            current_alias_fingerprint=properties.text("current_alias_fingerprint"),
+            server_fingerprint=properties.text("server_fingerprint"),
         )
+
+    @property
+    def hidden(self) -> HiddenOptions:
+        """Return what the resource passed beside its arguments."""
+        return self.properties.hidden
 
     def claim(self, *owners: str) -> Claim:
         """Return what this state knows about its instance.
@@ -122,23 +112,18 @@ class State:
         """
         return Claim(
             owners=(self.options.owner, *owners),
-            generation=self.generation,
+            generation=self.hidden.generation,
             identity=self.uuid,
             runtime_id=self.plan.identity.runtime_id,
         )
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """Return the inputs of the program, as the state has them."""
-        return {name: self.outputs[name] for name in INPUTS if name in self.outputs}
 
     @property
     def has_volumes(self) -> bool:
         """Return whether the instance has mounts of custom volumes."""
         return any(not is_host_path(mount.source) for mount in self.plan.mounts)
 
-    def refreshed(self, live: LiveInstance) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return outputs and inputs that describe the live instance.
+    def refreshed(self, live: LiveInstance) -> Refreshed:
+        """Return the outputs and the inputs that describe the live instance.
 
         Without drift, both are unchanged, so that a refresh changes nothing.
         """
@@ -149,26 +134,26 @@ class State:
             left_out=self.left_out,
             pool=self.pool,
             fingerprint=self.original_image_fingerprint,
-            status=str(self.outputs.get("status") or ""),
+            status=self.status,
         )
         plan = observed_plan(live, expected)
         options = observed_options(live, expected)
         applied = self.options.model_dump(exclude_none=True)
         names = set(self.devices) | set(declared_devices(self.plan, self.options))
         outputs = {
-            **self.outputs,
             # An unchanged value keeps the spelling of the program.
             **{name: value for name, value in options.items() if value != applied.get(name)},
             **outputs_of(live, names, self.options.access_interface),
             "plan": plan,
-            GENERATION: self.generation or live.generation,
+            GENERATION: self.hidden.generation or live.generation,
         }
         if not self.has_volumes and self.options.storage_pool is None:
             outputs["volume_storage_pool"] = live.root_pool
+        removed = []
         if self.options.running is None:
             outputs.pop("running", None)
-        inputs = {name: outputs[name] for name in INPUTS if name in outputs}
-        inputs.update(_spec_of(self.outputs, self.plan.to_dict(), plan))
+            removed.append("running")
+        inputs = self._observed_spec(Values(plan))
         inputs["devices"] = _as_declared(
             outputs["devices"],
             declared_devices(self.plan, self.options),
@@ -176,21 +161,50 @@ class State:
             live.root_pool,
             self.left_out,
         )
-        return outputs, inputs
+        return Refreshed(outputs, removed, inputs, self._secret_with(Values(plan)))
+
+    def unseen(self, status: str) -> Refreshed:
+        """Return the state of an instance that exists and cannot be inspected: only its status
+        differs."""
+        return Refreshed({"status": status}, inputs=None, secret=self._secret_with(self.seen_plan))
+
+    def _secret_with(self, seen: Values) -> list[Path]:
+        """Return the paths of the secrets, with the plan that was found."""
+        mounts = [str(mount.get("device_name")) for mount in seen.at(("mounts",)) or []]
+        applied = [mount.device_name for mount in self.plan.mounts]
+        return secret_paths_after_refresh(self.hidden.secret, applied, mounts)
+
+    def _observed_spec(self, seen: Values) -> dict[str, Any]:
+        """Return the inputs of the spec for which the found plan differs from the applied one."""
+        planned = Values(self.plan.to_dict())
+        inputs: dict[str, Any] = {}
+        for name in planned.names_that_differ(seen):
+            if name not in SPEC_FIELDS:
+                continue
+            before, after = planned.at((name,)) or {}, seen.at((name,))
+            if name == "mounts":
+                inputs[name] = [_spec_mount(mount) for mount in after]
+            elif isinstance(after, dict):
+                given = dict(self.properties.at((name,)) or {})
+                for key in before.keys() | after.keys():
+                    if before.get(key) != after.get(key):
+                        given.pop(key, None)
+                        if key in after:
+                            given[key] = after[key]
+                inputs[name] = given
+            else:
+                inputs[name] = after
+        return inputs
 
 
-def outputs_after(
-    inputs: dict[str, Any], desired: DesiredInstance, live: LiveInstance
-) -> dict[str, Any]:
-    """Return the outputs of a create or an update.
+def outputs_after(desired: DesiredInstance, live: LiveInstance) -> dict[str, Any]:
+    """Return the outputs of a create or an update, beside the inputs.
 
     Args:
-        inputs: The inputs that were applied.
         desired: The desired instance.
         live: The instance as it is now.
     """
     return {
-        **inputs,
         **outputs_of(live, set(desired.devices), desired.options.access_interface),
         "plan": desired.plan.to_dict(),
         "skipped_mounts": list(desired.left_out),
@@ -198,7 +212,6 @@ def outputs_after(
         "original_image_fingerprint": live.fingerprint,
         "current_alias_fingerprint": live.fingerprint,
         GENERATION: live.generation,
-        "schema_version": SCHEMA_VERSION,
     }
 
 
@@ -237,30 +250,7 @@ def _as_declared(
     return shown
 
 
-def _spec_of(
-    outputs: dict[str, Any], planned: dict[str, Any], seen: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the inputs of the spec, changed where the found plan differs from the planned one."""
-    inputs: dict[str, Any] = {}
-    for name in SPEC_FIELDS:
-        if planned.get(name) == seen.get(name):
-            continue
-        if name == "mounts":
-            inputs[name] = [_spec_mount(mount) for mount in seen[name]]
-        elif isinstance(seen.get(name), dict):
-            given = dict(outputs.get(name) or {})
-            for key in planned.get(name, {}).keys() | seen[name].keys():
-                if planned.get(name, {}).get(key) != seen[name].get(key):
-                    given.pop(key, None)
-                    if key in seen[name]:
-                        given[key] = seen[name][key]
-            inputs[name] = given
-        else:
-            inputs[name] = seen.get(name)
-    return inputs
-
-
-def _spec_mount(mount: dict[str, Any]) -> dict[str, Any]:
+def _spec_mount(mount: Mapping[str, str | bool]) -> dict[str, Any]:
     spec: dict[str, Any] = {
         key: mount[key] for key in ("kind", "guest_path", "source") if key in mount
     }

@@ -7,7 +7,7 @@ Everything that is derived from one of them is marked as secret too.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -25,7 +25,6 @@ from ..text_safety import (
 )
 from ..validation.lenient_validation import Failure
 from ..validation.plan_inputs import (
-    SECRET_INPUTS,
     SPEC_FIELDS,
     affects_device_name,
     plan_paths_of,
@@ -33,11 +32,11 @@ from ..validation.plan_inputs import (
 from ..validation.property_tree import (
     Path,
     get_path,
-    parse_path,
     path_text,
     paths_overlap,
     set_path,
 )
+from .properties import Properties, Values
 
 _SHORTEST: Final = 3
 """The shortest secret that is redacted. Shorter strings occur everywhere, so that redaction would
@@ -68,24 +67,6 @@ _DERIVED: Final[tuple[tuple[Path, tuple[str, ...]], ...]] = (
 """The outputs that reveal something about inputs, beyond the plan and its digest."""
 
 
-def secret_paths(inputs: dict[str, Any]) -> list[Path]:
-    """Return The paths of the secret inputs."""
-    given = inputs.get(SECRET_INPUTS)
-    if not isinstance(given, list):
-        return []
-    return [path for text in given if isinstance(text, str) and (path := parse_path(text))]
-
-
-def is_secret(path: Path, inputs: dict[str, Any]) -> bool:
-    """Return whether a part of the inputs, or a value in it, is secret.
-
-    Args:
-        path: The path of the part.
-        inputs: The inputs, with the paths of the secret ones.
-    """
-    return any(paths_overlap(path, other) for other in secret_paths(inputs))
-
-
 def mark_secrets(
     tree: dict[str, Any], secret: Iterable[Path], given: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -98,7 +79,7 @@ def mark_secrets(
         given: The inputs of the program, or of the state.
     """
     secret = list(secret)
-    tells = _leaks_secret({SECRET_INPUTS: [path_text(path) for path in secret], **tree})
+    tells = _leaks_secret(Values(tree), secret)
     make_safe(tree, given)
     if tells:
         _wrap(tree, ("guest_status",))
@@ -119,8 +100,9 @@ def mark_secrets(
 def mark_secret_inputs(
     tree: dict[str, Any],
     secret: Iterable[Path],
-    derived: Mapping[str, Iterable[str]],
     given: Mapping[str, Any] | None = None,
+    *,
+    derived: Mapping[str, Iterable[str]],
 ) -> dict[str, Any]:
     """Mark the secret inputs as secret in a property tree without a plan. Untrusted strings are
     made safe for the engine; see `make_safe`.
@@ -128,8 +110,8 @@ def mark_secret_inputs(
     Args:
         tree: Inputs or outputs, which are changed in place.
         secret: The paths of the secret inputs.
-        derived: The inputs about which an output reveals something, by the name of the output.
         given: The inputs of the program, or of the state.
+        derived: The outputs that reveal something about an input, by the name of the input.
     """
     make_safe(tree, given)
     for path in secret:
@@ -137,6 +119,28 @@ def mark_secret_inputs(
             _wrap(tree, (output,))
         _wrap(tree, path)
     return tree
+
+
+def mark_object_secrets(
+    tree: dict[str, Any],
+    secret: Iterable[Path],
+    given: dict[str, Any],
+    *,
+    planned: Callable[[Properties], dict[str, Any]],
+    revealed: Callable[[Iterable[Path]], Iterable[Path]],
+) -> dict[str, Any]:
+    """Mark the secret inputs of a config object as secret in a property tree, also in its plan.
+
+    Args:
+        tree: Inputs or outputs, which are changed in place.
+        secret: The paths of the secret inputs.
+        given: The inputs of the program, or of the state.
+        planned: Returns the plan of the inputs. The program's own values in the plan are not made
+            safe: they are not untrusted.
+        revealed: Returns the paths of the secret inputs and of the values that come from them.
+    """
+    own = {**given, "plan": planned(Properties.parse(given))}
+    return mark_secret_inputs(tree, revealed(secret), own, derived={})
 
 
 def make_safe(tree: dict[str, Any], given: Mapping[str, Any] | None) -> None:
@@ -169,13 +173,14 @@ def _safe(value: Any, given: Any) -> Any:
     return map_texts(value, for_engine)
 
 
-def _leaks_secret(tree: dict[str, Any]) -> bool:
+def _leaks_secret(outputs: Values, secret: Iterable[Path]) -> bool:
     """Return whether the strings that the guest wrote contain a secret."""
-    said = tree.get("guest_status")
-    if not isinstance(said, dict):
+    status = outputs.at(("guest_status",))
+    if not isinstance(status, dict):
         return False
-    redact = Redactor(tree)
-    return any(redact(text) != text for text in _texts(said))
+    redact = Redactor()
+    redact.learn(outputs, secret)
+    return any(redact(text) != text for text in _texts(status))
 
 
 def _wrap(tree: dict[str, Any], path: Path) -> None:
@@ -207,9 +212,7 @@ def secret_paths_after_refresh(
     return [("mounts",) if path[0] == "mounts" else path for path in secret]
 
 
-def check_failures(
-    failures: Iterable[Failure], inputs: dict[str, Any], plan: dict[str, Any] | None = None
-) -> list[CheckFailure]:
+def check_failures(failures: Iterable[Failure], inputs: Properties) -> list[CheckFailure]:
     """Return the failures in Pulumi's form, without secrets.
 
     If a failure names a whole argument, the engine prints the value, secret or not. The name is
@@ -217,11 +220,10 @@ def check_failures(
 
     Args:
         failures: The failures.
-        inputs: The inputs.
-        plan: The plan, as far as it is known, for derived names.
+        inputs: The inputs, with the plan for derived names.
     """
-    redact = Redactor({**inputs, "plan": plan})
-    secret = secret_paths(inputs)
+    redact = Redactor(inputs)
+    secret = inputs.hidden.secret
     found: dict[tuple[str, str], CheckFailure] = {}
     for failure in failures:
         path = failure.path
@@ -231,7 +233,7 @@ def check_failures(
                 path = path[: len(other)]
         reason, where = _encodable(redact(failure.reason)), _encodable(path_text(path))
         if path != failure.path:
-            reason = f"in a secret part of it: {reason}"
+            reason = f"in a secret part: {reason}"
         if len(path) == 1 and any(other[0] == path[0] for other in secret):
             where, reason = "", f"{where} {reason}"
         found[where, reason] = CheckFailure(where, reason)
@@ -248,17 +250,28 @@ def _encodable(text: str) -> str:
 class Redactor(ValueRedactor):
     """Replaces the secret values of a resource in any text."""
 
-    def __init__(self, *trees: dict[str, Any]) -> None:
-        values: set[str] = set()
-        for tree in trees:
-            for path in secret_paths(tree):
-                for text in _texts(get_path(tree, path), keys=path[0] not in _MODELS):
-                    values.update(_spellings(text))
-                    if path[0] == "mounts":
-                        values.update(_spellings(volume_name(text)))
+    def __init__(self, *given: Properties) -> None:
+        super().__init__(())
+        self._values: set[str] = set()
+        for properties in given:
+            self.learn(properties, properties.hidden.secret)
+
+    def learn(self, values: Values, secret: Iterable[Path]) -> None:
+        """Replace further secrets too.
+
+        Args:
+            values: The properties of the resource, with the plan for derived names.
+            secret: The paths of the secret ones.
+        """
+        for path in secret:
+            for text in _texts(values.at(path), keys=path[0] not in _MODELS):
+                self._values.update(_spellings(text))
                 if path[0] == "mounts":
-                    values.update(_derived_names(tree, path))
-        super().__init__(value for value in values if len(value) >= _SHORTEST)
+                    self._values.update(_spellings(volume_name(text)))
+            if path[0] == "mounts":
+                self._values.update(_derived_names(values, path))
+        if self._values:
+            super().__init__(value for value in self._values if len(value) >= _SHORTEST)
 
 
 _MODELS: Final = (*(set(SPEC_FIELDS) - {"labels", "metadata"}), "timeouts")
@@ -303,8 +316,8 @@ def _spellings(text: str) -> Iterator[str]:
         yield repr(part)[1:-1]
 
 
-def _derived_names(tree: dict[str, Any], path: Path) -> Iterator[str]:
-    mounts = get_path(tree, ("plan", "mounts"))
+def _derived_names(values: Values, path: Path) -> Iterator[str]:
+    mounts = values.at(("plan", "mounts"))
     if isinstance(mounts, list) and affects_device_name(path):
         for index, mount in enumerate(mounts):
             if len(path) < 2 or path[1] == index:

@@ -12,8 +12,9 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import IncusError
@@ -29,25 +30,36 @@ from .engine_watch import (
     is_watched,
 )
 from .host_connection import client_for
-from .secret_marking import secret_paths
+from .instance_inputs import InstanceInputs
 
 _NAMES: Final = ("identity", "incus", "mounts", "storage_pool")
 """The inputs whose names a note contains."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What a create may leave on a host."""
+
+    owner: str
+    host: str
+    project: str
+    instance: str
+    volumes: list[str]
+
+
 _lock = threading.Lock()
 _warned: set[str] = set()
 
 
 @contextmanager
-def record_create(
-    client: IncusClient, examined: PlannedInputs, inputs: dict[str, Any]
-) -> Iterator[None]:
+def record_create(client: IncusClient, new: InstanceInputs) -> Iterator[None]:
     """Keep a note of the create of a runtime, during the create and after it was killed.
 
     No note is written without an engine, for secret names, or if the folder is not writable.
     """
-    owner = examined.options.owner
-    secret = any(path[0] in _NAMES for path in secret_paths(inputs))
-    file = None if secret or not owner or not is_watched() else _note(client, examined)
+    owner = new.planned.options.owner
+    secret = any(path[0] in _NAMES for path in new.hidden.secret)
+    file = None if secret or not owner or not is_watched() else _write_note(client, new.planned)
     try:
         yield
     except (Exception, EngineGone):
@@ -55,7 +67,7 @@ def record_create(
         _remove(file)
         raise
     else:
-        # If the engine is gone, the state does not contain what was created.
+        # If the engine has ended, the state does not contain what was created.
         if not calls.closed:
             _remove(file)
     finally:
@@ -75,10 +87,10 @@ def warn_of_unfinished(owner: str, reporter: Reporter) -> None:
     with _lock, suppress(OSError, IncusError):
         for path in sorted(_folder().glob("*.json")):
             note = _abandoned(path)
-            if note is None or not note["owner"].startswith(stack) or path.name in _warned:
+            if note is None or not note.owner.startswith(stack) or path.name in _warned:
                 continue
-            client = client_for(note["project"])
-            if client.host != note["host"]:
+            client = client_for(note.project)
+            if client.host != note.host:
                 continue
             left = _left(client, note)
             if not left:
@@ -88,10 +100,10 @@ def warn_of_unfinished(owner: str, reporter: Reporter) -> None:
             things = ", ".join(what for what, _ in left)
             commands = "; ".join(f"`{command}`" for _, command in left)
             reporter.warn(
-                f"the create of {note['owner']} was killed, and left at {client.host}: {things}. "
-                "`pulumi destroy` does not delete it, unless `pulumi stack --show-urns` lists that "
-                "URN. To finish it, run `pulumi up`. To remove it, with all data in it, run "
-                f"{commands}"
+                f"the create of {note.owner} was killed and left these objects at {client.host}: "
+                f"{things}. `pulumi destroy` does not delete them, unless `pulumi stack "
+                "--show-urns` lists that URN. To finish the create, run `pulumi up`. To delete the "
+                f"objects with all their data, run {commands}"
             )
 
 
@@ -101,23 +113,23 @@ def _folder() -> Path:
     return state / "pulumi_pika" / "creates"
 
 
-def _note(client: IncusClient, examined: PlannedInputs) -> tuple[Path, int] | None:
+def _write_note(client: IncusClient, examined: PlannedInputs) -> tuple[Path, int] | None:
     """Return the path of the note and its open, locked file."""
     plan = examined.plan
-    content = {
-        "owner": examined.options.owner,
-        "host": client.host,
-        "project": client.project,
-        "instance": plan.identity.instance_name,
-        "volumes": own_volumes(plan),
-    }
-    name = hashlib.sha256(f"{content['owner']} {client.host}".encode()).hexdigest()[:32]
+    note = _Note(
+        owner=examined.options.owner,
+        host=client.host,
+        project=client.project,
+        instance=plan.identity.instance_name,
+        volumes=own_volumes(plan),
+    )
+    name = hashlib.sha256(f"{note.owner} {client.host}".encode()).hexdigest()[:32]
     path = _folder() / f"{name}.json"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(file, json.dumps(content).encode())
+        os.write(file, json.dumps(asdict(note)).encode())
         return path, file
     return None
 
@@ -128,27 +140,26 @@ def _remove(note: tuple[Path, int] | None) -> None:
             note[0].unlink(missing_ok=True)
 
 
-def _abandoned(path: Path) -> dict[str, Any] | None:
+def _abandoned(path: Path) -> _Note | None:
     """Return the content of a note that no create has locked; None if a create has locked it."""
-    with suppress(OSError, ValueError), path.open() as file:
+    with suppress(OSError, ValueError, TypeError), path.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        note: dict[str, Any] = json.load(file)
-        return note
+        return _Note(**json.load(file))
     return None
 
 
-def _left(client: IncusClient, note: dict[str, Any]) -> list[tuple[str, str]]:
+def _left(client: IncusClient, note: _Note) -> list[tuple[str, str]]:
     """Return what a create left on the host, each with the command that deletes it."""
     left = []
     at = f"--project {client.project}"
-    live = fetch_instance(client, note["instance"], inside=False)
-    if live is not None and live.config.get(OWNER_KEY) == note["owner"]:
+    live = fetch_instance(client, note.instance, inside=False)
+    if live is not None and live.config.get(OWNER_KEY) == note.owner:
         left.append((f"instance {live.name}", f"incus delete --force {at} {live.name}"))
     pools = [str(path).rpartition("/")[2] for path in client.get_list("/1.0/storage-pools")]
-    for name in note["volumes"]:
+    for name in note.volumes:
         for pool in pools:
             volume = get_volume(client, pool, name)
-            if volume and volume.data["config"].get(OWNER_KEY) == note["owner"]:
+            if volume and volume.data["config"].get(OWNER_KEY) == note.owner:
                 command = f"incus storage volume delete {at} {pool} {name}"
                 left.append((f"volume {name} in pool {pool}", command))
     return left

@@ -11,6 +11,7 @@ from typing import Final
 
 from ..incus.client import IncusClient
 from ..incus.errors import Unauthorised
+from ..message_templates import CONFLICT, EXISTS, MISSING, OTHER_OWNER, Message, could_not
 from ..planner.plan import IncusRuntimePlan
 from .instances.adopt import (
     different_advice,
@@ -70,35 +71,36 @@ class Predecessor:
         return live.config.get(RUNTIME_ID_KEY) == self.plan.identity.runtime_id
 
 
-HolderRule = Callable[[IncusClient, LiveInstance, IncusRuntimePlan, RuntimeOptions], str]
-"""Returns why a create refuses the live instance that holds its name; empty if it does not."""
+HolderRule = Callable[[IncusClient, LiveInstance, IncusRuntimePlan, RuntimeOptions], str | None]
+"""Returns why a create refuses the live instance that has its name; None or an empty string if it
+does not. A reason that is not a `Message` gets the code of an existing object."""
 
 
 def refuse_holder(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
-) -> str:
-    """Return why an `IncusRuntime` cannot be created while a live instance holds its name.
+) -> Message | None:
+    """Return why an `IncusRuntime` cannot be created while a live instance has its name.
 
     An instance with the runtime's own ownership label is its predecessor, or is left over from an
-    interrupted create.
+    interrupted create. The result is None if the create is not refused.
     """
     if not may_adopt(live, plan, options):
         return describe_existing(client, live, options)
     if live.config.get(OWNER_KEY):
-        return ""
+        return None
     return _refuse_different(client, live, plan, options)
 
 
 def refuse_kept(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
-) -> str:
+) -> Message | None:
     """Return why a create before the delete of the predecessor is refused because of its name.
 
     Such a create keeps an instance that has the runtime's own ownership label, and changes it in
     place.
 
     Returns:
-        The reason; empty if the live instance that holds the name is no obstacle.
+        The reason; None if the live instance that has the name is no obstacle.
     """
     if not may_adopt(live, plan, options):
         return describe_existing(client, live, options)
@@ -107,18 +109,19 @@ def refuse_kept(
 
 def _refuse_different(
     client: IncusClient, live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOptions
-) -> str:
-    """Return why a live instance cannot be changed in place to the desired one; empty if it can."""
+) -> Message | None:
+    """Return why a live instance cannot be changed in place to the desired one; None if it can."""
     if is_incomplete(live):
-        return ""
+        return None
     if differences := fixed_differences(client, live, plan, options):
-        return (
-            f"the instance {live.name} in project {client.project} cannot be "
-            f"{'replaced' if live.config.get(OWNER_KEY) else 'adopted'}: "
-            f"{'; '.join(differences)}. Nothing of it was touched. "
-            + different_advice(live, options)
+        verb = "replace" if live.config.get(OWNER_KEY) else "adopt"
+        return could_not(
+            f"{verb} instance {live.name} in project {client.project}",
+            "; ".join(differences),
+            undone="It was not changed",
+            advice=different_advice(live, options),
         )
-    return ""
+    return None
 
 
 def find_obstacles(
@@ -266,21 +269,27 @@ def _name_obstacles(
         return []
     owner = live.config.get(OWNER_KEY, "")
     # Missing objects are already reported, and may be all that the adoption would be refused for.
-    said = any(finding.path[:1] in (("incus",), ("instance_type",)) for finding in found)
-    if said and not owner and may_adopt(live, plan, options):
+    reported = any(finding.path[:1] in (("incus",), ("instance_type",)) for finding in found)
+    if reported and not owner and may_adopt(live, plan, options):
         return []
     reason = holder_rule(client, live, plan, options)
     if not reason:
         return []
+    if not isinstance(reason, Message):
+        reason = Message(reason, EXISTS)
     if owner == options.owner or not _same_stack(owner, options.owner):
         return [Finding(NAME, reason)]
     return [
         Finding(
             NAME,
-            f"{reason}. If {owner} gives the name up in this program, have this resource wait for "
-            "it with depends_on; if that was this resource's own name before, say so with aliases",
-            may_come=True,
-            awaited="The name has to be free",
+            Message(
+                f"{reason}. If {owner} no longer has this name in the program, add it to "
+                "depends_on of this resource. If it is an earlier URN of this resource, add it to "
+                "aliases",
+                reason.code,
+            ),
+            may_be_created=True,
+            awaited="The name must be free",
         )
     ]
 
@@ -301,44 +310,48 @@ def _mount_obstacles(
     marks_known: bool,
 ) -> list[Finding]:
     """Return why mounts could not be created. Mounts whose sources are not known are skipped."""
-    gone = _volumes_that_go(predecessor)
+    deleted = _volumes_deleted_with(predecessor)
     known = [
         (index, mount)
         for index, mount in enumerate(plan.mounts)
         if not any(path[:2] in (("mounts",), ("mounts", index)) for path in unknown)
         and (is_host_path(mount.source) or pool_known)
-        and volume_name(mount.source) not in gone
+        and volume_name(mount.source) not in deleted
     ]
-    looked_at = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
+    checked = plan.model_copy(update={"mounts": tuple(mount for _, mount in known)})
     # `mount_storage_pools` is in the order of the mounts, so it is reduced to the known ones.
     pools = [options.pool_of(index) for index, _ in known]
     options = options.model_copy(update={"mount_storage_pools": pools})
     try:
-        pool, _ = resolve_pool(client, looked_at, options) if pool_known else ("", "")
+        pool, _ = resolve_pool(client, checked, options) if pool_known else ("", "")
     except PlacementError as error:
-        return [Finding(("storage_pool",), str(error), may_come=True)]
-    survey = survey_mounts(client, looked_at, options, pool)
+        return [Finding(("storage_pool",), Message(str(error), error.code), may_be_created=True)]
+    survey = survey_mounts(client, checked, options, pool)
     found = []
     for index, mount in known:
         where: Path = ("mounts", index, "source")
         name = mount.device_name
         if name in survey.foreign and marks_known:
-            found.append(Finding(where, survey.foreign[name] + FOREIGN_ADVICE))
+            found.append(
+                Finding(where, Message(survey.foreign[name] + FOREIGN_ADVICE, OTHER_OWNER))
+            )
         if name in survey.unusable:
-            found.append(Finding(where, survey.unusable[name]))
+            found.append(Finding(where, Message(survey.unusable[name], CONFLICT)))
         if name in survey.without_directory:
-            found.append(Finding(where, survey.without_directory[name], may_come=True))
+            reason = Message(survey.without_directory[name], MISSING)
+            found.append(Finding(where, reason, may_be_created=True))
         if name in survey.missing:
-            found.append(Finding(where, survey.missing[name] + MISSING_ADVICE, may_come=True))
+            reason = Message(survey.missing[name] + MISSING_ADVICE, MISSING)
+            found.append(Finding(where, reason, may_be_created=True))
     if not found and pool_known and client.server().clustered:
         try:
-            select_member_for_volumes(client, resolve_placement(client, looked_at, options))
+            select_member_for_volumes(client, resolve_placement(client, checked, options))
         except PlacementError as error:
-            found.append(Finding((), str(error)))
+            found.append(Finding((), Message(str(error), error.code)))
     return found
 
 
-def _volumes_that_go(predecessor: Predecessor | None) -> Collection[str]:
+def _volumes_deleted_with(predecessor: Predecessor | None) -> Collection[str]:
     """Return the volumes that are deleted with the predecessor and become free."""
     if predecessor is None or not predecessor.options.delete_data:
         return ()

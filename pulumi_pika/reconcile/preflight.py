@@ -15,13 +15,35 @@ from urllib.parse import unquote
 
 from ..incus.client import IncusClient, Server, url
 from ..incus.cluster import Member, list_groups, list_members
-from ..incus.errors import BadRequest, NotFound, Unauthorised
+from ..incus.errors import BadRequest, NotFound, ServerFailure, Unauthorised
 from ..incus.storage import get_volume, list_all_volumes, list_volumes
+from ..message_templates import (
+    CONFLICT,
+    INVALID_VALUE,
+    MISSING,
+    NOT_ALLOWED,
+    REQUIRED,
+    UNREACHABLE,
+    UNSUPPORTED,
+    Message,
+    missing,
+    not_allowed,
+    unsupported,
+)
 from ..planner.plan import IncusRuntimePlan
+from .instances.abilities import (
+    find_ignored_limits,
+    find_image_problems,
+    find_missing_virtiofsd,
+    has_limits,
+    lacks_network,
+    why_inoperative,
+)
 from .instances.cloud_init import STRICT_EXTENSION, find_refused_yaml
 from .instances.data_volumes import VolumeRef
 from .instances.desired import (
     AUTORESTART_EXTENSION,
+    Devices,
     desired_profiles,
     is_host_path,
     volume_name,
@@ -59,21 +81,28 @@ class Finding:
     Attributes:
         path: the property, such as ``("incus", "profile")``.
         reason: the problem, and what to do.
-        may_come: whether another resource of the program may create it before it is needed.
-        instead: similar objects that the host has. The text follows the reason, unless the property
-            is secret: a similar name would reveal the secret.
-        awaited: the condition that a preview shows for the time of the creation, if `may_come`.
+        may_be_created: whether another resource of the program may create it before it is needed.
+        suggestion: similar objects that the host has. The text follows the reason, unless the
+            property is secret: a similar name would reveal the secret.
+        awaited: the condition that a preview shows for the time of the creation, if
+            `may_be_created`.
+        advisory: whether it is only reported, since the create succeeds nevertheless.
+        needs: further properties that the finding depends on. It is dropped if one is unknown.
     """
 
     path: Path
-    reason: str
-    may_come: bool = False
-    instead: str = ""
-    awaited: str = "It has to be there"
+    reason: Message
+    may_be_created: bool = False
+    suggestion: str = ""
+    awaited: str = "It must exist"
+    advisory: bool = False
+    needs: tuple[Path, ...] = ()
 
-    def told(self, *, secret: bool) -> str:
+    def message(self, *, secret: bool) -> Message:
         """Return the reason and, unless the property is secret, the similar objects on the host."""
-        return self.reason if secret else self.reason + self.instead
+        if secret:
+            return self.reason
+        return Message(self.reason + self.suggestion, self.reason.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +149,7 @@ class HostFacts:
     _kept: dict[tuple[str, ...], tuple[float, Any]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def forget(self, before: float) -> None:
+    def invalidate_before(self, before: float) -> None:
         """Drop the facts from before a moment (monotonic), so that they are requested again."""
         with self._lock:
             self._kept = {key: found for key, found in self._kept.items() if found[0] >= before}
@@ -182,17 +211,78 @@ class HostFacts:
 
     def has_pool(self, name: str) -> bool:
         """Return whether a storage pool exists."""
+        return self.pool_driver(name) is not None
+
+    def pool_driver(self, name: str) -> str | None:
+        """Return the driver of a storage pool; None if the pool does not exist."""
 
         # Pools are requested one by one: a restricted certificate may read each of them, but may
         # not list them.
-        def ask() -> bool:
+        def ask() -> str | None:
             try:
-                self.client.get(url("storage-pools", name))
+                return str(self.client.get(url("storage-pools", name)).data.get("driver", ""))
             except NotFound:
-                return False
-            return True
+                return None
 
         return self._ask(("pool", name), ask)
+
+    def ignores_sizes(self, project: str, pool: str) -> bool:
+        """Return whether a pool is known not to enforce the sizes of file systems.
+
+        A pool of the driver dir enforces them only if its file system has project quotas. Incus
+        says so in one place only: without them, it knows no usage of a volume. So the result is
+        False if the project has no volume there.
+        """
+
+        def ask() -> bool:
+            if self.pool_driver(pool) != "dir":
+                return False
+            client = self.client.in_project(project)
+            for _, name in (ref for ref in self.volumes(project) if ref[0] == pool):
+                path = url("storage-pools", pool, "volumes", "custom", name, "state")
+                try:
+                    return not client.get(path).data.get("usage")
+                except (BadRequest, NotFound, ServerFailure):
+                    continue
+            return False
+
+        return self._ask(("ignores sizes", project, pool), ask)
+
+    def image_properties(self, project: str, fingerprint: str) -> dict[str, str]:
+        """Return the properties of an image; empty if this client may not read it."""
+
+        def ask() -> dict[str, str]:
+            try:
+                image = self.client.in_project(project).get(url("images", fingerprint))
+            except NotFound:
+                return {}
+            properties = image.data.get("properties") or {}
+            return {str(key): str(value) for key, value in properties.items()}
+
+        return self._ask(("image", project, fingerprint), ask)
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """Return the warnings that the server has recorded about itself.
+
+        The list is empty for a client that may not read them. In a cluster with a target, only the
+        warnings of that member are in it.
+        """
+
+        def ask() -> list[dict[str, Any]]:
+            try:
+                # A project would leave out the warnings about the server itself.
+                listed = self.client.get_list("/1.0/warnings", recursion="1", project="")
+            except Unauthorised:
+                return []
+            target = self.client.target
+            return [
+                warning
+                for warning in listed
+                if isinstance(warning, dict)
+                and (target in ("", warning.get("location")) or target.startswith("@"))
+            ]
+
+        return self._ask(("warnings",), ask)
 
     def members(self) -> list[Member]:
         """Return the cluster's members."""
@@ -270,36 +360,57 @@ def _server_problems(
     facts: HostFacts, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> Iterator[Finding]:
     server = facts.server()
-    where = f"the server at {facts.client.host} (Incus {server.version})"
+    place = f"at {facts.client.host} (Incus {server.version})"
     if options.instance_type not in server.instance_types:
-        able = ", ".join(sorted(server.instance_types)) or "nothing"
-        why = (
-            "it has no QEMU or no KVM: see `incus info` there, under `warnings` too"
+        able = ", ".join(sorted(server.instance_types)) or "none"
+        why = why_inoperative(facts.warnings(), options.instance_type) or (
+            "it has no QEMU or no KVM (`incus info` and `incus warning list` there show more)"
             if options.instance_type == "virtual-machine"
             else "it has no LXC"
         )
         yield Finding(
             ("instance_type",),
-            f"{where} runs no {options.instance_type} ({why}); it runs: {able}",
+            unsupported(
+                f"instance_type {options.instance_type} is",
+                place,
+                why,
+                f"it supports these types: {able}",
+            ),
         )
     policy = plan.policies.restart_policy
     if policy != "never" and not server.has(AUTORESTART_EXTENSION):
         yield Finding(
             ("policies", "restart_policy"),
-            f"{where} is too old for {policy} (API extension {AUTORESTART_EXTENSION}); upgrade "
-            "it, or use `never`",
+            unsupported(
+                f"{policy} is",
+                place,
+                f"it does not have the API extension {AUTORESTART_EXTENSION}",
+                "upgrade Incus, or use `never`",
+            ),
         )
     if server.has(STRICT_EXTENSION):
         for path, reason in find_refused_yaml(options):
-            yield Finding(path, f"{reason}; {where} refuses such YAML")
+            yield Finding(path, Message(f"{reason}; the server {place} requires it", reason.code))
     if options.instance_type == "virtual-machine" and not server.has(IO_BUS_EXTENSION):
         for index, mount in enumerate(plan.mounts):
             if mount.io_bus:
                 yield Finding(
                     ("mounts", index, "mode"),
-                    f"{where} is too old for read-only mounts in virtual machines, which need "
-                    f"io.bus={mount.io_bus} (API extension {IO_BUS_EXTENSION}); upgrade it",
+                    unsupported(
+                        f"a read-only mount in a virtual machine (io.bus={mount.io_bus}) is",
+                        place,
+                        f"it does not have the API extension {IO_BUS_EXTENSION}",
+                        "upgrade Incus",
+                    ),
                 )
+    shares = any(mount.io_bus for mount in plan.mounts)
+    if has_limits(plan, options) or (options.instance_type == "virtual-machine" and shares):
+        recorded = facts.warnings()
+        for where_set, told in (
+            *find_ignored_limits(recorded, plan, options),
+            *find_missing_virtiofsd(recorded, plan, options),
+        ):
+            yield Finding(where_set, Message(told, UNSUPPORTED), advisory=True)
 
 
 def _target_problems(facts: HostFacts) -> Iterator[Finding]:
@@ -315,12 +426,19 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
             if group not in (known := facts.groups()):
                 yield Finding(
                     (),
-                    f"cluster_group {group!r} does not exist at {facts.client.host}",
-                    instead=_instead(group, known),
+                    missing(
+                        f"cluster_group {group!r}", f"at {facts.client.host}", "set another group"
+                    ),
+                    suggestion=_suggest(group, known),
                 )
             elif not any(member.takes(group) for member in facts.members()):
                 yield Finding(
-                    (), f"cluster_group {group!r}: no member of it is online and takes instances"
+                    (),
+                    Message(
+                        f"cluster_group {group!r}: none of its members is online and accepts new "
+                        "instances; start one, or set another group",
+                        UNREACHABLE,
+                    ),
                 )
             return
         members = {member.name: member for member in facts.members()}
@@ -329,15 +447,22 @@ def _target_problems(facts: HostFacts) -> Iterator[Finding]:
     if target not in members:
         yield Finding(
             (),
-            f"target {target!r} is no member of the cluster at {facts.client.host}",
-            instead=_instead(target, members),
+            missing(
+                f"target {target!r}",
+                f"in the cluster at {facts.client.host}",
+                "set the name of a member",
+            ),
+            suggestion=_suggest(target, members),
         )
     elif not members[target].online:
         member = members[target]
         yield Finding(
             (),
-            f"target {target!r} is {member.status} ({member.message}); bring it back, or name "
-            "another",
+            Message(
+                f"target {target!r} is {member.status} ({member.message}); start it, or set "
+                "another member",
+                UNREACHABLE,
+            ),
         )
 
 
@@ -352,8 +477,12 @@ def _pool_problems(facts: HostFacts, options: RuntimeOptions) -> Iterator[Findin
     if not there:
         yield Finding(
             ("storage_pool",),
-            f"there is no storage pool {pool} at {facts.client.host}; see `incus storage list`",
-            may_come=True,
+            missing(
+                f"storage pool {pool}",
+                f"at {facts.client.host}",
+                "set another one (`incus storage list` shows what exists)",
+            ),
+            may_be_created=True,
         )
 
 
@@ -388,23 +517,30 @@ def _volume_problems(
             continue
         where: Path = ("mounts", index, "source")
         if elsewhere := find_elsewhere(client, plan, options, mount, ref, volumes):
-            yield Finding(where, in_another_pool(ref, elsewhere), may_come=True)
+            yield Finding(where, in_another_pool(ref, elsewhere), may_be_created=True)
         elif there := _in_other_project(facts, begun, ref[1], project, options.owner):
             yield Finding(
                 where,
-                f"there is no custom volume {ref[1]} in project {project}, and the "
-                f"PersistentVolume {there[1]} of this stack has one in project {there[0]}. An "
-                "instance mounts volumes of its own project only; a second, empty one would be "
-                "created. Give both resources the same project, or name another source. To create "
-                f'an empty one on purpose, add `"storage_pool": "{pool}"` to the mount',
+                Message(
+                    f"custom volume {ref[1]} does not exist in project {project}, but the "
+                    f"PersistentVolume {there[1]} of this stack has it in project {there[0]}. An "
+                    "instance can only mount volumes of its own project, so that a second, empty "
+                    "volume would be created. Set the same project in both resources, or set "
+                    "another source. To create an empty volume intentionally, add "
+                    f'`"storage_pool": "{pool}"` to the mount',
+                    MISSING,
+                ),
             )
         elif facts.server().has(NAMES_EXTENSION):
             for _, problem in name_problems(where, ref[1]):
                 yield Finding(
                     where,
-                    f"there is no custom volume {ref[1]} in pool {pool}, and {facts.client.host} "
-                    f"cannot create it: {problem}",
-                    may_come=True,
+                    Message(
+                        f"custom volume {ref[1]} does not exist in pool {pool}, and "
+                        f"{facts.client.host} cannot create it: {problem}",
+                        MISSING,
+                    ),
+                    may_be_created=True,
                 )
 
 
@@ -441,6 +577,22 @@ def _root_pool(
     return next((device.get("pool", "") for device in devices.values() if is_root(device)), "")
 
 
+def _pool_of_root(
+    profiles: dict[str, dict[str, Any]], plan: IncusRuntimePlan, options: RuntimeOptions
+) -> str:
+    """Return the pool of the root disk of a new instance; empty if nothing names one."""
+    own = (device.get("pool", "") for device in options.devices.values() if is_root(device))
+    return options.storage_pool or next(own, "") or _root_pool(profiles, plan, options)
+
+
+def size_ignored(pool: str) -> str:
+    """Return a sentence on a size that a pool does not enforce."""
+    return (
+        f"the server accepts this size and does not enforce it: the storage pool {pool} has the "
+        "driver dir, and its file system has no project quotas"
+    )
+
+
 def _project_problems(
     facts: HostFacts,
     plan: IncusRuntimePlan,
@@ -454,27 +606,47 @@ def _project_problems(
     except Unauthorised as error:
         allowed = ", ".join(facts.projects()) or "none"
         shown = facts.client.transport.client_fingerprint[:12]
-        who = f"the client certificate {shown}" if shown else "this user"
+        advice = (
+            f"add the project on the server (`incus config trust edit {shown}`), or set another"
+            if shown
+            else "set another project"
+        )
         yield Finding(
             where,
-            f"{who} may not use the project {name} at {host} ({error.reason}). Have it allowed "
-            f"there (`incus config trust edit {shown}`), or name another project",
-            instead=f"; it may use: {allowed}",
+            not_allowed(
+                f"the client certificate {shown}" if shown else "this user",
+                f"use project {name} at {host} ({error.reason})",
+                advice,
+            ),
+            suggestion=f"; it may use: {allowed}",
         )
         return
     if project is None:
         yield Finding(
             where,
-            f"there is no project {name} at {host}",
-            may_come=True,
-            instead=_instead(name, facts.projects()),
+            missing(f"project {name}", f"at {host}", "create it, or set another one"),
+            may_be_created=True,
+            suggestion=_suggest(name, facts.projects()),
         )
         return
     profiles = facts.profiles(name)
     yield from _profile_problems(plan, options, profiles, host)
     yield from _root_disk_problems(plan, options, profiles)
     yield from _image_problems(plan, options, facts.aliases(name), host)
+    if not isinstance(before, IncusRuntimePlan):
+        yield from _start_problems(facts, plan, options, profiles)
+    if options.instance_type == "container" and plan.resources.root_disk_gib is not None:
+        pool = _pool_of_root(profiles, plan, options)
+        if pool and facts.ignores_sizes(name, pool):
+            path: Path = ("resources", "root_disk_gib")
+            yield Finding(
+                path,
+                Message(size_ignored(pool), UNSUPPORTED),
+                advisory=True,
+                needs=(("storage_pool",),),
+            )
     yield from _restrictions(plan, project)
+    yield from _hidden_pools(plan, options, project, profiles)
     if isinstance(before, IncusRuntimePlan):
         share = Share.of_plan(before)
         yield from _limit_problems(plan, options, project, profiles, share, counted=True)
@@ -494,9 +666,13 @@ def _profile_problems(
         if name not in profiles:
             yield Finding(
                 where,
-                f"there is no profile {name} in project {plan.incus.project} at {host}",
-                may_come=True,
-                instead=_instead(name, profiles),
+                missing(
+                    f"profile {name}",
+                    f"in project {plan.incus.project} at {host}",
+                    "create it, or set another one",
+                ),
+                may_be_created=True,
+                suggestion=_suggest(name, profiles),
             )
 
 
@@ -518,8 +694,12 @@ def _root_disk_problems(
     if len(roots) > 1:
         yield Finding(
             ("extra_profiles",) if options.extra_profiles else ("devices",),
-            f"there is more than one root disk: {', '.join(roots)}. Incus merges devices of the "
-            "same name, and allows one root disk: use one name for them, or leave one out",
+            Message(
+                f"these root disks conflict: {', '.join(roots)}. An instance has one root disk, "
+                "and Incus merges devices only if they have the same name: give them the same "
+                "name, or remove one",
+                CONFLICT,
+            ),
         )
 
 
@@ -530,23 +710,79 @@ def _image_problems(
     where: Path = ("incus", "image_alias")
     if alias not in aliases:
         if _FINGERPRINT.fullmatch(alias):
-            instead = _of_fingerprint(alias, aliases)
+            suggestion = _of_fingerprint(alias, aliases)
         elif _REMOTE_IMAGE.fullmatch(alias):
-            instead = _of_remote(alias)
+            suggestion = _of_remote(alias)
         else:
-            instead = _instead(alias, aliases)
+            suggestion = _suggest(alias, aliases)
         yield Finding(
             where,
-            f"there is no image with the alias {alias} in project {project} at {host}",
-            may_come=True,
-            instead=instead,
+            missing(
+                f"image alias {alias}",
+                f"in project {project} at {host}",
+                "create it, or set another one",
+            ),
+            may_be_created=True,
+            suggestion=suggestion,
         )
     elif options.instance_type not in aliases[alias]:
         yield Finding(
             where,
-            f"the image {alias} in project {project} at {host} is for "
-            f"{', '.join(sorted(aliases[alias]))}, and instance_type is {options.instance_type}",
-            may_come=True,
+            Message(
+                f"image alias {alias} in project {project} at {host} is for "
+                f"{', '.join(sorted(aliases[alias]))}, but instance_type is "
+                f"{options.instance_type}; change one of them",
+                CONFLICT,
+            ),
+            may_be_created=True,
+        )
+
+
+def _start_problems(
+    facts: HostFacts,
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    profiles: dict[str, dict[str, Any]],
+) -> Iterator[Finding]:
+    """Find what prevents the first start of a new instance, or the end of the wait after it."""
+    names = desired_profiles(plan, options)
+    if options.running is False or any(name not in profiles for name in names):
+        return
+    config: dict[str, str] = {}
+    devices: Devices = {}
+    for name in names:
+        config.update(profiles[name].get("config") or {})
+        devices.update(profiles[name].get("devices") or {})
+    config.update(options.config)
+    devices.update(options.devices)
+    needs: tuple[Path, ...] = (("devices",), ("config",), ("incus", "profile"), ("extra_profiles",))
+    if options.wait_for == "ipv4" and not options.adopt and lacks_network(devices):
+        yield Finding(
+            ("wait_for",),
+            Message(
+                "is ipv4, and the instance has no network: neither `devices` nor the profiles "
+                f"({', '.join(names)}) have a nic. Add one, or set another `wait_for`",
+                CONFLICT,
+            ),
+            needs=needs,
+        )
+    # The request is sent only for virtual machines: the properties of images for containers hardly
+    # ever have requirements.
+    if options.instance_type != "virtual-machine":
+        return
+    alias, project = plan.incus.image_alias, plan.incus.project
+    fingerprint = facts.aliases(project).get(alias, {}).get(options.instance_type)
+    if not fingerprint:
+        return
+    for problem in find_image_problems(
+        facts.image_properties(project, fingerprint),
+        config,
+        devices,
+        options.instance_type,
+        checks_cloud_init=facts.server().has(STRICT_EXTENSION),
+    ):
+        yield Finding(
+            ("incus", "image_alias"), Message(f"image {alias} {problem}", CONFLICT), needs=needs
         )
 
 
@@ -558,9 +794,9 @@ def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str
         if any(target.startswith(fingerprint.lower()) for target in targets.values())
     )
     if named:
-        return f"; that is a fingerprint, of the image with the alias {named[0]}: use the alias"
+        return f"; the image with this fingerprint has the alias {named[0]}: use the alias"
     return (
-        "; it looks like a fingerprint, and images are named by alias: "
+        "; it may be a fingerprint, but an alias is needed: "
         f"`incus image alias create ALIAS {fingerprint}` creates one"
     )
 
@@ -578,9 +814,54 @@ def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding
             what = "host paths" if disks == "managed" else "disks"
             yield Finding(
                 ("mounts", index, "source"),
-                f"the project {plan.incus.project} is restricted and lets no {what} be mounted "
-                f"(restricted.devices.disk is {disks})",
+                not_allowed(
+                    f"an instance of the restricted project {plan.incus.project}",
+                    f"mount {what} (restricted.devices.disk is {disks})",
+                    "use a custom volume, or another project"
+                    if disks == "managed"
+                    else "remove the mount, or use another project",
+                ),
             )
+
+
+def _hidden_pools(
+    plan: IncusRuntimePlan,
+    options: RuntimeOptions,
+    project: _Project,
+    profiles: dict[str, dict[str, Any]],
+) -> Iterator[Finding]:
+    """Find storage pools that a project may not use.
+
+    Source: Incus internal/server/project, `StoragePoolAllowed`. Older servers have one of the two
+    keys, or none.
+    """
+    listed = project.config.get("restricted.storage-pools.access", "")
+    allowed = [name.strip() for name in listed.split(",")] if listed else None
+    if project.config.get("restricted") not in ("true", "1", "yes", "on"):
+        allowed = None
+    needs: tuple[Path, ...] = (("storage_pool",), ("devices",), ("incus", "profile"))
+    of_root = _pool_of_root(profiles, plan, options)
+    wanted: dict[str, Path] = {of_root: ("storage_pool",)} if of_root else {}
+    for index, pool in enumerate(options.mount_storage_pools):
+        if pool:
+            wanted.setdefault(pool, ("mounts", index, "source"))
+    for pool, where in wanted.items():
+        key = f"limits.disk.pool.{pool}"
+        if project.config.get(key) == "0":
+            why = f"{key} is 0"
+        elif allowed is not None and pool not in allowed:
+            why = f"restricted.storage-pools.access is {listed}"
+        else:
+            continue
+        yield Finding(
+            where,
+            Message(
+                f"the project {plan.incus.project} may not use the storage pool {pool} ({why}); "
+                "name another pool, or have the project changed",
+                NOT_ALLOWED,
+            ),
+            needs=needs,
+        )
 
 
 def _limit_problems(
@@ -619,16 +900,22 @@ def _limit_problems(
             if key not in by_profile:
                 yield Finding(
                     ("resources", attribute),
-                    f"is not set, nor by a profile ({key}); the project {name} limits it to "
-                    f"{limit / unit:g} {unit_name} in all, and then each instance has to say",
+                    Message(
+                        f"is required: project {name} limits it to {limit / unit:g} {unit_name} "
+                        f"in total, and neither the program nor a profile ({key}) sets it",
+                        REQUIRED,
+                    ),
                 )
             continue
         left = (limit - used + free) / unit
         if value > left:
             yield Finding(
                 ("resources", attribute),
-                f"is {value} {unit_name}, and the project {name} has {max(left, 0):g} of its "
-                f"{limit / unit:g} left; ask for less, or raise its {key}",
+                Message(
+                    f"is {value} {unit_name}, but project {name} has {max(left, 0):g} of its "
+                    f"{limit / unit:g} {unit_name} left; use less, or raise {key} of the project",
+                    INVALID_VALUE,
+                ),
             )
     if counted:
         return
@@ -639,8 +926,11 @@ def _limit_problems(
         if used - going.get(resource, 0) >= limit:
             yield Finding(
                 ("incus", "project"),
-                f"the project {name} has {used:g} {resource.replace('-', ' ')}, as many as its "
-                f"limits.{resource} allows; raise it, or remove one",
+                Message(
+                    f"project {name} has {used:g} {resource.replace('-', ' ')}, and its "
+                    f"limits.{resource} allows no more; raise it, or delete one",
+                    CONFLICT,
+                ),
             )
 
 
@@ -648,19 +938,19 @@ def _of_remote(image: str) -> str:
     """Return advice on an image of another server, as `incus launch` accepts it."""
     _, _, alias = image.partition(":")
     return (
-        f"; images come from the host itself: copy it there first, with `incus image copy {image} "
-        f"local: --alias {alias}`, and name {alias}"
+        "; the image must be on the host itself: copy it there with `incus image copy "
+        f"{image} local: --alias {alias}`, and set {alias}"
     )
 
 
-def _instead(name: str, known: Iterable[str]) -> str:
+def _suggest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     if close := get_close_matches(name, known, n=1):
         return f"; did you mean {close[0]}?"
     if not known:
-        return "; there is none at all"
+        return "; none exists"
     listed = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
-    return f"; there: {listed}"
+    return f"; existing: {listed}"
 
 
 def _names(paths: Iterable[Any]) -> list[str]:

@@ -12,6 +12,7 @@ from .preview import (
     Preview,
     Step,
     Tree,
+    plain_op,
 )
 from .redaction import seen
 from .report_model import (
@@ -23,7 +24,7 @@ from .report_model import (
     Node,
     Picture,
 )
-from .resource_changes import host_name, plain_op
+from .resource_changes import host_name
 
 _UNREADABLE: Final = (SECRET, UNKNOWN, "", None)
 

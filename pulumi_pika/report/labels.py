@@ -31,9 +31,9 @@ ACTIONS: Final = {
     "update_with_restart": "update with restart",
     "replace": "replace",
     "delete": "delete",
-    "release": "let go",
+    "release": "release",
 }
-_JOB_ACTIONS: Final = {"create": "run", "replace": "run anew", "delete": "forget"}
+_JOB_ACTIONS: Final = {"create": "run", "replace": "run again"}
 _LABELS: Final = {
     "identity.instance_name": "instance",
     "identity.runtime_id": "runtime id",
@@ -59,18 +59,18 @@ WARNINGS: Final[dict[WarningKind, str]] = {
     "replace": "replaces",
     "restart": "restarts",
     "restore": "restores",
-    "left_out": "mount left out",
+    "left_out": "mount skipped",
     "preflight": "host",
     "other": "warning",
 }
 _CONDITIONS: Final[dict[Condition, str]] = {
-    "replace": "something is replaced",
-    "delete": "something is deleted",
+    "replace": "a resource is replaced",
+    "delete": "a resource is deleted",
     "delete-data": "data is deleted",
     "stop-keeping-data": "data is no longer kept",
-    "restart": "something may restart",
-    "warnings": "there are warnings",
-    "any-change": "something changes",
+    "restart": "an instance may restart",
+    "warnings": "the report has warnings",
+    "any-change": "a resource changes",
     "errors": "the preview has errors",
 }
 _OPS: Final = {
@@ -94,12 +94,12 @@ def reason(change: Change) -> str:
     if change.action == "release" and change.kind in OBJECTS:
         return "it stays as it is (adopted, or retain_on_delete)"
     if change.action == "release":
-        return "it stays as it is (retain_on_delete)"
+        return "it is not changed (retain_on_delete)"
     if change.why:
         return listed(change.why)
     if change.action in ("create", "delete"):
         return ""
-    return "what is secret, or what the preview does not tell"
+    return "a secret value, or a value that the preview does not show"
 
 
 def label(value: Value) -> str:
@@ -127,7 +127,7 @@ def state(device: Device, change: Change) -> str:
     if change.action in ("create", "delete", "release") and device.change == "same":
         return ""
     words = "" if device.change == "same" else device.change
-    return "; ".join(filter(None, (words, "left out when last applied" if device.left_out else "")))
+    return "; ".join(filter(None, (words, "skipped at the last apply" if device.left_out else "")))
 
 
 def totals(report: Report) -> str:
@@ -168,8 +168,8 @@ def placeholders(group: Group) -> str:
 
 def more(count: int, kind: WarningKind) -> str:
     """Return a text on the number of further warnings of a kind."""
-    name = {"error": "error", "left_out": "mount left out"}.get(kind, "warning")
-    return f"and {count:,} more {name}{'' if count == 1 or kind == 'left_out' else 's'}"
+    name = {"error": "error", "left_out": "skipped mount"}.get(kind, "warning")
+    return f"and {count:,} more {name}{'' if count == 1 else 's'}"
 
 
 MOST_TOLD: Final[dict[WarningKind, int]] = dict.fromkeys(("error", "other", "preflight"), 10)
@@ -191,11 +191,11 @@ def told(report: Report) -> Iterator[tuple[list[Told], WarningKind, int]]:
 
 def drawn_in_words(picture: Picture) -> list[list[str]]:
     """Return what is on each host as the rows of a table; the first row has the column names."""
-    rows = [["host", *(f"{kind}s" for kind in COUNTED), "of which change"]]
+    rows = [["host", *(f"{kind}s" for kind in COUNTED), "that change"]]
     found = by_host(picture)
     for here in found[:_MOST_HOSTS]:
         counts = [f"{here.counts[kind]:,}" for kind in COUNTED]
-        rows.append([here.host or "of the environment", *counts, f"{here.changing:,}"])
+        rows.append([here.host or NO_HOST, *counts, f"{here.changing:,}"])
     if len(found) > _MOST_HOSTS:
         rest = found[_MOST_HOSTS:]
         counts = [f"{sum(here.counts[kind] for here in rest):,}" for kind in COUNTED]
@@ -212,4 +212,7 @@ def title(report: Report, given: str) -> str:
     return given or f"Preview of {report.project}/{report.stack}"
 
 
-FAILED: Final = "The preview failed: what follows may not be all that would change."
+FAILED: Final = "The preview failed, so that this report may not show all changes."
+GATE: Final = "Gate failed:"
+NO_HOST: Final = "from the environment"
+"""The name of the host that the environment names."""

@@ -40,11 +40,12 @@ _MOST_DRAWN: Final = 45_000
 _RISKY: Final = re.compile(r"[^\w ,;()'/=?\-.:\u200b]|(?<![^\W_])_|_(?![^\W_])")
 """All characters that may have a meaning; an underscore has one only at the edge of a word."""
 _REFERENCES: Final = re.compile(
-    r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=\bGH)(?=-\d)", re.IGNORECASE
+    r"(?<=[@#!$%&~^])(?=\S)|(?<=:)(?=/)|(?<=:)(?=[\w+-]+:)|(?<=www)(?=\.)|(?<=\bGH)(?=-\d)",
+    re.IGNORECASE,
 )
-"""The positions at which a forge would detect a mention, a reference (also `GH-12`) or a link. A
-forge searches the text after it has resolved Markdown and entities, so that escapes do not prevent
-this."""
+"""The positions at which a forge would detect a mention, a reference (also `GH-12`), a link or an
+emoji (`:tada:`). A forge searches the text after it has resolved Markdown and entities, so that
+escapes do not prevent this."""
 _HASHES: Final = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
 """A string that a forge links as a commit if the commit exists; shorter ones are not linked."""
 _SHORT_HASH: Final = 6
@@ -221,15 +222,15 @@ class _Parts:
         # The last blocks matter least. A block that was only shortened comes after those that are
         # already as short.
         for what, blocks, at in (
-            ("the picture", [self._picture], 1),
-            ("what stays the same in {}", self._other[::-1], 1),
+            ("the diagram", [self._picture], 1),
+            ("unchanged properties of {}", self._other[::-1], 1),
             ("{} of the log", self._told[::-1], 1),
-            ("all but the names of {}", self._other[::-1], 2),
-            ("what stays the same in {}", self._grave[::-1], 1),
+            ("everything but the names of {}", self._other[::-1], 2),
+            ("unchanged properties of {}", self._grave[::-1], 1),
             ("{}", self._other[::-1], 3),
-            ("how many resources of other packages there are", [self._others], 1),
-            ("{} that the headings below say too", self._grave_told[::-1], 1),
-            ("all but the names of {}", self._grave[::-1], 2),
+            ("the number of resources of other packages", [self._others], 1),
+            ("{} that the headings below repeat", self._grave_told[::-1], 1),
+            ("everything but the names of {}", self._grave[::-1], 2),
         ):
             count = 0
             for block in blocks:
@@ -245,7 +246,7 @@ class _Parts:
             # There are too many names, or their characters need long escapes.
             self._is_brief = True
             held = ", ".join(held.condition for held in self._report.held)
-            self._head = f"### Preview\n\n{f'**Does not pass:** {held}' if held else ''}\n"
+            self._head = f"### Preview\n\n{f'**{labels.GATE}** {held}' if held else ''}\n"
             said.append("the title, and headings")
             self._note = _note(most, said)
             room = most - (len(self.text()) - len(self._essence))
@@ -260,7 +261,7 @@ _MINOR: Final = ("error", "other", "preflight", "left_out")
 
 
 def _note(most: int, said: list[str]) -> str:
-    return f"\n_Shortened to {most:,} characters; left out: {'; '.join(said)}._\n"
+    return f"\n_Shortened to {most:,} characters; omitted: {'; '.join(said)}._\n"
 
 
 def _essence(groups: list[Group]) -> str:
@@ -292,7 +293,7 @@ def _head(report: Report, title: str) -> str:
     if report.failed:
         lines += ["", f"**{labels.FAILED}**"]
     if report.held:
-        lines += ["", "**Does not pass:**", ""]
+        lines += ["", f"**{labels.GATE}**", ""]
         lines += [f"- {plain(text, None)}" for text in labels.verdicts(report)]
     return "\n".join(lines) + "\n"
 
@@ -321,7 +322,7 @@ def _drawn(picture: Picture | None) -> str:
         rows = labels.drawn_in_words(picture)
         return _table(rows[0], [[plain(row[0]), *row[1:]] for row in rows[1:]])
     left = len(picture.nodes) - len(part.nodes)
-    said = f"\n_Not drawn: {left:,} that do not change._\n" if left else ""
+    said = f"\n_Not drawn: {left:,} unchanged resources._\n" if left else ""
     return f"\n```mermaid\n{drawn}\n```\n{said}"
 
 
@@ -350,7 +351,7 @@ def _change(group: Group, brief: bool = False) -> str:
     if change.on_delete:
         text += f"\nOn delete: {plain(change.on_delete, _LONG)}.\n"
     if change.drift:
-        text += f"\nChanged outside, and put right: {plain(listed(change.drift))}.\n"
+        text += f"\nChanged outside Pulumi, and corrected: {plain(listed(change.drift))}.\n"
     text += "".join(f"\nNote: {plain(note)}\n" for note in change.notes)
     rows, below = [], ""
     for value in shown_values(change, brief=brief or many):
@@ -360,7 +361,7 @@ def _change(group: Group, brief: bool = False) -> str:
         if shown.lines:
             below += f"\n{name}:\n\n{_fenced(shown.lines)}"
     if change.kind != "host" and (not brief or group.whole):
-        rows.append(("host", code(change.host) or "of the environment"))
+        rows.append(("host", code(change.host) or labels.NO_HOST))
     if rows:
         text += _table(("", ""), rows)
     if group.columns:
@@ -372,7 +373,7 @@ def _change(group: Group, brief: bool = False) -> str:
         ]
         text += _table(heads, cells)
         if left := sum(len(names) for names, _ in group.rows[len(cells) :]):
-            text += f"\n_and {left:,} more, each with values of its own: see `--format json`_\n"
+            text += f"\n_and {left:,} more with different values: see `--format json`_\n"
     text += below
     if devices := shown_devices(change, brief=brief or many):
         heads = ["device", "kind", "source → guest path", "mode", "change"]

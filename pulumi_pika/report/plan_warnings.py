@@ -94,8 +94,7 @@ def _may_restart(change: Change) -> Notice:
     return Notice(
         kind="restart",
         resource=change.name,
-        text="the preview cannot tell whether an instance restarts, since values of it are known "
-        "only later",
+        text="an instance may restart: the preview does not know all values that decide this",
         stops=True,
     )
 
@@ -117,9 +116,9 @@ def _done(change: Change) -> Iterator[Notice]:
             f"{listed_names(change.stops_keeping_data_of)} with all its data",
         )
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
-        which = "; what becomes of its data is " if change.on_delete in MARKS else ", which "
-        instead = "takes its data" if change.kind not in OBJECTS else "fails if anything uses it"
-        yield notice("delete", f"is to be deleted{which}{change.on_delete or instead}")
+        which = "; the effect on its data is " if change.on_delete in MARKS else ", which "
+        instead = "deletes its data" if change.kind not in OBJECTS else "fails if anything uses it"
+        yield notice("delete", f"will be deleted{which}{change.on_delete or instead}")
     # A job that is run again loses nothing.
     if change.action == "replace" and change.kind not in ("job", "host"):
         what = f": {change.on_delete}" if change.on_delete else ""
@@ -127,12 +126,12 @@ def _done(change: Change) -> Iterator[Notice]:
     if change.hides_left_out and change.action in ("update", "update_with_restart"):
         yield notice(
             "left_out",
-            "the preview does not show which of its mounts were left out when it was last applied",
+            "the preview does not show which of its mounts were skipped at the last apply",
         )
     for device in change.devices:
         if device.left_out and change.action in ("update", "update_with_restart"):
             yield notice(
                 "left_out",
-                f"mount {device.name} ({device.kind}, {device.guest_path}) was left out when it "
-                f"was last applied: there was no {device.source}",
+                f"mount {device.name} ({device.kind}, {device.guest_path}) was skipped at the last "
+                f"apply: {device.source} did not exist",
             )

@@ -7,10 +7,13 @@ value is replaced by a placeholder string.
 """
 
 import json
+from collections import Counter
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from ..errors import PikaError
+from ..message_templates import INVALID_VALUE
 from ..validation.hidden_property import HIDDEN, KEYS, SHOWN, open_hidden
 from ..validation.warning_codes import UNREADABLE, split_codes
 
@@ -44,12 +47,27 @@ KNOWN_OPS: Final = (
     "discard", "discard-replaced", "import", "import-replacement",
 )  # fmt: skip
 """All operations of Pulumi (sdk/go/common/display and pkg/resource/deploy/step.go)."""
+_CREATES: Final = ("create", "import")
+REPLACES: Final = ("replace", "create-replacement", "import-replacement")
+_DELETES: Final = ("delete", "delete-replaced", "discard", "discard-replaced")
+_LONGEST_URN: Final = 200
+
+
+def plain_op(op: str) -> str:
+    """Return Pulumi's operation, with one name for all that create, replace or delete."""
+    for name, ops in (("create", _CREATES), ("replace", REPLACES), ("delete", _DELETES)):
+        if op in ops:
+            return name
+    return op
+
 
 Tree = dict[str, Any]
 
 
-class NoPreview(Exception):
+class NoPreview(PikaError):
     """The text is not a preview. The message is for the user."""
+
+    default_code = INVALID_VALUE
 
 
 def _or(empty: Any) -> BeforeValidator:
@@ -64,7 +82,7 @@ MARKS: Final = (SECRET, UNKNOWN)
 def _shown(value: Any) -> str:
     # Everything else depends on these values, so that a preview that hides them cannot be reported.
     if value in MARKS:
-        raise ValueError("it is not visible, so that nothing can be said of this step")
+        raise ValueError("the preview hides it, so that the step cannot be reported")
     return value  # type: ignore[no-any-return]
 
 
@@ -111,6 +129,9 @@ class State(_Read):
             return data
         marks = [data[name] for name in ("inputs", "outputs") if data.get(name) in MARKS]
         seen = {key: value for key, value in data.items() if key != "mark" and value not in MARKS}
+        if not marks and not seen.get("inputs") and not seen.get("outputs"):
+            # Every resource has properties: a state without any does not show them.
+            marks = [UNKNOWN]
         return {**seen, "mark": marks[0]} if marks else seen
 
 
@@ -154,15 +175,34 @@ class Urn(_Read):
         return self.type not in (_STACK_TYPE, _PROVIDER_TYPE) or self.kind == HOST
 
 
+def _whole_urn(text: str) -> Urn:
+    # The type decides whether a resource is reported, so that a step without one cannot be.
+    urn = Urn.parse(text)
+    if not (urn.stack and urn.project and urn.type and urn.name):
+        raise ValueError(
+            f"{text[:_LONGEST_URN]!r} is not a URN, so that the step cannot be reported"
+        )
+    return urn
+
+
 class Step(_Read):
     """An operation on a resource."""
 
     op: Annotated[str, BeforeValidator(_shown)]
-    urn: Annotated[Urn, BeforeValidator(lambda text: Urn.parse(str(_shown(text))))]
+    urn: Annotated[Urn, BeforeValidator(lambda text: _whole_urn(str(_shown(text))))]
     provider: str | None = None
     old: State | None = Field(None, alias="oldState")
     new: State | None = Field(None, alias="newState")
     replace_reasons: _Texts = Field(default_factory=list, alias="replaceReasons")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_both_states(cls, data: Any) -> Any:
+        # An update has both states. One that is missing is unknown, and not empty.
+        if isinstance(data, dict) and data.get("op") == "update":
+            absent = [name for name in ("oldState", "newState") if data.get(name) is None]
+            return {**data, **dict.fromkeys(absent, UNKNOWN)}
+        return data
 
     @property
     def host(self) -> Urn | None:
@@ -196,8 +236,8 @@ class Diagnostic(_Read):
 
     @property
     def level(self) -> str:
-        """Return `error` or `warning`; empty for a lower severity. An unknown severity counts as an
-        error."""
+        """Return `error` or `warning`; empty for a lower severity. A missing or unknown severity
+        counts as an error."""
         if self.severity in ("error", "warning"):
             return self.severity
         return "" if self.severity in _MINOR else "error"
@@ -210,7 +250,7 @@ def _counts(value: Any) -> Any:
     return {key: count for key, count in value.items() if count not in MARKS}
 
 
-_MINOR: Final = ("", "debug", "info", "info#err")
+_MINOR: Final = ("debug", "info", "info#err")
 
 
 class Preview(_Read):
@@ -243,7 +283,7 @@ def read_preview(text: str) -> Preview:
         raise NoPreview(_not_json(text, error)) from None
     except (RecursionError, ValueError):
         # The JSON is nested too deeply, or has a number with more digits than Python accepts.
-        raise NoPreview("it is JSON that no preview would be") from None
+        raise NoPreview("its JSON is nested too deeply, or has a number that is too long") from None
     # The preview of an empty stack has neither steps nor a summary, only a duration.
     if not isinstance(tree, dict) or not {"steps", "changeSummary", "duration"} & tree.keys():
         raise NoPreview("it is JSON, but has neither steps nor a changeSummary")
@@ -262,22 +302,42 @@ def read_preview(text: str) -> Preview:
         if step.urn.kind and step.op not in KNOWN_OPS:
             raise NoPreview(
                 f"at steps.{at}.op: this version does not know the operation {step.op!r}, so that "
-                "nothing can be said of this step; use a newer version of pulumi_pika"
+                "the step cannot be reported; use a newer version of pulumi_pika"
             )
+    _check_summary(preview)
     return preview
+
+
+def _check_summary(preview: Preview) -> None:
+    """Check that the preview has a step for each change that its summary counts.
+
+    Raises:
+        NoPreview: Steps are missing, for example because a script removed them.
+    """
+    steps = Counter(plain_op(step.op) for step in preview.steps)
+    counted: Counter[str] = Counter()
+    for op, count in preview.summary.items():
+        if op not in IDLE_OPS:
+            counted[plain_op(op)] += count
+    for op, count in counted.items():
+        if steps[op] < count:
+            raise NoPreview(
+                f"its changeSummary has {count} x {op}, and its steps have {steps[op]}; use the "
+                "whole output of `pulumi preview --json`"
+            )
 
 
 def _not_json(text: str, error: json.JSONDecodeError) -> str:
     if text.lstrip().startswith('{"sequence":'):
         return (
-            "it is a stream of events; unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW, "
-            "so that `pulumi preview --json` writes one object"
+            "it is a stream of events; unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW, and run "
+            "`pulumi preview --json` again"
         )
     if text.lstrip().startswith(("Previewing ", "Updating ", "Destroying ", "Refreshing ")):
-        return "it is what Pulumi shows to people; run `pulumi preview` with --json"
+        return "it is the human-readable output of Pulumi; run `pulumi preview` with --json"
     return (
-        f"it is no JSON (line {error.lineno}, column {error.colno}); "
-        "run `pulumi preview` with --json, and keep its standard error apart"
+        f"it is not JSON (line {error.lineno}, column {error.colno}); "
+        "run `pulumi preview` with --json, and do not redirect its standard error into it"
     )
 
 

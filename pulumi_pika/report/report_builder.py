@@ -7,7 +7,7 @@ from .diagram import picture_of
 from .gate import find_held
 from .names import natural
 from .plan_warnings import notices_of
-from .preview import Preview, read_preview
+from .preview import Preview, plain_op, read_preview
 from .redaction import without_secrets
 from .report_model import (
     OBJECTS,
@@ -19,7 +19,6 @@ from .report_model import (
 from .resource_changes import (
     change_of,
     main_steps,
-    plain_op,
 )
 
 _KINDS: Final = ("runtime", "job", "volume", "snapshot", *OBJECTS, "host")
@@ -45,7 +44,7 @@ def report_of(text: str, fail_on: tuple[Condition, ...] = ()) -> Report:
         stack=shown.stack.stack,
         project=shown.stack.project,
         failed=any(said.level == "error" for said in shown.diagnostics),
-        summary=dict(sorted(shown.summary.items())),
+        summary=_summary(preview),
         warnings=warnings,
         changes=changes,
         others=_others(preview),
@@ -53,6 +52,18 @@ def report_of(text: str, fail_on: tuple[Condition, ...] = ()) -> Report:
         held=[],
     )
     return report.model_copy(update={"held": find_held(report, fail_on)})
+
+
+def _summary(preview: Preview) -> dict[str, int]:
+    """Return Pulumi's summary, and the changes that it does not count: pending deletes, and all
+    changes of a preview that failed."""
+    summary = dict(preview.summary)
+    steps = Counter(plain_op(step.op) for step in main_steps(preview.steps))
+    for op, count in steps.items():
+        counted = sum(number for name, number in summary.items() if plain_op(name) == op)
+        if counted < count:
+            summary[op] = summary.get(op, 0) + count - counted
+    return dict(sorted(summary.items()))
 
 
 def _changes(preview: Preview, shown: Preview) -> list[Change]:

@@ -182,7 +182,7 @@ class Report(_Part):
     failed: bool
     """Whether the preview ended with errors, so that the report may be incomplete."""
     summary: dict[str, int]
-    """The number of resources for each operation, as Pulumi counts them."""
+    """The number of resources for each operation: as Pulumi counts them, and pending deletes."""
     warnings: list[Notice]
     """All warnings, the gravest first."""
     changes: list[Change]

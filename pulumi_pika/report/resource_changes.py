@@ -13,12 +13,14 @@ from .preview import (
     HOST,
     IDLE_OPS,
     MARKS,
+    REPLACES,
     UNKNOWN,
     Diagnostic,
     State,
     Step,
     Tree,
     Urn,
+    plain_op,
 )
 from .redaction import Path, seen
 from .report_model import (
@@ -29,10 +31,6 @@ from .report_model import (
     Kind,
     Value,
 )
-
-_CREATES: Final = ("create", "import")
-_REPLACES: Final = ("replace", "create-replacement", "import-replacement")
-_DELETES: Final = ("delete", "delete-replaced", "discard", "discard-replaced")
 
 _SPEC: Final = (
     "lifecycle_root", "paths", "policies", "bootstrap", "labels", "metadata", "identity", "incus",
@@ -96,7 +94,7 @@ def main_steps(steps: list[Step]) -> list[Step]:
             continue
         same = [other for other in steps if other.urn.text == step.urn.text]
         if action == "delete":
-            if any(it.op in _REPLACES and it.old and it.old == step.old for it in same):
+            if any(it.op in REPLACES and it.old and it.old == step.old for it in same):
                 continue  # It is part of the replacement.
             deletes = [other for other in same if plain_op(other.op) == "delete"]
             first = next(at for at, other in enumerate(deletes) if other.old == step.old)
@@ -107,14 +105,6 @@ def main_steps(steps: list[Step]) -> list[Step]:
         if kept is None or (kept.old is None and step.old is not None):
             found[step.urn.text, action, 0] = step
     return list(found.values())
-
-
-def plain_op(op: str) -> str:
-    """Return Pulumi's operation, with one name for all that create, replace or delete."""
-    for name, ops in (("create", _CREATES), ("replace", _REPLACES), ("delete", _DELETES)):
-        if op in ops:
-            return name
-    return op
 
 
 def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
@@ -129,14 +119,8 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
     action = _action(kind, step, any(RESTART in line.codes for line in said if line.level))
     has_old, has_new = action != "create", action not in ("delete", "release")
     updates = action.startswith("update")
-    old = ResourceSnapshot(
-        _with_mark(shown.old, missing=updates) if has_old else None,
-        _with_mark(step.old, missing=updates),
-    )
-    new = ResourceSnapshot(
-        _with_mark(shown.new, missing=updates) if has_new else None,
-        _with_mark(step.new, missing=updates),
-    )
+    old = ResourceSnapshot(shown.old if has_old else None, step.old)
+    new = ResourceSnapshot(shown.new if has_new else None, step.new)
     values = list(_values(kind, step, old, new))
     # The plan of an object has its devices, and those of its arguments are not all of them.
     devices = [] if kind in OBJECTS else devices_of(old, new, replaces=action == "replace")
@@ -167,16 +151,6 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         values=values,
         devices=devices,
     )
-
-
-def _with_mark(state: State | None, *, missing: bool) -> State | None:
-    """Return a state; with the placeholder of an unknown one if it has nothing in it, or is missing
-    in a step that has it."""
-    if state is None:
-        return State().model_copy(update={"mark": UNKNOWN}) if missing else None
-    if state.inputs or state.outputs or state.mark:
-        return state
-    return state.model_copy(update={"mark": UNKNOWN})
 
 
 def host_name(urn: Urn | None) -> str:

@@ -101,7 +101,7 @@ def _lines(report: Report, title: str) -> Iterable[_Indented]:
         yield "", [_Part(labels.FAILED, _RED)]
     if report.held:
         yield "", []
-        yield "", [_Part("Does not pass:", _RED)]
+        yield "", [_Part(labels.GATE, _RED)]
         for text in labels.verdicts(report):
             yield "  ", [_Part(text, most=None)]
     if report.warnings:
@@ -138,7 +138,7 @@ def _change(group: Group) -> Iterable[_Indented]:
     if change.on_delete:
         yield "  ", [_Part(f"on delete: {change.on_delete}", most=_LONG)]
     if change.drift:
-        yield "  ", [_Part(f"changed outside, and put right: {listed(change.drift)}")]
+        yield "  ", [_Part(f"changed outside Pulumi, and corrected: {listed(change.drift)}")]
     for note in change.notes:
         yield "  ", [_Part(note)]
     rows: list[list[_Line]] = []
@@ -151,7 +151,7 @@ def _change(group: Group) -> Iterable[_Indented]:
             below.append(("  ", [_Part(f"{name}:")]))
             below += [(f"    {line[:2].replace('  ', '| ')}", [_diff_line(line)]) for line in lines]
     if change.kind != "host":
-        rows.append([[_Part("host")], [_Part(change.host or "of the environment")]])
+        rows.append([[_Part("host")], [_Part(change.host or labels.NO_HOST)]])
     yield from _table(rows)
     if group.columns:
         yield from _differs(group)
@@ -184,7 +184,7 @@ def _differs(group: Group) -> Iterable[_Indented]:
         ]
     )
     if left := sum(len(names) for names, _ in group.rows[len(shown) :]):
-        yield "  ", [_Part(f"and {left:,} more, each with values of its own: see --format json")]
+        yield "  ", [_Part(f"and {left:,} more with different values: see --format json")]
 
 
 def _value(value: Value, change: Change) -> tuple[_Line, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,8 +137,11 @@ def _diff(before: str, after: str) -> Iterator[str]:
 
 
 def _changed(gone: list[str], come: list[str]) -> list[str]:
+    """Return the lines that differ. No two of them look alike, unless they are equal."""
     if max(len(gone), len(come)) > _COMPARED:
-        return [*(f"- {one_wide(line)}" for line in gone), *(f"+ {one_wide(x)}" for x in come)]
+        shown = _distinct([*gone, *come])
+        return [*(f"- {shown[line]}" for line in gone), *(f"+ {shown[x]}" for x in come)]
+    unpaired = _distinct([*gone, *come])
     lines: list[str] = []
     matcher = difflib.SequenceMatcher(None, gone, come, autojunk=False)
     for groups in matcher.get_grouped_opcodes(_AROUND):
@@ -149,16 +152,51 @@ def _changed(gone: list[str], come: list[str]) -> list[str]:
                 lines += [f"  {one_wide(line)}" for line in gone[i:j]]
                 continue
             pairs = [_around(*pair) for pair in zip(gone[i:j], come[k:m], strict=False)]
-            old = [pair[0] for pair in pairs] + [one_wide(x) for x in gone[i + len(pairs) : j]]
-            new = [pair[1] for pair in pairs] + [one_wide(x) for x in come[k + len(pairs) : m]]
+            old = [pair[0] for pair in pairs] + [unpaired[x] for x in gone[i + len(pairs) : j]]
+            new = [pair[1] for pair in pairs] + [unpaired[x] for x in come[k + len(pairs) : m]]
             lines += [f"- {line}" for line in old] + [f"+ {line}" for line in new]
     return lines
+
+
+def _distinct(lines: Iterable[str]) -> dict[str, str]:
+    """Return the form in which each line is shown, so that different lines look different.
+
+    Lines that would look alike are shown with JSON escapes, which tell all characters apart, and
+    from the place on where they differ.
+    """
+    shown: dict[str, str] = {}
+    alike: dict[str, list[str]] = {}
+    for line in dict.fromkeys(lines):
+        alike.setdefault(one_wide(line), []).append(line)
+    groups = [(form, found, False) for form, found in alike.items()]
+    while groups:
+        form, found, escaped = groups.pop()
+        if len(found) == 1:
+            shown[found[0]] = form
+            continue
+        texts = [json.dumps(line)[1:-1] for line in found]
+        start = min(common(texts[0], text) for text in texts[1:])
+        # In a group that already has escapes, all lines differ only beyond what was shown.
+        first = max(0, start - (_WIDE // 2 if escaped else _BEFORE))
+        parts: dict[str, list[str]] = {}
+        for line, text in zip(found, texts, strict=True):
+            parts.setdefault(_part(text, first, _WIDE), []).append(line)
+        groups += [(form, some, True) for form, some in parts.items()]
+    used: set[str] = set()
+    for at, (line, form) in enumerate(shown.items(), 1):
+        # A part of one line may look like the whole of another.
+        shown[line] = form if form not in used else f"{form} ({at})"
+        used.add(shown[line])
+    return shown
 
 
 def _around(before: str, after: str) -> tuple[str, str]:
     one, two = strip_controls(before), strip_controls(after)
     if one == two:
         one, two = visible(before), visible(after)
+    if one == two:
+        # One of them has an escape as its text.
+        one, two = json.dumps(before)[1:-1], json.dumps(after)[1:-1]
     start = 0
     if max(len(one), len(two)) > _WIDE:
         start = max(0, common(one, two) - _BEFORE)

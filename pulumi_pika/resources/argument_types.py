@@ -42,7 +42,7 @@ class IdentityArgs(TypedDict, total=False):
     not a valid instance name, this argument is required. Change: replaces the instance."""
 
 
-class IncusArgs(TypedDict):
+class IncusTargetArgs(TypedDict):
     """What an instance is created from, and in which project. A job is run again if it changes."""
 
     project: NotRequired[pulumi.Input[str]]
@@ -64,7 +64,7 @@ class ResourcesArgs(TypedDict, total=False):
 
     vcpu_count: pulumi.Input[int]
     """The number of virtual CPUs, 1 to 255. Default: the limit of the profiles; 2 for a job.
-    Change: in place."""
+    Change: in place; a virtual machine may restart."""
     memory_mib: pulumi.Input[int]
     """The memory in MiB, at least 1. Default: the limit of the profiles; 4096 for a job. Change:
     in place; a virtual machine may restart."""
@@ -104,7 +104,7 @@ class MountArgs(TypedDict):
     empty, and the present one stays."""
 
 
-class PathsArgs(TypedDict, total=False):
+class LifecyclePathsArgs(TypedDict, total=False):
     """Files and directories in the guest through which host and guest exchange information.
 
     All are absolute and below `lifecycle_root`. The defaults are for the default
@@ -222,7 +222,7 @@ class InstanceArgs(TypedDict, total=False):
     place."""
     vcpu_count: pulumi.Input[int] | None
     """Short for `resources.vcpu_count`, 1 to 255. Default: the limit of the profiles; 2 for a job.
-    Change: in place."""
+    Change: in place; a virtual machine may restart."""
     memory_mib: pulumi.Input[int] | None
     """Short for `resources.memory_mib`, in MiB. Default: the limit of the profiles; 4096 for a
     job. Change: in place; a virtual machine may restart."""
@@ -234,18 +234,18 @@ class InstanceArgs(TypedDict, total=False):
     `IdentityArgs`. Default: both are the name of the Pulumi resource. Change: another
     `instance_name` replaces the instance."""
     resources: "pulumi.Input[ResourcesArgs | spec_models.RuntimeResources] | None"
-    """CPU, memory and disk limits; see `ResourcesArgs`. Default: the limits of the profiles.
-    Change: in place; a virtual machine may restart."""
+    """CPU, memory and disk limits; see `ResourcesArgs`. Default: the limits of the profiles; 2 CPUs
+    and 4096 MiB for a job. Change: in place; a virtual machine may restart."""
     mounts: "pulumi.Input[Sequence[pulumi.Input[MountArgs | RuntimeMount]]] | None"
-    """Volumes and directories that the guest sees; see `MountArgs` and `PersistentVolume.mount`.
-    Default: an empty list. Change: in place; a virtual machine may restart."""
+    """Volumes and directories that the guest sees; see `MountArgs`. `PersistentVolume.mount`
+    returns a mount. Default: an empty list. Change: in place; a virtual machine may restart."""
     lifecycle_root: pulumi.Input[str] | None
     """The absolute path of the directory in the guest through which host and guest exchange
     information. It must be the same as `paths.state_dir`. Default: `/run/pika-cloud`. Change: in
     place."""
-    paths: "pulumi.Input[PathsArgs | spec_models.LifecyclePaths] | None"
-    """Files and directories below `lifecycle_root`; see `PathsArgs`. Default: the defaults there.
-    Change: in place."""
+    paths: "pulumi.Input[LifecyclePathsArgs | spec_models.LifecyclePaths] | None"
+    """Files and directories below `lifecycle_root`; see `LifecyclePathsArgs`. Default: the defaults
+    there. Change: in place."""
     policies: "pulumi.Input[PoliciesArgs | spec_models.RuntimePolicies] | None"
     """What happens when the work of the instance ends; see `PoliciesArgs`. Default:
     `restart_policy` is `never`, `retention_policy` is `destroy_on_completion`, and the logs and

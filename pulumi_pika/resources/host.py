@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 
 from ..choices import PreflightMode
+from ..message_templates import CONFLICT, Message
 from .argument_types import HostTimeoutsArgs
 from .errors import InvalidArguments
 
@@ -62,39 +63,55 @@ class IncusHost(pulumi.ProviderResource):
 
         Args:
             resource_name: The name of the resource in the Pulumi stack.
-            socket: The path of the unix socket of a server on this machine.
+            socket: The path of the unix socket of a server on this machine. Default: the host that
+                the stack configuration or the environment names. Change: only the connection;
+                another server does not move any instance.
             url: `https://HOST:PORT` (default port: 8443), or several of the same cluster, of which
-                one that answers is used.
+                one that answers is used. Default: the host that the stack configuration or the
+                environment names. Change: only the connection; another server does not move any
+                instance.
             remote: The name of a remote of your own `incus` client (`incus remote list`), with its
                 addresses, its project, the server's certificate and your client certificate.
+                Default: the host that the stack configuration or the environment names. Change:
+                only the connection; another server does not move any instance.
             certificate: The client certificate: PEM, or the path of a file. A path keeps it out of
-                the stack's state.
+                the stack's state. Default: that of the `remote` or of the `trust_token`. Change:
+                only the connection.
             key: The private key of `certificate`, PEM or path; a secret. Default: if `certificate`
-                is a path, the file beside it that ends in `.key`.
+                is a path, the file beside it that ends in `.key`. Change: only the connection.
             server_certificate: The server's own certificate, PEM or path. No other certificate is
-                accepted.
+                accepted. Default: that of the `remote`. Change: only the connection.
             server_fingerprint: The SHA-256 fingerprint of the server's certificate
                 (`certificate_fingerprint` in `incus info`). No other certificate is accepted.
+                Default: that of the `trust_token`. Change: only the connection.
             trust_token: The token that `incus config trust add NAME` prints; a secret. At the first
                 `up` a certificate is created, stored in `~/.config/pulumi_pika` and added to the
                 server. The token also has the server's addresses and fingerprint. It may stay in
-                the program after it is used.
+                the program after it is used. Default: none. Change: only the connection.
             ca_certificate: The certificate of the CA that signed the server's certificate, PEM or
                 path; the server's certificate must name the host. Default: the CAs of the system,
-                if no certificate or fingerprint of the server is given.
-            insecure: Whether any server certificate is accepted. Default: False.
-            project: The Incus project of runtimes and jobs that do not set one. Used at creation
-                only. Default: `default`.
-            storage_pool: The storage pool of runtimes and jobs that do not set one. Used at
-                creation only. Default: the pool of the root disk in the profiles.
+                if no certificate or fingerprint of the server is given. Change: only the
+                connection.
+            insecure: Whether any server certificate is accepted. Default: False. Change: only the
+                connection.
+            project: The Incus project of runtimes and jobs that do not set one. Default: that of
+                the `remote` or of the environment variable INCUS_PROJECT, else `default`. Change:
+                used for the next create; existing instances stay.
+            storage_pool: The storage pool of runtimes and jobs that do not set one. Default: the
+                pool of the root disk in the profiles. Change: used for the next create; existing
+                instances stay.
             target: The cluster member on which instances and volumes are created. An instance or
-                volume that is moved later is not moved back. Default: Incus chooses.
+                volume that is moved later is not moved back. Default: Incus chooses. Change: used
+                for the next create; existing instances stay.
             cluster_group: In place of `target`, the group of members. Default: Incus chooses.
-            timeouts: Time limits for requests in seconds; see `HostTimeoutsArgs`. The time limits
-                of the work itself are arguments of the other resources.
+                Change: used for the next create; existing instances stay.
+            timeouts: Time limits for requests in seconds; see `HostTimeoutsArgs` for the defaults.
+                The time limits of the work itself are arguments of the other resources. Change: in
+                place.
             preflight: `auto` checks the host before anything is created, and in a preview if it can
                 be reached; `required` makes it an error in a preview if the host cannot be reached
-                or something is missing there; `off` checks nothing. Default: `auto`.
+                or something is missing there; `off` checks nothing. Default: `auto`. Change: in
+                place.
             opts: Pulumi's resource options.
 
         Raises:
@@ -123,8 +140,11 @@ class IncusHost(pulumi.ProviderResource):
         }
         if sum(given[name] is not None for name in ("socket", "url", "remote")) > 1:
             raise InvalidArguments(
-                f"IncusHost {resource_name!r}: socket, url and remote name a host each; "
-                "give one of them"
+                Message(
+                    f"IncusHost {resource_name!r}: socket, url and remote each name a host; "
+                    "set only one of them",
+                    CONFLICT,
+                )
             )
         settings = _with_config({name: v for name, v in given.items() if v is not None})
         for name in _SECRET:

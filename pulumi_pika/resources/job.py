@@ -9,13 +9,13 @@ from pulumi.dynamic import Resource
 
 from ..providers.job import IncusJobProvider
 from .argument_types import (
-    IncusArgs,
     IncusJobArgs,
+    IncusTargetArgs,
     Tree,
 )
 from .property_inputs import (
     delete_before_replace_default,
-    hidden_inputs,
+    resource_properties,
     to_plain,
     unknown_arguments,
 )
@@ -28,22 +28,6 @@ if TYPE_CHECKING:
 Command = pulumi.Input[str | Sequence[str]] | Sequence[pulumi.Input[str]]
 
 _TYPE = "pulumi-python:dynamic/pika:IncusJob"
-_OUTPUTS = (
-    "plan",
-    "instance_name",
-    "status",
-    "exit_code",
-    "message",
-    "duration_secs",
-    "image_fingerprint",
-    "attempts",
-    "collected_files",
-    "skipped_outputs",
-    "log_tail",
-    "retained_instance",
-    "retained_status",
-    "retained_uuid",
-)
 
 
 class IncusJob(Resource, module="pika", name="IncusJob"):
@@ -102,7 +86,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         resource_name: str,
         *,
         command: Command,
-        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget]",
+        incus: "pulumi.Input[IncusTargetArgs | spec_models.IncusTarget]",
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusJobArgs],
     ) -> None: ...
@@ -114,7 +98,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         *,
         command: Command,
         spec: "RuntimeSpec | Mapping[str, Tree]",
-        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusTargetArgs | spec_models.IncusTarget] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusJobArgs],
     ) -> None: ...
@@ -125,7 +109,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
         *,
         command: Command,
         image: pulumi.Input[str] | None = None,
-        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusTargetArgs | spec_models.IncusTarget] | None" = None,
         spec: "RuntimeSpec | Mapping[str, Tree] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusJobArgs],
@@ -141,10 +125,13 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
             command: What to run: a string for the guest's shell, or a list of arguments. Change:
                 the job is run again.
             image: Short for `incus.image_alias`: an alias of an image that the Incus server has.
-                Change: the job is run again; if the alias is moved to another image, it is not.
-            incus: What the instance is created from, and in which project; see `IncusArgs`.
+                Default: that of `incus` or `spec`. Change: the job is run again; if the alias is
+                moved to another image, it is not.
+            incus: What the instance is created from, and in which project; see `IncusTargetArgs`.
+                Default: `image`, `project` and `profile`. Change: the job is run again.
             spec: A whole `RuntimeSpec`, or its JSON, in place of the parts of a spec among the
                 arguments. A part that is given as well takes precedence over that of the spec.
+                Default: the other arguments. Change: the job is run again.
             opts: Pulumi's resource options. `delete_before_replace` is on by default.
             arguments: All other arguments are optional; see `IncusJobArgs`.
 
@@ -161,11 +148,7 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
             "command": to_plain(_one_text(command)),
             **instance_inputs(resource_name, type(self).__name__, spec, image, incus, arguments),
         }
-        props = {
-            **dict.fromkeys(_OUTPUTS),
-            **given,
-            **hidden_inputs(given, resource_name, _TYPE, opts),
-        }
+        props = resource_properties(IncusJob, given, resource_name, _TYPE, opts)
         super().__init__(
             IncusJobProvider(), resource_name, props, delete_before_replace_default(opts)
         )

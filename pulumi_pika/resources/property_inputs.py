@@ -106,6 +106,32 @@ def unknown_arguments(resource: str, arguments: Mapping[str, Any], known: Any) -
             raise TypeError(f"{resource}() has no argument {name!r}{hint}")
 
 
+def resource_properties(
+    resource: type[pulumi.Resource],
+    given: Mapping[str, Any],
+    resource_name: str,
+    type_token: str,
+    opts: pulumi.ResourceOptions | None,
+) -> dict[str, Any]:
+    """Return the properties with which a resource is registered: each output, the arguments, and
+    the hidden property.
+
+    Pulumi's SDK sets only those outputs that are among the properties.
+
+    Args:
+        resource: The class of the resource, which has an annotation for each output.
+        given: The arguments of the resource.
+        resource_name: The name of the resource in the stack.
+        type_token: The Pulumi type of the resource.
+        opts: The resource options.
+    """
+    return {
+        **dict.fromkeys(resource.__annotations__),
+        **given,
+        **hidden_inputs(given, resource_name, type_token, opts),
+    }
+
+
 def hidden_inputs(
     given: Mapping[str, Any],
     resource_name: str,
@@ -172,10 +198,10 @@ def secret_inputs(props: Mapping[str, Any]) -> "pulumi.Output[list[str]]":
     """Return the property paths of the secret parts of `props`, as ``mounts[0].source``."""
     from ..validation.property_tree import path_text
 
-    async def look() -> list[str]:
+    async def find() -> list[str]:
         return [path_text(path) for path, output in _outputs(props, ()) if await output.is_secret()]
 
-    return pulumi.Output.from_input(look())
+    return pulumi.Output.from_input(find())
 
 
 def own_urn(
@@ -195,7 +221,7 @@ def own_urn(
     if parent is None:
         return pulumi.create_urn(resource_name, type_token)
 
-    async def look() -> str:
+    async def find() -> str:
         urn = await parent.urn.future()
         prefix, _, _ = str(urn).rpartition("::")
         qualified, _, parent_type = prefix.rpartition("::")
@@ -203,7 +229,7 @@ def own_urn(
             return f"{qualified}::{type_token}::{resource_name}"
         return f"{prefix}${type_token}::{resource_name}"
 
-    return pulumi.Output.from_input(look())
+    return pulumi.Output.from_input(find())
 
 
 def has_dependencies(
@@ -220,14 +246,14 @@ def has_dependencies(
         opts: The resource options, which may have `depends_on`.
     """
 
-    async def look() -> bool:
+    async def find() -> bool:
         if not pulumi.runtime.is_dry_run():
             return False
         if opts is not None and opts.depends_on:
             return True
         return any([bool(await output.resources()) for _, output in _outputs(props, ())])
 
-    return pulumi.Output.from_input(look())
+    return pulumi.Output.from_input(find())
 
 
 def _outputs(

@@ -8,13 +8,13 @@ from pulumi.dynamic import Resource
 
 from ..providers.runtime import IncusRuntimeProvider
 from .argument_types import (
-    IncusArgs,
     IncusRuntimeArgs,
+    IncusTargetArgs,
     Tree,
 )
 from .property_inputs import (
     delete_before_replace_default,
-    hidden_inputs,
+    resource_properties,
     unknown_arguments,
 )
 from .spec_parts import instance_inputs
@@ -24,27 +24,6 @@ if TYPE_CHECKING:
     from ..planner.spec import RuntimeSpec
 
 _TYPE = "pulumi-python:dynamic/pika:IncusRuntime"
-_OUTPUTS = (
-    "plan",
-    "instance_name",
-    "on_delete",
-    "status",
-    "image_fingerprint",
-    "current_alias_fingerprint",
-    "devices",
-    "skipped_mounts",
-    "ipv4_address",
-    "ipv6_address",
-    "addresses",
-    "location",
-    "volume_storage_pool",
-    "root_storage_pool",
-    "uuid",
-    "original_image_fingerprint",
-    "plan_digest",
-    "server_fingerprint",
-    "guest_status",
-)
 
 
 class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
@@ -121,7 +100,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         self,
         resource_name: str,
         *,
-        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget]",
+        incus: "pulumi.Input[IncusTargetArgs | spec_models.IncusTarget]",
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusRuntimeArgs],
     ) -> None: ...
@@ -132,7 +111,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         resource_name: str,
         *,
         spec: "RuntimeSpec | Mapping[str, Tree]",
-        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusTargetArgs | spec_models.IncusTarget] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusRuntimeArgs],
     ) -> None: ...
@@ -142,7 +121,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         resource_name: str,
         *,
         image: pulumi.Input[str] | None = None,
-        incus: "pulumi.Input[IncusArgs | spec_models.IncusTarget] | None" = None,
+        incus: "pulumi.Input[IncusTargetArgs | spec_models.IncusTarget] | None" = None,
         spec: "RuntimeSpec | Mapping[str, Tree] | None" = None,
         opts: pulumi.ResourceOptions | None = None,
         **arguments: Unpack[IncusRuntimeArgs],
@@ -156,10 +135,13 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
             resource_name: The name of the resource in the Pulumi stack; by default also the name
                 of the instance in Incus.
             image: Short for `incus.image_alias`: an alias of an image that the Incus server has.
-                Change: replaces the instance, except if the new alias points to the same image.
-            incus: What the instance is created from, and in which project; see `IncusArgs`.
+                Default: that of `incus` or `spec`. Change: replaces the instance, except if the new
+                alias points to the same image.
+            incus: What the instance is created from, and in which project; see `IncusTargetArgs`.
+                Default: `image`, `project` and `profile`. Change: as the field that changes.
             spec: A whole `RuntimeSpec`, or its JSON, in place of the parts of a spec among the
                 arguments. A part that is given as well takes precedence over that of the spec.
+                Default: the other arguments. Change: as the part that changes.
             opts: Pulumi's resource options. `delete_before_replace` is on by default.
             arguments: All other arguments are optional; see `IncusRuntimeArgs`.
 
@@ -174,11 +156,7 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         arguments.setdefault("wait_for", "running")
         arguments.setdefault("allow_restart", True)
         given = instance_inputs(resource_name, type(self).__name__, spec, image, incus, arguments)
-        props = {
-            **dict.fromkeys(_OUTPUTS),
-            **given,
-            **hidden_inputs(given, resource_name, _TYPE, opts),
-        }
+        props = resource_properties(IncusRuntime, given, resource_name, _TYPE, opts)
         super().__init__(
             IncusRuntimeProvider(), resource_name, props, delete_before_replace_default(opts)
         )

@@ -7,13 +7,12 @@ from pulumi.dynamic import Resource
 
 from ..providers.snapshot import VolumeSnapshotProvider
 from .argument_types import SnapshotTimeoutsArgs, Tree
-from .property_inputs import hidden_inputs, to_plain
+from .property_inputs import resource_properties, to_plain
 
 if TYPE_CHECKING:
     from ..reconcile.volumes.volume_options import SnapshotTimeouts
 
 _TYPE = "pulumi-python:dynamic/pika:VolumeSnapshot"
-_OUTPUTS = ("volume_name", "snapshot_name", "created_at")
 
 
 class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
@@ -55,8 +54,8 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
         Args:
             resource_name: The name of the resource in the Pulumi stack.
             volume_name: The name of the volume. With the output `volume_name` of a
-                `PersistentVolume`, the volume is created first. Change of volume, name, storage
-                pool or project: another snapshot is created, and then this one is deleted.
+                `PersistentVolume`, the volume is created first. Change: another snapshot is
+                created, and then this one is deleted.
             snapshot_name: The name of the snapshot in Incus: at most 64 characters, no blanks and
                 no slash, a letter or digit at both ends (Incus's rule for API names). Default: the
                 name of the resource. Change: as `volume_name`.
@@ -85,9 +84,5 @@ class VolumeSnapshot(Resource, module="pika", name="VolumeSnapshot"):
                 "timeouts": timeouts,
             }
         )
-        props = {
-            **dict.fromkeys(_OUTPUTS),
-            **given,
-            **hidden_inputs(given, resource_name, _TYPE, opts),
-        }
+        props = resource_properties(VolumeSnapshot, given, resource_name, _TYPE, opts)
         super().__init__(VolumeSnapshotProvider(), resource_name, props, opts)

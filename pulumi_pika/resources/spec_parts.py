@@ -2,24 +2,14 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 
+from ..message_templates import CONFLICT, Message, invalid_value
+from ..planner.flat_arguments import FLAT_ARGUMENTS
 from .errors import InvalidArguments
 from .property_inputs import to_plain, with_mount_pools
-
-FLAT_ARGUMENTS: Final[dict[str, tuple[str, str]]] = {
-    "image": ("incus", "image_alias"),
-    "project": ("incus", "project"),
-    "profile": ("incus", "profile"),
-    "instance_name": ("identity", "instance_name"),
-    "runtime_id": ("identity", "runtime_id"),
-    "vcpu_count": ("resources", "vcpu_count"),
-    "memory_mib": ("resources", "memory_mib"),
-    "root_disk_gib": ("resources", "root_disk_gib"),
-}
-"""The part of the spec, and the field in it, that each flat argument fills."""
 
 
 def instance_inputs(
@@ -72,9 +62,8 @@ def _spec_fields(spec: Any, where: str) -> dict[str, Any]:
     # A spec names its provider (only one exists); a resource does not.
     provider = fields.pop("provider", "incus")
     if provider != "incus":
-        raise InvalidArguments(
-            f"{where}: spec.provider is {provider!r}; the only provider is `incus`"
-        )
+        problem = invalid_value(provider, "provider", "use `incus`")
+        raise InvalidArguments(Message(f"{where}: spec.provider: {problem}", problem.code))
     return fields
 
 
@@ -100,7 +89,10 @@ def _filled(part: Any, flat: dict[str, Any], defaults: dict[str, Any], where: st
         section, field = FLAT_ARGUMENTS[name]
         if field in part:
             raise InvalidArguments(
-                f"{where}: {name} and {section}.{field} are the same value, and both are given; "
-                "remove one of them"
+                Message(
+                    f"{where}: {name} and {section}.{field} are the same value, and both are set; "
+                    "remove one of them",
+                    CONFLICT,
+                )
             )
     return {**defaults, **part, **{FLAT_ARGUMENTS[name][1]: flat[name] for name in flat}}

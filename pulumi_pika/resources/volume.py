@@ -9,20 +9,12 @@ from pulumi.dynamic import Resource
 from ..choices import ContentType, MountKind, MountMode
 from ..providers.volume import PersistentVolumeProvider
 from .argument_types import MountArgs, VolumeTimeoutsArgs
-from .property_inputs import hidden_inputs, to_plain
+from .property_inputs import resource_properties, to_plain
 
 if TYPE_CHECKING:
     from ..reconcile.volumes.volume_options import VolumeTimeouts
 
 _TYPE = "pulumi-python:dynamic/pika:PersistentVolume"
-_OUTPUTS = (
-    "volume_name",
-    "on_delete",
-    "location",
-    "created_at",
-    "restored_from",
-    "safety_snapshot",
-)
 
 
 class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
@@ -81,8 +73,8 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
             resource_name: The name of the resource in the Pulumi stack.
             volume_name: The name of the volume in Incus: at most 64 characters, no blanks and no
                 slash, a letter or digit at both ends (Incus's rule for API names). Default: the
-                name of the resource. Change of name, storage pool or project: another volume is
-                created, and `delete_data` decides about the present one.
+                name of the resource. Change: another volume is created, and `delete_data` decides
+                about the present one.
             storage_pool: The storage pool. Default: `default`. Change: as `volume_name`.
             project: The Incus project. Default: `default`. Change: as `volume_name`.
             content_type: `filesystem`, or `block` for a disk of one virtual machine. Default:
@@ -102,11 +94,10 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
             snapshots_expiry: After how long Incus deletes snapshots, as `2w` or `1m 12H`. Default:
                 never. Change: in place.
             snapshots_pattern: How Incus names them. Default: `snap%d`. Change: in place.
-            restore_from: The name of a snapshot of this volume. Change to another name: the
-                instances that use the volume are stopped, the snapshot is restored, and the
-                instances that ran are started again, also if the restore fails. Default: nothing is
-                restored. After the argument was removed and set again, the same name is restored
-                again.
+            restore_from: The name of a snapshot of this volume. After the argument was removed and
+                set again, the same name is restored again. Default: nothing is restored. Change:
+                to restore another snapshot, the instances that use the volume are stopped, and
+                those that ran are started again, also if the restore fails.
             snapshot_before_restore: Whether a snapshot `pika-before-NAME-TIME` is created before a
                 restore, so that it can be undone. It never expires. Default: True. Change: in
                 place.
@@ -139,11 +130,7 @@ class PersistentVolume(Resource, module="pika", name="PersistentVolume"):
                 "timeouts": timeouts,
             }
         )
-        props = {
-            **dict.fromkeys(_OUTPUTS),
-            **given,
-            **hidden_inputs(given, resource_name, _TYPE, opts),
-        }
+        props = resource_properties(PersistentVolume, given, resource_name, _TYPE, opts)
         super().__init__(PersistentVolumeProvider(), resource_name, props, opts)
 
     def mount(

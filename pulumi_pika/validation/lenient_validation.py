@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
+from ..message_templates import INVALID_VALUE, Message, required, unknown_field, wrong_type
 from .property_tree import (
     Path,
     get_path,
@@ -23,20 +24,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _ROUNDS: Final = 8
 _REASONS: Final = {
-    "missing": "is required",
-    "bool_type": "must be true or false",
-    "string_type": "must be a text",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "list_type": "must be a list",
-    "dict_type": "must be a map",
-    "model_type": "must be a map",
-    "model_attributes_type": "must be a map",
-    "string_unicode": "must be a valid Unicode text",
-    "recursion_loop": "must not contain itself",
+    "missing": required(),
+    "bool_type": wrong_type("true or false"),
+    "string_type": wrong_type("a string"),
+    "int_type": wrong_type("an integer"),
+    "int_from_float": wrong_type("an integer"),
+    "float_type": wrong_type("a number"),
+    "float_parsing": wrong_type("a number"),
+    "finite_number": wrong_type("a finite number"),
+    "list_type": wrong_type("a list"),
+    "dict_type": wrong_type("a mapping"),
+    "model_type": wrong_type("a mapping"),
+    "model_attributes_type": wrong_type("a mapping"),
+    "string_unicode": wrong_type("a valid Unicode string"),
+    "recursion_loop": Message("must not contain itself", INVALID_VALUE),
 }
 
 
@@ -47,6 +48,11 @@ class Failure:
     path: Path
     reason: str
 
+    @property
+    def code(self) -> str:
+        """The kind of the problem, one of `message_templates.CODES`."""
+        return self.reason.code if isinstance(self.reason, Message) else INVALID_VALUE
+
 
 @dataclass(frozen=True, slots=True)
 class LenientResult(Generic[Model]):
@@ -54,7 +60,7 @@ class LenientResult(Generic[Model]):
 
     model: Model
     failures: list[Failure] = field(default_factory=list)
-    open: frozenset[Path] = frozenset()
+    unresolved: frozenset[Path] = frozenset()
     """Unknown or invalid paths: everything that depends on them is undecided."""
 
 
@@ -68,18 +74,18 @@ def validate_leniently(
         tree: a plain tree, which is changed.
         unknown: the paths of its unknown values.
     """
-    open_: set[Path] = set(unknown)
+    unresolved: set[Path] = set(unknown)
     failures: list[Failure] = []
-    for path in open_:
+    for path in unresolved:
         _set_placeholder(model, tree, path)
     for _ in range(_ROUNDS):
         try:
-            return LenientResult(model.model_validate(tree), failures, frozenset(open_))
+            return LenientResult(model.model_validate(tree), failures, frozenset(unresolved))
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
-                _record_error(model, tree, detail, failures, open_)
+                _record_error(model, tree, detail, failures, unresolved)
     # Each round replaces what the previous one found; no known input needs more rounds.
-    failures.append(Failure((), "cannot be understood at all"))
+    failures.append(Failure((), "cannot be read"))
     return LenientResult(
         model.model_validate(_placeholder_for(model, "0")), failures, frozenset({()})
     )
@@ -90,7 +96,7 @@ def _record_error(
     tree: dict[str, Any],
     detail: ErrorDetails,
     failures: list[Failure],
-    open_: set[Path],
+    unresolved: set[Path],
 ) -> None:
     # pydantic adds steps of its own to a location (`[key]`, a union's arm), which are removed here.
     path: Path = detail["loc"]
@@ -102,9 +108,9 @@ def _record_error(
         return
     reason = _reason(model, path, detail)
     if detail["type"] == "string_type" and isinstance(get_path(tree, path), bool):
-        reason = 'must be a text: write "true" or "false", in quotes'
+        reason = wrong_type('a string: write "true" or "false", in quotes')
     failures.append(Failure(path, reason))
-    open_.add(path)
+    unresolved.add(path)
     parent = get_path(tree, path[:-1])
     if detail["type"] == "extra_forbidden" or detail["loc"][-1:] == ("[key]",):
         if isinstance(parent, dict):
@@ -124,11 +130,10 @@ def _reason(model: type[BaseModel], path: Path, detail: ErrorDetails) -> str:
         known = list(_fields_at(model, path[:-1]))
         close = get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
-        return (
-            f"is no field of `{_name(path[:-1])}`; {hint}" if path[:-1] else f"is unknown; {hint}"
-        )
+        return unknown_field(_name(path[:-1]), hint)
     if kind == "literal_error":
-        return f"must be one of {context.get('expected', '')}".replace(" or ", ", ")
+        expected = str(context.get("expected", "")).replace(" or ", ", ")
+        return Message(f"must be one of {expected}", INVALID_VALUE)
     if kind == "greater_than_equal":
         return f"must be at least {context.get('ge')}"
     if kind == "greater_than":
@@ -208,4 +213,4 @@ def _placeholder_for(annotation: Any, salt: str) -> Any:
         return get_args(annotation)[0]
     if annotation is JsonValue:
         return None
-    return {str: f"stand-in-{salt}", int: 1, float: 1.0, bool: False}.get(annotation)
+    return {str: f"placeholder-{salt}", int: 1, float: 1.0, bool: False}.get(annotation)

@@ -25,7 +25,7 @@ class ValidatedOptions(Generic[Model]):
     options: Model
     failures: list[Failure]
     unknown: frozenset[Path]
-    open: frozenset[Path]
+    unresolved: frozenset[Path]
     """Unknown or invalid paths: everything that depends on them is undecided."""
 
     def with_problems(self, problems: Iterable[OptionProblem]) -> "ValidatedOptions[Model]":
@@ -35,10 +35,10 @@ class ValidatedOptions(Generic[Model]):
         """
         failures = list(self.failures)
         for path, reason in problems:
-            said = any(failure.path == path for failure in failures)
-            if not said and not any(paths_overlap(path, other) for other in self.open):
+            reported = any(failure.path == path for failure in failures)
+            if not reported and not any(paths_overlap(path, other) for other in self.unresolved):
                 failures.append(Failure(path, reason))
-        return ValidatedOptions(self.options, failures, self.unknown, self.open)
+        return ValidatedOptions(self.options, failures, self.unknown, self.unresolved)
 
 
 def validate_options(
@@ -56,5 +56,5 @@ def validate_options(
     tree = {name: normalize(inputs[name]) for name in model.model_fields if name in inputs}
     unknown = frozenset(unknown_paths(tree))
     fitted = validate_leniently(model, tree, unknown)
-    given = ValidatedOptions(fitted.model, fitted.failures, unknown, fitted.open)
+    given = ValidatedOptions(fitted.model, fitted.failures, unknown, fitted.unresolved)
     return given.with_problems(find_problems(given.options))

@@ -24,7 +24,6 @@ from .lenient_validation import Failure, validate_leniently
 from .property_tree import (
     UNKNOWN,
     Path,
-    get_path,
     parse_path,
     paths_overlap,
     set_path,
@@ -33,6 +32,8 @@ from .property_tree import (
 
 SPEC_FIELDS: Final = tuple(name for name in RuntimeSpec.model_fields if name != "provider")
 OPTION_FIELDS: Final = tuple(RuntimeOptions.model_fields)
+PLANNED_FIELDS: Final = (*SPEC_FIELDS, *OPTION_FIELDS)
+"""The inputs that `plan_inputs` reads."""
 SECRET_INPUTS: Final = "secret_inputs"
 """The input that names the other inputs that are secret; see `providers.secret_marking`."""
 
@@ -78,7 +79,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
     """
     unknown = frozenset(
         path
-        for name in (*SPEC_FIELDS, *OPTION_FIELDS)
+        for name in PLANNED_FIELDS
         if name in inputs
         for path in unknown_paths(inputs[name], (name,))
     )
@@ -98,13 +99,15 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         RuntimeOptions, option_tree, (path for path in unknown if path[0] in OPTION_FIELDS)
     )
     failures = [*spec.failures, *given.failures]
-    open_ = spec.open | given.open
+    unresolved = spec.unresolved | given.unresolved
 
     plan, problems = _plan(spec.model)
     failures += [
         Failure(parse_path(problem.location), str(problem))
         for problem in problems
-        if not any(paths_overlap(path, other) for path in _concerns(problem) for other in open_)
+        if not any(
+            paths_overlap(path, other) for path in _concerns(problem) for other in unresolved
+        )
     ]
     options = _without_own_devices(plan, given.model)
     reported = {failure.path for failure in failures}
@@ -115,7 +118,7 @@ def plan_inputs(inputs: dict[str, Any]) -> PlannedInputs:
         and not any(
             paths_overlap(concern, other)
             for concern in (path, *_OPTION_CONCERNS.get(path, ()))
-            for other in open_
+            for other in unresolved
         )
     ]
     names = [mount.device_name for mount in plan.mounts]
@@ -172,28 +175,24 @@ def _without_own_devices(plan: IncusRuntimePlan, options: RuntimeOptions) -> Run
     return options.model_copy(update={"devices": theirs})
 
 
-def without_plans_devices(before: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs without the devices that an earlier plan created.
+def without_plans_devices(shown: Devices, given: Devices, *, own_root: bool) -> Devices:
+    """Return the devices without those that an earlier plan created.
 
     `check` shows all devices in `devices`, and Pulumi returns those for
     `ignore_changes=["devices"]`, even if the plan has other devices now.
 
     Args:
-        before: the inputs that an earlier `check` returned; empty for a new instance.
-        inputs: the inputs, which are not changed.
+        shown: the devices that an earlier `check` returned.
+        given: the devices of the program, which are not changed.
+        own_root: whether the earlier plan had a root disk with a size.
     """
-    shown, given = before.get("devices"), inputs.get("devices")
-    if not isinstance(shown, dict) or not isinstance(given, dict):
-        return inputs
-    own_root = get_path(before, ("resources", "root_disk_gib")) is not None
-    theirs = {
+    return {
         name: device
         for name, device in given.items()
         if name not in shown
         or shown[name] != device
         or not (name.startswith(DEVICE_NAME_PREFIX) or (own_root and name == ROOT_DEVICE))
     }
-    return {**inputs, "devices": theirs}
 
 
 def plan_paths_of(path: Path) -> list[Path]:

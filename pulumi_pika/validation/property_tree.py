@@ -17,7 +17,8 @@ Pulumi.
 
 Path = tuple[str | int, ...]
 
-_PROVIDER_KEY: Final = "__provider"
+PROVIDER_KEY: Final = "__provider"
+"""The property in which Pulumi stores the provider."""
 
 _PLAIN_KEY: Final = re.compile(r"[^\[\].\"]+")
 _STEP: Final = re.compile(r"\.?(?:([^\[\].\"]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\])")
@@ -56,7 +57,7 @@ def is_unknown(value: Any) -> bool:
     return module is not None and isinstance(value, module.Unknown)
 
 
-_DEEPEST: Final = 100
+DEEPEST: Final = 100
 """The maximum depth of a tree: more levels than Pulumi's wire format carries.
 
 protobuf reads 100 levels, of which a list or a mapping takes two or three. Python's own limit would
@@ -72,7 +73,7 @@ def normalize(value: Any, *, depth: int = 0) -> Any:
     Raises:
         RecursionError: the tree is nested too deeply.
     """
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         raise RecursionError("nested too deeply")
     if type(value) is str:
         return value  # Most values are strings, which end below too, only later.
@@ -134,8 +135,3 @@ def paths_overlap(one: Path, other: Path) -> bool:
     """Return whether one path is the other, within it, or around it."""
     shared = min(len(one), len(other))
     return one[:shared] == other[:shared]
-
-
-def without_provider(props: dict[str, Any]) -> dict[str, Any]:
-    """Return the properties, plain and without the one in which Pulumi stores the provider."""
-    return {key: normalize(value) for key, value in props.items() if key != _PROVIDER_KEY}

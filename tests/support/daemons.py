@@ -148,6 +148,7 @@ def serve(daemon: Daemon, *, marker: str = "one") -> Server:
     """Starts a daemon with a pool and an image, which listens on a loopback port."""
     daemon.start()
     daemon.init()
+    daemon.acknowledge_warnings()
     file = daemon.directory / f"{marker}.tar"
     image.build(file, busybox(), marker=marker)
     daemon.import_image(file, IMAGE)

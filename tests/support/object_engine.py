@@ -3,13 +3,30 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pulumi_pika.providers.object_calls import ObjectCalls, calls_of
-from pulumi_pika.providers.replacement_refusal import note_check
+from pulumi_pika.providers.config_object import (
+    IncusNetworkProvider,
+    IncusProfileProvider,
+    IncusProjectProvider,
+    StoragePoolProvider,
+)
 
+from .provider_calls import ProviderCalls
 from .provider_engine import Refused, wire
 
 OWNER = "urn:pulumi:test::project::pulumi-python:dynamic/pika:IncusProfile::thing"
 OTHER = "urn:pulumi:test::project::pulumi-python:dynamic/pika:IncusProfile::other"
+
+PROVIDERS = {
+    "profile": IncusProfileProvider(),
+    "project": IncusProjectProvider(),
+    "network": IncusNetworkProvider(),
+    "storage pool": StoragePoolProvider(),
+}
+
+
+def calls_of(noun: str) -> ProviderCalls:
+    """The calls of the provider for the objects with a noun."""
+    return ProviderCalls(PROVIDERS[noun])
 
 
 @dataclass
@@ -23,13 +40,12 @@ class Declared:
     inputs: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def calls(self) -> ObjectCalls:
+    def calls(self) -> ProviderCalls:
         return calls_of(self.noun)
 
     def checked(self) -> dict[str, Any]:
         given = {"owner": self.owner, "backend": "b1", "secret_inputs": []}
-        note_check(self.owner)
-        result = self.calls.check(self.inputs, wire({**given, **self.arguments}))
+        result = self.calls.check(wire({**given, **self.arguments}), self.inputs)
         if result.failures:
             raise Refused("; ".join(f"{f.property}: {f.reason}" for f in result.failures))
         return dict(wire(result.inputs))

@@ -17,6 +17,7 @@ def own_daemon(number: str) -> Iterator[Daemon]:
     try:
         daemon.start()
         daemon.init()
+        daemon.acknowledge_warnings()
         file = daemon.directory / "image.tar"
         image.build(file, busybox())
         daemon.import_image(file, IMAGE)

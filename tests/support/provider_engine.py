@@ -6,9 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from pulumi_pika.providers import runtime_calls as calls
-
 from ..conftest import IMAGE
+from .provider_calls import runtime_calls as calls
 
 
 class Refused(AssertionError):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pulumi_pika.providers import snapshot_calls, volume_calls
-
+from .provider_calls import ProviderCalls, snapshot_calls, volume_calls
 from .provider_engine import Refused, wire
 from .volumes import OWNER
 
@@ -18,13 +17,12 @@ class Kept:
     inputs: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def calls(self) -> Any:
+    def calls(self) -> ProviderCalls:
         return snapshot_calls if "snapshot_name" in self.arguments else volume_calls
 
     def checked(self) -> dict[str, Any]:
         news = wire({"owner": OWNER, "secret_inputs": [], **self.arguments})
-        checks = self.calls.check
-        result = checks(news) if self.calls is snapshot_calls else checks(self.inputs, news)
+        result = self.calls.check(news, None if self.calls is snapshot_calls else self.inputs)
         if result.failures:
             raise Refused("; ".join(f"{f.property}: {f.reason}" for f in result.failures))
         return dict(wire(result.inputs))

@@ -30,6 +30,9 @@ def test_each_template_has_a_code_of_its_own_and_no_full_stop_at_its_end() -> No
         templates.in_use("profile a", "instance b", "change b first"),
         templates.unsupported("ZFS is", "at h", "no driver", "use dir"),
         templates.timed_out("instance a", "`agent`", 300.0, "it is running"),
+        templates.unreachable("GET /1.0 at h", "no connection", "check the address"),
+        templates.not_allowed("this user", "use project p", "use another project"),
+        templates.must("be non-empty"),
         templates.could_not("create instance a", "no space", undone="a was deleted"),
     ]
     assert {message.code for message in messages} == CODES
@@ -40,6 +43,8 @@ def test_a_failed_action_says_what_why_what_was_undone_and_what_to_do() -> None:
     text = templates.could_not("create x", "no space left.", undone="x was deleted", advice="Retry")
     assert text == "could not create x: no space left. x was deleted. Retry"
     assert templates.could_not("create x", "no space left") == "could not create x: no space left"
+    lines = templates.could_not("create x", "its console:\n  one\n  two\n", undone="x was deleted")
+    assert lines == "could not create x: its console:\n  one\n  two\nx was deleted"
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])

@@ -15,6 +15,7 @@ from pulumi_pika.jobs.observer import (
 )
 from pulumi_pika.jobs.output_capture import Capture
 from pulumi_pika.jobs.verdict import GuestResult, parse_result
+from pulumi_pika.providers.properties import Properties
 from pulumi_pika.providers.secret_marking import Redactor
 from pulumi_pika.reconcile.instances.guest_status import GuestStatus
 from pulumi_pika.reconcile.shared.reporter import Progress
@@ -42,10 +43,12 @@ def tells(shown: object) -> list[str]:
 
 def redactor() -> Redactor:
     return Redactor(
-        {
-            "secret_inputs": ["environment.TOKEN", "environment.KEY"],
-            "environment": {"TOKEN": SECRET, "KEY": KEY},
-        }
+        Properties.parse(
+            {
+                "secret_inputs": ["environment.TOKEN", "environment.KEY"],
+                "environment": {"TOKEN": SECRET, "KEY": KEY},
+            }
+        )
     )
 
 
@@ -130,7 +133,7 @@ def test_events_count_among_the_lines() -> None:
     watcher.output(b"x\n")
     watcher.finish()
     assert len(recorder.infos) == LINES_AT_ONCE + 1
-    assert "961 lines" in recorder.infos[-1]
+    assert "961 more lines" in recorder.infos[-1]
 
 
 def test_events_and_results() -> None:
@@ -140,7 +143,7 @@ def test_events_and_results() -> None:
         with redacting(redactor()):
             (event,) = EventReader().feed(line)
         assert tells(event) == []
-        assert "\n" not in event.said()
+        assert "\n" not in event.describe()
     for before in range(1960, 2005):
         result = {"schema_version": 1, "status": "failed", "message": "0" * before + SECRET}
         with redacting(redactor()):
@@ -170,7 +173,7 @@ def test_tail_of_the_output() -> None:
 def test_words_of_a_guest_in_messages() -> None:
     for before in range(460, 505):
         with redacting(redactor()):
-            assert tells(GuestStatus("failed", message="0" * before + SECRET).said()) == []
+            assert tells(GuestStatus("failed", message="0" * before + SECRET).describe()) == []
     recorder = Recorder()
     with redacting(redactor()):
         progress = Progress(recorder, "making")

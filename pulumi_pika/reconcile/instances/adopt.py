@@ -3,6 +3,7 @@
 from ...incus.catalog import image_fingerprint
 from ...incus.client import IncusClient
 from ...incus.errors import NotFound
+from ...message_templates import could_not
 from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusRuntimePlan
 from ..shared.errors import AdoptionRefused
@@ -49,7 +50,7 @@ def may_adopt(live: LiveInstance, plan: IncusRuntimePlan, options: RuntimeOption
 def adopt_instance(
     client: IncusClient, plan: IncusRuntimePlan, options: RuntimeOptions, reporter: Reporter
 ) -> tuple[DesiredInstance, LiveInstance] | None:
-    """Bring an existing instance to the plan, in place.
+    """Change an existing instance in place to match the plan.
 
     Args:
         client: a client in the instance's project.
@@ -66,7 +67,7 @@ def adopt_instance(
         RuntimeFailed: a change failed.
     """
     name = plan.identity.instance_name
-    progress = Progress(reporter, f"{name} is still being worked on; waiting")
+    progress = Progress(reporter, f"waiting for an operation on {name} to end")
     wait_for_pending_operations(
         client, name, timeout=options.timeouts.create, progress=progress.operation
     )
@@ -74,14 +75,17 @@ def adopt_instance(
     if live is None:
         return None
     if is_incomplete(live) and relation(live.config, options.owner, options.backend) == "ours":
-        reporter.info(f"removing {name}, whose making was cut off half way")
+        reporter.info(f"deleting {name}, left incomplete by an interrupted create")
         remove_instance(client, name, timeout=options.timeouts.create)
         return None
     if differences := fixed_differences(client, live, plan, options):
         raise AdoptionRefused(
-            f"the instance {name} in project {client.project} cannot be brought to the plan in "
-            f"place: {'; '.join(differences)}. Nothing of it was touched. "
-            + different_advice(live, options)
+            could_not(
+                f"adopt instance {name} in project {client.project}",
+                f"it differs in a way that cannot be changed in place: {'; '.join(differences)}",
+                undone="It was not changed",
+                advice=different_advice(live, options),
+            )
         )
     declared = declared_devices(plan, options)
     if foreign := [
@@ -90,11 +94,11 @@ def adopt_instance(
         if device.startswith(DEVICE_NAME_PREFIX) and device not in declared
     ]:
         reporter.warn(
-            f"{name} has devices that begin with `{DEVICE_NAME_PREFIX}`, which are the plan's, and "
-            f"that no mount of the program makes: {', '.join(foreign)}; they are taken off it. The "
-            "volumes and host paths behind them stay"
+            f"{name}: removing the devices {', '.join(foreign)}, because no mount of the program "
+            f"has them and names that begin with `{DEVICE_NAME_PREFIX}` are devices of mounts. "
+            "Their volumes and host paths are not changed"
         )
-    reporter.info(f"taking over the instance {name} (project {client.project}), {live.status}")
+    reporter.info(f"adopting instance {name} (project {client.project}), {live.status}")
     ours = relation(live.config, options.owner, options.backend) == "ours"
     return apply_plan(
         client,
@@ -125,12 +129,12 @@ def is_incomplete(live: LiveInstance) -> bool:
 def different_advice(live: LiveInstance, options: RuntimeOptions) -> str:
     """Return the advice for an instance that differs in a way that cannot be changed in place."""
     if relation(live.config, options.owner, options.backend) != "ours":
-        return "Change the program to match it, or remove the instance"
+        return "Change the program to match the instance, or delete the instance"
     return (
-        "It is this resource's own. Change the program to match it; or, if the resource has "
-        "delete_before_replace=False or retain_on_delete=True in its options, remove that, so that "
-        "a replacement deletes the old instance first; or, if nothing of it is needed (it is of an "
-        "interrupted create), remove the instance"
+        "The instance belongs to this resource. Change the program to match it. Or, if the "
+        "resource has delete_before_replace=False or retain_on_delete=True in its options, remove "
+        "that option, so that a replacement deletes the old instance first. Or, if the instance is "
+        "left from an interrupted create and nothing in it is needed, delete it"
     )
 
 
@@ -148,18 +152,19 @@ def fixed_differences(
     differences = []
     if live.instance_type != options.instance_type:
         differences.append(
-            f"instance_type: it is a {live.instance_type}, not {options.instance_type}"
+            f"instance_type: it is {live.instance_type}, not {options.instance_type}"
         )
     alias = plan.incus.image_alias
     try:
         wanted = image_fingerprint(client, alias)
     except NotFound:
-        differences.append(f"incus.image_alias: there is no image {alias}")
+        differences.append(f"incus.image_alias: image alias {alias} does not exist")
     else:
         if live.fingerprint != wanted:
             differences.append(
-                f"incus.image_alias: it was made of image {live.fingerprint[:12] or 'unknown'}, "
-                f"and {alias} is {wanted[:12]} (an alias that points at its image would match)"
+                f"incus.image_alias: it was created from image "
+                f"{live.fingerprint[:12] or 'unknown'}, and {alias} is {wanted[:12]} (set an alias "
+                "of its image to match)"
             )
     pool = options.storage_pool
     if pool and plan.resources.root_disk_gib is not None and live.root_pool not in ("", pool):

@@ -34,7 +34,7 @@ class Changes:
     removed_devices: list[str] = field(default_factory=list)
     profiles: list[str] | None = None
     description: str | None = None
-    kept: list[str] = field(default_factory=list)
+    foreign_values: list[str] = field(default_factory=list)
     """Values that the program no longer sets and that another client changed; they stay."""
 
     def __bool__(self) -> bool:
@@ -89,20 +89,20 @@ class Changes:
     def brief(self) -> str:
         """Return the same as `summary`, with the keys of the ownership label as one item."""
         others = {k: v for k, v in self.config.items() if not k.startswith(MARK_PREFIX)}
-        marks = "its marks (user.pika.*)" if len(others) < len(self.config) else ""
+        label = "its ownership label (user.pika.*)" if len(others) < len(self.config) else ""
         listed = replace(self, config=others).summary()
-        return ", ".join(text for text in (listed, marks) if text)
+        return ", ".join(text for text in (listed, label) if text)
 
     def summary(self) -> str:
         """Return a list of what changes, without values, because values may be secret."""
-        said = [f"{'unset' if value == '' else 'set'} {key}" for key, value in self.config.items()]
-        said += [f"device {name}" for name in self.devices]
-        said += [f"remove device {name}" for name in self.removed_devices]
+        parts = [f"{'unset' if value == '' else 'set'} {key}" for key, value in self.config.items()]
+        parts += [f"set device {name}" for name in self.devices]
+        parts += [f"remove device {name}" for name in self.removed_devices]
         if self.profiles is not None:
-            said.append("profiles")
+            parts.append("set profiles")
         if self.description is not None:
-            said.append("description")
-        return ", ".join(said)
+            parts.append("set description")
+        return ", ".join(parts)
 
 
 def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApplied) -> Changes:
@@ -136,7 +136,7 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
             if previous.config[key] == live.config[key]:
                 changes.config[key] = ""
             else:
-                changes.kept.append(f"config {key}")
+                changes.foreign_values.append(f"config {key}")
 
     for name, device in desired.devices.items():
         if live.devices.get(name) != device:
@@ -150,7 +150,7 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
             if previous.devices[name] == device:
                 changes.removed_devices.append(name)
             else:
-                changes.kept.append(f"device {name}")
+                changes.foreign_values.append(f"device {name}")
 
     others = [
         profile
@@ -161,7 +161,7 @@ def find_changes(live: LiveInstance, desired: DesiredInstance, previous: LastApp
     if live.profiles != [*others, *desired.profiles]:
         changes.profiles = [*others, *desired.profiles]
     changes.description = description_to_set(
-        live.description, desired.options.description, previous.description, changes.kept
+        live.description, desired.options.description, previous.description, changes.foreign_values
     )
     return changes
 

@@ -7,6 +7,7 @@ IsCloudInitUserData). Since 7.0 it uses a parser that requires a document and un
 from collections.abc import Iterator
 from typing import Final
 
+from ...message_templates import Message, must
 from .runtime_options import USER_DATA_KEY, RuntimeOptions
 
 STRICT_EXTENSION: Final = "storage_volume_nbd"
@@ -16,7 +17,7 @@ _KEYS: Final = (USER_DATA_KEY, "cloud-init.vendor-data")
 _NETWORK_KEY: Final = "cloud-init.network-config"
 
 
-def find_refused_yaml(options: RuntimeOptions) -> Iterator[tuple[tuple[str, ...], str]]:
+def find_refused_yaml(options: RuntimeOptions) -> Iterator[tuple[tuple[str, ...], Message]]:
     """Yield the property and the reason of each value that a strict server refuses.
 
     YAML that no server accepts is not among them: Incus itself reports what is wrong with it.
@@ -38,22 +39,24 @@ def find_refused_yaml(options: RuntimeOptions) -> Iterator[tuple[tuple[str, ...]
             yield path, reason
 
 
-def _refusal(text: str) -> str:
-    """Return why a strict server refuses a YAML string, or an empty string."""
+def _refusal(text: str) -> Message | None:
+    """Return why a strict server refuses a YAML string, or None."""
     import yaml  # imported only if there is a value to check
 
     try:
         node = next(iter(yaml.compose_all(text, Loader=yaml.SafeLoader)), None)
     except (yaml.YAMLError, RecursionError):
-        return ""
+        return None
     if node is None:
-        return "has no content but comments: write `{}` below them, or leave the argument out"
+        return must("have content other than comments: write `{}` below them, or remove it")
     if not isinstance(node, yaml.MappingNode):
-        return ""
+        return None
     seen: set[str] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode):
             if key.value in seen:
-                return f"has a key twice (line {key.start_mark.line + 1} of the YAML)"
+                return must(
+                    f"have each key once (line {key.start_mark.line + 1} of the YAML repeats one)"
+                )
             seen.add(key.value)
-    return ""
+    return None

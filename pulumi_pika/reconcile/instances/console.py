@@ -30,7 +30,7 @@ def console_lines(client: IncusClient, name: str) -> list[str]:
 def last_console_words(client: IncusClient, name: str) -> str:
     """Return the last line of a console, as an addition to a line of progress; empty without one.
 
-    A virtual machine boots for minutes before its agent answers, and its console shows that it is
+    A virtual machine boots for minutes before its agent replies, and its console shows that it is
     alive.
     """
     try:

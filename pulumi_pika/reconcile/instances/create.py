@@ -1,8 +1,6 @@
 """Create a runtime: its volumes, its instance, the start and the wait; or undo all of it."""
 
 import re
-import time
-from typing import Final
 
 from ...incus.client import IncusClient
 from ...incus.errors import (
@@ -18,6 +16,7 @@ from ...incus.instances import (
     patch_instance,
     running_operations,
 )
+from ...message_templates import MISSING, OTHER_OWNER, Message, could_not, exists
 from ...planner.plan import IncusRuntimePlan
 from ..shared.errors import (
     InstanceExists,
@@ -32,8 +31,9 @@ from ..shared.ownership import (
     relation,
     renamed_hint,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Progress, Reporter
-from ..shared.undo import Undo
+from ..shared.undo import NOTHING_CREATED, Undo
 from .adopt import (
     adopt_instance,
     is_incomplete,
@@ -53,9 +53,6 @@ from .location import select_member_for_volumes
 from .placement import resolve_placement
 from .runtime_options import RuntimeOptions
 from .wait import wait_for
-
-_APPEARS_WITHIN: Final = 3.0
-"""How long to look for an instance after the reply to its creation was lost, in seconds."""
 
 
 def create_runtime(
@@ -110,9 +107,9 @@ def create_runtime(
             and (taken := adopt_instance(client, plan, options, reporter))
         ):
             return taken
-        if isinstance(error, InstanceExists) and outcome == "Nothing had been made.":
+        if isinstance(error, InstanceExists) and outcome == NOTHING_CREATED:
             raise
-        raise RuntimeFailed(f"{explain_failure(error, placement.desired)} {outcome}") from error
+        raise RuntimeFailed(explain_failure(error, placement.desired, outcome)) from error
     except BaseException:
         undo.run()
         raise
@@ -139,7 +136,7 @@ def create_and_start(
     # Whether the instance may still appear although it does not exist yet: the end was not seen.
     open_ = False
     undo.push(f"instance {name}", lambda: _remove_attempt(client, name, attempt, open_))
-    what = f"making {name}"
+    what = f"creating {name}"
     progress = Progress(reporter, what)
     try:
         operation = create_instance(client, desired.creation(attempt))
@@ -198,8 +195,11 @@ def create_and_start(
     live = waited or fetch_instance(client, name)
     if live is None:
         raise ReconcileError(
-            f"{name} was made, and is gone again: somebody removed it meanwhile; run `pulumi up` "
-            "again to make it anew"
+            Message(
+                f"instance {name} was created and then deleted by another client; run `pulumi up` "
+                "again to recreate it",
+                MISSING,
+            )
         )
     return live
 
@@ -212,19 +212,15 @@ def _find_attempt(client: IncusClient, name: str, attempt: str) -> LiveInstance 
 
 def _find(client: IncusClient, name: str) -> LiveInstance | None:
     """Return the instance of a name, which may take a moment to appear; None if none appears."""
-    deadline = time.monotonic() + _APPEARS_WITHIN
-    while True:
-        live = fetch_instance(client, name)
-        if live is not None:
-            return live
-        if time.monotonic() > deadline and not running_operations(client, name):
-            return None
-        time.sleep(0.2)
+    return poll_until(
+        lambda: fetch_instance(client, name),
+        may_continue=lambda: bool(running_operations(client, name)),
+    )
 
 
-def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool) -> bool:
+def _remove_attempt(client: IncusClient, name: str, attempt: str, may_appear: bool) -> bool:
     """Delete the instance if this attempt created it, and no other instance of that name."""
-    live = _find_attempt(client, name, attempt) if may_come else fetch_instance(client, name)
+    live = _find_attempt(client, name, attempt) if may_appear else fetch_instance(client, name)
     if live is None or live.config.get(GENERATION_KEY) != attempt:
         return False
     if live.running:
@@ -233,7 +229,7 @@ def _remove_attempt(client: IncusClient, name: str, attempt: str, may_come: bool
     return True
 
 
-def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> str:
+def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeOptions) -> Message:
     """Return why an instance of the wanted name is not adopted, and what to do.
 
     Args:
@@ -244,40 +240,41 @@ def describe_existing(client: IncusClient, live: LiveInstance, options: RuntimeO
     owner = live.config.get(OWNER_KEY)
     whose = relation(live.config, options.owner, options.backend)
     if whose == "other_backend":
-        way = (
-            "this stack has the same name as one in another Pulumi backend (or on another "
-            "machine), which owns the instance: choose another identity.instance_name, or take "
-            "the instance over from that stack by setting adopt to true"
+        advice = (
+            "Its owner is a stack with the same name in another Pulumi backend (or on another "
+            "machine). Set another identity.instance_name, or adopt the instance from that stack "
+            "with adopt=True"
         )
     elif whose == "other" and owner:
         hint = renamed_hint(options.owner, owner)
-        way = f"{hint}. Otherwise choose" if hint else "choose"
-        way += " another identity.instance_name"
+        advice = f"{hint}. Otherwise set" if hint else "Set"
+        advice += " another identity.instance_name"
         if options.adopt:
-            way += (
-                "; adopt does not take it from another, which can release it: set retain_on_delete "
-                "on that resource, remove it from its program, run `pulumi up` there, and then "
-                "unset the mark: `incus "
-                f"config unset --project {client.project} {live.name} {OWNER_KEY}`"
+            advice += (
+                ". adopt=True does not adopt an instance that another resource owns. Its owner can "
+                "release it: set retain_on_delete on that resource and run `pulumi up`, remove the "
+                "resource from its program and run `pulumi up` again, and then remove the owner: "
+                f"`incus config unset --project {client.project} {live.name} {OWNER_KEY}`"
             )
     elif whose == "ours":
-        way = (
-            "it belongs to this resource under another identity.runtime_id "
-            f"({live.config.get(RUNTIME_ID_KEY, 'none')}): run `pulumi up` without forcing a "
-            "replacement, which changes the runtime_id in place; or give that runtime_id, or set "
-            "adopt to true"
+        advice = (
+            "It belongs to this resource with another identity.runtime_id "
+            f"({live.config.get(RUNTIME_ID_KEY, 'none')}). Run `pulumi up` without forcing a "
+            "replacement, which changes the runtime_id in place; or set that runtime_id, or "
+            "adopt=True"
         )
     else:
-        way = (
-            "choose another identity.instance_name, take it over by setting adopt to true, "
-            f"or remove it: `incus delete --project {client.project} {live.name}`"
+        advice = (
+            "Set another identity.instance_name, or adopt it with adopt=True, or delete it with "
+            f"all its data: `incus delete --project {client.project} {live.name}`"
         )
-    return (
-        f"an instance {live.name} exists in project {live.project or client.project} at "
-        f"{client.host} ({live.instance_type}, {live.status}, made {live.raw.get('created_at')}"
-        f"{f', by {owner}' if owner else ', not by pulumi_pika'}); nothing of it was touched. "
-        f"{way[:1].upper()}{way[1:]}"
+    found = exists(
+        f"instance {live.name}",
+        f"in project {live.project or client.project} at {client.host} ({live.instance_type}, "
+        f"{live.status}, created {live.raw.get('created_at')}, owner: {owner or 'none'})",
+        f"it was not changed. {advice}",
     )
+    return Message(found, OTHER_OWNER if owner and whose != "ours" else found.code)
 
 
 def _name_is_taken(reason: str) -> bool:
@@ -293,15 +290,21 @@ def _name_is_taken(reason: str) -> bool:
     )
 
 
-def explain_failure(error: Exception, desired: DesiredInstance) -> str:
-    """Return a sentence on why an instance could not be created."""
+def explain_failure(error: Exception, desired: DesiredInstance, outcome: str) -> Message:
+    """Return the message for an instance that could not be created.
+
+    Args:
+        error: the error of the create.
+        desired: what the instance was to be.
+        outcome: what was undone, and what was not.
+    """
     plan = desired.plan
     text = str(error).rstrip(". ")
     reason = error.reason if isinstance(error, IncusApiError | OperationError) else ""
     # For an unknown alias, Incus 6.0.4 reports that no image was provided.
     if re.search(r"image.*not (found|provided)", reason.lower()):
         text += (
-            f"; is there an image with the alias {plan.incus.image_alias} in project "
-            f"{plan.incus.project}? See `incus image list --project {plan.incus.project}`"
+            f"; check that image alias {plan.incus.image_alias} exists: "
+            f"`incus image list --project {plan.incus.project}`"
         )
-    return f"{desired.name} could not be made: {text}."
+    return could_not(f"create instance {desired.name}", text, undone=outcome)

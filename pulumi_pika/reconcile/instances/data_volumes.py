@@ -1,8 +1,7 @@
 """Create, identify and delete the custom volumes that a runtime creates for its own mounts."""
 
-import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from ...incus.client import IncusClient
 from ...incus.errors import (
@@ -19,6 +18,7 @@ from ...incus.storage import (
     get_volume,
     patch_volume,
 )
+from ...message_templates import could_not
 from ...planner.plan import IncusMountPlan, IncusRuntimePlan
 from ..shared.errors import ForeignVolume, RuntimeFailed
 from ..shared.ownership import (
@@ -28,6 +28,7 @@ from ..shared.ownership import (
     RUNTIME_ID_KEY,
     new_generation,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Reporter
 from ..shared.undo import Undo
 from ..shared.volume_lock import volume_lock
@@ -41,9 +42,6 @@ from .runtime_options import RuntimeOptions
 
 VolumeRef = tuple[str, str]
 """The pool and the name of a custom volume."""
-
-_APPEARS_WITHIN: Final = 3.0
-"""How long to look for a volume after the reply to its creation was lost, in seconds."""
 
 
 def own_volumes(plan: IncusRuntimePlan) -> list[str]:
@@ -125,7 +123,7 @@ def create_volumes(
         ForeignVolume: another runtime created one of them in the meantime.
     """
     attempt = new_generation()
-    marks = {
+    label = {
         RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
         GENERATION_KEY: attempt,
         **({OWNER_KEY: desired.options.owner} if desired.options.owner else {}),
@@ -146,7 +144,7 @@ def create_volumes(
 
         undo.push(f"volume {name} in pool {pool}", take_back)
         try:
-            create_volume(client, pool, name, description=f"data of {desired.name}", config=marks)
+            create_volume(client, pool, name, description=f"data of {desired.name}", config=label)
         except AlreadyExists:
             # Another client created the volume after the check. The undo step does not delete it.
             _refuse_foreign(client, desired, pool, name)
@@ -158,7 +156,7 @@ def create_volumes(
                 raise
             if not _appears(client, pool, name, attempt):
                 raise
-        reporter.info(f"made volume {name} in pool {pool} (project {client.project})")
+        reporter.info(f"created volume {name} in pool {pool} (project {client.project})")
 
 
 def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, name: str) -> None:
@@ -173,19 +171,16 @@ def _refuse_foreign(client: IncusClient, desired: DesiredInstance, pool: str, na
             continue
         if owner := foreign_owner(config, mount, runtime_id, owners, backends):
             raise ForeignVolume(
-                f"mount {mount.device_name} ({mount.kind}, {mount.guest_path}): the custom volume "
-                f"{name} in pool {pool} was made meanwhile for {owner}; name another source"
+                f"mount {mount.device_name} ({mount.kind}, {mount.guest_path}): another client "
+                f"created custom volume {name} in pool {pool} for {owner} at the same time; set "
+                "another source"
             )
 
 
 def _appears(client: IncusClient, pool: str, name: str, attempt: str) -> bool:
     """Return whether the volume of an attempt exists, which may take a moment."""
-    deadline = time.monotonic() + _APPEARS_WITHIN
-    while (volume := get_volume(client, pool, name)) is None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return bool(volume.data.get("config", {}).get(GENERATION_KEY) == attempt)
+    volume = poll_until(lambda: get_volume(client, pool, name))
+    return volume is not None and volume.data.get("config", {}).get(GENERATION_KEY) == attempt
 
 
 def claim_volumes(
@@ -202,7 +197,7 @@ def claim_volumes(
         PreconditionFailed: another client changed one of them in the meantime.
     """
     for pool, name in volumes:
-        marks = {
+        label = {
             RUNTIME_ID_KEY: desired.plan.identity.runtime_id,
             OWNER_KEY: desired.options.owner,
             **({BACKEND_KEY: desired.options.backend} if desired.options.backend else {}),
@@ -213,7 +208,7 @@ def claim_volumes(
             if volume is None:
                 continue
             text = volume.data.get("description") or ""
-            patch_volume(client, pool, name, description=text, config=marks, etag=volume.etag)
+            patch_volume(client, pool, name, description=text, config=label, etag=volume.etag)
 
 
 def remove_volumes(
@@ -245,27 +240,33 @@ def remove_volumes(
                 continue
             why = _why_left(volume.data, plan.identity.runtime_id, [options.owner], options.backend)
             if why:
-                reporter.warn(f"volume {name} in pool {where} is left: {why}")
+                reporter.warn(f"volume {name} in pool {where} is not deleted: {why}")
                 continue
             _delete(client, where, name)
             reporter.info(f"deleted volume {name} in pool {where} and its data (delete_data)")
         except PlaceMissing as error:
-            reporter.warn(f"volume {name} in pool {where} is gone already: {error}")
+            reporter.warn(f"volume {name} in pool {where} is deleted already: {error}")
         except IncusError as error:
-            failed.append(f"volume {name} in pool {where} could not be deleted: {error}")
+            failed.append(f"volume {name} in pool {where}: {error}")
     if failed:
-        raise RuntimeFailed("; ".join(failed) + ". Run the same command again to go on")
+        raise RuntimeFailed(
+            could_not(
+                "delete volumes of the runtime",
+                "; ".join(failed),
+                advice="Run the same command again to continue",
+            )
+        )
 
 
 def _why_left(volume: dict[str, Any], runtime_id: str, owners: Iterable[str], backend: str) -> str:
     config = volume.get("config") or {}
     if config.get(RUNTIME_ID_KEY) != runtime_id:
-        return "it was not made for this runtime (its marks do not say so)"
+        return "it was not created for this runtime (it does not have its ownership label)"
     owner = config.get(OWNER_KEY, "")
     if owner and owner not in list(owners):
-        return f"it is marked as {owner}'s"
+        return f"it belongs to {owner}"
     if _in_other_backend(config, [backend]):
-        return "a stack of the same name in another Pulumi backend owns it"
+        return "it belongs to a stack with the same name in another Pulumi backend"
     if users := _users(volume):
         return f"it is used by {users}"
     return ""

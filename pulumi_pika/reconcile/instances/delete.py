@@ -4,6 +4,9 @@ from typing import Literal
 
 from ...incus.client import IncusClient
 from ...incus.errors import IncusError
+from ...incus.instances import patch_instance
+from ...message_templates import could_not
+from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusRuntimePlan
 from ..shared.errors import ReconcileError, RuntimeFailed
 from ..shared.ownership import Claim
@@ -19,7 +22,7 @@ from .lifecycle import (
     why_not_owned,
 )
 from .live_instance import PROTECTION_KEY, LiveInstance
-from .runtime_options import RuntimeOptions, Timeouts
+from .runtime_options import DEPENDENT_KEY, RuntimeOptions, Timeouts
 
 Deleted = Literal["deleted", "left", "missing"]
 """The outcome: `deleted`, `left` (another resource owns it) or `missing` (no such name and id)."""
@@ -59,11 +62,11 @@ def delete_runtime(
     live = found.live
     if live is not None:
         if live.name != name:
-            reporter.info(f"{name} was renamed to {live.name}; removing it under that name")
-        client = client.beside(live.location)
+            reporter.info(f"instance {name} was renamed to {live.name}; deleting {live.name}")
+        client = client.on_member(live.location)
         _remove(client, live, options.timeouts, reporter)
     elif found.other is not None:
-        reporter.warn(f"{why_not_owned(client, found.other, claim)}; it is left alone")
+        reporter.warn(f"{why_not_owned(client, found.other, claim)}; it is not deleted")
         if found.other.uuid == claim.identity:
             # The resource that adopted the instance owns its data too.
             return "left"
@@ -86,15 +89,43 @@ def _remove(
                     client, name, grace=timeouts.stop, timeout=timeouts.delete, reporter=reporter
                 )
             except ReconcileError:
-                reporter.warn(f"{name} did not shut down within {timeouts.stop:g} s; killed")
+                reporter.warn(
+                    f"instance {name} did not shut down within {timeouts.stop:g} s; killing it"
+                )
                 kill_instance(client, name)
+        _keep_volumes(client, live, reporter)
         remove_instance(client, name, timeout=timeouts.delete)
     except IncusError as error:
         started = _start_again(client, live, timeouts, reporter)
         raise RuntimeFailed(
-            f"{name} in project {client.project} could not be removed: {error}. "
-            f"Run the same command again once that is put right{started}"
+            could_not(
+                f"delete instance {name} in project {client.project}",
+                str(error),
+                undone=started,
+                advice="Correct this, and run the same command again",
+            )
         ) from error
+
+
+def _keep_volumes(client: IncusClient, live: LiveInstance, reporter: Reporter) -> None:
+    """Detach the lifetime of the mounts' volumes from that of the instance.
+
+    Since the API extension ``dependent``, Incus deletes the volume of a disk device with
+    `dependent: true` together with the instance. No mount has that key, but another client may have
+    added it. With `delete_data`, the volumes are deleted after the instance, as without the key.
+    """
+    devices = {
+        name: {key: value for key, value in device.items() if key != DEPENDENT_KEY}
+        for name, device in live.devices.items()
+        if name.startswith(DEVICE_NAME_PREFIX) and DEPENDENT_KEY in device
+    }
+    if devices:
+        reporter.warn(
+            f"{live.name}: another client made the volumes of {', '.join(devices)} dependent on "
+            "the instance, so that Incus would delete them with it. They are kept"
+        )
+        body = {"description": live.description, "devices": devices}
+        patch_instance(client, live.name, body, "")
 
 
 def refuse_protected(client: IncusClient, live: LiveInstance) -> None:
@@ -112,7 +143,7 @@ def protection(project: str, live: LiveInstance) -> str:
     name = live.name
     if PROTECTION_KEY in live.config:
         way = (
-            f"take the key out of `config` and run `pulumi up`, or run `incus config unset "
+            "remove the key from `config` and run `pulumi up`, or run `incus config unset "
             f"--project {project} {name} {PROTECTION_KEY}`"
         )
     else:
@@ -121,8 +152,8 @@ def protection(project: str, live: LiveInstance) -> str:
             f"{project} {name} {PROTECTION_KEY}=false`"
         )
     return (
-        f"{name} in project {project} is protected from being deleted ({PROTECTION_KEY}), and was "
-        f"not touched. To delete it all the same, {way}, and run the same command again"
+        f"instance {name} in project {project} is protected against deletion ({PROTECTION_KEY}), "
+        f"and was not changed. To delete it, {way}, and then run the same command again"
     )
 
 
@@ -142,5 +173,5 @@ def _start_again(
             return ""
         start_instance(client, before.name, timeout=timeouts.update, reporter=reporter)
     except IncusError as error:
-        return f". It was stopped for that, and could not be started again ({error})"
-    return ". It was started again"
+        return f"The instance was stopped for that, and could not be started again ({error})"
+    return "The instance was started again"

@@ -30,7 +30,7 @@ def restore_devices(
     error: IncusApiError | OperationFailed,
     options: RuntimeOptions,
 ) -> str:
-    """Plug the old devices in again; return a sentence on the outcome.
+    """Attach the old devices again; return a sentence on the outcome.
 
     Args:
         client: the client.
@@ -66,15 +66,15 @@ def restore_devices(
     except IncusError as failure:
         if unplugged:
             return (
-                f"The old {named} could not be plugged in again ({failure}), and the running "
-                f"{before.name} goes on without; `pulumi up --refresh` puts back what is missing"
+                f"The earlier {named} could not be attached again ({failure}), and {before.name} "
+                "runs without; `pulumi up --refresh` attaches what is missing"
             )
         return (
-            f"The {named} of the running {before.name} may be gone, though its config has them, "
-            f"and could not be put back ({failure}): restart it (change `restart_triggers`, or "
-            f"`incus restart --project {client.project} {before.name}`)"
+            f"The {named} of the running {before.name} may be detached although its config has "
+            f"them, and could not be attached again ({failure}): restart it (change "
+            f"`restart_triggers`, or run `incus restart --project {client.project} {before.name}`)"
         )
-    return f"The old {named} of the running {before.name} is plugged in again"
+    return f"The earlier {named} of the running {before.name} was attached again"
 
 
 def _put(

@@ -62,8 +62,8 @@ class GuestStatus:
         }
         return {key: value for key, value in found.items() if value not in ("", None)}
 
-    def said(self) -> str:
-        """Return a phrase for messages."""
+    def describe(self) -> str:
+        """Return the status as a phrase for messages."""
         if self.state == UNKNOWN_STATE:
             return self.reason
         message = cut(self.message, _LONGEST_MESSAGE)
@@ -75,7 +75,7 @@ def no_status_yet(path: str) -> GuestStatus:
 
     Both cases give the same value, so that a later inspection that finds nothing causes no diff.
     """
-    return GuestStatus(UNKNOWN_STATE, f"no word from the guest yet in {path}")
+    return GuestStatus(UNKNOWN_STATE, f"the guest has not written the status file {path} yet")
 
 
 def fetch_guest_status(client: IncusClient, live: LiveInstance, path: str) -> GuestStatus:
@@ -92,25 +92,25 @@ def fetch_guest_status(client: IncusClient, live: LiveInstance, path: str) -> Gu
     if not live.running:
         return _unknown(f"the instance is {live.status}")
     if live.instance_type == "virtual-machine" and live.processes < 0:
-        return _unknown("the agent in the guest does not answer")
+        return _unknown("the agent in the guest does not reply")
     try:
         content = read_small_file(client, live.name, path)
         if content is None:
             return no_status_yet(path)
         if not content:
-            return _unknown(f"the status file {path} is empty, or a FIFO or a device")
+            return _unknown(f"the status file {path} is empty, or is a FIFO or a device")
         status = _parse(content, path)
         if isinstance(status, str):
             return _unknown(status)
         boot_id = status.get("boot_id")
         if not isinstance(boot_id, str) or not boot_id:
-            return _unknown(f"the status file {path} does not say of which boot it is")
+            return _unknown(f"the status file {path} has no boot_id, so that its boot is unknown")
         present = _present_boot_id(client, live)
     except IncusError as error:
         return _unknown(f"the status file {path} cannot be read: {error}")
     if present.strip() != boot_id.strip():
         return _unknown(
-            f"the status file {path} is of an earlier boot (it says {status['state']!r})"
+            f"the status file {path} is from an earlier boot (its state is {status['state']!r})"
         )
     return GuestStatus(
         state=status["state"],

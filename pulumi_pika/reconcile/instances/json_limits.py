@@ -18,15 +18,18 @@ def guest_object(content: bytes, what: str) -> dict[str, Any] | str:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
-        return f"{what} is no JSON ({len(content)} bytes)"
+        return f"{what} is not JSON ({len(content)} bytes)"
     if not isinstance(found, dict):
-        return f"{what} holds no JSON object"
-    if not _can_be_kept(found):
-        return f"{what} holds what no state can (too deep, or no number or text)"
+        return f"{what} is not a JSON object"
+    if not _can_be_stored(found):
+        return (
+            f"{what} cannot be stored in Pulumi's state (nested too deeply, or a number or string "
+            "is not valid)"
+        )
     return found
 
 
-def _can_be_kept(value: Any, levels: int = _DEEPEST) -> bool:
+def _can_be_stored(value: Any, levels: int = _DEEPEST) -> bool:
     """Return whether a value can be an output.
 
     Pulumi's wire format carries finite numbers, complete characters and a limited number of levels
@@ -34,10 +37,10 @@ def _can_be_kept(value: Any, levels: int = _DEEPEST) -> bool:
     """
     if isinstance(value, dict):
         return levels > 0 and all(
-            _can_be_kept(key) and _can_be_kept(item, levels - 1) for key, item in value.items()
+            _can_be_stored(key) and _can_be_stored(item, levels - 1) for key, item in value.items()
         )
     if isinstance(value, list):
-        return levels > 0 and all(_can_be_kept(item, levels - 1) for item in value)
+        return levels > 0 and all(_can_be_stored(item, levels - 1) for item in value)
     if isinstance(value, str):
         return not re.search("[\ud800-\udfff]", value)
     if isinstance(value, int | float):

@@ -25,6 +25,7 @@ from ...incus.instances import (
     running_operations,
     set_power,
 )
+from ...message_templates import TIMED_OUT, Message, could_not
 from ..shared.errors import ReconcileError, RestartRefused
 from ..shared.ownership import (
     OWNER_KEY,
@@ -101,21 +102,21 @@ def why_not_owned(client: IncusClient, live: LiveInstance, claim: Claim) -> str:
         live: the instance as last fetched.
         claim: what the state knows of it.
     """
-    where = f"the instance {live.name} in project {client.project} at {client.host}"
+    where = f"instance {live.name} in project {client.project} at {client.host}"
     owner = live.config.get(OWNER_KEY, "")
     if owner and owner not in claim.owners:
-        return f"{where} is owned by {owner} now"
+        return f"{where} now belongs to {owner}"
     if claim.identity and live.uuid and claim.identity != live.uuid:
-        return f"{where} is not the one that this resource made (another has its name)"
+        return f"{where} is not the one that this resource created: another instance has its name"
     known = is_same_or_earlier(live.generation, claim.generation)
     if live.generation and claim.generation and not known:
         return (
-            f"{where} was taken over since: by a later create of this resource (a replacement "
-            "that created first), or by a stack of the same name in another backend; or it was "
-            "restored from an instance snapshot of before this resource took it over"
+            f"{where} was adopted by a later create of this resource (a replacement that created "
+            "first), or by a stack with the same name in another backend; or it was restored from "
+            "an instance snapshot from before this resource adopted it"
         )
     return (
-        f"{where} does not carry the marks of this resource (its runtime id is "
+        f"{where} does not have the ownership label of this resource (its runtime id is "
         f"{live.config.get(RUNTIME_ID_KEY, 'not set')!r}, its owner {owner or 'not set'!r})"
     )
 
@@ -138,7 +139,7 @@ def wait_for_pending_operations(
     for operation in running_operations(client, name):
         with suppress(OperationError):
             client.wait(
-                operation, timeout=timeout, what=f"the work going on at {name}", progress=progress
+                operation, timeout=timeout, what=f"an operation on {name}", progress=progress
             )
 
 
@@ -214,12 +215,16 @@ def make_lasting(client: IncusClient, live: LiveInstance, reporter: Reporter) ->
         patch_instance(client, live.name, body, "")
     except IncusError as error:
         raise RestartRefused(
-            f"{live.name} is ephemeral: Incus deletes it when it stops, and it could not be made "
-            f"lasting ({error}). It was not stopped"
+            could_not(
+                f"set ephemeral to false for instance {live.name}",
+                str(error),
+                undone="The instance was not stopped, because Incus deletes an ephemeral instance "
+                "when it stops",
+            )
         ) from error
     reporter.warn(
-        f"{live.name} was ephemeral, which means that Incus deletes it when it stops; it is "
-        "lasting now (ephemeral: false)"
+        f"instance {live.name} was ephemeral, so that Incus would have deleted it when it stops; "
+        "it is no longer ephemeral (ephemeral: false)"
     )
 
 
@@ -278,11 +283,15 @@ def shut_down(
         if isinstance(error, LOST_REPLY_ERRORS):
             raise
         is_machine = live.instance_type == "virtual-machine"
-        held = ". Until it has stopped, Incus may refuse every other change of it" * is_machine
+        held = ". Until it has stopped, Incus may refuse all other changes of it" * is_machine
         raise ReconcileError(
-            f"{name} did not shut down within {grace:g} s ({error}); it was not killed, since "
-            "that can lose data: see what keeps it, raise timeouts.stop, "
-            f"or stop it yourself with `incus stop --project {client.project} {name}`{held}"
+            Message(
+                f"instance {name} did not shut down within {grace:g} s ({error}); it was not "
+                "killed, because that can lose data. Check what delays its shutdown, raise "
+                f"timeouts.stop, or stop it with `incus stop --project {client.project} {name}`"
+                f"{held}",
+                TIMED_OUT,
+            )
         ) from error
 
 

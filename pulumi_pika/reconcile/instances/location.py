@@ -15,6 +15,7 @@ from ...incus.cluster import (
     list_members,
 )
 from ...incus.storage import get_volume
+from ...message_templates import CONFLICT, UNREACHABLE, Message, unsupported
 from ..shared.errors import PlacementError
 from .desired import is_host_path, volume_name
 from .live_instance import LiveInstance
@@ -60,14 +61,18 @@ def select_member_for_volumes(client: IncusClient, placement: Placement) -> Incu
             for place, found in sorted(places.items())
         )
         raise PlacementError(
-            f"{desired.name} cannot be on one cluster member with all its volumes, which pool "
-            f"{', '.join(sorted({pool for pool, _ in volumes}))} keeps on one each: {listed}. Move "
-            "the data (`incus storage volume move POOL/VOLUME POOL/VOLUME --target MEMBER`) or "
-            "name that member as target"
+            Message(
+                f"instance {desired.name} and its volumes cannot be on one cluster member: each "
+                f"volume of pool {', '.join(sorted({pool for pool, _ in volumes}))} is on one "
+                f"member, and these differ: {listed}. Move the volumes to one member (`incus "
+                f"storage volume move --project {client.project} POOL/VOLUME POOL/VOLUME --target "
+                "MEMBER`), or set target to the member of the volumes",
+                CONFLICT,
+            )
         )
     if places:
-        return client.beside(next(iter(places)))
-    return client.beside(choose_member(client, desired.name, desired.plan.incus.image_alias))
+        return client.on_member(next(iter(places)))
+    return client.on_member(choose_member(client, desired.name, desired.plan.incus.image_alias))
 
 
 def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> IncusClient:
@@ -92,8 +97,8 @@ def select_member_for_new_volume(client: IncusClient, pool: str, name: str) -> I
     if client.member or is_shared(client, pool):
         return client
     if client.target and not client.target.startswith("@"):
-        return client.beside(client.target)
-    return client.beside(choose_member(client, name))
+        return client.on_member(client.target)
+    return client.on_member(choose_member(client, name))
 
 
 def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:
@@ -119,8 +124,11 @@ def choose_member(client: IncusClient, name: str, image_alias: str = "") -> str:
     if not able:
         states = ", ".join(f"{member.name} is {member.status}" for member in members)
         raise PlacementError(
-            f"no cluster member{f' of the group {group}' if group else ''} at {client.host} takes "
-            f"{name}: {states}. Bring one back, or name one as target"
+            Message(
+                f"no cluster member{f' of group {group}' if group else ''} at {client.host} "
+                f"accepts {name}: {states}. Start one, or set target to a member",
+                UNREACHABLE,
+            )
         )
 
     def weight(member: Member) -> bytes:
@@ -141,9 +149,11 @@ def evacuated_member(client: IncusClient, live: LiveInstance) -> str:
     return member.name if member and member.status == "Evacuated" else ""
 
 
-def not_clustered(client: IncusClient) -> str:
+def not_clustered(client: IncusClient) -> Message:
     """Return the message for a target that is given to a server without a cluster."""
-    return (
-        f"target {client.target!r}: the server at {client.host} is no cluster and has no members "
-        "or groups to choose from; leave target and cluster_group out, or name the cluster's url"
+    return unsupported(
+        f"target {client.target!r} is",
+        f"at {client.host}",
+        "the server is not a cluster",
+        "remove target and cluster_group, or set url to a cluster",
     )

@@ -32,7 +32,7 @@ def describe_moved(client: IncusClient, name: str, live: LiveInstance) -> str:
     """Return a sentence on an instance that is in another project than its resource."""
     back = f"incus move --project {live.project} {live.name} {name} --target-project "
     return (
-        f"the instance {name} was moved from project {client.project} to {live.project} (there it "
-        f"is {live.name}). Set `incus.project` to {live.project}, or stop it and move it back: "
-        f"`{back}{client.project}`"
+        f"instance {name} was moved from project {client.project} to project {live.project}, "
+        f"where its name is {live.name}. Set `incus.project` to {live.project}, or stop it and "
+        f"move it back: `{back}{client.project}`"
     )

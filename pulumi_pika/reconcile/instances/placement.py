@@ -14,6 +14,14 @@ from ...incus.errors import (
     Unauthorised,
 )
 from ...incus.storage import get_volume, list_volumes
+from ...message_templates import (
+    CONFLICT,
+    EXISTS,
+    REQUIRED,
+    Message,
+    missing,
+    unsupported,
+)
 from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusMountPlan, IncusRuntimePlan
 from ..shared.errors import (
@@ -50,17 +58,31 @@ class Placement:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """Hold what is known of an existing instance. The defaults describe a new instance."""
+
+    volume_pool: str | None = None
+    """The pool of its volumes."""
+    root_device: str | None = None
+    """The name of its root device."""
+    root_pool: str | None = None
+    """The pool of its root disk."""
+    owner: str = ""
+    """The URN that the resource had before, if it had another one."""
+    backend: str = ""
+    """The backend in its ownership label."""
+    devices: Devices = field(default_factory=dict)
+
+
+NEW: Final = Existing()
+
+
 def resolve_placement(
     client: IncusClient,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    *,
-    known_pool: str | None = None,
-    known_root: str | None = None,
-    known_root_pool: str | None = None,
-    known_owner: str = "",
-    known_backend: str = "",
-    known_devices: Devices | None = None,
+    existing: Existing = NEW,
 ) -> Placement:
     """Resolve the details of an instance with the server, without changing anything.
 
@@ -68,12 +90,7 @@ def resolve_placement(
         client: a client in the plan's project.
         plan: the plan.
         options: the options.
-        known_pool: the pool of an existing instance's volumes.
-        known_root: the name of an existing instance's root device.
-        known_root_pool: the pool of an existing instance's root disk.
-        known_owner: the URN that the resource had before, if it had another one.
-        known_backend: the backend in an existing instance's ownership label.
-        known_devices: the devices of an existing instance.
+        existing: what is known of an existing instance. Default: a new instance.
 
     Raises:
         ForeignVolume: a volume holds the data of another runtime.
@@ -89,24 +106,23 @@ def resolve_placement(
     policy = plan.policies.restart_policy
     if policy != "never" and not autorestart:
         raise Unsupported(
-            f"policies.restart_policy is {policy}, which Incus keeps with `boot.autorestart`; "
-            f"the server at {client.host} ({client.server().version}) does not know it "
-            f"(API extension {AUTORESTART_EXTENSION}): upgrade Incus, or use `never`"
+            unsupported(
+                f"policies.restart_policy {policy} is",
+                f"at {client.host} (Incus {client.server().version})",
+                f"it does not have the API extension {AUTORESTART_EXTENSION}",
+                "upgrade Incus, or use `never`",
+            )
         )
-    pool, root = resolve_pool(
-        client, plan, options, known_pool, known_root, known_root_pool=known_root_pool
-    )
-    _refuse_taken_paths(client, plan, options, known_devices or {})
-    survey = survey_mounts(
-        client, plan, options, pool, known_owner, known_backend, known_devices or {}
-    )
+    pool, root = resolve_pool(client, plan, options, existing)
+    _refuse_taken_paths(client, plan, options, existing.devices)
+    survey = survey_mounts(client, plan, options, pool, existing)
     survey.refuse()
     return Placement(
         desired=assemble(
             plan,
             options,
             pool=pool,
-            root_pool=known_root_pool,
+            root_pool=existing.root_pool,
             root_name=root or ROOT_DEVICE,
             left_out=survey.left_out,
             autorestart=autorestart,
@@ -121,10 +137,7 @@ def resolve_pool(
     client: IncusClient,
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
-    known_pool: str | None = None,
-    known_root: str | None = None,
-    *,
-    known_root_pool: str | None = None,
+    existing: Existing = NEW,
 ) -> tuple[str | None, str | None]:
     """Return the pool of a runtime's volumes and the name of its root disk, if it needs them.
 
@@ -132,15 +145,14 @@ def resolve_pool(
         client: a client in the instance's project.
         plan: the plan.
         options: the options.
-        known_pool: the pool of an existing instance's volumes.
-        known_root: the name of an existing instance's root device.
-        known_root_pool: the pool of an existing instance's root disk.
+        existing: what is known of an existing instance. Default: a new instance.
 
     Raises:
         PlacementError: a profile is missing, or nothing names a pool.
         IncusError: the server could not be asked.
     """
-    pool, root = known_pool or options.storage_pool or known_root_pool, known_root
+    pool = existing.volume_pool or options.storage_pool or existing.root_pool
+    root = existing.root_device
     wants_root = plan.resources.root_disk_gib is not None
     if (wants_root and (pool is None or root is None)) or (
         pool is None and _needs_pool(plan, options)
@@ -149,9 +161,12 @@ def resolve_pool(
         root, pool = root or root_of_profile, pool or pool_of_profile
         if pool is None:
             raise PlacementError(
-                f"no storage pool for {plan.identity.instance_name}: `storage_pool` is not set, "
-                f"and none of the profiles {', '.join(desired_profiles(plan, options))} "
-                f"(project {client.project}) has a root disk; set `storage_pool`"
+                Message(
+                    f"no storage pool for {plan.identity.instance_name}: `storage_pool` is not "
+                    f"set, and none of the profiles {', '.join(desired_profiles(plan, options))} "
+                    f"(project {client.project}) has a root disk; set `storage_pool`",
+                    REQUIRED,
+                )
             )
     return pool, root
 
@@ -193,14 +208,17 @@ class Survey:
         )
         for error, found, advice in kinds:
             if found:
-                raise error(f"nothing was made: {'; '.join(found.values())}{advice}")
+                raise error(f"{'; '.join(found.values())}{advice}. Nothing was created")
 
 
 FOREIGN_ADVICE: Final = (
-    "; name another source, or take the data over by setting adopt to true, or by removing the "
-    f"marks {RUNTIME_ID_KEY} and {OWNER_KEY} from the volume (`incus storage volume unset`)"
+    "; set another source. If the other runtime no longer needs the data, adopt it with "
+    f"adopt=True, or remove the keys {RUNTIME_ID_KEY} and {OWNER_KEY} from the volume (`incus "
+    "storage volume unset`)"
 )
-MISSING_ADVICE: Final = "; make the source first (or, but for a snapshot, set required to false)"
+MISSING_ADVICE: Final = (
+    "; create the source first, or set required=False (except for a read_only_snapshot)"
+)
 
 
 def survey_mounts(
@@ -208,37 +226,33 @@ def survey_mounts(
     plan: IncusRuntimePlan,
     options: RuntimeOptions,
     pool: str | None,
-    known_owner: str = "",
-    known_backend: str = "",
-    known_devices: Devices | None = None,
+    existing: Existing = NEW,
 ) -> Survey:
-    """Look for the sources of all mounts, each volume once.
+    """Search the sources of all mounts, each volume once.
 
     Args:
         client: a client in the plan's project.
         plan: the plan.
         options: the options.
         pool: the pool of the volumes whose mounts name none.
-        known_owner: see `resolve_placement`, also for the following arguments.
-        known_backend: see `resolve_placement`.
-        known_devices: see `resolve_placement`.
+        existing: what is known of an existing instance. Default: a new instance.
 
     Raises:
         IncusError: the server could not be asked.
     """
     survey = Survey()
-    own, earlier = [options.owner], [options.owner, known_owner]
-    backends = [options.backend, known_backend]
+    own, earlier = [options.owner], [options.owner, existing.owner]
+    backends = [options.backend, existing.backend]
     volumes: dict[VolumeRef, dict[str, Any] | None] = {}
     pools = mount_storage_pools(plan, options, pool)
     for index, mount in enumerate(plan.mounts):
         source = mount.source
         if is_host_path(source):
-            what = f"the host path {source}"
+            what = f"host path {source}"
             there = not client.is_local or _host_path_exists(source)
         else:
             ref = (pools[mount.device_name] or "", volume_name(source))
-            what = f"the custom volume {ref[1]} in pool {ref[0]}"
+            what = f"custom volume {ref[1]} in pool {ref[0]}"
             if ref not in volumes:
                 found = get_volume(client, *ref)
                 volumes[ref] = found.data if found else None
@@ -254,12 +268,12 @@ def survey_mounts(
                         survey.claimed_volumes.append(ref)
                     else:
                         survey.foreign[mount.device_name] = (
-                            f"{_describe_mount(mount)}: {what} holds the data of {owner}"
+                            f"{_describe_mount(mount)}: {what} has the data of {owner}"
                         )
                 if volume.get("content_type") == "block" and options.instance_type == "container":
                     survey.unusable[mount.device_name] = (
                         f"{_describe_mount(mount)}: {what} has content_type block, and a container "
-                        "can only mount a volume with content_type filesystem; name another "
+                        "can only mount a volume with content_type filesystem; set another "
                         "volume, or use a virtual machine"
                     )
         if there:
@@ -268,7 +282,7 @@ def survey_mounts(
         if mount.kind == "persistent_volume" and not is_host_path(source):
             directory = source.partition("/")[2].strip("/")
             named = bool(options.pool_of(index))
-            known = (known_devices or {}).get(mount.device_name, {}).get("source", ref[1])
+            known = existing.devices.get(mount.device_name, {}).get("source", ref[1])
             mounted = volume_name(known)
             if mounted != ref[1] and get_volume(client, ref[0], mounted):
                 survey.shadowed[mount.device_name] = (
@@ -278,10 +292,10 @@ def survey_mounts(
                 survey.shadowed[mount.device_name] = f"{where}: {in_another_pool(ref, elsewhere)}"
             elif directory and options.running:
                 survey.without_directory[mount.device_name] = (
-                    f"{where}: {what} does not exist, and a new volume is empty: it has no "
-                    f"directory {directory}, without which {plan.identity.instance_name} cannot "
-                    f"start. Name the whole volume ({ref[1]}) as the source, or create the volume "
-                    "and the directory first"
+                    f"{where}: {what} does not exist, and a new volume is empty: without the "
+                    f"directory {directory}, {plan.identity.instance_name} could not start. Set "
+                    f"the whole volume ({ref[1]}) as the source, or create the volume and the "
+                    "directory first"
                 )
             elif ref not in survey.missing_volumes:
                 survey.missing_volumes.append(ref)
@@ -290,7 +304,7 @@ def survey_mounts(
         else:
             survey.left_out.append(mount.device_name)
             survey.warnings.append(
-                f"{where} is left out: {what} does not exist, and the mount is not required"
+                f"{where} is skipped: {what} does not exist, and the mount is not required"
             )
     return survey
 
@@ -312,17 +326,20 @@ def _refuse_taken_paths(
     }
     name = plan.identity.instance_name
     taken = [
-        f"{_describe_mount(mount)}: the instance {name} has the device {found[0]} (source "
-        f"{found[1].get('source', '')}) at {mount.guest_path} already. Take it off: `incus config "
-        f"device remove --project {client.project} {name} {found[0]}` (the volume stays)"
+        f"{_describe_mount(mount)}: instance {name} already has the device {found[0]} (source "
+        f"{found[1].get('source', '')}) at {mount.guest_path}. Remove the device: `incus config "
+        f"device remove --project {client.project} {name} {found[0]}` (its volume stays)"
         for mount in plan.mounts
         if (found := by_path.get(mount.guest_path))
     ]
     if taken:
         raise PlacementError(
-            f"nothing was changed: {'; '.join(taken)}; then run `pulumi up` again. Or declare it "
-            "as it is, in `devices`, in place of the mount: `python -m pulumi_pika import` writes "
-            "that"
+            Message(
+                f"{'; '.join(taken)}; then run `pulumi up` again. Or declare the device in "
+                "`devices` instead of the mount (`python -m pulumi_pika import` writes it). "
+                "Nothing was changed",
+                CONFLICT,
+            )
         )
 
 
@@ -363,25 +380,26 @@ def find_elsewhere(
     return pools
 
 
-def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> str:
+def in_another_pool(ref: VolumeRef, elsewhere: Sequence[str]) -> Message:
     """Return what is wrong with a mount whose volume is in another pool, and what to do."""
     listed = ", ".join(elsewhere)
-    return (
-        f"there is no custom volume {ref[1]} in pool {ref[0]}, and there is one in pool {listed}; "
-        "a second, empty one would be created and mounted in its place. Add "
-        f'`"storage_pool": "{elsewhere[0]}"` to the mount to use the one that is there (or set its '
-        f'`source` to the PersistentVolume itself), or `"storage_pool": "{ref[0]}"` to create '
-        f"another, empty one in pool {ref[0]}"
+    return Message(
+        f"custom volume {ref[1]} does not exist in pool {ref[0]}, but it exists in pool {listed}; "
+        "a second, empty volume would be created and mounted instead. To use the existing one, add "
+        f'`"storage_pool": "{elsewhere[0]}"` to the mount, or set its `source` to the '
+        f'PersistentVolume. To create an empty one in pool {ref[0]}, add `"storage_pool": '
+        f'"{ref[0]}"`',
+        EXISTS,
     )
 
 
 def _renamed(client: IncusClient, plan: IncusRuntimePlan, ref: VolumeRef, name: str) -> str:
     return (
-        f"there is no custom volume {ref[1]} in pool {ref[0]}, and the instance has the volume "
-        f"{name} in its place, as Incus has it after a rename; a second, empty one would be "
-        f"created. If it is the one, stop {plan.identity.instance_name} and rename it back: `incus "
-        f"storage volume rename --project {client.project} {ref[0]} {name} {ref[1]}`. If it is "
-        "not, remove that device from the instance"
+        f"custom volume {ref[1]} does not exist in pool {ref[0]}, but the instance has volume "
+        f"{name} in its place, as after a rename of the volume; a second, empty volume would be "
+        f"created. If {name} is the same volume, stop {plan.identity.instance_name} and rename it "
+        f"back: `incus storage volume rename --project {client.project} {ref[0]} {name} {ref[1]}`. "
+        "If it is another one, remove its device from the instance"
     )
 
 
@@ -419,8 +437,11 @@ def _profile_root(client: IncusClient, profiles: Sequence[str]) -> tuple[str, st
             devices.update(profile_devices(client, profile))
         except NotFound as error:
             raise PlacementError(
-                f"the profile {profile} does not exist in project {client.project} at "
-                f"{client.host}; make it, or name another in incus.profile or extra_profiles"
+                missing(
+                    f"profile {profile}",
+                    f"in project {client.project} at {client.host}",
+                    "create it, or set another one in incus.profile or extra_profiles",
+                )
             ) from error
     for name, device in devices.items():
         if is_root(device):
@@ -444,9 +465,9 @@ def root_moved(project: str, name: str, pool: str, wanted: str) -> str:
     """
     move = f"incus move --project {project} {name} --storage {wanted}"
     return (
-        f"the root disk of {name} is in pool {pool}, and the program wants it in {wanted}; Incus "
-        f"changes that by a move only. Set `storage_pool` to {pool}, or stop {name} and move it: "
-        f"`{move}`"
+        f"the root disk of {name} is in pool {pool}, but the program sets pool {wanted}; only a "
+        f"move of the instance can change that. Set `storage_pool` to {pool}, or stop {name} and "
+        f"move it: `{move}`"
     )
 
 

@@ -65,11 +65,11 @@ def restart_reasons(
     reasons = [f"`{key}`" for key in changed if _needs_restart(key, virtual)]
     if virtual:
         if "limits.cpu" in changed and not _fewer(old_config, new_config):
-            reasons.append("`limits.cpu` (a virtual machine may not be able to take more live)")
+            reasons.append("`limits.cpu` (a running virtual machine may not accept more CPUs)")
         if "limits.memory" in changed:
-            reasons.append("`limits.memory` (a virtual machine may not be able to take it live)")
+            reasons.append("`limits.memory` (a running virtual machine may not accept it)")
         reasons += [
-            f"device `{name}` (a share that was there at boot cannot always be detached)"
+            f"device `{name}` (a share that existed at boot cannot always be detached)"
             for name, device in old_devices.items()
             if (
                 name in new_devices
@@ -80,15 +80,15 @@ def restart_reasons(
         if profiles_change:
             reasons.append("the profiles")
     elif _shrinks(old_config.get("limits.memory"), new_config.get("limits.memory")):
-        reasons.append("`limits.memory` (a container that uses more cannot take it live)")
+        reasons.append("`limits.memory` (a running container that uses more cannot accept it)")
     return reasons
 
 
 def _fewer(old: dict[str, str], new: dict[str, str]) -> bool:
-    """Whether a number of processors becomes a smaller one, which a virtual machine takes live.
+    """Return whether a number of CPUs gets smaller, which a running virtual machine accepts.
 
-    More of them than its host has cannot be added live (Incus 6.0.4, `setCPUs`), nor can a limit be
-    added or dropped.
+    Incus cannot add more CPUs to a running virtual machine than its host had when it booted (6.0.4,
+    `setCPUs`). It cannot add or remove the limit either.
     """
     before, after = old.get("limits.cpu", ""), new.get("limits.cpu", "")
     return before.isdecimal() and after.isdecimal() and int(after) < int(before)

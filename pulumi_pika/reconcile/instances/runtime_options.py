@@ -7,9 +7,19 @@ from typing import Annotated, Final
 from pydantic import Field, JsonValue, field_validator
 
 from ...choices import InstanceType, WaitFor
+from ...message_templates import (
+    CONFLICT,
+    REQUIRED,
+    Message,
+    conflict,
+    invalid_value,
+    must,
+    reserved,
+)
 from ...planner.device_names import DEVICE_NAME_PREFIX
 from ...planner.plan import IncusRuntimePlan
 from ...planner.spec_models import Part
+from ...text_safety import one_line
 from ..shared.ownership import MARK_PREFIX
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, strict=False)]
@@ -20,20 +30,24 @@ JOB_KEPT: Final = "kept"
 
 ROOT_DEVICE: Final = "root"
 USER_DATA_KEY: Final = "cloud-init.user-data"
+DEPENDENT_KEY: Final = "dependent"
+"""The key of a disk device whose volume Incus deletes together with the instance."""
 
 # Incus 6.0 allows `[/.:_a-zA-Z0-9-]{1,63}`; 7.3 forbids the slash and requires alphanumeric ends.
 _DEVICE_NAME: Final = re.compile(r"[a-zA-Z0-9]([.:_a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _CONFIG_KEY: Final = re.compile(r"[a-zA-Z0-9_]+([.\-/:][a-zA-Z0-9_.\-/:]+)+")
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+"""The spellings that Incus accepts (shared/util, IsTrue), in lower case."""
 _PLAN_KEYS: Final = {
     "limits.cpu": "resources.vcpu_count",
     "limits.memory": "resources.memory_mib",
     "boot.autorestart": "policies.restart_policy",
 }
 _OTHER_FORMS: Final = {
-    "limits.cpu": ' (a number of CPUs; for a set of CPUs, as "0-3", put the key into a profile and '
-    "name that in `extra_profiles`)",
-    "limits.memory": ' (MiB; for a share of the host, as "50%", put the key into a profile and '
-    "name that in `extra_profiles`)",
+    "limits.cpu": " (a number of CPUs; for a set of CPUs such as `0-3`, set the key in a profile, "
+    "and add the profile to `extra_profiles`)",
+    "limits.memory": " (MiB; for a share of the host such as `50%`, set the key in a profile, and "
+    "add the profile to `extra_profiles`)",
 }
 """The advice for values that a field of the plan cannot express."""
 
@@ -100,7 +114,10 @@ class RuntimeOptions(Part):
 
 
 OptionProblem = tuple[tuple[str | int, ...], str]
-"""A property path, such as ``("config", "limits.cpu")``, and why its value is refused."""
+"""A property path, such as ``("config", "limits.cpu")``, and why its value is refused.
+
+The reason is a `Message`, if it has a code.
+"""
 
 
 def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> list[OptionProblem]:
@@ -111,7 +128,7 @@ def find_option_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> lis
         *_label_problems(plan),
         *_config_problems(plan, options),
         *_device_problems(plan, options),
-        *_recover_problems(options),
+        *_trigger_problems(options),
     ]
 
 
@@ -123,8 +140,12 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
     ):
         yield (
             ("identity", "instance_name"),
-            f"`{name}` is no instance name: Incus wants 1 to 63 letters, digits and hyphens, "
-            "no hyphen at either end, and not a number",
+            invalid_value(
+                name,
+                "instance name",
+                "use 1-63 letters, digits or hyphens; no leading or trailing hyphen; not digits "
+                "only",
+            ),
         )
     names: list[tuple[tuple[str | int, ...], str | None]] = [
         (("incus", "project"), plan.incus.project),
@@ -142,57 +163,68 @@ def _name_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[
             continue
         if not value.strip():
             if where[0] != "incus":  # The planner has already reported it.
-                yield where, "must be non-empty"
+                yield where, must("be non-empty")
         elif value in (".", "..") or "/" in value or not value.isprintable():
-            yield where, f"`{value}` is no name that Incus allows: no slash, no control character"
+            yield where, invalid_value(value, "name", "use no slash and no control character")
     seen = [*options.extra_profiles, plan.incus.profile]
     for i, profile in enumerate(options.extra_profiles):
         if profile in seen[i + 1 :]:
             yield (
                 ("extra_profiles", i),
-                f"names the profile {profile} twice, which Incus refuses: incus.profile is applied "
-                "after the extra_profiles; leave it out here",
+                conflict(
+                    f"another entry or `incus.profile`, which is `{profile}` too",
+                    "name each profile once; `incus.profile` is applied after `extra_profiles`",
+                ),
             )
     for where, text in (
         (("identity", "runtime_id"), plan.identity.runtime_id),
         (("incus", "image_alias"), plan.incus.image_alias),
     ):
         if not text.isprintable():
-            yield where, "must not contain control characters"
+            yield where, must("not contain control characters")
     if plan.incus.image_alias in (".", ".."):
-        yield ("incus", "image_alias"), "is no name of an image"
+        yield (
+            ("incus", "image_alias"),
+            invalid_value(plan.incus.image_alias, "image alias", "use another name"),
+        )
     for index, mount in enumerate(plan.mounts):
         if not mount.source.isprintable():
-            yield ("mounts", index, "source"), "must not contain control characters"
+            yield ("mounts", index, "source"), must("not contain control characters")
         elif not mount.source.startswith("/") and any(
             part in ("", ".", "..") for part in mount.source.split("/")
         ):
             yield (
                 ("mounts", index, "source"),
-                f"`{mount.source}` names no directory of a volume for certain: `VOLUME` or "
-                "`VOLUME/DIRECTORY`, without `.`, `..` and empty parts",
+                invalid_value(
+                    mount.source,
+                    "mount source",
+                    "use an absolute host path, `VOLUME` or `VOLUME/DIRECTORY`, without `.`, `..` "
+                    "and empty components",
+                ),
             )
         if not mount.guest_path.isprintable():
-            yield ("mounts", index, "guest_path"), "must not contain control characters"
+            yield ("mounts", index, "guest_path"), must("not contain control characters")
         if mount.guest_path == "/":
             yield (
                 ("mounts", index, "guest_path"),
-                "is the root of the guest, which is the root disk's; mount below it",
+                invalid_value(
+                    "/", "guest path", "the root disk is mounted there; use a directory below it"
+                ),
             )
 
 
-def _recover_problems(options: RuntimeOptions) -> Iterator[OptionProblem]:
+def _trigger_problems(options: RuntimeOptions) -> Iterator[OptionProblem]:
     if options.restart_triggers is not None and options.running is False:
         yield (
             ("restart_triggers",),
-            "starts the instance, and `running` is false; drop one of the two",
+            conflict("`running=False`"),
         )
 
 
 def _limit_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:
     for field, value in plan.resources:
         if value == 0:
-            yield ("resources", field), "must be at least 1; leave it out for no limit"
+            yield ("resources", field), must("be at least 1; remove it for no limit")
 
 
 def _label_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:
@@ -200,7 +232,9 @@ def _label_problems(plan: IncusRuntimePlan) -> Iterator[OptionProblem]:
         if not key or not key.isprintable() or key != key.strip():
             yield (
                 ("labels", key),
-                f"key {key!r} cannot be part of a config key: printable, no outer blanks",
+                invalid_value(
+                    one_line(key), "label key", "use no control character and no space at an end"
+                ),
             )
 
 
@@ -209,28 +243,38 @@ def _config_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
         where = ("config", key)
         if field := _PLAN_KEYS.get(key):
             hint = _OTHER_FORMS.get(key, "")
-            yield where, f"is the plan's: set `{field}` instead{hint}"
+            yield where, reserved("pulumi_pika", f"set `{field}` instead{hint}")
         elif key.startswith(MARK_PREFIX):
-            yield where, f"is the plan's: keys below `{MARK_PREFIX}` mark whose an instance is"
+            yield (
+                where,
+                reserved(
+                    "pulumi_pika",
+                    f"keys below `{MARK_PREFIX}` store the ownership label; use another key",
+                ),
+            )
         elif key == "boot.autostart" and plan.policies.restart_policy == "always":
-            yield where, "is the plan's, since `policies.restart_policy` is always"
+            yield where, reserved("pulumi_pika", "`policies.restart_policy` is `always`; remove it")
         elif key == USER_DATA_KEY and options.cloud_init_user_data is not None:
-            yield where, "is given by `cloud_init_user_data` already"
+            yield where, conflict("`cloud_init_user_data`, which sets the same key")
         elif re.fullmatch(r"volatile\..+\.hwaddr", key):
             nic = key.removeprefix("volatile.").removesuffix(".hwaddr")
             yield (
                 where,
-                "is kept by Incus itself and not to be set; to choose the hardware address, set "
-                f"`hwaddr` of the nic `{nic}` in `devices`",
+                reserved("Incus", f"to set the hardware address, set `hwaddr` of device `{nic}`"),
             )
         elif key.startswith("volatile."):
-            yield where, "is kept by Incus itself and not to be set"
+            yield where, reserved("Incus", "remove it")
         elif key == "user." or not (_CONFIG_KEY.fullmatch(key) or key.startswith("user.")):
-            yield where, f"{key!r} is no config key"
+            yield (
+                where,
+                invalid_value(
+                    one_line(key), "config key", "use a key that Incus has, or `user.NAME`"
+                ),
+            )
         elif not key.isprintable():
-            yield where, "must not contain control characters"
+            yield where, must("not contain control characters")
         elif value == "":
-            yield where, "is empty, which Incus takes as unset; leave the key out"
+            yield where, must("be non-empty: for Incus, an empty value is unset; remove the key")
 
 
 def is_device_name(name: str) -> bool:
@@ -243,19 +287,43 @@ def _device_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
     for name, device in options.devices.items():
         where = ("devices", name)
         if name.startswith(DEVICE_NAME_PREFIX):
-            yield where, f"names that begin with `{DEVICE_NAME_PREFIX}` are the plan's"
+            yield (
+                where,
+                reserved(
+                    "pulumi_pika",
+                    f"names that begin with `{DEVICE_NAME_PREFIX}` are devices of mounts; choose "
+                    "another name",
+                ),
+            )
         elif name == ROOT_DEVICE and plan.resources.root_disk_gib is not None:
-            yield where, "is the plan's, since `resources.root_disk_gib` is set"
+            yield (
+                where,
+                reserved("pulumi_pika", "`resources.root_disk_gib` is set; remove one of them"),
+            )
         elif not is_device_name(name):
             yield (
                 where,
-                f"{name!r} is no device name: 1 to 63 letters, digits, `.`, `:`, `_` and `-`, "
-                "a letter or digit at both ends",
+                invalid_value(
+                    one_line(name),
+                    "device name",
+                    "use 1-63 letters, digits, `.`, `:`, `_` or `-`, with a letter or digit at "
+                    "both ends",
+                ),
             )
         if not device.get("type"):
-            yield where, "has no `type` (nic, disk, proxy, gpu, ...)"
+            yield where, Message("has no `type`; set it to nic, disk, proxy, gpu, ...", REQUIRED)
+        if device.get("type") == "disk" and device.get(DEPENDENT_KEY, "").lower() in _TRUE:
+            yield (
+                (*where, DEPENDENT_KEY),
+                Message(
+                    "makes Incus delete the volume together with the instance, which pulumi_pika "
+                    "does only for `mounts` with `delete_data=True`; remove the key, or declare "
+                    "the volume as a mount",
+                    CONFLICT,
+                ),
+            )
         path = device.get("path", "")
         if device.get("type") == "disk" and path:
             if other := taken.get(path):
-                yield (*where, "path"), f"`{path}` is where {other} is mounted"
+                yield (*where, "path"), conflict(f"{other}, which is mounted at `{path}` too")
             taken.setdefault(path, f"the device `{name}`")

@@ -1,4 +1,4 @@
-"""Bring a live instance to a changed plan, in place, and change only what differs."""
+"""Change a live instance in place to match a changed plan; send only what differs."""
 
 import re
 import time
@@ -20,6 +20,7 @@ from ...incus.instances import (
     replace_instance,
     running_operations,
 )
+from ...message_templates import could_not, missing
 from ...planner.plan import IncusRuntimePlan
 from ..shared.errors import (
     ForeignInstance,
@@ -37,8 +38,9 @@ from ..shared.ownership import (
     OWNER_KEY,
     Claim,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Reporter
-from ..shared.undo import Undo
+from ..shared.undo import NOTHING_CREATED, Undo
 from .adoption_rollback import restore_adopted
 from .changes import (
     Changes,
@@ -64,12 +66,10 @@ from .lifecycle import (
     why_not_owned,
 )
 from .live_instance import LiveInstance, root_device_name
-from .placement import resolve_placement, root_moved
+from .placement import Existing, resolve_placement, root_moved
 from .runtime_options import RuntimeOptions
 from .wait import wait_for
 
-_APPEARS_WITHIN: Final = 3.0
-"""How long a change whose reply was lost may take to become visible, in seconds."""
 _NEEDS_RESTART: Final = (
     "when vm is running",
     "the vm is running",
@@ -77,23 +77,26 @@ _NEEDS_RESTART: Final = (
     "while the instance is running",
     "restart required",
     "beyond boot time size",
-    # A virtual machine gets the processors at most that there were for it when it booted.
+    # A virtual machine cannot get more CPUs than were available when it booted.
     "cannot allocate more cpus than available",
     "support hotplugging",
+    # Incus 7: `limits.memory.hotplug` is false; the processors were fixed at the boot.
+    "hotplug feature is disabled",
+    "not enough hotpluggable cpus",
     "cannot live update",
-    # A virtual machine whose guest does not give back the memory that the new limit takes from it.
+    # A virtual machine whose guest does not release the memory above the new limit.
     "as it was taking too long",
     # A container that uses more memory than the new limit.
     "setting cgroup item for the container failed",
-    # A mount that is in use, or that a daemon which was killed while it plugged it in left behind,
-    # on the host or inside the container.
+    # A mount that is in use, or a mount that a killed daemon left behind, on the host or inside the
+    # container.
     "device or resource busy",
     "failed to add mount for device inside container",
 )
 """How Incus reports that a running instance cannot take a change (its instance drivers)."""
 _SHRINKS: Final = re.compile(r"\(currently (\d+)MiB\) as it was taking too long")
-"""How Incus says that a guest has not given back all memory within seconds. The guest stays asked
-for it, and goes on giving memory back meanwhile (6.0.4, `updateMemoryLimit`)."""
+"""How Incus reports that a guest has not released all memory within seconds. The guest continues to
+release memory (6.0.4, `updateMemoryLimit`)."""
 _SHRINKS_AFTER: Final = 2.0
 
 
@@ -153,21 +156,19 @@ def apply_plan(
             names has then not been waited for yet.
     """
     name = plan.identity.instance_name
-    client = client.beside(live.location)
-    placement = resolve_placement(
-        client,
-        plan,
-        options,
-        known_pool=known_pool,
-        known_root=root_device_name(live.devices),
-        known_root_pool=live.root_pool or None,
-        known_owner=previous.owner,
-        known_backend=live.config.get(BACKEND_KEY, ""),
-        known_devices=live.devices,
+    client = client.on_member(live.location)
+    existing = Existing(
+        volume_pool=known_pool,
+        root_device=root_device_name(live.devices),
+        root_pool=live.root_pool or None,
+        owner=previous.owner,
+        backend=live.config.get(BACKEND_KEY, ""),
+        devices=live.devices,
     )
+    placement = resolve_placement(client, plan, options, existing)
     desired = placement.desired
     if elsewhere := root_elsewhere(client.project, live, desired.devices):
-        raise PlacementError(f"{elsewhere}. Nothing of it was touched")
+        raise PlacementError(f"{elsewhere}. The instance was not changed")
     for warning in placement.warnings:
         reporter.warn(warning)
     undo = Undo(reporter)
@@ -177,8 +178,9 @@ def apply_plan(
         if fresh and live.config.get(OWNER_KEY, "") != options.owner:
             summary = find_changes(live, desired, previous).brief() or "its power state"
             undo.push(
-                f"from {name} what its adoption changed ({summary})",
+                f"the adoption of {name} ({summary})",
                 lambda: restore_adopted(client, before, options.timeouts, reporter),
+                verb="reverted",
             )
         if fresh and live.ephemeral:
             make_lasting(client, live, reporter)
@@ -189,11 +191,12 @@ def apply_plan(
         after = write_identity(client, desired, generation or previous.generation)
     except (IncusError, ReconcileError) as error:
         outcome = undo.run()
-        tail = "" if outcome == "Nothing had been made." else f" {outcome}"
-        if isinstance(error, ReconcileError) and not tail:
+        undone = "" if outcome == NOTHING_CREATED else outcome
+        if isinstance(error, ReconcileError) and not undone:
             raise
-        reason = str(error).rstrip(". ")
-        raise RuntimeFailed(f"{name} could not be changed: {reason}.{tail}") from error
+        raise RuntimeFailed(
+            could_not(f"change instance {name}", str(error), undone=undone)
+        ) from error
     return desired, after
 
 
@@ -214,10 +217,10 @@ def root_elsewhere(project: str, live: LiveInstance, devices: Devices) -> str:
     return root_moved(project, live.name, live.root_pool, wanted)
 
 
-def _vanished(name: str) -> InstanceGone:
+def _deleted_meanwhile(name: str) -> InstanceGone:
     return InstanceGone(
-        f"{name} vanished while it was being changed; run `pulumi refresh`, and `pulumi up` makes "
-        "it anew"
+        f"another client deleted instance {name} during its change; run `pulumi refresh`, then "
+        "`pulumi up` to recreate it"
     )
 
 
@@ -234,21 +237,24 @@ def _fetch_owned(
     if found.other is not None:
         if live is None:
             raise ForeignInstance(
-                f"{why_not_owned(client, found.other, claim)}; nothing of it was touched. Run "
-                "`pulumi refresh` to see it"
+                f"{why_not_owned(client, found.other, claim)}; it was not changed. Run "
+                "`pulumi refresh` to see the difference"
             )
         raise ForeignInstance(
-            f"the instance {live.name} in project {client.project} is the one of this resource, "
-            f"and {why_not_owned(client, found.other, claim)}; nothing was touched. Rename or "
-            f"remove the other one (`incus rename --project {client.project} {name} NEW`, "
-            "stopped), and run `pulumi up` again"
+            f"instance {live.name} in project {client.project} belongs to this resource, and "
+            f"{why_not_owned(client, found.other, claim)}; nothing was changed. Stop and rename "
+            f"the other instance (`incus rename --project {client.project} {name} NEW`), and run "
+            "`pulumi up` again"
         )
     if live is not None and live.name != name:
         live = _rename_back(client, live, name, options, reporter)
     if live is None:
         raise InstanceGone(
-            f"there is no instance {name} in project {client.project} at {client.host} any more; "
-            "run `pulumi refresh`, and `pulumi up` makes it anew"
+            missing(
+                f"instance {name}",
+                f"in project {client.project} at {client.host} any more",
+                "run `pulumi refresh`, then `pulumi up` to recreate it",
+            )
         )
     return live
 
@@ -265,9 +271,9 @@ def _rename_back(
     if live.alive:
         if not options.allow_restart:
             raise RestartRefused(
-                f"the instance {name} was renamed to {live.name}; it has to stop to get its name "
-                f"back, and allow_restart is off: stop it (`incus stop --project "
-                f"{client.project} {live.name}`) and run `pulumi up` again"
+                f"instance {name} was renamed to {live.name}; it must stop to be renamed back, but "
+                f"allow_restart is off. Stop it (`incus stop --project {client.project} "
+                f"{live.name}`), and run `pulumi up` again"
             )
         prepare_stop(client, live, timeout=timeouts.update, reporter=reporter)
         shut_down(
@@ -330,7 +336,7 @@ def _apply_and_start(
     restarted = _apply(client, live, desired, previous, reporter)
     triggered = not fresh and restart_requested(options, previous.restart_triggers)
     if triggered and was_running and not restarted:
-        reporter.info(f"restarting {desired.name}, since restart_triggers changed")
+        reporter.info(f"restarting {desired.name}, because restart_triggers changed")
         _stop(client, desired, reporter)
         was_running = False
     started = not was_running and (options.running is True or triggered)
@@ -342,14 +348,14 @@ def _apply_and_start(
             reporter=reporter,
             frozen=live.status == "Frozen",
         )
-    # A failed wait is recorded: by its config key, or because the state does not say that it runs.
+    # A failed wait is recorded: by its config key, or because `running` is not in the state.
     turned_on = options.running is True and previous.running is not True
     if started or restarted or turned_on or (was_running and WAITING_KEY in live.config):
         _wait(client, desired, reporter)
 
 
 def _wait(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
-    """Wait for what `wait_for` names; record it on the instance if it does not come."""
+    """Wait for the state that `wait_for` names; record a failure on the instance."""
     try:
         wait_for(client, desired, reporter)
     except WaitFailed:
@@ -386,9 +392,10 @@ def _apply(
 ) -> bool:
     """Apply the differences; return whether the instance was restarted for them."""
     changes = find_changes(live, desired, previous)
-    if changes.kept:
+    if changes.foreign_values:
         reporter.warn(
-            f"{desired.name}: left as it is, since somebody changed it: {', '.join(changes.kept)}"
+            f"{desired.name}: not removed, because it was changed outside Pulumi: "
+            f"{', '.join(changes.foreign_values)}"
         )
     if not changes:
         return False
@@ -397,17 +404,20 @@ def _apply(
             lambda now: _send_live(client, now, desired, previous), client, live, desired, reporter
         )
     except (IncusApiError, OperationFailed) as error:
-        # A PATCH that cannot be done is a 500 to Incus; its text tells why.
+        # Incus answers 500 to a PATCH that it cannot carry out; its text has the reason.
         needs_it = _needs_restart(error.reason) or _is_held_by_stop(client, live, error.reason)
         if not (live.running and needs_it):
             raise
         if not desired.options.allow_restart:
-            said = restore_devices(client, live, changes, error, desired.options)
+            outcome = restore_devices(client, live, changes, error, desired.options)
             raise RestartRefused(
-                f"{desired.name} cannot take this while it runs ({error.reason}), and "
-                f"allow_restart is off: {changes.summary()}. Set allow_restart to true, or stop "
-                f"it (`incus stop --project {client.project} {desired.name}`) and run "
-                f"`pulumi up` again{f'. {said}' if said else ''}"
+                could_not(
+                    f"change the running instance {desired.name} ({changes.summary()})",
+                    f"it needs a restart ({error.reason}), but allow_restart is off",
+                    undone=outcome,
+                    advice="Set allow_restart=True, or stop it (`incus stop --project "
+                    f"{client.project} {desired.name}`) and run `pulumi up` again",
+                )
             ) from error
         reporter.info(f"restarting {desired.name}: {error.reason}")
     else:
@@ -435,7 +445,7 @@ def _while_it_shrinks(
     desired: DesiredInstance,
     reporter: Reporter,
 ) -> None:
-    """Send a change, and again for as long as the guest gives memory back for it."""
+    """Send a change, and repeat it as long as the guest releases memory for it."""
     left: int | None = None
     while True:
         try:
@@ -445,7 +455,7 @@ def _while_it_shrinks(
             if not found or (left is not None and int(found[1]) >= left):
                 raise
             left = int(found[1])
-            reporter.info(f"{desired.name}: its guest gives memory back, and has {left} MiB so far")
+            reporter.info(f"{desired.name}: its guest is releasing memory; it has {left} MiB now")
             time.sleep(_SHRINKS_AFTER)
             live = _refetch(client, desired)
         else:
@@ -509,9 +519,9 @@ def _send(
         if _needs_restart(error.reason):
             raise  # A restart plugs in all devices of the config.
         if live.running and (
-            said := restore_devices(client, live, changes, error, desired.options)
+            outcome := restore_devices(client, live, changes, error, desired.options)
         ):
-            raise RuntimeFailed(f"{str(error).rstrip('. ')}. {said}") from error
+            raise RuntimeFailed(f"{str(error).rstrip('. ')}. {outcome}") from error
         raise
     except LOST_REPLY_ERRORS as error:
         if _change_still_pending(client, desired, previous, error, bool):
@@ -530,16 +540,14 @@ def _change_still_pending(
     The request may still be on its way. Volumes that the change needs must not be deleted while it
     is carried out.
     """
-    deadline = time.monotonic() + _APPEARS_WITHIN
-    while True:
+
+    def is_visible() -> bool:
         live = fetch_after_lost_reply(client, desired.name, error)
         if live is None:
-            raise _vanished(desired.name)
-        if not counts(find_changes(live, desired, previous)):
-            return False
-        if time.monotonic() > deadline:
-            return True
-        time.sleep(0.2)
+            raise _deleted_meanwhile(desired.name)
+        return not counts(find_changes(live, desired, previous))
+
+    return not poll_until(is_visible)
 
 
 def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> None:
@@ -551,7 +559,7 @@ def _stop(client: IncusClient, desired: DesiredInstance, reporter: Reporter) -> 
 def _refetch(client: IncusClient, desired: DesiredInstance) -> LiveInstance:
     live = fetch_instance(client, desired.name)
     if live is None:
-        raise _vanished(desired.name)
+        raise _deleted_meanwhile(desired.name)
     return live
 
 
@@ -561,10 +569,10 @@ def _needs_restart(reason: str) -> bool:
 
 
 def _is_held_by_stop(client: IncusClient, live: LiveInstance, reason: str) -> bool:
-    """Whether Incus refuses changes of a machine whose guest was asked to shut down and did not.
+    """Return whether Incus refuses the change because a shutdown of the guest has not finished.
 
-    Incus 6.0.4 gives a virtual machine free again only when it has stopped, though nobody waits for
-    that any more (`Shutdown` of driver_qemu.go).
+    Incus 6.0.4 accepts no change of a virtual machine until it has stopped, although no request
+    waits for the shutdown any more (`Shutdown` of driver_qemu.go).
     """
     return (
         live.instance_type == "virtual-machine"

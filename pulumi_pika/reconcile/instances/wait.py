@@ -11,6 +11,7 @@ from ...incus.errors import (
     OperationError,
 )
 from ...incus.instances import exec_status
+from ...message_templates import MISSING, Message, timed_out
 from ..shared.errors import WaitFailed
 from ..shared.reporter import Progress, Reporter
 from .console import console_lines, last_console_words
@@ -20,7 +21,14 @@ from .lifecycle import fetch_instance
 from .live_instance import LiveInstance
 
 _FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
+_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 3.0
+"""The longest pause between two fetches, in seconds: at first, and after a minute.
+
+The host needs its processor for the boot of a virtual machine, and each fetch enters the guest.
+"""
+_COMMAND_WITHIN: Final = 30.0
+"""How long a guest that is still booting may take for a command that does nothing, in seconds."""
 _INSIDE_EVERY: Final = 5.0
 """How often to enter a container although nothing inside is waited for, in seconds.
 
@@ -70,7 +78,13 @@ def wait_for(
             if thorough:
                 looked_inside = progress.elapsed
             if live is None:
-                raise WaitFailed(f"{name} vanished while waiting for {options.wait_for}")
+                raise WaitFailed(
+                    Message(
+                        f"another client deleted instance {name} during the wait for "
+                        f"{options.wait_for}",
+                        MISSING,
+                    )
+                )
             if not live.running:
                 raise _failed(client, desired, f"it is {live.status}", progress.elapsed)
             done, seen = check(client, desired, live)
@@ -85,7 +99,18 @@ def wait_for(
         if progress.is_due:
             progress.tick(f"last seen: {seen}{_on_console(client, desired)}")
         time.sleep(min(pause, max(0.0, options.timeouts.wait - progress.elapsed) + 0.01))
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = next_pause(pause, progress.elapsed)
+
+
+def next_pause(pause: float, elapsed: float) -> float:
+    """Return the pause before the next fetch, in seconds.
+
+    Args:
+        pause: the last pause, in seconds.
+        elapsed: the time of the wait so far, in seconds. A pause of more than a second is at most a
+            twentieth of it, so that a late fetch does not matter.
+    """
+    return min(pause * 1.5, max(_PAUSE, elapsed / 20), _LONGEST_PAUSE)
 
 
 class _GuestSaysFailed(Exception):
@@ -94,9 +119,9 @@ class _GuestSaysFailed(Exception):
 
 def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
     if live.instance_type == "virtual-machine" and live.processes < 0:
-        return False, "the agent in the guest does not answer yet"
+        return False, "the agent in the guest does not reply yet"
     try:
-        exec_status(client, desired.name, ["true"], timeout=10)
+        exec_status(client, desired.name, ["true"], timeout=_COMMAND_WITHIN)
     except OperationError as error:
         # Incus reports a missing command as one that could not be started: the guest was reached.
         if "not found" in error.reason.lower():
@@ -117,9 +142,9 @@ def _ready(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
 def _guest_status(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
     status = fetch_guest_status(client, live, desired.plan.paths.status_path)
     if status.state == "failed":
-        raise _GuestSaysFailed(status.said())
+        raise _GuestSaysFailed(status.describe())
     # A guest that has completed its work was ready before.
-    return status.state in ("ready", "completed"), status.said()
+    return status.state in ("ready", "completed"), status.describe()
 
 
 _CHECKS: Final[dict[str, Callable[[IncusClient, DesiredInstance, LiveInstance], Seen]]] = {
@@ -142,7 +167,11 @@ def _failed(client: IncusClient, desired: DesiredInstance, seen: str, elapsed: f
         lines = []
     tail = "\n  ".join(lines)
     return WaitFailed(
-        f"{desired.name} did not come to `{desired.options.wait_for}` within {elapsed:.0f} s "
-        f"(timeouts.wait is {desired.options.timeouts.wait:g} s). Last seen: {seen}. "
-        + (f"The console's last lines:\n  {tail}\n" if tail else "The console shows nothing. ")
+        timed_out(
+            f"instance {desired.name}",
+            f"state `{desired.options.wait_for}`",
+            round(elapsed),
+            f"timeouts.wait is {desired.options.timeouts.wait:g} s. Last seen: {seen}. "
+            + (f"Last lines of its console:\n  {tail}\n" if tail else "Its console is empty"),
+        )
     )

@@ -1,10 +1,20 @@
-"""Define the errors of bringing a host to a plan."""
+"""Define the errors of applying a plan to a host."""
+
+from typing import ClassVar
 
 from ...errors import PikaError
+from ...message_templates import (
+    EXISTS,
+    IN_USE,
+    MISSING,
+    OTHER_OWNER,
+    TIMED_OUT,
+    UNSUPPORTED,
+)
 
 
 class ReconcileError(PikaError):
-    """Signal that the host could not be brought to the plan. The base of the errors below.
+    """Signal that a plan could not be applied to the host. The base of the errors below.
 
     The message is for the user.
     """
@@ -13,13 +23,19 @@ class ReconcileError(PikaError):
 class InstanceExists(ReconcileError):
     """Signal that an instance of that name exists already; it was not changed."""
 
+    default_code: ClassVar[str] = EXISTS
+
 
 class InstanceGone(ReconcileError):
     """Signal that the instance to change no longer exists."""
 
+    default_code: ClassVar[str] = MISSING
+
 
 class ForeignInstance(ReconcileError):
     """Signal that the instance of that name is not the one that this resource created."""
+
+    default_code: ClassVar[str] = OTHER_OWNER
 
 
 class AdoptionRefused(ReconcileError):
@@ -32,6 +48,8 @@ class AdoptionRefused(ReconcileError):
 class ForeignVolume(ReconcileError):
     """Signal that a volume holds the data of another runtime; nothing was created."""
 
+    default_code: ClassVar[str] = OTHER_OWNER
+
 
 class VolumeElsewhere(ReconcileError):
     """Signal that a volume that would be created empty exists in another pool.
@@ -39,9 +57,13 @@ class VolumeElsewhere(ReconcileError):
     Nothing was created.
     """
 
+    default_code: ClassVar[str] = EXISTS
+
 
 class SourceMissing(ReconcileError):
     """Signal that a mount's source is missing; nothing was created."""
+
+    default_code: ClassVar[str] = MISSING
 
 
 class PlacementError(ReconcileError):
@@ -54,16 +76,20 @@ class PreflightFailed(ReconcileError):
     The message lists everything that is missing.
     """
 
+    default_code: ClassVar[str] = MISSING
+
 
 class ReplacementFailed(ReconcileError):
     """Signal that a replacement cannot be carried out, or failed after the old instance's deletion.
 
-    The message says which of the two, and how to go on.
+    The message has which of the two happened, and how to continue.
     """
 
 
 class Unsupported(ReconcileError):
     """Signal that the server is too old for the plan."""
+
+    default_code: ClassVar[str] = UNSUPPORTED
 
 
 class RestartRefused(ReconcileError):
@@ -73,20 +99,26 @@ class RestartRefused(ReconcileError):
 class WaitFailed(ReconcileError):
     """Signal that the state that `wait_for` names was not reached."""
 
+    default_code: ClassVar[str] = TIMED_OUT
+
 
 class RuntimeFailed(ReconcileError):
     """Signal that a create, update or delete failed.
 
-    The message says what was undone and what was not.
+    The message lists what was undone and what was not.
     """
 
 
 class VolumeExists(ReconcileError):
     """Signal that a volume of that name exists and has no owner; it was not changed."""
 
+    default_code: ClassVar[str] = EXISTS
+
 
 class VolumeGone(ReconcileError):
     """Signal that the volume to change, or to take a snapshot of, does not exist."""
+
+    default_code: ClassVar[str] = MISSING
 
 
 class VolumeRefused(ReconcileError):
@@ -96,6 +128,8 @@ class VolumeRefused(ReconcileError):
 class VolumeInUse(ReconcileError):
     """Signal that a volume cannot be deleted because it is in use; it was not changed."""
 
+    default_code: ClassVar[str] = IN_USE
+
 
 class SnapshotExists(ReconcileError):
     """Signal that a snapshot of that name exists and this resource does not own it.
@@ -103,9 +137,13 @@ class SnapshotExists(ReconcileError):
     The snapshot was not changed.
     """
 
+    default_code: ClassVar[str] = EXISTS
+
 
 class SnapshotMissing(ReconcileError):
     """Signal that the snapshot to restore does not exist; nothing was changed."""
+
+    default_code: ClassVar[str] = MISSING
 
 
 class RestoreRefused(ReconcileError):
@@ -115,7 +153,7 @@ class RestoreRefused(ReconcileError):
 class RestoreFailed(ReconcileError):
     """Signal that a restore failed halfway.
 
-    The message says what became of the data and of the instances.
+    The message has the state of the data and of the instances.
     """
 
 

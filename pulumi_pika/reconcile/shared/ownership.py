@@ -147,19 +147,19 @@ def split_urn(urn: str) -> tuple[str, str, str]:
     return "::".join(parts[:2]), parts[2], parts[3]
 
 
-def renamed_hint(owner: str, mark: str) -> str:
+def renamed_hint(owner: str, label_owner: str) -> str:
     """Return advice on an object that a resource with another name, or of a renamed stack, owns.
 
     Args:
         owner: the URN of the resource that declares the object now.
-        mark: the URN in the object's label.
+        label_owner: the URN in the object's ownership label.
 
     Returns:
         A sentence about `aliases`, or about a renamed stack; an empty string if a rename is
         unlikely.
     """
     here, kind, name = split_urn(owner)
-    there, its_kind, its_name = split_urn(mark)
+    there, its_kind, its_name = split_urn(label_owner)
     own_type, its_type = kind.rpartition("$")[2], its_kind.rpartition("$")[2]
     if not here or not there or own_type != its_type:
         return ""
@@ -168,12 +168,12 @@ def renamed_hint(owner: str, mark: str) -> str:
             return ""
         before = there.partition("::")[0].rpartition(":")[2]
         return (
-            f"If this stack was renamed (it was {before}), run `pulumi up` first without replacing "
-            "this resource: that moves the mark"
+            f"If this stack was renamed (its earlier name was {before}), first run `pulumi up` "
+            "without replacing this resource, which updates the ownership label"
         )
     return (
-        "If this resource was renamed or moved in the program, declare that: "
-        f'opts=pulumi.ResourceOptions(aliases=["{mark}"]); '
-        "then it is changed in place and nothing is deleted. If that is declared already, run "
-        "`pulumi up` first without replacing this resource: that moves the mark"
+        "If this resource was renamed or moved in the program, add its earlier URN: "
+        f'opts=pulumi.ResourceOptions(aliases=["{label_owner}"]). Then it is changed in place, and '
+        "nothing is deleted. If the program has that alias already, first run `pulumi up` without "
+        "replacing this resource, which updates the ownership label"
     )

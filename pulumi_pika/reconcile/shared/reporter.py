@@ -10,7 +10,10 @@ FIRST_AFTER: Final = 2.0
 EVERY: Final = 5.0
 _LONG: Final = 60.0
 _EVERY_WHEN_LONG: Final = 15.0
-"""After `_LONG` seconds, a line each 5 s would bury all else: some machines boot for minutes."""
+"""The interval after `_LONG` seconds, in seconds.
+
+Some virtual machines boot for minutes, and a line every 5 s would hide all other lines.
+"""
 
 
 class Reporter(Protocol):
@@ -24,8 +27,10 @@ class Reporter(Protocol):
 
 
 class Progress:
-    """Report how long a piece of work has been running: first after 2 s, then every 5 s, and every
-    15 s after the first minute."""
+    """Report how long work has been running.
+
+    The first line comes after 2 s, the next ones every 5 s, and every 15 s after the first minute.
+    """
 
     def __init__(self, reporter: Reporter, what: str) -> None:
         self._reporter = reporter
@@ -40,7 +45,7 @@ class Progress:
 
     @property
     def is_due(self) -> bool:
-        """Whether `tick` would say something now, for a detail that costs a request."""
+        """Return whether `tick` would report now; a caller can save the request for a detail."""
         return self.elapsed >= self._next
 
     def tick(self, detail: str = "") -> None:
@@ -52,5 +57,5 @@ class Progress:
 
     def operation(self, _elapsed: float, metadata: Mapping[str, Any]) -> None:
         """Report, as `tick` does, with the progress that an Incus operation reports."""
-        said = [str(v) for k, v in metadata.items() if k.endswith("_progress")]
-        self.tick(cut(", ".join(said), 200))
+        values = [str(v) for k, v in metadata.items() if k.endswith("_progress")]
+        self.tick(cut(", ".join(values), 200))

@@ -27,6 +27,7 @@ from ...incus.storage import (
     pool_driver,
     restore_volume,
 )
+from ...message_templates import could_not, missing
 from ..instances.lifecycle import (
     fetch_instance,
     shut_down,
@@ -92,24 +93,24 @@ class RestorePlan:
 
     def text(self, options: VolumeOptions) -> str:
         """Return a human-readable description of the steps."""
-        said = [f"the {options.where} goes back to its snapshot {self.snapshot}"]
+        steps = [f"the {options.where} will be restored from its snapshot {self.snapshot}"]
         if self.stop:
-            said.append(f"stops {_names(self.stop)} for it")
+            steps.append(f"stops {_names(self.stop)} first")
         else:
-            said.append("no instance that uses it runs")
+            steps.append("no running instance uses it")
         if self.safety_snapshot:
-            said.append(
-                f"takes a snapshot {SAFETY_PREFIX}{_core(self.snapshot)}-<time> first, to which "
-                "restore_from can go back"
+            steps.append(
+                f"takes snapshot {SAFETY_PREFIX}{_core(self.snapshot)}-<time> before, so that "
+                "restore_from can undo it"
             )
         else:
-            said.append(
-                "takes NO snapshot first (snapshot_before_restore is off): what was written since "
-                "is LOST"
+            steps.append(
+                "takes NO snapshot before (snapshot_before_restore is off): all data written "
+                f"since {self.snapshot} is LOST"
             )
         if self.start:
-            said.append(f"starts {_names(self.start)} again after")
-        return "; ".join(said)
+            steps.append(f"starts {_names(self.start)} again afterwards")
+        return "; ".join(steps)
 
 
 def plan_restore(
@@ -135,8 +136,11 @@ def plan_restore(
     names = [str(data["name"]) for data in snapshots]
     if snapshot not in names:
         raise SnapshotMissing(
-            f"the {options.where} has no snapshot {snapshot} to restore; it has "
-            f"{', '.join(names) or 'none'}. Nothing was touched"
+            missing(
+                f"snapshot {snapshot} of {options.where}",
+                f"at {client.host}",
+                f"it has these snapshots: {', '.join(names) or 'none'}. Nothing was changed",
+            )
         )
     safety = ""
     if options.snapshot_before_restore:
@@ -149,22 +153,25 @@ def plan_restore(
         if instance.status != "Stopped" and instance.config.get(JOB_KEY, JOB_KEPT) != JOB_KEPT:
             problems.append(
                 f"{_name(ref)} runs the job of runtime "
-                f"{instance.config.get(RUNTIME_ID_KEY, 'unknown')}, which could not go on after a "
-                "stop: wait for its end"
+                f"{instance.config.get(RUNTIME_ID_KEY, 'unknown')}, which a stop would end: wait "
+                "until the job has ended"
             )
         elif instance.raw.get("ephemeral") and instance.status != "Stopped":
-            problems.append(f"{_name(ref)} is ephemeral: to stop it would delete it")
+            problems.append(f"{_name(ref)} is ephemeral: a stop would delete it")
         elif instance.running:
             running.append(ref)
         elif instance.status != "Stopped":
-            problems.append(f"{_name(ref)} is {instance.status}: have it run or stop it first")
+            problems.append(f"{_name(ref)} is {instance.status}: start or stop it first")
     if problems:
         raise RestoreRefused(
-            f"the {options.where} cannot be restored now: {'; '.join(problems)}. Nothing was "
-            "touched"
+            could_not(
+                f"restore the {options.where} now",
+                "; ".join(problems),
+                undone="Nothing was changed",
+            )
         )
-    cut_off = _cut_off(live)
-    earlier = [ref for ref in (cut_off.start if cut_off else []) if ref not in running]
+    interrupted = _interrupted_restore(live)
+    earlier = [ref for ref in (interrupted.start if interrupted else []) if ref not in running]
     return RestorePlan(snapshot, safety, stop=running, start=running + earlier)
 
 
@@ -210,9 +217,9 @@ def restore_volume_data(
         RestoreFailed: the restore failed; the message says what became of data and instances.
     """
     if text := describe_interrupted_restore(live):
-        reporter.warn(f"{text}; restoring anew")
+        reporter.warn(f"{text}; restoring again")
     _save_restore_plan(client, live, plan)
-    step = "nothing was stopped or restored"
+    data = "No instance was stopped, and the data was not changed"
     taken = ""
     try:
         for ref in plan.stop:
@@ -224,21 +231,24 @@ def restore_volume_data(
                 timeout=options.timeouts.stop + 30,
                 reporter=reporter,
             )
-            step = "the data is as it was"
+            data = "The data was not changed"
         if plan.safety_snapshot:
             _take_safety(client, options, plan.safety_snapshot, reporter)
-            taken = f"; the snapshot {plan.safety_snapshot} has what was there before"
-        step = f"whether the data is as it was is not certain{taken}"
+            taken = f"; snapshot {plan.safety_snapshot} has the data from before"
+        data = f"It is unknown whether the data was changed{taken}"
         _restore_snapshot(client, options, plan, reporter)
     except (IncusError, ReconcileError) as error:
-        reason = str(error).rstrip(". ")
         failed = _start_again(client, plan.start, reporter)
         if not failed:
             with suppress(IncusError, ReconcileError):
                 _clear_restore_plan(client, options)
         raise RestoreFailed(
-            f"{options.where}: restoring {plan.snapshot} failed: {reason}. "
-            f"{step[:1].upper()}{step[1:]}. {_outcome(plan.start, failed)}"
+            could_not(
+                f"restore the {options.where} from {plan.snapshot}",
+                str(error),
+                undone=data,
+                advice=_outcome(plan.start, failed),
+            )
         ) from error
     except BaseException:
         _start_again(client, plan.start, reporter)
@@ -246,14 +256,14 @@ def restore_volume_data(
     failed = _start_again(client, plan.start, reporter)
     if failed:
         raise RestoreFailed(
-            f"{options.where}: {plan.snapshot} is restored{taken}. {_outcome(plan.start, failed)} "
-            "`pulumi up` tries it once more"
+            f"the {options.where} was restored from {plan.snapshot}{taken}. "
+            f"{_outcome(plan.start, failed)}. `pulumi up` tries to start them again"
         )
     _clear_restore_plan(client, options)
     reporter.info(f"restored the {options.where} from {plan.snapshot}{taken}")
     after = fetch_volume(client, options.storage_pool, options.volume_name)
     if after is None:
-        raise VolumeGone(f"the {options.where} vanished after it was restored")
+        raise VolumeGone(f"another client deleted the {options.where} after it was restored")
     return after
 
 
@@ -271,32 +281,32 @@ def resume_interrupted_restore(
     Raises:
         RestoreFailed: one does not start.
     """
-    cut_off = _cut_off(live)
-    if cut_off is None:
+    interrupted = _interrupted_restore(live)
+    if interrupted is None:
         return
     reporter.warn(
-        f"a restore of the {options.where} from {cut_off.snapshot} was cut off; starting "
-        f"{_names(cut_off.start) or 'nothing'} again"
+        f"a restore of the {options.where} from {interrupted.snapshot} was interrupted; starting "
+        f"{_names(interrupted.start) or 'no instance'} again"
     )
-    failed = _start_again(client, cut_off.start, reporter)
+    failed = _start_again(client, interrupted.start, reporter)
     if failed:
-        raise RestoreFailed(f"{options.where}: {_outcome(cut_off.start, failed)}")
+        raise RestoreFailed(f"{options.where}: {_outcome(interrupted.start, failed)}")
     _clear_restore_plan(client, options)
 
 
 def describe_interrupted_restore(live: LiveVolume) -> str:
     """Return, human-readable, the steps that an interrupted restore left to do; empty for none."""
-    cut_off = _cut_off(live)
-    if cut_off is None:
+    interrupted = _interrupted_restore(live)
+    if interrupted is None:
         return ""
     return (
         f"a restore of volume {live.name} in pool {live.pool} (project {live.project}) from "
-        f"{cut_off.snapshot} was cut off"
-        + (f", and may have left {_names(cut_off.start)} stopped" if cut_off.start else "")
+        f"{interrupted.snapshot} was interrupted"
+        + (f", and may have left {_names(interrupted.start)} stopped" if interrupted.start else "")
         + (
-            f"; what was there before is in its snapshot {cut_off.safety_snapshot}, if that was "
-            "reached"
-            if cut_off.safety_snapshot
+            f"; its snapshot {interrupted.safety_snapshot}, if it was taken, has the data from "
+            "before"
+            if interrupted.safety_snapshot
             else ""
         )
     )
@@ -338,16 +348,26 @@ def _refuse_lossy(
     if driver not in _ONLY_NEWEST and live.config.get("block.type") != "qcow2":
         return
     raise RestoreRefused(
-        f"pool {options.storage_pool} is on {driver}, which can go back to a volume's newest "
-        f"snapshot only, and would refuse {snapshot} or delete those after it"
-        + (f" ({', '.join(newer)}): remove them yourself first" if newer else "")
-        + (
-            "; and the snapshot that is to be taken first would be one of them: copy the volume if "
-            "you want to keep what it has now, and set snapshot_before_restore=False"
-            if options.snapshot_before_restore
-            else ""
+        could_not(
+            f"restore the {options.where} from {snapshot}",
+            f"pool {options.storage_pool} has the driver {driver}, which can only restore the "
+            "newest snapshot of a volume"
+            + (f"; newer than {snapshot} are: {', '.join(newer)}" if newer else ""),
+            undone="Nothing was changed",
+            advice=". ".join(
+                [
+                    *(["Delete the newer snapshots, if you do not need them"] if newer else []),
+                    *(
+                        [
+                            "The safety snapshot would be newer too: copy the volume if you need "
+                            "its present data, and set snapshot_before_restore=False"
+                        ]
+                        if options.snapshot_before_restore
+                        else []
+                    ),
+                ]
+            ),
         )
-        + ". Nothing was touched"
     )
 
 
@@ -370,7 +390,7 @@ def _restore_snapshot(
 ) -> None:
     live = fetch_volume(client, options.storage_pool, options.volume_name)
     if live is None:
-        raise VolumeGone(f"the {options.where} vanished before it was restored")
+        raise VolumeGone(f"another client deleted the {options.where} before it was restored")
     timeout = options.timeouts.restore
     progress = Progress(reporter, f"restoring {live.name} from {plan.snapshot}")
     before = _server_process(client)
@@ -397,11 +417,11 @@ def _restore_snapshot(
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
         # The reply is lost and the restore may still run: an instance must not run meanwhile.
-        if not _comes_about(client, options, plan, progress, before):
+        if not _is_completed(client, options, plan, progress, before):
             raise
 
 
-def _comes_about(
+def _is_completed(
     client: IncusClient,
     options: VolumeOptions,
     plan: RestorePlan,
@@ -413,17 +433,17 @@ def _comes_about(
     It waits until the time limit, or until the server process that worked on it has ended.
     """
     while True:
-        gone = False
+        ended = False
         try:
-            gone = _server_process(client) != process
+            ended = _server_process(client) != process
             live = fetch_volume(client, options.storage_pool, options.volume_name)
             if live is not None and live.restored == plan.snapshot:
                 return True
         except IncusUnreachable:
             pass
-        if gone or progress.elapsed > options.timeouts.restore:
+        if ended or progress.elapsed > options.timeouts.restore:
             return False
-        progress.tick("its answer was lost; looking whether it gets done")
+        progress.tick("the reply was lost; checking whether it completes")
         time.sleep(_POLL)
 
 
@@ -460,7 +480,7 @@ def _start_again(
         try:
             instance = fetch_instance(inner, ref[1])
             if instance is None:
-                reporter.warn(f"{_name(ref)} is gone, and is not started again")
+                reporter.warn(f"{_name(ref)} no longer exists, and is not started again")
             elif not instance.running:
                 reporter.info(f"starting {_name(ref)} again")
                 start_instance(inner, ref[1], timeout=_START_TIMEOUT, reporter=reporter)
@@ -470,13 +490,13 @@ def _start_again(
 
 
 def _outcome(refs: list[InstanceRef], failed: dict[InstanceRef, str]) -> str:
-    well = [ref for ref in refs if ref not in failed]
-    said = [f"{_names(well)} run again."] if well else []
-    said += [
-        f"{_name(ref)} could NOT be started ({reason}): `incus start --project {ref[0]} {ref[1]}`."
+    started = [ref for ref in refs if ref not in failed]
+    parts = [f"{_names(started)} run again"] if started else []
+    parts += [
+        f"{_name(ref)} could NOT be started ({reason}): `incus start --project {ref[0]} {ref[1]}`"
         for ref, reason in failed.items()
     ]
-    return " ".join(said) or "No instance had been running."
+    return ". ".join(parts) or "No instance was running before"
 
 
 def _save_restore_plan(client: IncusClient, live: LiveVolume, plan: RestorePlan) -> None:
@@ -487,16 +507,16 @@ def _save_restore_plan(client: IncusClient, live: LiveVolume, plan: RestorePlan)
             "start": [list(ref) for ref in plan.start],
         }
     )
-    _set_mark(client, live, text)
+    _set_restoring_key(client, live, text)
 
 
 def _clear_restore_plan(client: IncusClient, options: VolumeOptions) -> None:
     live = fetch_volume(client, options.storage_pool, options.volume_name)
     if live is not None and RESTORING_KEY in live.config:
-        _set_mark(client, live, "")
+        _set_restoring_key(client, live, "")
 
 
-def _set_mark(client: IncusClient, live: LiveVolume, text: str) -> None:
+def _set_restoring_key(client: IncusClient, live: LiveVolume, text: str) -> None:
     def send(now: LiveVolume) -> None:
         patch_volume(
             client,
@@ -510,7 +530,7 @@ def _set_mark(client: IncusClient, live: LiveVolume, text: str) -> None:
     retry_on_conflict(client, live, send)
 
 
-def _cut_off(live: LiveVolume) -> RestorePlan | None:
+def _interrupted_restore(live: LiveVolume) -> RestorePlan | None:
     text = live.config.get(RESTORING_KEY)
     if not text:
         return None

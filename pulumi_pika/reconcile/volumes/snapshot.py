@@ -6,7 +6,6 @@ afterwards; the copy stays. The generation, which an adoption changes, is stored
 URN of a resource that was renamed later is stored there too.
 """
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,12 +33,14 @@ from ...incus.storage import (
     patch_volume,
     snapshot_url,
 )
+from ...message_templates import OTHER_OWNER, Message, exists, missing, other_owner
 from ..shared.errors import SnapshotExists, VolumeGone
 from ..shared.ownership import (
     MARK_PREFIX,
     new_generation,
     renamed_hint,
 )
+from ..shared.polling import poll_until
 from ..shared.reporter import Progress, Reporter
 from ..shared.volume_lock import volume_lock
 from .volume import (
@@ -54,11 +55,9 @@ SNAPSHOT_OWNER_PREFIX: Final = MARK_PREFIX + "snapshot."
 GENERATION_PREFIX: Final = MARK_PREFIX + "snapshot-generation."
 """The key prefix before a snapshot's name; the value is a `SnapshotRecord`."""
 
-_APPEARS_WITHIN: Final = 3.0
-"""How long to look for a snapshot after the reply to its creation was lost, in seconds."""
 
-_ANOTHER: Final = (
-    "run `pulumi refresh`, and `pulumi up` takes another, of what the volume has by then"
+_TAKE_AGAIN: Final = (
+    "run `pulumi refresh`, then `pulumi up` to take a new one, with the volume's data at that time"
 )
 
 
@@ -149,7 +148,7 @@ def create_or_adopt_snapshot(
     else:
         check_retainable(client, live, options)
         _await_operations(client, options, reporter)
-        reporter.info(f"the {options.where} is there (made {live.created_at}) and is kept as it is")
+        reporter.info(f"resumed managing the {options.where} (created {live.created_at})")
         source = fetch_volume(client, pool, volume)
         if source is not None:
             _set_record(client, source, options, new_generation())
@@ -171,9 +170,12 @@ def check_retainable(client: IncusClient, live: LiveSnapshot, options: SnapshotO
         raise _another(client, options, live)
     if live.backend and options.backend and live.backend != options.backend:
         raise SnapshotExists(
-            f"the {options.where} exists at {client.host} (made {live.created_at}) and is owned by "
-            f"{live.owner} of another Pulumi backend (or of another machine), whose stack has the "
-            "same name as this one; nothing of it was touched. Choose another snapshot_name"
+            other_owner(
+                f"the {options.where} at {client.host} (created {live.created_at})",
+                f"{live.owner} of a stack with the same name in another Pulumi backend (or on "
+                "another machine)",
+                "it was not changed. Set another snapshot_name",
+            )
         )
 
 
@@ -264,7 +266,9 @@ def change_snapshot(
             client, options.storage_pool, options.volume_name, options.snapshot_name
         )
         if live is None:
-            raise VolumeGone(f"there is no {options.where} at {client.host} any more; {_ANOTHER}")
+            raise VolumeGone(
+                missing(f"the {options.where}", f"at {client.host} any more", _TAKE_AGAIN)
+            )
         if created_at and live.created_at != created_at:
             raise _another(client, options, live)
         if not snapshot_differs(live, options):
@@ -287,7 +291,9 @@ def change_snapshot(
                 raise
     found = fetch_snapshot(client, options.storage_pool, options.volume_name, options.snapshot_name)
     if found is None:
-        raise VolumeGone(f"the {options.where} vanished while it was being changed; {_ANOTHER}")
+        raise VolumeGone(
+            f"another client deleted the {options.where} during its change; {_TAKE_AGAIN}"
+        )
     return found
 
 
@@ -334,17 +340,17 @@ def remove_snapshot(
         return
     if live.created_at != created_at:
         reporter.warn(
-            f"the {options.where} is not the one that this resource made, and is left alone"
+            f"the {options.where} is not the one that this resource created; it is not deleted"
         )
         return
     found = generation_of(client, options)
     if generation and found and found != generation:
         reporter.warn(
-            f"the {options.where} was taken over since by a later create of this resource (a "
-            "replacement that created first); it is left alone"
+            f"the {options.where} was adopted by a later create of this resource (a replacement "
+            "that created first); it is not deleted"
         )
         return
-    progress = Progress(reporter, f"removing the {options.where}")
+    progress = Progress(reporter, f"deleting the {options.where}")
     try:
         delete_snapshot(
             client,
@@ -405,18 +411,15 @@ def take_snapshot(
         # The reply is lost, but the snapshot may exist: wait for it and fetch it.
         if isinstance(error, IncusUnreachable) and not error.sent:
             raise
-        deadline = time.monotonic() + _APPEARS_WITHIN
-        while fetch_snapshot(client, pool, volume, name) is None:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+        if poll_until(lambda: fetch_snapshot(client, pool, volume, name)) is None:
+            raise
         _await_operations(client, options, reporter)
         if fetch_snapshot(client, pool, volume, name) is None:
             raise
     live = fetch_snapshot(client, pool, volume, name)
     if live is None:
         raise VolumeGone(
-            f"the {options.where} was taken, and is gone again: somebody removed it; {_ANOTHER}"
+            f"the {options.where} was taken and then deleted by another client; {_TAKE_AGAIN}"
         )
     return live
 
@@ -425,10 +428,13 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
     volume = fetch_volume(client, options.storage_pool, options.volume_name)
     if volume is None:
         raise VolumeGone(
-            f"there is no volume {options.volume_name} in pool {options.storage_pool} (project "
-            f"{options.project}) at {client.host} to take a snapshot of; make it first"
+            missing(
+                f"volume {options.volume_name}",
+                f"in pool {options.storage_pool} (project {options.project}) at {client.host}",
+                "create it before its snapshot (`volume_name=volume.volume_name` waits for it)",
+            )
         )
-    _mark(client, volume, options)
+    _label(client, volume, options)
     try:
         expires = NEVER if options.expires_at == "never" else options.expires_at
         live = take_snapshot(client, options, expires, reporter)
@@ -446,7 +452,7 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
     finally:
         # A key that remains does no harm: it only says who was about to take a snapshot.
         with suppress(IncusError, VolumeGone):
-            _unmark(client, options)
+            _remove_label(client, options)
     if options.owner and live.owner not in ("", options.owner):
         # Another resource wrote its key between this one and the snapshot, and treats the snapshot
         # as its own.
@@ -454,18 +460,18 @@ def _take(client: IncusClient, options: SnapshotOptions, reporter: Reporter) -> 
     return live
 
 
-def _mark(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
+def _label(client: IncusClient, volume: LiveVolume, options: SnapshotOptions) -> None:
     if options.owner:
         with volume_lock(options.storage_pool, options.volume_name):
             record = SnapshotRecord(new_generation(), options.backend)
-            marks = {
+            label = {
                 SNAPSHOT_OWNER_PREFIX + options.snapshot_name: options.owner,
                 GENERATION_PREFIX + options.snapshot_name: record.text(),
             }
-            _set_keys(client, volume, marks)
+            _set_keys(client, volume, label)
 
 
-def _unmark(client: IncusClient, options: SnapshotOptions) -> None:
+def _remove_label(client: IncusClient, options: SnapshotOptions) -> None:
     if not options.owner:
         return
     with volume_lock(options.storage_pool, options.volume_name):
@@ -504,11 +510,16 @@ def _await_operations(client: IncusClient, options: SnapshotOptions, reporter: R
 
 
 def _another(client: IncusClient, options: SnapshotOptions, live: LiveSnapshot) -> SnapshotExists:
-    owner = f"taken by {live.owner}" if live.owner else "not taken by this resource"
     hint = renamed_hint(options.owner, live.owner) if live.owner else ""
-    return SnapshotExists(
-        f"the {options.where} exists at {client.host} (made {live.created_at}, {owner}); nothing "
-        "of it was touched. Choose another snapshot_name, or remove it: `incus storage volume "
-        f"snapshot delete --project {options.project} {options.storage_pool} {options.volume_name} "
-        f"{options.snapshot_name}`" + (f". {hint}" if hint else "")
+    advice = (
+        "it was not changed. Set another snapshot_name, or delete the snapshot with its data: "
+        f"`incus storage volume snapshot delete --project {options.project} "
+        f"{options.storage_pool} {options.volume_name} {options.snapshot_name}`"
+        + (f". {hint}" if hint else "")
     )
+    found = exists(
+        f"the {options.where}",
+        f"at {client.host} (created {live.created_at}, owner: {live.owner or 'none'})",
+        advice,
+    )
+    return SnapshotExists(Message(found, OTHER_OWNER if live.owner else found.code))

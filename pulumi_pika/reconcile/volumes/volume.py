@@ -23,6 +23,16 @@ from ...incus.storage import (
     patch_volume,
     rename_volume,
 )
+from ...message_templates import (
+    FAILED,
+    IN_USE,
+    Message,
+    could_not,
+    exists,
+    in_use,
+    missing,
+    other_owner,
+)
 from ..instances.changes import description_to_set
 from ..instances.desired import LABEL_PREFIX
 from ..instances.location import select_member_for_new_volume
@@ -55,6 +65,8 @@ from .volume_options import (
     shrink_reason,
     shrinks,
 )
+
+_RECREATE_EMPTY: Final = "run `pulumi refresh`, then `pulumi up` to recreate it, empty"
 
 RESTORED_KEY: Final = MARK_PREFIX + "restored"
 """The key of the name of the snapshot that was restored last.
@@ -137,7 +149,7 @@ class VolumeChanges:
     config: dict[str, str] = field(default_factory=dict)
     """The config keys to set; an empty value unsets the key."""
     description: str | None = None
-    kept: list[str] = field(default_factory=list)
+    foreign_values: list[str] = field(default_factory=list)
     """Values that the program no longer sets and that another client changed; they stay."""
 
     def __bool__(self) -> bool:
@@ -175,7 +187,7 @@ def find_volume_changes(
             if before[key] == seen:
                 changes.config[key] = ""
             else:
-                changes.kept.append(key)
+                changes.foreign_values.append(key)
     if options.restore_from is None:
         # A snapshot that is named again later is then restored again.
         changes.config.update({key: "" for key in (RESTORED_KEY, SAFETY_KEY) if key in live.config})
@@ -183,7 +195,7 @@ def find_volume_changes(
         live.description,
         options.description,
         previous.description if previous else None,
-        changes.kept,
+        changes.foreign_values,
     )
     return changes
 
@@ -215,16 +227,16 @@ def create_or_adopt_volume(
     if options.restore_from is not None:
         renamed = find_renamed_volume(client, options, Claim((options.owner,), copies=False))
         raise SnapshotMissing(
-            f"restore_from is {options.restore_from}, and there is no {options.where} yet, let "
-            "alone a snapshot of it; nothing was made. Leave restore_from out for now, if the "
-            "volume is to be created empty. "
+            f"the {options.where} does not exist, so that restore_from {options.restore_from} "
+            "cannot be restored; nothing was created. To create an empty volume, remove "
+            "restore_from for now. "
             + (
-                f"The volume {renamed.name} is marked as this resource's: if it was renamed, give "
-                f"it its name back first: `incus storage volume rename --project {options.project} "
-                f"{options.storage_pool} {renamed.name} {options.volume_name}`"
+                f"Volume {renamed.name} has the ownership label of this resource. If it was "
+                f"renamed, first rename it back: `incus storage volume rename --project "
+                f"{options.project} {options.storage_pool} {renamed.name} {options.volume_name}`"
                 if renamed
-                else "If there was one before, look for it first: `incus storage volume list "
-                f"--project {options.project} {options.storage_pool}`"
+                else "If the volume existed before, first search for it: `incus storage volume "
+                f"list --project {options.project} {options.storage_pool}`"
             )
         )
     client = select_member_for_new_volume(client, options.storage_pool, options.volume_name)
@@ -244,7 +256,7 @@ def create_or_adopt_volume(
             raise
         if _has_own_label(live, options):
             return _resume_or_adopt(client, live, options, reporter)
-        raise _not_ours(client, live, "was made by somebody else at this very moment") from None
+        raise _not_owned(client, live, options.owner) from None
     except (IncusUnreachable, UnexpectedResponse) as error:
         # The reply is lost, but the volume may exist: check whether this attempt created it.
         if isinstance(error, IncusUnreachable) and not error.sent:
@@ -272,33 +284,41 @@ def check_adoptable(client: IncusClient, live: LiveVolume, options: VolumeOption
     whose = relation(live.config, options.owner, options.backend)
     if whose == "other_backend" and not options.adopt:
         raise ForeignVolume(
-            f"the {options.where} exists at {client.host} (made {live.created_at}) and is owned "
-            f"by {live.owner} of another Pulumi backend (or of another machine), whose stack has "
-            "the same name as this one; nothing of it was touched. Choose another volume_name, or "
-            "take the volume over from that stack with its data by setting adopt=True"
+            other_owner(
+                f"the {options.where} at {client.host} (created {live.created_at})",
+                f"{live.owner} of a stack with the same name in another Pulumi backend (or on "
+                "another machine)",
+                "it was not changed. Set another volume_name, or adopt the volume with its data "
+                "from that stack with adopt=True",
+            )
         )
     if not ours and whose != "other_backend" and (live.owner or live.config.get(RUNTIME_ID_KEY)):
-        raise _not_ours(client, live, "holds the data of another", options.owner)
+        raise _not_owned(client, live, options.owner)
     if not ours and not options.adopt:
         raise VolumeExists(
-            f"the {options.where} exists at {client.host} and is not marked as anybody's (made "
-            f"{live.created_at}, used by {users_text(live.used_by) or 'nothing'}); nothing of it "
-            "was touched. Set adopt=True to take it over with its data, or choose another "
-            "volume_name"
+            exists(
+                f"the {options.where}",
+                f"at {client.host} and has no owner (created {live.created_at}, used by "
+                f"{users_text(live.used_by) or 'nothing'})",
+                "it was not changed. Set adopt=True to adopt it with its data, or set another "
+                "volume_name",
+            )
         )
     problems = []
     if live.content_type != options.content_type:
         problems.append(
-            f"its content type is {live.content_type}, not {options.content_type}, and cannot be "
+            f"content_type: it is {live.content_type}, not {options.content_type}, and cannot be "
             "changed"
         )
     size = live.config.get(SIZE_KEY)
     if size and options.size and shrinks(size, options.size):
         problems.append(f"size: {shrink_reason(size, options.size)}")
     if problems:
+        verb = "resume managing" if ours else "adopt"
         raise VolumeRefused(
-            f"the {options.where} exists and cannot be taken "
-            f"{'up again' if ours else 'over'}: {'; '.join(problems)}. Nothing of it was touched"
+            could_not(
+                f"{verb} the {options.where}", "; ".join(problems), undone="It was not changed"
+            )
         )
 
 
@@ -368,10 +388,17 @@ def _rename_back(
     except IncusApiError as error:
         used = users_text(live.used_by)
         raise VolumeInUse(
-            f"the {options.where} was renamed to {live.name} outside Pulumi, and cannot get its "
-            f"name back: {error.reason}. Nothing of it was touched. "
-            + (f"It is used by {used}: stop what runs of that" if used else "Rename it")
-            + f", and run `pulumi up` again, which does {back}"
+            Message(
+                f"the {options.where} was renamed to {live.name} outside Pulumi, and could not be "
+                f"renamed back: {error.reason}. It was not changed. "
+                + (
+                    f"It is used by {used}: stop the running instances of these, and run `pulumi "
+                    f"up` again, which runs {back}"
+                    if used
+                    else f"Run {back}, and then `pulumi up` again"
+                ),
+                IN_USE if used else FAILED,
+            )
         ) from error
     return _fetch_existing(client, options)
 
@@ -401,18 +428,17 @@ def fetch_owned_volume(
     if found.live is not None and found.live.name == options.volume_name:
         return found.live
     if found.other is not None:
-        error = _not_ours(client, found.other, "is not this resource's", options.owner)
+        error = _not_owned(client, found.other, options.owner)
         if found.live is None:
             raise error
         raise ForeignVolume(
-            f"{error}. The volume of this resource is {found.live.name} in pool "
-            f"{options.storage_pool}: it was renamed outside Pulumi. Rename the other volume, and "
-            "run `pulumi up` again"
+            f"{error}. The volume of this resource was renamed to {found.live.name} in pool "
+            f"{options.storage_pool} outside Pulumi. Rename the other volume, and run `pulumi up` "
+            "again"
         )
     if found.live is None:
         raise VolumeGone(
-            f"there is no {options.where} at {client.host} any more; run `pulumi refresh`, and "
-            "`pulumi up` makes it anew, empty"
+            missing(f"the {options.where}", f"at {client.host} any more", _RECREATE_EMPTY)
         )
     return _rename_back(client, found.live, options, reporter)
 
@@ -519,7 +545,7 @@ def remove_volume(
     found = find_owned_volume(client, options, claim)
     live = found.live
     if found.other is not None:
-        reporter.warn(f"the {options.where} {why_not_owned(found.other, claim)}; it is left alone")
+        reporter.warn(f"the {options.where} {why_not_owned(found.other, claim)}; it is not deleted")
     if live is None:
         return
     if live.name != options.volume_name:
@@ -528,9 +554,10 @@ def remove_volume(
     if not options.delete_data:
         owner = f" {options.owner}" if options.owner else ""
         reporter.warn(
-            f"the {options.where} is kept with its data, since delete_data is off. It is taken up "
-            f"again by the same resource{owner}. To delete it and its data: `incus storage volume "
-            f"delete --project {options.project} {options.storage_pool} {options.volume_name}`"
+            f"the {options.where} is retained with its data, because delete_data is off. The same "
+            f"resource{owner} can resume managing it. To delete it with its data: `incus storage "
+            f"volume delete --project {options.project} {options.storage_pool} "
+            f"{options.volume_name}`"
         )
         return
     if live.used_by:
@@ -573,8 +600,8 @@ def retry_on_conflict(
             again = fetch_volume(client, live.pool, live.name)
             if again is None:
                 raise VolumeGone(
-                    f"volume {live.name} in pool {live.pool} vanished while it was being changed; "
-                    "run `pulumi refresh`, and `pulumi up` makes it anew, empty"
+                    f"another client deleted volume {live.name} in pool {live.pool} during its "
+                    f"change; {_RECREATE_EMPTY}"
                 ) from None
             send(again)
 
@@ -593,7 +620,7 @@ def users(used_by: tuple[str, ...]) -> list[tuple[str, str, str]]:
     for user in used_by:
         parts = urlsplit(user)
         steps = [unquote(step) for step in parts.path.split("/") if step]
-        kind = steps[1].removesuffix("s") if len(steps) > 2 else "Incus itself"
+        kind = steps[1].removesuffix("s") if len(steps) > 2 else "Incus"
         project = parse_qs(parts.query).get("project", ["default"])[0]
         found.append((kind, steps[2] if len(steps) > 2 else parts.fragment, project))
     return found
@@ -607,8 +634,8 @@ def _resume_or_adopt(
     live = _apply_changes(client, live, options, None, reporter)
     live = write_identity(client, live, options, new_generation(live.generation if ours else ""))
     reporter.info(
-        f"took {'up again' if ours else 'over'} the {options.where}, with the data in it "
-        f"(made {live.created_at})"
+        f"{'resumed managing' if ours else 'adopted'} the {options.where} with its data "
+        f"(created {live.created_at})"
     )
     return live
 
@@ -620,14 +647,14 @@ def _has_own_label(live: LiveVolume, options: VolumeOptions) -> bool:
 def why_not_owned(live: LiveVolume, claim: Claim) -> str:
     """Return why a volume is not the one that a state manages, to follow its name."""
     if live.owner and live.owner not in claim.owners:
-        return f"is owned by {live.owner} now"
+        return f"now belongs to {live.owner}"
     known = is_same_or_earlier(live.generation, claim.generation)
     if live.owner and live.generation and claim.generation and not known:
         return (
-            "was taken over since: by a later create of this resource (a replacement that "
-            "created first), or by a stack of the same name in another backend"
+            "was adopted by a later create of this resource (a replacement that created first), or "
+            "by a stack with the same name in another backend"
         )
-    return f"does not carry the marks of this resource (created {live.created_at})"
+    return f"does not have the ownership label of this resource (created {live.created_at})"
 
 
 def _apply_changes(
@@ -639,11 +666,12 @@ def _apply_changes(
 ) -> LiveVolume:
     size = live.config.get(SIZE_KEY)
     if size and options.size and shrinks(size, options.size):
-        raise VolumeRefused(f"{options.where}: size {shrink_reason(size, options.size)}")
+        raise VolumeRefused(shrink_reason(size, options.size).at(f"{options.where}: size"))
     changes = find_volume_changes(live, options, previous)
-    if changes.kept:
+    if changes.foreign_values:
         reporter.warn(
-            f"{options.where}: left as it is, since somebody changed it: {', '.join(changes.kept)}"
+            f"{options.where}: not removed, because it was changed outside Pulumi: "
+            f"{', '.join(changes.foreign_values)}"
         )
     if not changes:
         return live
@@ -664,14 +692,17 @@ def _apply_changes(
     except IncusApiError as error:
         if SIZE_KEY in changes.config and "in use" in error.reason.lower():
             raise VolumeRefused(
-                f"the {options.where} cannot grow while it is used by {users_text(live.used_by)} "
-                f"({error.reason}): stop what uses it, and run `pulumi up` again"
+                in_use(
+                    f"the {options.where} cannot grow while it",
+                    f"{users_text(live.used_by)} ({error.reason})",
+                    "stop the instances that use it, and run `pulumi up` again",
+                )
             ) from error
         if SIZE_KEY in changes.config and "shrunk" in error.reason.lower():
             # Its config had no size, so only the server could know it.
             raise VolumeRefused(
-                f"{options.where}: size {options.size} is smaller than the volume, which was made "
-                f"without a size of its own ({error.reason}); set a larger one, or none"
+                f"{options.where}: size {options.size} is smaller than the volume, which was "
+                f"created without a size ({error.reason}); set a larger size, or remove size"
             ) from error
         raise
     except (IncusUnreachable, UnexpectedResponse) as error:
@@ -686,41 +717,54 @@ def _fetch_existing(client: IncusClient, options: VolumeOptions) -> LiveVolume:
     live = fetch_volume(client, options.storage_pool, options.volume_name)
     if live is None:
         raise VolumeGone(
-            f"the {options.where} was there, and is gone again: somebody removed it; run `pulumi "
-            "refresh`, and `pulumi up` makes it anew, empty"
+            f"another client deleted the {options.where} at the same time; {_RECREATE_EMPTY}"
         )
     return live
 
 
-def _not_ours(client: IncusClient, live: LiveVolume, what: str, owner: str = "") -> ForeignVolume:
-    marks = {key: live.config[key] for key in (OWNER_KEY, RUNTIME_ID_KEY) if key in live.config}
-    whose = [f"resource {marks[OWNER_KEY]}"] if OWNER_KEY in marks else []
-    whose += [f"runtime id {marks[RUNTIME_ID_KEY]}"] if RUNTIME_ID_KEY in marks else []
-    hint = renamed_hint(owner, live.owner) if owner and live.owner != owner else ""
-    unset = " and ".join(
-        f"`incus storage volume unset --project {live.project} {live.pool} {live.name} {key}`"
-        for key in marks
-    )
-    return ForeignVolume(
-        f"the volume {live.name} in pool {live.pool} (project {live.project}) at {client.host} "
-        f"{what}: it is marked as {', '.join(whose) or 'nobody’s'}; nothing of it was touched. "
-        "Choose another volume_name"
-        + (f"; or, to take its data over, remove its marks with {unset}, and set adopt=True")
-        * bool(marks)
-        + (
-            ". If a mount of this program names it as a text, its runtime created it first: write "
-            "`source=volume.volume_name` with this resource, so that it waits for the volume"
+def _not_owned(client: IncusClient, live: LiveVolume, owner: str) -> ForeignVolume:
+    label = {key: live.config[key] for key in (OWNER_KEY, RUNTIME_ID_KEY) if key in live.config}
+    owners = [f"resource {label[OWNER_KEY]}"] if OWNER_KEY in label else []
+    owners += [f"runtime id {label[RUNTIME_ID_KEY]}"] if RUNTIME_ID_KEY in label else []
+    advice = ""
+    if label:
+        unset = " and ".join(
+            f"`incus storage volume unset --project {live.project} {live.pool} {live.name} {key}`"
+            for key in label
         )
-        * (RUNTIME_ID_KEY in marks)
-        + (f". {hint}" if hint else "")
+        advice += (
+            ". Or, if its owner no longer needs the data, remove the ownership label with "
+            f"{unset}, and set adopt=True"
+        )
+    if RUNTIME_ID_KEY in label:
+        advice += (
+            ". If a mount of this program has its name as a string, the runtime created it first: "
+            "write `source=volume.volume_name` with this resource, so that the runtime waits for "
+            "the volume"
+        )
+    if hint := renamed_hint(owner, live.owner) if owner and live.owner != owner else "":
+        advice += f". {hint}"
+    place = f"volume {live.name} in pool {live.pool} (project {live.project}) at {client.host}"
+    if not owners:
+        return ForeignVolume(
+            f"{place} has no owner, and is not the one that this resource created; it was not "
+            "changed. Set another volume_name"
+        )
+    return ForeignVolume(
+        other_owner(
+            place, ", ".join(owners), f"it was not changed. Set another volume_name{advice}"
+        )
     )
 
 
 def _in_use(options: VolumeOptions, live: LiveVolume) -> VolumeInUse:
     return VolumeInUse(
-        f"the {options.where} cannot be deleted: it is used by "
-        f"{users_text(live.used_by) or 'something'}; nothing of it was touched. Detach it there, "
-        "or delete what uses it first, and run the same command again"
+        in_use(
+            f"the {options.where} cannot be deleted: it",
+            users_text(live.used_by) or "Incus",
+            "it was not changed. Remove the device with the volume there, or delete the user "
+            "first, and run the same command again",
+        )
     )
 
 

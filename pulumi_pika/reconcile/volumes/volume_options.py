@@ -9,7 +9,9 @@ from pydantic import Field, JsonValue
 
 from ...choices import ContentType
 from ...incus.storage import NEVER
+from ...message_templates import INVALID_VALUE, Message, invalid_value, must, reserved
 from ...planner.spec_models import Part
+from ...text_safety import one_line
 from ..instances.desired import LABEL_PREFIX
 from ..instances.runtime_options import OptionProblem, Seconds
 from ..shared.ownership import (
@@ -41,7 +43,7 @@ _ALIASES: Final = frozenset(
     f"@{word}"
     for word in ("hourly", "daily", "midnight", "weekly", "monthly", "annually", "yearly")
 )
-_LABEL_OR_KEY_PROBLEM: Final = "must have no control character and no blank at its ends"
+_KEY_RULE: Final = "use no control character and no space at an end"
 
 
 class VolumeTimeouts(Part):
@@ -163,12 +165,13 @@ def shrinks(old: str | None, new: str | None) -> bool:
     return before is not None and after is not None and after < before
 
 
-def shrink_reason(old: str, new: str) -> str:
+def shrink_reason(old: str, new: str) -> Message:
     """Return why a smaller size is refused."""
-    return (
-        f"would shrink the volume from {old} to {new}, which is refused: what lies beyond the new "
-        f"end would be lost, and most storage drivers cannot. Keep {old}, or make a smaller volume "
-        "under another volume_name and copy the data over"
+    return Message(
+        f"would shrink the volume from {old} to {new}, which is refused: data beyond the new end "
+        f"would be lost, and most storage drivers do not support it. Keep {old}, or create a "
+        "smaller volume with another volume_name and copy the data",
+        INVALID_VALUE,
     )
 
 
@@ -196,31 +199,42 @@ def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
     for key, value in options.config.items():
         where = ("config", key)
         if field := _FIELD_OF.get(key):
-            yield where, f"has an argument of its own: set `{field}` instead"
+            yield where, reserved("pulumi_pika", f"set `{field}` instead")
         elif key.startswith(MARK_PREFIX):
-            yield where, f"is not to be set: keys below `{MARK_PREFIX}` mark whose a volume is"
+            yield (
+                where,
+                reserved(
+                    "pulumi_pika",
+                    f"keys below `{MARK_PREFIX}` store the ownership label; use another key",
+                ),
+            )
         elif key.startswith("volatile."):
-            yield where, "is kept by Incus itself and not to be set"
+            yield where, reserved("Incus", "remove it")
         elif not key or not key.isprintable() or key != key.strip():
-            yield where, _LABEL_OR_KEY_PROBLEM
+            yield where, invalid_value(one_line(key), "config key", _KEY_RULE)
         elif value == "":
-            yield where, "is empty, which Incus takes as unset; leave the key out"
+            yield where, must("be non-empty: for Incus, an empty value is unset; remove the key")
     for label in options.labels:
         if not label or not label.isprintable() or label != label.strip():
-            yield ("labels", label), f"{label!r} is no label: it {_LABEL_OR_KEY_PROBLEM}"
+            yield ("labels", label), invalid_value(one_line(label), "label key", _KEY_RULE)
     if (schedule := options.snapshots_schedule) is not None and not _is_schedule(schedule):
         yield (
             ("snapshots_schedule",),
-            f"`{schedule}` is no schedule: five cron fields, as `0 6 * * *`, or "
-            f"{', '.join(sorted(_ALIASES))}",
+            invalid_value(
+                schedule,
+                "schedule",
+                f"use five cron fields, as in `0 6 * * *`, or {', '.join(sorted(_ALIASES))}",
+            ),
         )
     if (expiry := options.snapshots_expiry) is not None and not _EXPIRY.fullmatch(expiry):
         yield (
             ("snapshots_expiry",),
-            f"`{expiry}` is no expiry: numbers with S, M, H, d, w, m or y, as `2w` or `1w 12H`",
+            invalid_value(
+                expiry, "expiry", "use numbers with S, M, H, d, w, m or y, as in `2w` or `1w 12H`"
+            ),
         )
     if options.snapshots_pattern == "":
-        yield ("snapshots_pattern",), "is empty; leave it out"
+        yield ("snapshots_pattern",), must("be non-empty; remove it for the default")
     if options.restore_from is not None:
         yield from name_problems(("restore_from",), options.restore_from)
 
@@ -237,10 +251,13 @@ def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Itera
         if not old.delete_data:
             yield (
                 ("content_type",),
-                f"cannot change from {old.content_type} to {new.content_type}: that takes another "
-                "volume, and this one's data would have to be deleted first. Choose another "
-                "volume_name; or, to delete the data, run `pulumi up` with delete_data=True and "
-                "the old content_type before this",
+                Message(
+                    f"cannot change from {old.content_type} to {new.content_type}: this needs "
+                    "another volume, and the data of this one would be deleted first. Choose "
+                    "another volume_name. Or, to delete the data, first run `pulumi up` with "
+                    "delete_data=True and the old content_type",
+                    INVALID_VALUE,
+                ),
             )
         return
     if old.size is not None and new.size is not None and shrinks(old.size, new.size):
@@ -249,7 +266,7 @@ def find_volume_change_problems(old: VolumeOptions, new: VolumeOptions) -> Itera
     if was != is_:
         yield (
             ("config", "block.filesystem"),
-            "cannot be changed on an existing volume; choose another volume_name",
+            must("stay the same on an existing volume; choose another volume_name"),
         )
 
 
@@ -260,8 +277,11 @@ def find_snapshot_problems(options: SnapshotOptions) -> Iterator[OptionProblem]:
     if options.expires_at is not None and instant(options.expires_at) is None:
         yield (
             ("expires_at",),
-            f"`{options.expires_at}` is no point in time: RFC 3339 with an offset, as "
-            "`2030-01-31T00:00:00Z`, or `never`",
+            invalid_value(
+                options.expires_at,
+                "time",
+                "use RFC 3339 with an offset, as in `2030-01-31T00:00:00Z`, or `never`",
+            ),
         )
 
 
@@ -281,23 +301,30 @@ def find_expiry_problems(
     if expiry is not None and expiry != instant(NEVER) and expiry <= now:
         yield (
             ("expires_at",),
-            f"`{new.expires_at}` is in the past: Incus would remove the snapshot within a minute. "
-            "Name a time to come, or `never`; or take the resource out of the program if the "
-            "snapshot is not needed any more",
+            Message(
+                f"`{new.expires_at}` is in the past: Incus would delete the snapshot within a "
+                "minute. Set a later time or `never`; or remove the resource from the program if "
+                "the snapshot is no longer needed",
+                INVALID_VALUE,
+            ),
         )
 
 
 def name_problems(where: tuple[str | int, ...], name: str) -> Iterator[OptionProblem]:
     """Find what is wrong with the name of a volume or a snapshot."""
     if not name.strip():
-        yield where, "must be non-empty"
+        yield where, must("be non-empty")
     elif len(name.encode(errors="replace")) > _LONGEST_NAME:
-        yield where, f"`{name}` is too long: {_LONGEST_NAME} characters at most"
+        yield where, invalid_value(name, "name", f"use at most {_LONGEST_NAME} bytes")
     elif not _NAME.fullmatch(name) or not name.isprintable():
         yield (
             where,
-            f"`{name}` is no name that Incus allows: no blank, no slash, none of $?&+\"'`*, and an "
-            "ASCII letter or digit at both ends",
+            invalid_value(
+                name,
+                "name",
+                "use an ASCII letter or digit at both ends, no space, no slash, and none of "
+                "$?&+\"'`*",
+            ),
         )
 
 
@@ -305,9 +332,9 @@ def _place_problems(volume: str, pool: str, project: str) -> Iterator[OptionProb
     yield from name_problems(("volume_name",), volume)
     for field, value in (("storage_pool", pool), ("project", project)):
         if not value.strip():
-            yield (field,), "must be non-empty"
+            yield (field,), must("be non-empty")
         elif value in (".", "..") or "/" in value or not value.isprintable():
-            yield (field,), f"`{value}` is no name that Incus allows: no slash, nothing unprintable"
+            yield (field,), invalid_value(value, "name", "use no slash and no control character")
 
 
 def size_problems(size: str) -> Iterator[OptionProblem]:
@@ -316,16 +343,23 @@ def size_problems(size: str) -> Iterator[OptionProblem]:
     if match and not match[2]:
         yield (
             ("size",),
-            f"`{size}` has no unit, which Incus would take for bytes: say {size}GiB, {size}MiB "
-            f"or {size}B",
+            invalid_value(
+                size,
+                "size",
+                f"add a unit, as in {size}GiB or {size}MiB (for Incus, it would be {size} bytes)",
+            ),
         )
     elif not match or match[2] not in _UNITS:
         yield (
             ("size",),
-            f"`{size}` is no size: a whole number and a unit, as `10GiB` ({', '.join(_UNITS)})",
+            invalid_value(
+                size,
+                "size",
+                f"use an integer and a unit, as in `10GiB` (units: {', '.join(_UNITS)})",
+            ),
         )
     elif not 0 < (size_bytes(size) or 0) <= _LARGEST:
-        yield ("size",), f"`{size}` must be at least 1B and less than 8EiB"
+        yield ("size",), invalid_value(size, "size", "use at least 1B and less than 8EiB")
 
 
 def _is_schedule(text: str) -> bool:

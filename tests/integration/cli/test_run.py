@@ -74,7 +74,7 @@ def test_result_file_that_disagrees(runner: Runner) -> None:
     result = json.dumps({"schema_version": 2, "status": "failed", "message": "by itself"})
     done = runner.run("sh", "-c", f"echo '{result}' > /run/pika-cloud/result.json")
     assert done.returncode == 1
-    assert b"the result file disagrees" in done.stderr
+    assert b"the result file contradicts that" in done.stderr
     # The exit code is not the command's own, so that it is said why even so.
     done = runner.run(
         "sh", "-c", f"echo '{result}' > /run/pika-cloud/result.json", options=("--quiet",)
@@ -151,7 +151,7 @@ def test_time_limit(runner: Runner) -> None:
     done = runner.run("sh", "-c", "echo begun; sleep 600", options=("--timeout", "3"))
     assert done.returncode == 124
     assert done.stdout == b"begun\n"
-    assert b"ran out of time" in done.stderr
+    assert b"timed out after" in done.stderr
     assert not runner.there
 
 
@@ -291,7 +291,7 @@ def test_second_interruption_says_what_is_left(runner: Runner) -> None:
         finally:
             go.set()
     assert process.returncode == 130
-    assert "interrupted again: the clean-up was not finished." in said
+    assert "interrupted again: the cleanup was not finished." in said
     assert f"`incus delete --force --project default {runner.name}`" in said
     assert "Traceback" not in said
     # What it says of the next run is so.
@@ -326,7 +326,7 @@ def test_closed_standard_output_ends_it(runner: Runner) -> None:
     process.stdout = None
     _output, said = ended(process)
     assert process.returncode == 141
-    assert "standard output was closed" in said
+    assert "the reader of standard output ended" in said
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert not runner.there

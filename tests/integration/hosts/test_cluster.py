@@ -123,14 +123,14 @@ def test_without_a_target_both_go_to_one_member(client: IncusClient, name: str) 
 def test_instance_goes_to_its_data(client: IncusClient, name: str) -> None:
     for location in ("one", "two"):
         volume = f"{name}-{location}"
-        create_volume(client.beside(location), "default", volume, description="", config={})
+        create_volume(client.on_member(location), "default", volume, description="", config={})
         mount = {"kind": "persistent_volume", "source": volume, "guest_path": "/mnt"}
         live = make(client, plan_of(f"{name}-{location}", mounts=[{**mount, "mode": "read_write"}]))
         assert live.location == location
 
 
 def test_data_elsewhere_than_the_target_is_refused(client: IncusClient, name: str) -> None:
-    create_volume(client.beside("two"), "default", f"{name}-0", description="", config={})
+    create_volume(client.on_member("two"), "default", f"{name}-0", description="", config={})
     client.target = "one"
 
     with pytest.raises(PlacementError, match="target is one") as caught:
@@ -164,11 +164,11 @@ def test_update_and_delete_are_at_the_instances_member(
     assert location_of(client, f"{name}-0") == "two"
 
     # A volume of the same name at another member is another volume.
-    create_volume(client.beside("one"), "default", f"{name}-0", description="", config={})
+    create_volume(client.on_member("one"), "default", f"{name}-0", description="", config={})
     delete_runtime(client, after, options, Recorder(), claim=claim_of(live), pool="default")
     assert fetch_instance(client, name) is None
-    assert get_volume(client.beside("two"), "default", f"{name}-0") is None
-    assert get_volume(client.beside("one"), "default", f"{name}-0") is not None
+    assert get_volume(client.on_member("two"), "default", f"{name}-0") is None
+    assert get_volume(client.on_member("one"), "default", f"{name}-0") is not None
 
 
 def test_new_volumes_follow_the_target_or_spread(client: IncusClient, name: str) -> None:
@@ -182,10 +182,10 @@ def test_new_volumes_follow_the_target_or_spread(client: IncusClient, name: str)
 
 
 def test_what_is_no_member_or_group(client: IncusClient) -> None:
-    for target, said in (("tow", "did you mean two?"), ("@gpu", "there: default, second")):
+    for target, said in (("tow", "did you mean two?"), ("@gpu", "existing: default, second")):
         client.target = target
         found = run_preflight(HostFacts(client), plan_of("box"), OPTIONS)
-        assert [said in finding.told(secret=False) for finding in found] == [True]
+        assert [said in finding.message(secret=False) for finding in found] == [True]
 
 
 def test_names_spread_over_the_members(client: IncusClient) -> None:
@@ -234,7 +234,7 @@ def test_member_away_is_said_and_comes_back(
         assert "target 'two' is Offline" in found[0].reason
         client.target = "@second"
         found = run_preflight(HostFacts(client), plan, OPTIONS)
-        assert "no member of it is online" in found[0].reason
+        assert "none of its members is online" in found[0].reason
         with pytest.raises(PlacementError, match="two is Offline"):
             choose_member(client, name)
         # Without a target there is another one.

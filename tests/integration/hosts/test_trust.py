@@ -156,8 +156,8 @@ def test_restricted_certificate_is_told_what_it_may_not_do(
     for what in (
         # Not a list: newer servers leave out of it what the client may not see.
         lambda: client.in_project("default").get("/1.0/instances/x"),
-        lambda: client.in_project("default").change("POST", "/1.0/instances", {"name": "x"}),
-        lambda: client.change("POST", "/1.0/storage-pools", {"name": "x", "driver": "dir"}),
+        lambda: client.in_project("default").send_change("POST", "/1.0/instances", {"name": "x"}),
+        lambda: client.send_change("POST", "/1.0/storage-pools", {"name": "x", "driver": "dir"}),
     ):
         with pytest.raises(Unauthorised) as caught:
             what()
@@ -223,7 +223,7 @@ def test_remotes_that_are_no_servers(tmp_path: Path) -> None:
         find_remote("images", environ)
     with pytest.raises(BadHostSettings, match="oidc"):
         find_remote("sso", environ)
-    with pytest.raises(BadHostSettings, match="there: here, images, sso"):
+    with pytest.raises(BadHostSettings, match="it has: here, images, sso"):
         find_remote("prod", environ)
     assert resolve(HostSettings(remote="here"), environ).socket == "/run/x/unix.socket"
     local = {**environ, "INCUS_SOCKET": "/run/y/unix.socket"}

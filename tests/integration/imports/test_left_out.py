@@ -32,11 +32,11 @@ def run(
 
 def reasons(text: str, said: str, name: str) -> str:
     """Why an instance was left out, as the program and standard error both say."""
-    found = re.search(rf"^# Left out: {name}\n((?:#   .*\n?)+)", text, re.MULTILINE)
+    found = re.search(rf"^# Skipped: {name}\n((?:#   .*\n?)+)", text, re.MULTILINE)
     assert found is not None, text
     given = [line.removeprefix("#   ") for line in found[1].splitlines()]
     for reason in given:
-        assert f"{name} is left out: {reason}\n" in said
+        assert f"{name} is skipped: {reason}\n" in said
     return "\n".join(given)
 
 
@@ -100,7 +100,7 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         alias = {"name": command[1], "target": sandbox.other_image}
         rest("POST", "/images/aliases", alias)
         text, _ = run(sandbox, tmp_path, f"{name}-image", code=0)
-        assert f'"image_alias": "{command[1]}"' in text
+        assert f'image="{command[1]}"' in text
         rest("DELETE", f"/images/aliases/{command[1]}")
     finally:
         aliases = "/images/aliases"
@@ -115,22 +115,23 @@ def test_left_out(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Pa
         ["incus", "config", "unset", "--project", "default", f"{name}-owned", OWNER_KEY]
     )
     for suffix, what in {
-        "owned": f"belongs to a resource of Pulumi, urn:pulumi:other; `{release}` releases it",
-        "job": "it is the instance of a job",
-        "hash": "is named pk-cache-",
-        "label": "has the label of no kind of mount",
-        "no-disk": "is no disk with a source and a path",
-        "more": "has what no mount can say (recursive=true)",
-        "gone": f"the host has no {gone}, which the device pk-artifa-",
-        "pools": f"volumes in several pools (default, {pool})",
+        "owned": "belongs to the Pulumi resource urn:pulumi:other; if no stack has that resource "
+        f"any more, release the instance: `{release}`",
+        "job": "the instance belongs to a job",
+        "hash": "would be named pk-cache-",
+        "label": "the label in its name is not that of any kind of mount",
+        "no-disk": "it is not a disk with a source and a path",
+        "more": "has settings that a mount cannot have (recursive=true)",
+        "gone": f"{gone}, the source of device pk-artifa-",
+        "pools": f"are in several pools (default, {pool})",
         "profiles": f"incus profile assign {name}-profiles empty --project default",
-        "empty": "it was made of no image",
-        "image": f"no alias points at its image {sandbox.other_image[:12]}",
-        "unknown": "its image ffffffffffff is not there any more",
+        "empty": "the instance was created without an image",
+        "image": f"no alias points to its image {sandbox.other_image[:12]}",
+        "unknown": "its image ffffffffffff does not exist on the host any more",
     }.items():
         assert what in found[suffix], (suffix, found[suffix])
     for suffix in ("hash", "label", "no-disk"):
-        assert "taking the instance over would remove the device" in found[suffix]
+        assert "an adoption would remove the device" in found[suffix]
 
 
 def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path) -> None:
@@ -152,11 +153,12 @@ def test_notes(sandbox: Sandbox, client: IncusClient, name: str, tmp_path: Path)
     sandbox.daemon.request("PUT", f"/instances/{name}-e/state", {"action": "freeze"})
     text, said = run(sandbox, tmp_path, name, f"{name}-e", code=0)
     for note in (
-        f"{name}: `pulumi up` removes the mark {MARK_PREFIX}other",
-        f"{name}-e: it is ephemeral: Incus removes it when it stops",
-        f"{name}-e: it is frozen",
-        f"{name}-e: limits.cpu is 1-1,0, and no number of CPUs: it stays as it is",
-        f"{name}-e: device {odd} cannot be declared ('{odd}' is no device name",
+        f"{name}: `pulumi up` removes the key {MARK_PREFIX}other",
+        f"{name}-e: the instance is ephemeral, which means that Incus deletes it when it stops; "
+        "`pulumi up` makes it persistent (ephemeral: false)",
+        f"{name}-e: the instance is frozen",
+        f"{name}-e: limits.cpu is 1-1,0, which is not a number of CPUs: the program does not",
+        f"{name}-e: device {odd} cannot be declared (`{odd}` is not a valid device name",
         f"{name}-e: the label ' x' cannot be declared",
     ):
         assert note in said
@@ -179,12 +181,12 @@ def test_output(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
     for file in ("new.py", "link.py"):
         output, said = run(sandbox, tmp_path, "--output", file, name, code=2)
         assert output == ""
-        assert said == f"error: {file}: is there already; --force writes over it\n"
+        assert said == f"error: file {file} already exists; --force replaces it\n"
     assert (tmp_path / "new.py").read_text() == "mine"
     run(sandbox, tmp_path, "--output", "new.py", "--force", name, code=0)
     assert (tmp_path / "new.py").read_text() == text
     _, said = run(sandbox, tmp_path, "--output", "no/new.py", name, code=2)
-    assert said == "error: no/new.py: cannot be written: No such file or directory\n"
+    assert said == "error: could not write no/new.py: No such file or directory\n"
 
 
 def test_a_host_that_is_named_is_in_the_program(
@@ -207,13 +209,13 @@ def test_other_project(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
     rest("POST", "/projects", {"name": name, "config": features})
     try:
         text, said = run(sandbox, tmp_path, "--project", name, code=0)
-        assert "# There was no instance.\n" in text
+        assert "# The project has no instances.\n" in text
         assert said == "0 of 0 instances in the program\n"
         source = {"type": "image", "fingerprint": sandbox.image}
         body = {"name": "a", "type": "container", "source": source}
         rest("POST", f"/instances?project={name}", body)
         text, _ = run(sandbox, tmp_path, INCUS_PROJECT=name, code=0)
-        assert f'"project": "{name}"' in text
+        assert f'project="{name}"' in text
         rest("DELETE", f"/instances/a?project={name}")
     finally:
         rest("DELETE", f"/projects/{name}")
@@ -222,8 +224,11 @@ def test_other_project(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--project", "nowhere"], "error: there is no project nowhere at "),
-        (["surely-not-there"], "error: there is no instance surely-not-there in project default"),
+        (["--project", "nowhere"], "error: project nowhere does not exist at "),
+        (
+            ["surely-not-there"],
+            "error: instance surely-not-there does not exist in project default",
+        ),
         (["--socket", "/nowhere"], "/nowhere"),
         (["--remote", "nowhere"], "error: remote 'nowhere': "),
         (["--remote", "a", "--socket", "b"], "not allowed with"),

@@ -13,7 +13,7 @@ from pulumi_pika.planner.device_names import device_name
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
 from pulumi_pika.reconcile.shared.ownership import MARK_PREFIX, OWNER_KEY
 
-from ...conftest import Sandbox
+from ...conftest import IMAGE, Sandbox
 from ...support.command_line import call, environment
 from ...support.foreign_instances import make, odd_device
 from ...support.stack import make_stack
@@ -135,6 +135,18 @@ def test_taken_over_without_a_change(
         "pool": {
             "devices": dict([disk("cache", other_volume, "/mnt/else", pool=other_pool)]),
         },
+        "ephemeral": {
+            "start": True,
+            "ephemeral": True,
+            "description": "the agent whose token is hunter2",
+            "config": {
+                "environment.PROXY": "bob:hunter2@proxy:3128",
+                "environment.ORACLE": "scott/hunter2@db",
+                "environment.HOOK": "https://hooks.slack.com/services/T0/B0/hunter2",
+                "environment.BASE64": "hunter2wJalrXUtnFEMI/K7MDENG/bPxRfi",
+                "user.network-config": "wpa-psk hunter2",
+            },
+        },
         "stopped": {"profiles": [profile, "default"], "config": {"user.note": "-"}},
         "odd": {
             "start": True,
@@ -163,13 +175,16 @@ def test_taken_over_without_a_change(
     assert "hunter2" not in said
     text = (tmp_path / "__main__.py").read_text()
     assert "hunter2" not in text
+    start = f'_plain = IncusRuntime(\n    "{name}-plain",\n    image="{IMAGE}",\n'
+    options = '    project="default",\n    instance_type="container",\n    adopt=True,\n)\n'
+    assert f"{start}{options}" in text
     assert f'storage_pool="{other_pool}"' in text
     assert '"events_path": "/run/other/events.jsonl"' in text
 
     stack = make_stack(tmp_path / "stack", sandbox.socket)
     stack.program(text)
     commands = re.findall(r"^  (.*) \| pulumi config set --secret (\S+)$", said, re.MULTILINE)
-    assert len(commands) == 9, commands
+    assert len(commands) == 15, commands
     for command, secret in commands:
         # As said, and whatever host the user's client takes by default.
         shown = subprocess.run(
@@ -183,7 +198,7 @@ def test_taken_over_without_a_change(
         stack.run("config", "set", "--secret", secret, shown.removesuffix("\n"))
     try:
         stack.up()
-        assert all(f"taking over the instance {each} " in stack.last for each in names)
+        assert all(f"adopting instance {each} " in stack.last for each in names)
         stack.run("preview", "--expect-no-changes", "--diff")
         stack.settled()
         assert {each: snapshot(client, each) for each in names} == {
@@ -208,7 +223,7 @@ def test_taken_over_without_a_change(
             env=environment(INCUS_SOCKET=str(sandbox.socket)),
         )
         assert again.returncode == 1
-        assert again.stdout.decode().count("# Left out: ") == len(names)
+        assert again.stdout.decode().count("# Skipped: ") == len(names)
     finally:
         stack.destroy()
         rest("DELETE", f"/profiles/{profile}")

@@ -125,7 +125,7 @@ def paths(found: Collection) -> list[str]:
 
 
 def left(found: Collection) -> dict[str, str]:
-    return {one.path.removeprefix(f"{ARTIFACTS}/"): one.reason for one in found.left_out}
+    return {one.path.removeprefix(f"{ARTIFACTS}/"): one.reason for one in found.skipped}
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_all_kinds_are_brought(guest: Guest) -> None:
         ("artifacts/a.txt", "artifact", 2),
         ("artifacts/empty", "artifact", 0),
     ]
-    assert found.left_out == ()
+    assert found.skipped == ()
     assert (guest.out / "guest.log").read_text() == "l\n"
     assert found.files[0].to_dict() == {
         "path": "status.json",
@@ -227,7 +227,7 @@ def test_patterns_choose_and_order_is_that_of_names(guest: Guest, proxied: Incus
     assert paths(found) == [
         f"artifacts/{name}" for name in ("a.log", "b.log", "d/c.log", "d/e/f.log", "reports/j")
     ]
-    assert found.left_out == ()
+    assert found.skipped == ()
     assert (guest.out / "artifacts/d/e/f.log").read_text() == "d/e/f.log\n"
 
 
@@ -248,7 +248,7 @@ def test_pattern_that_can_match_nothing_is_told(guest: Guest) -> None:
     found = guest.collect("/etc/*", "../*", "a")
 
     assert paths(found) == ["artifacts/a"]
-    assert [one.reason for one in found.left_out] == [
+    assert [one.reason for one in found.skipped] == [
         "the pattern `/etc/*` is absolute; patterns are relative to the artifacts directory",
         "the pattern `../*` leads out of the artifacts directory",
     ]
@@ -360,7 +360,7 @@ def test_symlinks_on_the_way_are_not_followed(guest: Guest) -> None:
     assert found.files == ()
     assert left(found) == {
         f"{ROOT}/status.json": "a symlink, which is not followed",
-        f"{ROOT}/result.json": "a directory, where a file should be",
+        f"{ROOT}/result.json": "a directory in place of a file",
         f"{ROOT}/logs/guest.log": f"{ROOT}/logs is a symlink, which is not followed",
     }
 
@@ -370,13 +370,13 @@ def test_root_that_is_a_symlink_is_not_followed_but_what_is_above_may_be(guest: 
 
     found = guest.collect("*", root="/var/run/pika-cloud")
     assert paths(found) == ["status.json", "artifacts/a"]
-    assert found.left_out == ()
+    assert found.skipped == ()
 
     for path in found.files:
         (guest.out / path.path).unlink()
     found = guest.collect("*", root="/run/link")
     assert found.files == ()
-    reasons = {one.reason for one in found.left_out}
+    reasons = {one.reason for one in found.skipped}
     assert reasons == {"/run/link is a symlink, which is not followed"}
 
 
@@ -422,7 +422,7 @@ def test_names_are_taken_or_left_out_with_a_reason(guest: Guest) -> None:
         "c1\\x85x": control,
         "bad\ufffdx": "its name is not UTF-8",
         "bad\ufffdd": "its name is not UTF-8",
-        ".pika-x.part": "the name of a file that is only begun",
+        ".pika-x.part": "the name of an unfinished file of pulumi_pika",
     }
 
 
@@ -443,7 +443,7 @@ def test_names_that_only_a_hostile_guest_gives_are_not_asked_for(
     found = guest.collect("**", client=proxied)
 
     assert paths(found) == ["artifacts/a"]
-    assert len(found.left_out) == 1
+    assert len(found.skipped) == 1
     assert {request.query["path"] for request in proxy.sent("GET", FILES)} == {
         ARTIFACTS,
         f"{ARTIFACTS}/a",
@@ -465,7 +465,7 @@ def test_fifo_is_left_out(
     read = [it.query["path"] for it in proxy.sent("GET", FILES)]
     assert read.count(f"{ARTIFACTS}/p") == 1
     assert paths(found) == ["artifacts/a", "artifacts/z"]
-    assert left(found) == {"p": "no answer within 2 s: a FIFO, or else a server that hangs"}
+    assert left(found) == {"p": "no reply within 2 s: it is a FIFO, or the server hangs"}
     # What hangs in the guest is not in the way of its end.
     stop = {"action": "stop", "force": True}
     guest.client.run("PUT", url("instances", guest.name, "state"), stop, timeout=20)
@@ -480,7 +480,7 @@ def test_many_fifos_end_it(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert paths(found) == ["artifacts/a"]
     assert list(left(found)) == ["p1", "p2", "p3", "p4", "p5", ARTIFACTS]
-    assert left(found)[ARTIFACTS] == "not looked at further: 5 requests got no answer in time"
+    assert left(found)[ARTIFACTS] == "the collection stopped: 5 requests got no reply in time"
 
 
 def test_fifo_of_a_stopped_container_is_not_opened(guest: Guest) -> None:
@@ -511,7 +511,7 @@ def test_devices_come_as_empty_files(client: IncusClient, name: str, tmp_path: P
         ("artifacts/mounted", 0),
         ("artifacts/zero", 0),
     ]
-    assert found.left_out == ()
+    assert found.skipped == ()
 
 
 def test_what_is_gone_by_then_is_left_out(guest: Guest, proxy: Proxy, proxied: IncusClient) -> None:
@@ -528,7 +528,7 @@ def test_what_is_gone_by_then_is_left_out(guest: Guest, proxy: Proxy, proxied: I
     found = guest.collect("*", client=proxied)
 
     assert paths(found) == ["artifacts/a"]
-    assert left(found)["b"] == "a socket or the like, or not there any more"
+    assert left(found)["b"] == "a special file such as a socket, or deleted meanwhile"
     assert "Incus answered 404: Not Found" in left(found)["c"]
 
 
@@ -542,7 +542,8 @@ def test_sparse_file_is_not_read(guest: Guest, proxy: Proxy, proxied: IncusClien
 
     assert paths(found) == ["artifacts/z"]
     assert left(found) == {
-        "huge": "has 10240.0 MiB, of the 3.0 MiB that may be collected 3.0 MiB are left"
+        "huge": "is 10240.0 MiB long, and only 3.0 MiB of the 3.0 MiB that may be collected are "
+        "left"
     }
     asked = {request.query.get("path") for request in proxy.sent("GET", FILES)}
     assert f"{ARTIFACTS}/huge" not in asked
@@ -555,7 +556,7 @@ def test_all_together_are_within_the_bound(guest: Guest) -> None:
 
     assert paths(found) == ["status.json", "artifacts/a", "artifacts/c", "artifacts/d"]
     assert left(found) == {
-        "b": "has 5 bytes, of the 12 bytes that may be collected 2 bytes are left"
+        "b": "is 5 bytes long, and only 2 bytes of the 12 bytes that may be collected are left"
     }
 
 
@@ -598,10 +599,13 @@ def test_file_that_is_longer_than_it_says_is_left_out(
     found = guest.collect("*", max_bytes=3 * MIB // 2, client=proxied)
 
     assert found.files == ()
-    what = "became longer meanwhile, of the 1.5 MiB that may be collected 1.5 MiB are left"
+    what = (
+        "became longer while it was read, and only 1.5 MiB of the 1.5 MiB that may be collected "
+        "are left"
+    )
     assert left(found) == {
         "a": what,
-        ARTIFACTS: "not looked at further: 2.0 MiB were read of files that could not be kept",
+        ARTIFACTS: "the collection stopped: 2.0 MiB were read of files that could not be saved",
     }
 
 
@@ -619,7 +623,7 @@ def test_file_that_becomes_shorter_is_left_out(
     found = guest.collect("*", client=proxied)
 
     assert paths(found) == ["artifacts/b"]
-    assert left(found)["a"].endswith("it became shorter while it was read")
+    assert left(found)["a"].endswith("the file became shorter during the read")
 
 
 def test_counts_are_bounded(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -632,13 +636,13 @@ def test_counts_are_bounded(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> No
     (guest.out / "artifacts/e").unlink()
     found = guest.collect("**")
     assert paths(found) == [f"artifacts/d/{n}" for n in (1, 2, 3)]
-    assert left(found) == {ARTIFACTS: "not looked at further: there are more than 3 artifacts"}
+    assert left(found) == {ARTIFACTS: "the collection stopped: the guest has more than 3 artifacts"}
 
     monkeypatch.setattr(module, "MAX_ENTRIES", 3)
     (guest.out / "artifacts/d/3").unlink()
     found = guest.collect("**")
     assert paths(found) == ["artifacts/d/1", "artifacts/d/2"]
-    assert left(found) == {ARTIFACTS: "not looked at further: there are more than 3 names"}
+    assert left(found) == {ARTIFACTS: "the collection stopped: the guest has more than 3 names"}
 
 
 def test_depth_is_bounded(guest: Guest) -> None:
@@ -655,18 +659,18 @@ def test_what_is_left_out_is_told_up_to_a_number(
     guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest.run("n=10; while [ $n -lt 20 ]; do ln -s x l$n; n=$((n+1)); done; echo x >z; echo x >zz")
-    monkeypatch.setattr(module, "MAX_LEFT_OUT", 4)
+    monkeypatch.setattr(module, "MAX_SKIPPED", 4)
 
     found = guest.collect("*")
     assert list(left(found)) == ["l10", "l11", "l12", "l13", ROOT]
-    assert left(found)[ROOT] == "6 more were left out"
+    assert left(found)[ROOT] == "6 more files were skipped"
 
     # Why no more is looked at is told in any case.
     monkeypatch.setattr(module, "MAX_ARTIFACTS", 1)
     (guest.out / "artifacts/zz").unlink()
     found = guest.collect("*")
     assert list(left(found)) == ["l10", "l11", "l12", ARTIFACTS, ROOT]
-    assert left(found)[ROOT] == "7 more were left out"
+    assert left(found)[ROOT] == "7 more files were skipped"
 
 
 # The host's side
@@ -718,12 +722,12 @@ def test_fault_that_passes_is_not_seen(guest: Guest, proxy: Proxy, proxied: Incu
         ("artifacts/a", 9 * MIB),
         ("artifacts/b", 2),
     ]
-    assert found.left_out == ()
+    assert found.skipped == ()
 
 
 WRONG: list[tuple[Action, str]] = [
-    (truncate(1000), "the connection broke off"),
-    (reset_before(), "the connection broke off"),
+    (truncate(1000), "the connection was lost"),
+    (reset_before(), "the connection was lost"),
     (reply(500, error("no agent", 500)), "Incus answered 500: no agent"),
     (reply(403, error("go away", 403)), "Incus answered 403: go away"),
     (
@@ -735,7 +739,7 @@ WRONG: list[tuple[Action, str]] = [
         "the answer has 2 bytes and says 'bytes 0-5/9'",
     ),
     (reply(206, b"xx"), "the answer has 2 bytes and says ''"),
-    (reply(204, b""), "the answer (204) is not Incus's"),
+    (reply(204, b""), "the reply (204) is not valid"),
 ]
 
 
@@ -770,7 +774,7 @@ def test_server_that_breaks_off_again_and_again_ends_it(
     assert paths(found) == ["artifacts/a"]
     assert list(left(found)) == ["b", "c", "d", ARTIFACTS]
     assert left(found)[ARTIFACTS].startswith(
-        "not looked at further: the server cannot be reached: GET "
+        "the collection stopped: the server cannot be reached: GET "
     )
 
 
@@ -789,15 +793,15 @@ def test_server_that_is_gone_ends_it_at_once(
 
     assert paths(found) == ["artifacts/a"]
     assert list(left(found)) == ["b", ARTIFACTS]
-    assert "there is no such socket" in left(found)[ARTIFACTS]
+    assert "the socket does not exist" in left(found)[ARTIFACTS]
 
 
 def test_server_that_was_never_there_leaves_out_all(guest: Guest, tmp_path: Path) -> None:
     found = guest.collect("*", client=IncusClient(tmp_path / "none"))
 
     assert found.files == ()
-    assert len(found.left_out) == 5
-    assert {"there is no such socket" in one.reason for one in found.left_out} == {True}
+    assert len(found.skipped) == 5
+    assert {"the socket does not exist" in one.reason for one in found.skipped} == {True}
 
 
 def test_instance_that_is_gone_leaves_out_all(guest: Guest) -> None:
@@ -811,7 +815,7 @@ def test_instance_that_is_gone_leaves_out_all(guest: Guest) -> None:
 
     found = guest.collect(include_logs=False)
 
-    reason = f"not looked at further: there is no instance {guest.name} any more"
+    reason = f"the collection stopped: instance {guest.name} does not exist any more"
     names = ("status.json", "result.json", "events.jsonl")
     assert left(found) == {f"{ROOT}/{name}": reason for name in names}
 
@@ -860,12 +864,12 @@ def test_list_that_is_none_is_refused(
         times=None,
     )
 
-    with pytest.raises(UnexpectedResponse, match="no list of names"):
+    with pytest.raises(UnexpectedResponse, match="not a list of names"):
         list_guest_directory(proxied, guest.name, ARTIFACTS)
     found = guest.collect("*", client=proxied)
 
     assert paths(found) == ["status.json"]
-    assert "no list of names" in left(found)[ARTIFACTS]
+    assert "not a list of names" in left(found)[ARTIFACTS]
 
 
 def test_interruption_leaves_no_part(guest: Guest, proxy: Proxy, proxied: IncusClient) -> None:
@@ -910,7 +914,10 @@ def test_time_of_all_together_is_bounded(
 
     assert time.monotonic() - begun < 5
     assert 0 < len(found.files) < 9
-    said = r"not looked at further: 2 s are over, and a second for each MiB of the \d+ bytes .*"
+    said = (
+        r"the collection stopped: the time limit is over: 2 s, and one second for each MiB of the "
+        r"\d+ bytes .*"
+    )
     assert re.fullmatch(said, left(found)[ARTIFACTS])
 
 
@@ -954,7 +961,7 @@ def test_guest_that_makes_each_file_wait_is_left(
 
     # The one in whose turn the time was up is not there, not even in part.
     assert paths(found) == ["artifacts/1", "artifacts/2"]
-    said = r"not looked at further: the guest's answers took \d+ s longer than they should"
+    said = r"the collection stopped: the guest delayed its replies by \d+ s in total"
     assert re.fullmatch(said, left(found)[ARTIFACTS])
 
 

@@ -126,7 +126,7 @@ def test_start_that_never_came_to_pass_is_said(
     monkeypatch.setattr(command_start, "_APPEARS_WITHIN", 0.5)
     place.proxy.on("POST", EXEC, reset_before())
 
-    with pytest.raises(ReconcileError, match="whether the command was begun is not known"):
+    with pytest.raises(ReconcileError, match="the reply to the request was lost"):
         place.run(place.proxied)
 
     assert place.runs == 0
@@ -301,7 +301,7 @@ def push(client: IncusClient, name: str, path: str, data: bytes | None = None) -
     kind = "directory" if data is None else "file"
     where = f"/1.0/instances/{name}/files"
     headers = {"X-Incus-type": kind}
-    client.change("POST", where, params={"path": path}, headers=headers, data=data)
+    client.send_change("POST", where, params={"path": path}, headers=headers, data=data)
 
 
 @pytest.mark.parametrize("forgotten", [False, True], ids=["the operation ends", "it is forgotten"])
@@ -405,7 +405,7 @@ def test_image_that_is_deleted_meanwhile(
     with Proxy(sandbox.socket, tmp_path / "proxy") as proxy:
         proxy.on("POST", r"/1\.0/instances", call(delete))
         try:
-            with pytest.raises(ReconcileError, match="could not be made"):
+            with pytest.raises(ReconcileError, match="could not create instance"):
                 run_job(given, "true", instance_type="container", client=IncusClient(proxy.socket))
         finally:
             sandbox.daemon.import_image(image, OTHER_IMAGE)
@@ -468,4 +468,4 @@ def test_output_that_seems_to_be_endless(
 def test_event_with_half_a_character() -> None:
     (event,) = EventReader().feed(b'{"kind": "a\\ud800", "message": "b\\udfff"}\n')
 
-    assert event.said() == "a?: b?"
+    assert event.describe() == "a?: b?"

@@ -41,7 +41,7 @@ def job(client: IncusClient, name: str, command: str, **more: Any) -> JobOutcome
         (f"ln -s /etc/passwd {PATHS}/result.json", ""),
         (f"mkdir {PATHS}/result.json", ""),
         (f"truncate -s 10G {PATHS}/result.json", "10,737,418,240 bytes"),
-        (f"head -c 200000 /dev/zero | tr '\\0' '[' > {PATHS}/result.json", "is no JSON"),
+        (f"head -c 200000 /dev/zero | tr '\\0' '[' > {PATHS}/result.json", "is not JSON"),
     ],
     ids=["fifo", "symlink", "directory", "10 GiB", "nested"],
 )

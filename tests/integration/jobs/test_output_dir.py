@@ -55,12 +55,12 @@ def unlisted(directory: Path) -> set[str]:
 def test_folder_is_one_runs(home: Path) -> None:
     first, second = OutputFolder(home), OutputFolder(home / ".." / home.name)
     with first.held():
-        with pytest.raises(FolderError, match="another job is writing to it") as caught:
+        with pytest.raises(FolderError, match="is used by another job") as caught:
             second.held().__enter__()
-        assert "a directory of its own" in caught.value.advice
+        assert "a separate directory" in caught.value.advice
         with first.writing("a") as out:
             out.write(b"x")
-        out.keep()
+        out.commit()
     with second.held():
         assert files(home) == ["a"]
 
@@ -75,7 +75,7 @@ def test_folder_is_one_processes(home: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "has it\n"
-        with pytest.raises(FolderError, match="another job is writing to it"):
+        with pytest.raises(FolderError, match="is used by another job"):
             OutputFolder(home).held().__enter__()
         other.kill()
     with OutputFolder(home).held():
@@ -94,7 +94,7 @@ def test_second_job_is_refused_and_disturbs_nothing(
     thread.start()
     assert eventually(lambda: b"on" in watching.seen)
 
-    with pytest.raises(JobOutputRefused, match=f"output_dir: {home}: another job is writing"):
+    with pytest.raises(JobOutputRefused, match=f"output_dir: {home} is used by another job; use"):
         job(client, f"{name}-2", "true", **given)
 
     let_go(client, name)
@@ -107,9 +107,9 @@ def test_second_job_is_refused_and_disturbs_nothing(
 def test_part_of_a_run_below_stays(home: Path) -> None:
     inner = OutputFolder(home / "artifacts")
     with inner.held():
-        pending = inner.begin("a")
+        pending = inner.open_file("a")
         OutputFolder(home).clear_previous()
-        assert pending.keep().path == "a"
+        assert pending.commit().path == "a"
     (home / "artifacts/.pika-0123456789abcdef.part").touch()
     OutputFolder(home).clear_previous()
     assert files(home) == ["artifacts/a"]
@@ -224,8 +224,11 @@ def refused(client: IncusClient, name: str, home: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        ("ln -s nowhere $H", "is a symlink to nowhere, which is not there; make that a directory"),
-        ("touch $H", "is not a directory; make it a directory"),
+        (
+            "ln -s nowhere $H",
+            "is a symlink, and its target nowhere does not exist; create that directory",
+        ),
+        ("touch $H", "is not a directory; use a directory that"),
         ("mkdir -p $H/manifest.json", "manifest.json is not a file; move"),
         ("mkdir $H; ln -s x $H/manifest.json", "manifest.json is a symlink, which is not followed"),
         ("mkdir -p $H/output.log", "output.log is not a file; move"),
@@ -263,11 +266,11 @@ def test_place_that_takes_nothing_is_found_before_the_work(
 ) -> None:
     mounted(home / below, "size=64k")
     (home / below / "theirs").write_bytes(b"x" * 65536)
-    assert "No space left on device; name a directory" in refused(client, name, home)
+    assert "No space left on device; use a directory" in refused(client, name, home)
 
     (home / below / "theirs").unlink()
     subprocess.run(["mount", "-o", "remount,ro", str(home / below)], check=True)
-    assert "Read-only file system; name a directory" in refused(client, name, home)
+    assert "Read-only file system; use a directory" in refused(client, name, home)
     assert files(home) == []
 
 
@@ -335,8 +338,8 @@ def test_error_of_standard_output_is_said_as_such(
         )
     assert done.returncode == 125
     assert done.stderr == (
-        "error: standard output could not be written to: No space left on device; send it to a "
-        "file or a program that takes all of it\n"
+        "error: could not write to standard output: No space left on device. Redirect it to a "
+        "file, or to a program that reads all of it\n"
     )
     assert fetch_instance(client, name) is None
 

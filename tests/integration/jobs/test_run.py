@@ -142,7 +142,7 @@ def test_time_limit(client: IncusClient, name: str) -> None:
     outcome = job(client, name, "echo begun; sleep 600 & sleep 600", timeout_secs=3)
 
     assert outcome.status == "timed_out"
-    assert "its 3 s were up" in outcome.message
+    assert "its time limit of 3 s was reached" in outcome.message
     assert outcome.log_tail == "begun"
     assert outcome.duration_secs < 60
     assert fetch_instance(client, name) is None
@@ -267,7 +267,7 @@ def test_flood_is_shown_in_part_and_said_so() -> None:
     watcher.finish()
 
     assert recorder.infos[:LINES_AT_ONCE][-1] == f"[0 s] line {LINES_AT_ONCE - 1}"
-    assert recorder.infos[LINES_AT_ONCE] == "job: 960 lines of output more are not shown here"
+    assert recorder.infos[LINES_AT_ONCE] == "job: 960 more lines of output are not shown here"
     assert recorder.infos[-2:] == ["[1 s] 30%", "[1 s] end"]
 
 
@@ -314,7 +314,7 @@ def test_output_beyond_the_bound_is_left_out_and_said_so(
     assert outcome.completed
     assert (home / "output.log").stat().st_size == 2**20
     assert outcome.skipped_outputs[0].path == "output.log"
-    assert any("not brought home" in line for line in watching.warnings)
+    assert any("output skipped" in line for line in watching.warnings)
     assert len(watching.seen) == 3000000
 
 
@@ -375,15 +375,15 @@ def test_last_runs_outputs_do_not_mix_with_this_ones(
     ("result", "code", "status", "exit_code", "said"),
     [
         (None, 0, "completed", 0, ""),
-        (result_of(exit_code=0), 0, "completed", 0, "says completed: said so"),
-        (result_of(), 0, "completed", 0, "says completed"),
-        (result_of("failed", exit_code=3), 3, "failed", 3, "says failed"),
-        (result_of("failed", exit_code=3), 0, "failed", 3, "disagrees"),
-        (result_of("failed"), 0, "failed", None, "disagrees"),
-        (result_of(), 5, "failed", 5, "disagrees"),
-        (result_of(exit_code=9), 0, "failed", 9, "disagrees"),
-        ("{", 0, "completed", 0, "is no JSON"),
-        ("[]", 4, "failed", 4, "no JSON object"),
+        (result_of(exit_code=0), 0, "completed", 0, "reports completed: said so"),
+        (result_of(), 0, "completed", 0, "reports completed"),
+        (result_of("failed", exit_code=3), 3, "failed", 3, "reports failed"),
+        (result_of("failed", exit_code=3), 0, "failed", 3, "contradicts"),
+        (result_of("failed"), 0, "failed", None, "contradicts"),
+        (result_of(), 5, "failed", 5, "contradicts"),
+        (result_of(exit_code=9), 0, "failed", 9, "contradicts"),
+        ("{", 0, "completed", 0, "is not JSON"),
+        ("[]", 4, "failed", 4, "not a JSON object"),
         (result_of(schema_version=9), 0, "completed", 0, "unknown schema_version 9"),
         (result_of("odd"), 0, "completed", 0, "unknown status 'odd'"),
     ],
@@ -409,11 +409,11 @@ def test_result_file_and_exit_code(
     ("entry", "status", "exit_code", "said"),
     [
         ("sh -c \"$(sed 's/.*\\\"command\\\": \\\"\\([^\\\"]*\\)\\\".*/\\1/' "
-         f"{PATHS}/guest-request.json)\"; {{}}", "completed", 0, "says completed"),
+         f"{PATHS}/guest-request.json)\"; {{}}", "completed", 0, "reports completed"),
         ("true", "failed", None, "does not prove that the command succeeded"),
         ("exit 3", "failed", 3, "exit code 3"),
         ("exit 3; {}", "failed", 3, "exit code 3"),
-        ("{}; exit 3", "failed", 3, "disagrees"),
+        ("{}; exit 3", "failed", 3, "contradicts"),
     ],
 )  # fmt: skip
 def test_entry_command(
@@ -505,7 +505,7 @@ def test_another_run_of_the_same_job_is_not_disturbed(client: IncusClient, name:
     thread.start()
     try:
         eventually(lambda: watching.seen or outcomes)
-        with pytest.raises(JobInstanceTaken, match="running already"):
+        with pytest.raises(JobInstanceTaken, match="already running"):
             job(client, name, "true")
     finally:
         let_go(client, name)
@@ -549,6 +549,24 @@ def test_problems_are_said_before_any_request(name: str) -> None:
         run_job({"identity": 1}, "true", client=nowhere)
     with pytest.raises(ValidationError):
         run_job(spec(name), "true", timeout_secs=0, client=nowhere)
+
+
+def test_an_image_is_enough(client: IncusClient, home: Path) -> None:
+    watching = Watching()
+    outcome = run_job(
+        command="nproc; echo made > /run/pika-cloud/artifacts/x; hostname",
+        image=IMAGE,
+        instance_type="container",
+        vcpu_count=1,
+        memory_mib=64,
+        output_dir=str(home),
+        client=client,
+        watcher=watching,
+    )
+    assert outcome.completed, outcome
+    count, name = outcome.log_tail.split()
+    assert (count, name.startswith("job-")) == ("1", True)
+    assert fetch_instance(client, name) is None
 
 
 def test_library_call_needs_no_pulumi(sandbox: Sandbox) -> None:

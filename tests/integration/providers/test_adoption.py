@@ -44,7 +44,7 @@ def etag(client: IncusClient, name: str) -> str:
 def test_not_without_being_asked(client: IncusClient, name: str, sandbox: Sandbox) -> None:
     make(sandbox, name)
     before = etag(client, name)
-    with pytest.raises(Refused, match=r"not by pulumi_pika.*nothing of it was touched.*adopt"):
+    with pytest.raises(Refused, match=r"owner: none\); it was not changed.*adopt"):
         Managed(arguments(name)).up()
     assert etag(client, name) == before
 
@@ -75,7 +75,9 @@ def test_devices_under_the_plans_names_are_said_to_go(
 
     Managed(arguments(name, adopt=True)).up()
 
-    assert "pk-cache-00000000; they are taken off it" in "".join(capfd.readouterr())
+    assert "removing the devices pk-cache-00000000, because no mount of the program" in "".join(
+        capfd.readouterr()
+    )
     live = fetch_instance(client, name)
     assert live is not None
     assert "pk-cache-00000000" not in live.devices
@@ -106,8 +108,8 @@ def test_what_cannot_be_changed_in_place_is_listed(
     with pytest.raises(ProviderError) as caught:
         Managed(given).up()
     said = str(caught.value)
-    assert "instance_type: it is a container, not virtual-machine" in said
-    assert f"it was made of image {sandbox.other_image[:12]}" in said
+    assert "instance_type: it is container, not virtual-machine" in said
+    assert f"it was created from image {sandbox.other_image[:12]}" in said
     assert "storage_pool: its root disk is in default, not elsewhere" in said
     assert etag(client, name) == before
 
@@ -177,7 +179,7 @@ def test_create_that_still_goes_on_is_waited_for(
         "start": True,
         "source": {"type": "image", "alias": IMAGE},
     }
-    client.change("POST", "/1.0/instances", body)
+    client.send_change("POST", "/1.0/instances", body)
     managed = Managed(given)
     managed.up()
     assert managed["status"] == "Running"

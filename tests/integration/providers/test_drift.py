@@ -347,8 +347,8 @@ def test_another_server_is_not_taken_for_a_loss(client: IncusClient, name: str) 
     managed.inputs = {**managed.inputs, "identity": managed.outputs["identity"]}
 
     for call in (managed.refresh, managed.destroy):
-        with pytest.raises(ProviderError, match="last seen at another server"):
+        with pytest.raises(ProviderError, match="last found on another server"):
             call()
     managed.change(identity=managed.outputs["identity"], labels={"a": "1"})
-    with pytest.raises(ProviderError, match="last seen at another server"):
+    with pytest.raises(ProviderError, match="last found on another server"):
         managed.up()

@@ -9,11 +9,11 @@ from pulumi_pika.incus.storage import (
     get_volume,
     rename_volume,
 )
-from pulumi_pika.providers import runtime_calls
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance, kill_instance
 
 from ...conftest import IMAGE, Sandbox
+from ...support.provider_calls import runtime_calls
 from ...support.provider_engine import (
     Managed,
     Refused,
@@ -38,10 +38,10 @@ def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbo
     assert managed.outputs is not None, "its own was taken for gone"
     assert managed["uuid"] == uuid
     # `check` finds the name taken; without it, the update finds both instances.
-    with pytest.raises(Refused, match=f"an instance {name} exists"):
+    with pytest.raises(Refused, match=f"instance {name} already exists"):
         managed.up()
     wanted = {**managed.inputs, "identity": arguments(name)["identity"]}
-    with pytest.raises(ProviderError, match=f"{name}-old .* is the one of this resource"):
+    with pytest.raises(ProviderError, match=f"{name}-old .* belongs to this resource"):
         runtime_calls.update(managed.outputs, wanted)
     managed.destroy()
 
@@ -54,15 +54,15 @@ def test_an_instance_whose_name_was_taken(client: IncusClient, name: str, sandbo
 @pytest.mark.parametrize(
     ("arguments_", "runs", "expected"),
     [
-        ({}, True, "{name}-old has to stop for a moment to get its name {name} back"),
-        ({"running": None}, False, "{name}-old gets its name {name} back"),
+        ({}, True, "{name}-old will be stopped for a moment to rename it back to {name}"),
+        ({"running": None}, False, "{name}-old will be renamed back to {name}"),
         (
             {"allow_restart": False},
             True,
-            "allow_restart is off, so that the update fails until it is stopped: `incus stop "
+            "allow_restart is off, so the update fails while it runs. To stop it, run `incus stop "
             "--project default {name}-old`",
         ),
-        ({"running": False}, True, "it is not started again, since `running` is false"),
+        ({"running": False}, True, "it is not started again, since `running` is False"),
     ],
 )
 def test_what_a_preview_says_of_a_rename(
@@ -84,7 +84,7 @@ def test_what_a_preview_says_of_a_rename(
     assert managed.planned() == "update"
     said = "".join(capfd.readouterr())
     assert expected.format(name=name) in said
-    assert ("has to stop" in said) == runs
+    assert ("will be stopped" in said) == runs
     managed.destroy()
 
 
@@ -104,8 +104,10 @@ def test_what_a_refresh_says_of_a_rename_whose_name_was_taken(
     # The engine's refresh asks for a diff without a check before it.
     runtime_calls.diff(managed.outputs, wanted)
     said = "".join(capfd.readouterr())
-    assert f"{name}-old cannot get its name {name} back: another instance has that name" in said
-    assert "has to stop" not in said
+    assert (
+        f"{name}-old cannot be renamed back to {name}, since another instance has that name" in said
+    )
+    assert "will be stopped" not in said
     managed.destroy()
 
 
@@ -116,7 +118,9 @@ def test_a_volume_whose_name_was_taken(client: IncusClient, name: str) -> None:
     create_volume(client, "default", name, description="theirs", config={})
 
     assert volume.refresh(), "its own was taken for gone"
-    with pytest.raises(ProviderError, match=f"The volume of this resource is {name}-old"):
+    with pytest.raises(
+        ProviderError, match=f"The volume of this resource was renamed to {name}-old"
+    ):
         volume.up()
     volume.destroy()
 
@@ -175,14 +179,17 @@ def test_a_copy_that_has_the_name(
     assert copied is not None
 
     managed.change(labels={"a": "b"})
-    with pytest.raises(ProviderError, match="is not the one that this resource made"):
+    with pytest.raises(
+        ProviderError,
+        match="is not the one that this resource created: another instance has its name",
+    ):
         managed.up()
     before = dict(managed.outputs or {})
     capfd.readouterr()
     managed.refresh()
     said = "".join(capfd.readouterr())
     unset = f"incus config unset --project default {name} user.pika.owner"
-    assert "the next `pulumi up` takes it" in said
+    assert "The next `pulumi up` treats it" in said
     assert unset in said
     runtime_calls.delete(before)
     left = fetch_instance(client, name)
@@ -191,6 +198,8 @@ def test_a_copy_that_has_the_name(
 
     # As the message says.
     request("PATCH", f"/instances/{name}", {"config": {"user.pika.owner": ""}})
-    with pytest.raises((Refused, ProviderError), match=f"an instance {name} exists") as refused:
+    with pytest.raises(
+        (Refused, ProviderError), match=f"instance {name} already exists"
+    ) as refused:
         managed.up()
     assert "had been deleted" not in str(refused.value), "it was left alone"

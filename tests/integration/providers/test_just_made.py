@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pulumi_pika.providers import runtime_calls as calls
-from pulumi_pika.providers.host_checks import HAS_DEPENDENCIES
+from pulumi_pika.providers.properties import HAS_DEPENDENCIES
 from pulumi_pika.providers.provider_errors import ProviderError
 
+from ...support.provider_calls import runtime_calls as calls
 from ...support.provider_engine import (
     Managed,
     Refused,
@@ -26,7 +26,7 @@ def managed(name: str) -> Iterator[Managed]:
 
 
 def test_check_right_after_it_was_missing(managed: Managed, make_alias: Callable[[], None]) -> None:
-    with pytest.raises(Refused, match="there is no image with the alias"):
+    with pytest.raises(Refused, match=r"image alias .* does not exist"):
         managed.checked()
     make_alias()
     assert managed.up() == "create"
@@ -38,7 +38,7 @@ def test_create_right_after_it_was_missing(
     checked = calls.check({**wire(managed.arguments), HAS_DEPENDENCIES: True}, None)
     assert checked.failures == [], "it may come from what the runtime waits for"
     inputs = wire(checked.inputs)
-    with pytest.raises(ProviderError, match="there is no image with the alias"):
+    with pytest.raises(ProviderError, match=r"image alias .* does not exist"):
         calls.create(inputs)
     make_alias()
     created = calls.create(inputs)

@@ -56,8 +56,8 @@ def test_no_empty_volume_is_made_beside_one_in_another_pool(
 
     with pytest.raises(
         Refused,
-        match=rf"mounts\[0\].source: there is no custom volume {name}-state"
-        rf" in pool default, and there is one in pool {FAST};.*`\"storage_pool\": \"{FAST}\"",
+        match=rf"mounts\[0\].source: custom volume {name}-state does not exist"
+        rf" in pool default, but it exists in pool {FAST};.*`\"storage_pool\": \"{FAST}\"",
     ):
         managed.up()
 
@@ -77,14 +77,14 @@ def test_create_and_update_refuse_what_check_could_not_see(client: IncusClient, 
     managed.change(mounts=[volume_mount(f"{name}-state")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pulumi_pika.providers.host_checks.requested_preflight", lambda: "off")
-        with pytest.raises(ProviderError, match=f"there is one in pool {FAST}"):
+        with pytest.raises(ProviderError, match=f"but it exists in pool {FAST}"):
             managed.up()
         assert fetch_instance(client, name) is None
 
         managed.change(mounts=[])
         managed.up()
         managed.change(mounts=[volume_mount(f"{name}-state")])
-        with pytest.raises(ProviderError, match=f"there is one in pool {FAST}"):
+        with pytest.raises(ProviderError, match=f"but it exists in pool {FAST}"):
             managed.up()
     assert get_volume(client, "default", f"{name}-state") is None
 
@@ -145,7 +145,7 @@ def test_no_empty_volume_is_made_beside_one_of_the_stack_in_another_project(
     )
     try:
         managed = Managed(arguments(name))
-        with pytest.raises(Refused, match=f"PersistentVolume data .* has one in project {name}"):
+        with pytest.raises(Refused, match=f"PersistentVolume data .* has it in project {name}"):
             managed.up()
         assert get_volume(client, "default", f"{name}-state") is None
         managed.change(mount_storage_pools=["default"])

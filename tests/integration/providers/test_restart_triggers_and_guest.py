@@ -60,7 +60,7 @@ def test_recover_with_a_power_state_left_to_others(client: IncusClient, name: st
 
 def test_recover_of_what_is_to_be_stopped_is_refused(name: str) -> None:
     with pytest.raises(
-        Refused, match="restart_triggers: starts the instance, and `running` is false"
+        Refused, match="restart_triggers: conflicts with `running=False`; remove one of them"
     ):
         Managed(arguments(name, running=False, restart_triggers=1)).up()
 
@@ -82,7 +82,10 @@ def test_guest_status(client: IncusClient, name: str) -> None:
     managed = Managed(arguments(name, mounts=[]))
     managed.up()
     nothing = managed["guest_status"]
-    assert nothing == {"state": "unknown", "reason": f"no word from the guest yet in {STATUS_PATH}"}
+    assert nothing == {
+        "state": "unknown",
+        "reason": f"the guest has not written the status file {STATUS_PATH} yet",
+    }
 
     def seen(status: Any) -> dict[str, Any]:
         say(client, name, status)
@@ -105,16 +108,19 @@ def test_guest_status(client: IncusClient, name: str) -> None:
         "details": {"port": 80},
     }
     for status, reason in (
-        ({**good, "boot_id": "another"}, "is of an earlier boot (it says 'ready')"),
-        ({key: good[key] for key in good if key != "boot_id"}, "does not say of which boot"),
+        ({**good, "boot_id": "another"}, "is from an earlier boot (its state is 'ready')"),
+        (
+            {key: good[key] for key in good if key != "boot_id"},
+            "has no boot_id, so that its boot is unknown",
+        ),
         ({**good, "schema_version": 2}, "has schema version 2, not 1"),
         ({**good, "schema_version": True}, "has schema version True, not 1"),
         ({**good, "state": "fine"}, "has an unknown state 'fine'"),
         ({**good, "state": ["ready"]}, "has an unknown state"),
-        ([good], "holds no JSON object"),
-        ("{", "is no JSON (1 bytes)"),
-        ("", "is empty, or a FIFO or a device"),
-        ("[" * 100_000, "is no JSON"),
+        ([good], "is not a JSON object"),
+        ("{", "is not JSON (1 bytes)"),
+        ("", "is empty, or is a FIFO or a device"),
+        ("[" * 100_000, "is not JSON"),
         ("x" * 2_000_000, "cannot be read"),
     ):
         found = seen(status)

@@ -69,7 +69,7 @@ def test_delete_volumes_spares_what_is_not_its_own(
     assert get_volume(client, "default", f"{name}-users")
     assert get_volume(client, "default", f"{name}-shared")
     said = capsys.readouterr().err
-    assert "was not made for this runtime" in said
+    assert "was not created for this runtime" in said
     assert f"it is used by {name}-2" in said
 
 
@@ -79,7 +79,7 @@ def test_another_runtimes_data_is_never_taken_silently(client: IncusClient, name
     write(client, name)
     first.destroy()
     thief = Managed(arguments(f"{name}-2", mounts=[volume_mount(f"{name}-state")]))
-    with pytest.raises(Refused, match=rf"holds the data of runtime id-{name} of urn"):
+    with pytest.raises(Refused, match=rf"has the data of runtime id-{name} of urn"):
         thief.up()
     assert fetch_instance(client, f"{name}-2") is None
 

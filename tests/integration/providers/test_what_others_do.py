@@ -130,7 +130,7 @@ def test_frozen_with_running_false_is_drift(
     assert managed.refresh() == {}, "seen once, seen for good"
     tell("frozen, running=False", "refresh", "seen")
     assert managed.planned() == "update"
-    assert "is frozen, and `running` is false" in said()
+    assert "is frozen, and `running` is False" in said()
     tell("frozen, running=False", "preview", "said")
     managed.up()
     assert seen(client, name).status == "Stopped"
@@ -171,7 +171,7 @@ def test_adopted_ephemeral_is_made_lasting(
     managed.up()
     assert "was ephemeral" in said()
     assert not seen(client, name).ephemeral
-    tell("ephemeral", "up (adopt)", "made lasting")
+    tell("ephemeral", "up (adopt)", "ephemeral to false")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_ephemeral_is_made_lasting_before_a_stop(
     assert live.uuid == uuid
     if "config" not in change:
         assert not live.ephemeral
-        tell("ephemeral", "up", "made lasting")
+        tell("ephemeral", "up", "ephemeral to false")
 
 
 # --- protected ---
@@ -283,7 +283,7 @@ def test_proxy_that_cannot_be_changed_goes_on_as_it_was(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         managed.change(devices=proxy(taken.getsockname()[1]))
-        with pytest.raises(ProviderError, match=r"device px of the running .* is plugged in again"):
+        with pytest.raises(ProviderError, match=r"device px of the running .* was attached again"):
             managed.up()
     assert _listens(port)
     managed.change(devices=proxy(port))
@@ -298,7 +298,7 @@ def test_mount_that_cannot_be_changed_is_put_back(client: IncusClient, name: str
     exec_status(client, name, ["touch", "/mnt/state/there"], timeout=10)
     # No directory: newer servers make one that is missing.
     managed.change(mounts=[volume_mount(f"{name}-state/there/nope")])
-    with pytest.raises(ProviderError, match="plugged in again"):
+    with pytest.raises(ProviderError, match="attached again"):
         managed.up()
     assert exec_status(client, name, ["ls", "/mnt/state/there"], timeout=10) == 0
     managed.change(mounts=[volume_mount(f"{name}-state")])
@@ -317,7 +317,7 @@ def test_a_wait_that_failed_is_waited_for_again(
     managed.up()
     managed.change(running=True, wait_for="guest_status")
     for _ in range(2):
-        with pytest.raises(ProviderError, match="did not come to `guest_status`"):
+        with pytest.raises(ProviderError, match="did not reach state `guest_status`"):
             managed.up()
         for _ in range(refreshes):
             managed.refresh()
@@ -335,11 +335,11 @@ def test_a_wait_after_a_restart_that_failed_is_waited_for_again(
     managed = Managed(given)
     managed.up()
     managed.change(restart_triggers="1", wait_for="guest_status")
-    with pytest.raises(ProviderError, match="did not come to `guest_status`"):
+    with pytest.raises(ProviderError, match="did not reach state `guest_status`"):
         managed.up()
     managed.refresh()
     managed.change(restart_triggers=None)
-    with pytest.raises(ProviderError, match="did not come to `guest_status`"):
+    with pytest.raises(ProviderError, match="did not reach state `guest_status`"):
         managed.up()
     _say_ready(client, name)
     managed.up()
@@ -470,7 +470,7 @@ def test_moved_to_another_pool_than_the_named_one(
     assert set(managed.refresh()) == {"devices"}
     said()
     assert managed.planned() == "update"
-    assert "--storage default`. Until then an update is refused" in said()
+    assert "--storage default`. Until then every update fails" in said()
     tell("moved to another pool than storage_pool", "preview", "said")
     before = seen(client, name).etag
     with pytest.raises(ProviderError, match=f"Set `storage_pool` to {other_pool}"):
@@ -566,8 +566,8 @@ def test_keys_of_images_can_be_set(client: IncusClient, name: str) -> None:
 @pytest.mark.parametrize(
     ("config", "hint"),
     [
-        ({"volatile.eth0.hwaddr": "00:16:3e:00:00:01"}, "set `hwaddr` of the nic `eth0`"),
-        ({"limits.cpu": "0-1"}, "put the key into a profile"),
+        ({"volatile.eth0.hwaddr": "00:16:3e:00:00:01"}, "set `hwaddr` of device `eth0`"),
+        ({"limits.cpu": "0-1"}, "set the key in a profile"),
         ({"security.nesting": True}, 'write "true" or "false"'),
     ],
 )
@@ -609,11 +609,16 @@ def test_a_failed_adoption_is_taken_back(
     managed = Managed(given)
     managed.checked()
     listed = said()
-    assert "that changes: set limits.memory" in listed
-    assert "remove device pk-theirs, description, its marks (user.pika.*), ephemeral" in listed
+    assert "this changes: set limits.memory" in listed
+    assert (
+        "remove device pk-theirs, set description, its ownership label (user.pika.*), ephemeral"
+        in listed
+    )
     assert ("starts it" in listed) is not running
     tell("adoption", "preview", "lists the changes")
-    with pytest.raises(ProviderError, match=rf"from {name} what its adoption changed") as caught:
+    with pytest.raises(
+        ProviderError, match=rf"Undone: reverted the adoption of {name} \("
+    ) as caught:
         managed.up()
     assert f"volume {name}-state" in str(caught.value)
     after = seen(client, name)
@@ -671,13 +676,11 @@ def test_moved_to_another_project(
     said()
     assert managed.refresh() == {}
     assert managed["uuid"] == uuid
-    assert f"was moved from project default to {other_project}" in said()
+    assert f"was moved from project default to project {other_project}" in said()
     tell(what, "refresh", "kept, said")
     state, inputs = managed.outputs, managed.inputs
     managed.change(labels={"a": "1"})
-    with pytest.raises(
-        ProviderError, match=r"--target-project default`\. Nothing of it was touched"
-    ):
+    with pytest.raises(ProviderError, match=r"--target-project default`\. It was not changed"):
         managed.up()
     tell(what, "up", "refused")
     managed.destroy()
@@ -734,7 +737,7 @@ def test_a_device_that_cannot_be_put_back_is_said_and_repaired(
     monkeypatch.setattr(device_rollback, "replace_instance", fails_the_second_time)
     assert exec_status(client, name, ["touch", "/mnt/state/there"], timeout=10) == 0
     managed.change(mounts=[volume_mount(f"{name}-state/there/nope")])
-    with pytest.raises(ProviderError, match=r"could not be plugged in again.*up --refresh"):
+    with pytest.raises(ProviderError, match=r"could not be attached again.*up --refresh"):
         managed.up()
     managed.change(mounts=[volume_mount(f"{name}-state")])
     assert managed.refresh() != {}
@@ -755,7 +758,7 @@ def test_what_could_not_be_deleted_runs_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(delete, "remove_instance", refused)
-        with pytest.raises(ProviderError, match=r"put right\. It was started again"):
+        with pytest.raises(ProviderError, match=r"The instance was started again\. Correct this"):
             managed.destroy()
     assert seen(client, name).running
     managed.destroy()

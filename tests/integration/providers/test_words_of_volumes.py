@@ -31,8 +31,8 @@ def test_a_mount_that_is_dropped_leaves_its_volume_and_says_so(
     assert managed.planned() == "update"
 
     said = capsys.readouterr().err
-    assert f"volume {name}-state: no longer mounted by {name}, and kept" in said
-    assert ("delete_data does not delete it later" in said) is delete_data
+    assert f"{name} no longer mounts volume {name}-state; all data is kept" in said
+    assert ("delete_data does not delete it either" in said) is delete_data
     managed.up()
     managed.destroy()
     assert get_volume(client, "default", f"{name}-state")

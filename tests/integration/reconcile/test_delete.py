@@ -72,7 +72,7 @@ def test_guest_that_does_not_shut_down_is_killed_after_the_grace(
     asked, killed = (request.json for request in proxy.sent("PUT", ".*/state"))
     assert (asked["timeout"], asked["force"]) == (1, False)
     assert killed["force"]
-    assert reporter.warnings == [f"{name} did not shut down within 1 s; killed"]
+    assert reporter.warnings == [f"instance {name} did not shut down within 1 s; killing it"]
     assert fetch_instance(client, name) is None
 
 
@@ -129,7 +129,7 @@ def test_another_instance_of_the_name_is_left_alone(
 
     assert there(client, name).uuid == other.live.uuid
     assert len(reporter.warnings) == 1
-    assert "is left alone" in reporter.warnings[0]
+    assert "it is not deleted" in reporter.warnings[0]
 
 
 @pytest.mark.parametrize("fault", [reset_before, reset_after])
@@ -168,7 +168,7 @@ def test_removal_that_is_refused_says_why(
     refusal = reply(403, error("Instance is protected", 403))
     proxy.on("DELETE", f"/1.0/instances/{name}", refusal, times=None)
 
-    with pytest.raises(RuntimeFailed, match=r"could not be removed: .*Instance is protected"):
+    with pytest.raises(RuntimeFailed, match=r"could not delete instance .*Instance is protected"):
         delete(made, reporter)
 
     assert fetch_instance(proxied, name) is not None
@@ -186,4 +186,24 @@ def test_protected_instance_is_not_removed(
     with pytest.raises(RuntimeFailed, match="protected"):
         delete(made, reporter)
 
-    client.change("PATCH", url("instances", name), {"config": {"security.protection.delete": ""}})
+    client.send_change(
+        "PATCH", url("instances", name), {"config": {"security.protection.delete": ""}}
+    )
+
+
+def test_volume_that_another_client_made_dependent_is_kept(
+    client: IncusClient, name: str, reporter: Recorder
+) -> None:
+    if not client.server().has("dependent"):
+        pytest.skip("this server has no dependent volumes")
+    made = make(client, plan_of(name, mount("persistent_volume", f"{name}-state", "/mnt/state")))
+    live = there(client, name)
+    [device] = (it for it in live.devices if it.startswith("pk-"))
+    dependent = {device: {**live.devices[device], "dependent": "true"}}
+    client.send_change("PATCH", url("instances", name), {"description": "", "devices": dependent})
+
+    delete(made, reporter)
+
+    assert fetch_instance(client, name) is None
+    assert get_volume(client, "default", f"{name}-state")
+    assert any("They are kept" in warning for warning in reporter.warnings)

@@ -110,7 +110,7 @@ def test_power_and_policy_are_observed_as_they_were_planned(
 def drifted(client: IncusClient, made: Made, **body: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is observed otherwise after somebody else's change: of the plan, of the options."""
     before = client.get(url("instances", made.name)).data
-    client.change(
+    client.send_change(
         "PATCH", url("instances", made.name), {"description": before["description"], **body}
     )
     live = there(client, made.name)
@@ -246,15 +246,15 @@ def test_power_that_was_changed_shows(client: IncusClient, name: str) -> None:
 def test_profiles_that_were_changed_show(client: IncusClient, name: str) -> None:
     made = make(client, plan_of(name), options_of(running=False))
     root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
-    client.change("POST", "/1.0/profiles", {"name": f"{name}-p", "devices": root})
+    client.send_change("POST", "/1.0/profiles", {"name": f"{name}-p", "devices": root})
     try:
         plan, _ = drifted(client, made, profiles=["default", f"{name}-p"])
         assert plan["incus"]["profile"] == f"{name}-p"
         plan, options = drifted(client, made, profiles=[f"{name}-p", "default"])
         assert (plan, options) == ({}, {}), "what others put before ours changes nothing of ours"
     finally:
-        client.change("PATCH", url("instances", name), {"profiles": ["default"]})
-        client.change("DELETE", url("profiles", f"{name}-p"))
+        client.send_change("PATCH", url("instances", name), {"profiles": ["default"]})
+        client.send_change("DELETE", url("profiles", f"{name}-p"))
 
 
 def test_instance_rebuilt_from_another_image_shows_it(

@@ -15,7 +15,7 @@ from pulumi_pika.incus.client import IncusClient, url
 from pulumi_pika.reconcile.instances.create import create_runtime
 from pulumi_pika.reconcile.instances.guest_status import fetch_guest_status
 from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
-from pulumi_pika.reconcile.instances.wait import wait_for
+from pulumi_pika.reconcile.instances.wait import next_pause, wait_for
 from pulumi_pika.reconcile.shared.errors import RuntimeFailed, WaitFailed
 
 from ...conftest import Sandbox
@@ -136,7 +136,7 @@ def test_ready_is_waited_for_with_progress(
         eventually(lambda: any(map(said_so, reporter.infos)), within=60)
         # What Incus itself writes when a guest says so through /dev/incus/sock.
         config = {"volatile.last_state.ready": "true"}
-        client.change("PATCH", url("instances", name), {"config": config})
+        client.send_change("PATCH", url("instances", name), {"config": config})
 
     later = threading.Thread(target=report_ready)
     later.start()
@@ -160,14 +160,14 @@ def test_status_without_boot_id_is_not_taken(client: IncusClient, name: str) -> 
         client,
         name,
         json.dumps({"schema_version": 1, "state": "ready"}),
-        "does not say of which boot it is",
+        "has no boot_id, so that its boot is unknown",
     )
 
 
 def test_status_of_an_earlier_boot_is_not_taken(client: IncusClient, name: str) -> None:
     old = status("ready", boot_id="00000000-0000-4000-8000-000000000000")
 
-    refusal(client, name, old, r"is of an earlier boot \(it says 'ready'\)")
+    refusal(client, name, old, r"is from an earlier boot \(its state is 'ready'\)")
 
 
 def test_status_of_another_schema_is_not_taken(client: IncusClient, name: str) -> None:
@@ -179,9 +179,9 @@ def test_status_of_another_schema_is_not_taken(client: IncusClient, name: str) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", r"is no JSON \(1 bytes\)"),
-        ("", "is empty, or a FIFO or a device"),
-        ("[]", "holds no JSON object"),
+        ("{", r"is not JSON \(1 bytes\)"),
+        ("", "is empty, or is a FIFO or a device"),
+        ("[]", "is not a JSON object"),
         ('{"state": "ready"}', "has schema version None, not 1"),
         ('{"schema_version": 1, "state": "great"}', "has an unknown state 'great'"),
     ],
@@ -202,11 +202,11 @@ def test_status_file_is_looked_at_before_it_is_read(
     def asked() -> tuple[str, list[str]]:
         proxy.clear()
         found = fetch_guest_status(proxied, live, STATUS)
-        return found.said(), [request.method for request in proxy.requests]
+        return found.describe(), [request.method for request in proxy.requests]
 
-    assert asked() == (f"no word from the guest yet in {STATUS}", ["HEAD"])
+    assert asked() == (f"the guest has not written the status file {STATUS} yet", ["HEAD"])
     assert shell(client, name, f"mkdir -p /run/pika-cloud; mkfifo {STATUS}") == 0
-    empty = f"the status file {STATUS} is empty, or a FIFO or a device"
+    empty = f"the status file {STATUS} is empty, or is a FIFO or a device"
     assert asked() == (empty, ["HEAD"])
     text = status("ready").replace('"', '\\"')
     assert shell(client, name, f'rm {STATUS}; printf %s "{text}" >{STATUS}') == 0
@@ -217,7 +217,7 @@ def test_status_file_is_looked_at_before_it_is_read(
 def test_missing_status_file_is_told(client: IncusClient, name: str) -> None:
     options = options_of(wait_for="guest_status", timeouts={"wait": 0.3})
 
-    last_seen = rf"Last seen: no word from the guest yet in {STATUS}\."
+    last_seen = rf"Last seen: the guest has not written the status file {STATUS} yet\."
     with pytest.raises(RuntimeFailed, match=last_seen):
         make(client, plan_of(name), options)
 
@@ -237,7 +237,7 @@ def test_guest_that_says_failed_is_not_waited_for_any_longer(
 
     assert time.monotonic() - begun < 120
     assert fetch_instance(client, name) is None
-    assert f"Undone: removed instance {name}." in str(caught.value)
+    assert f"Undone: deleted instance {name}" in str(caught.value)
 
 
 def test_guest_that_ends_is_not_waited_for_any_longer(client: IncusClient, name: str) -> None:
@@ -259,8 +259,8 @@ def test_guest_that_ends_as_it_is_first_looked_at_is_seen_to_end(
     running all that time; whoever goes on asking waits for ever."""
     made = make(client, plan_of(name))
     assert (
-        fetch_guest_status(client, made.live, STATUS).said()
-        == f"no word from the guest yet in {STATUS}"
+        fetch_guest_status(client, made.live, STATUS).describe()
+        == f"the guest has not written the status file {STATUS} yet"
     )
     # What a stop finds that comes before Incus has noted which process answers for the files.
     (sandbox.daemon.directory / "run" / name / "forkfile.pid").unlink()
@@ -329,7 +329,7 @@ def test_failed_wait_without_a_console_log_says_so(
     proxy.on("GET", ".*/console", reply(404, error("no log", 404)), times=None)
     plan = plan_of(name, mount("persistent_volume", f"{name}-state", "/mnt/state"))
 
-    with pytest.raises(RuntimeFailed, match=r"The console shows nothing\."):
+    with pytest.raises(RuntimeFailed, match=r"Its console is empty"):
         create_runtime(
             proxied, plan, options_of(wait_for="ready", timeouts={"wait": 0.3}), Recorder()
         )
@@ -347,7 +347,21 @@ def test_boot_id_of_a_machine_is_read_by_a_command(
 
     found = fetch_guest_status(proxied, there(proxied, name), STATUS)
 
-    assert found.said() == "guest state 'ready'"
+    assert found.describe() == "guest state 'ready'"
     assert len(proxy.sent("POST", ".*/exec")) == 1
     recorded = client.get_list(url("instances", name, "logs", "exec-output"))
     assert recorded == [], "its record stays with the instance"
+
+
+def test_pauses_grow_with_the_time_of_the_wait() -> None:
+    pauses, elapsed, pause = [], 0.0, 0.05
+    while elapsed < 120:
+        elapsed += pause
+        pause = next_pause(pause, elapsed)
+        pauses.append((elapsed, pause))
+
+    assert max(pause for at, pause in pauses if at < 20) == 1.0
+    assert all(pause <= at / 20 for at, pause in pauses if at > 20)
+    # A machine that boots in two minutes is fetched every three seconds at last.
+    assert pauses[-1][1] == 3.0
+    assert len(pauses) < 85

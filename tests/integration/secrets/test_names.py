@@ -11,10 +11,11 @@ from pulumi_pika.incus.client import IncusClient, url
 from pulumi_pika.incus.errors import BadRequest, NotFound, UnexpectedResponse
 from pulumi_pika.incus.instances import create_instance, get_instance
 from pulumi_pika.incus.storage import get_volume
-from pulumi_pika.providers import host_connection, runtime_calls
+from pulumi_pika.providers import host_connection
 from pulumi_pika.validation.property_tree import set_path
 
 from ...conftest import Sandbox
+from ...support.provider_calls import runtime_calls
 from ...support.proxy import Proxy
 from ...unit.providers.test_secret_marking import inputs
 

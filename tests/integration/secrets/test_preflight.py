@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from pulumi_pika.incus.client import IncusClient
-from pulumi_pika.providers import host_connection, runtime_calls
+from pulumi_pika.providers import host_connection
 from pulumi_pika.providers.provider_errors import ProviderError
 
 from ...conftest import IMAGE, Sandbox
+from ...support.provider_calls import runtime_calls
 from ...unit.providers.test_secret_marking import inputs
 
 # Like what is there: `did you mean` would tell the secret.

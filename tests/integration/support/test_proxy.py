@@ -17,11 +17,11 @@ from ...support.proxy import (
 
 
 def make_profile(client: IncusClient, name: str) -> None:
-    client.change("POST", "/1.0/profiles", {"name": name})
+    client.send_change("POST", "/1.0/profiles", {"name": name})
 
 
 def remove_profile(client: IncusClient, name: str) -> None:
-    client.change("DELETE", url("profiles", name))
+    client.send_change("DELETE", url("profiles", name))
 
 
 def test_what_has_no_rule_passes_and_is_recorded(
@@ -89,7 +89,7 @@ def test_closed_proxy_is_no_daemon_until_it_starts_again(
 ) -> None:
     proxied.get("/1.0")
     proxy.close()
-    with pytest.raises(IncusUnreachable, match="no such socket"):
+    with pytest.raises(IncusUnreachable, match="the socket does not exist"):
         proxied.get("/1.0")
 
     proxy.start()

@@ -7,17 +7,18 @@ import pytest
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.storage import get_volume
-from pulumi_pika.providers import snapshot_calls, volume_calls
 from pulumi_pika.providers.provider_errors import ProviderError
 from pulumi_pika.reconcile.shared.ownership import OWNER_KEY
 from pulumi_pika.reconcile.volumes.restore import RESTORING_KEY
 
 from ...conftest import Sandbox
+from ...support.provider_calls import snapshot_calls, volume_calls
 from ...support.volumes import (
     CUSTOM,
     OTHER,
     OWNER,
     POOL,
+    launch,
     snapshot,
     there,
 )
@@ -41,7 +42,7 @@ def wire(value: Any) -> Any:
 
 
 def checked(olds: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
-    result = volume_calls.check(olds or {}, {"owner": OWNER, "secret_inputs": [], **given})
+    result = volume_calls.check({"owner": OWNER, "secret_inputs": [], **given}, olds)
     assert result.failures == []
     return dict(wire(result.inputs))
 
@@ -160,7 +161,7 @@ def test_what_cannot_be_restored_leaves_all_as_it_was(name: str, client: IncusCl
     before = there(client, name)
     wanted = checked(inputs, volume_name=name, restore_from="none", description="new")
     volume_calls.diff(outputs, wanted)
-    with pytest.raises(ProviderError, match="no snapshot none to restore"):
+    with pytest.raises(ProviderError, match=r"snapshot none of .* does not exist"):
         volume_calls.update(outputs, wanted)
     assert there(client, name) == before
 
@@ -206,3 +207,27 @@ def test_snapshot_calls(name: str, sandbox: Sandbox) -> None:
     assert wire(snapshot_calls.read("id", outputs).outs) == outputs
     snapshot_calls.delete(outputs)
     assert snapshot_calls.read("id", outputs).id == ""
+
+
+def test_restore_of_an_adopted_volume_is_announced(
+    client: IncusClient, sandbox: Sandbox, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A create has no diff that could say it."""
+    sandbox.daemon.request("POST", CUSTOM, {"name": name})
+    box = f"{name}-box"
+    launch(sandbox, box, name)
+    snapshot(client, name, "first")
+    given: dict[str, Any] = {"volume_name": name, "restore_from": "first", "adopt": True}
+
+    inputs = checked(**given)
+
+    assert f"stops {box}" in "".join(capfd.readouterr())
+    checked(inputs, **given)
+    checked(volume_name=name, adopt=True)
+    checked(**{**given, "volume_name": f"{name}-new"})
+    # The create refuses the volume of another resource, unless that gives it up before.
+    theirs = {"name": f"{name}-theirs", "config": {OWNER_KEY: OTHER}}
+    sandbox.daemon.request("POST", CUSTOM, theirs)
+    sandbox.daemon.request("POST", f"{CUSTOM}/{name}-theirs/snapshots", {"name": "first"})
+    checked(**{**given, "volume_name": f"{name}-theirs"})
+    assert "goes back" not in "".join(capfd.readouterr())

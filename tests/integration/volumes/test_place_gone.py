@@ -56,23 +56,21 @@ def test_volume_and_snapshot_are_read_as_gone_and_can_be_destroyed(
     assert not volume.refresh()
     assert not snapshot.refresh()
     said = capsys.readouterr().err
-    assert (
-        f"is gone: there is no {'storage pool' if 'storage_pool' in where else 'project'} {name}"
-        in said
-    )
+    what = "storage pool" if "storage_pool" in where else "project"
+    assert f"no longer exists: {what} {name} does not exist" in said
 
     volume.outputs, snapshot.outputs = before
     snapshot.destroy()
     volume.destroy()
-    assert "is gone already: there is no" in capsys.readouterr().err
+    assert "no longer exists: " in capsys.readouterr().err
 
 
 def test_create_names_what_is_missing(name: str) -> None:
-    with pytest.raises(ProviderError, match=f"there is no storage pool {name} at"):
+    with pytest.raises(ProviderError, match=f"storage pool {name} does not exist at"):
         Kept({"volume_name": name, "storage_pool": name}).up()
-    with pytest.raises(ProviderError, match=f"there is no project {name} at"):
+    with pytest.raises(ProviderError, match=f"project {name} does not exist at"):
         Kept({"volume_name": name, "project": name}).up()
-    with pytest.raises(ProviderError, match=f"there is no storage pool {name} at"):
+    with pytest.raises(ProviderError, match=f"storage pool {name} does not exist at"):
         Kept({"volume_name": name, "snapshot_name": "one", "storage_pool": name}).up()
 
 
@@ -91,4 +89,4 @@ def test_runtime_whose_volumes_pool_is_gone_can_be_destroyed(
 
     managed.destroy()
 
-    assert f"is gone already: there is no storage pool {name}" in capsys.readouterr().err
+    assert f"is deleted already: storage pool {name} does not exist" in capsys.readouterr().err

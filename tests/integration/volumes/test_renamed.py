@@ -63,7 +63,9 @@ def test_a_running_instance_is_named_that_has_to_stop(
     sandbox.daemon.request("PUT", f"/instances/{name}-box/state", {"action": "start"})
     assert volume.refresh()
 
-    with pytest.raises(ProviderError, match=rf"used by instance {name}-box .*: stop what runs"):
+    with pytest.raises(
+        ProviderError, match=rf"used by instance {name}-box .*: stop the running instances of these"
+    ):
         volume.up()
     assert there(client, f"{name}-old")
 
@@ -105,7 +107,7 @@ def test_no_empty_one_takes_the_place_of_a_runtimes_own(
     rename(client, f"{name}-state")
     managed.refresh()
 
-    with pytest.raises(ProviderError, match=rf"has the volume {name}-state-old in its place"):
+    with pytest.raises(ProviderError, match=rf"has volume {name}-state-old in its place"):
         managed.up()
 
     assert get_volume(client, POOL, f"{name}-state") is None

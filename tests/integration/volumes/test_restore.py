@@ -205,7 +205,10 @@ class TestRefused:
         self, client: IncusClient, name: str, box: str, sandbox: Sandbox, reporter: Recorder
     ) -> None:
         before = there(client, name)
-        with pytest.raises(SnapshotMissing, match="no snapshot three to restore; it has one"):
+        with pytest.raises(
+            SnapshotMissing,
+            match=r"snapshot three of .* does not exist .*; it has these snapshots: one\. Nothing",
+        ):
             put_back(client, options(name, restore_from="three"), reporter)
         assert there(client, name) == before
         assert status(sandbox, box) == "Running"
@@ -217,7 +220,7 @@ class TestRefused:
         launch(sandbox, f"{name}-box", name, ephemeral=True)
         snapshot(client, name, "one")
         try:
-            with pytest.raises(RestoreRefused, match="ephemeral: to stop it would delete it"):
+            with pytest.raises(RestoreRefused, match="ephemeral: a stop would delete it"):
                 put_back(client, options(name, restore_from="one"), reporter)
             assert status(sandbox, f"{name}-box") == "Running"
         finally:
@@ -234,8 +237,14 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("wanted", "said"),
         [
-            ({"restore_from": "one"}, "newest snapshot only.*two.*remove them.*copy the volume"),
-            ({"restore_from": "one", "snapshot_before_restore": False}, "two.*remove them"),
+            (
+                {"restore_from": "one"},
+                "only restore the newest snapshot.*two.*Delete the newer.*copy the volume",
+            ),
+            (
+                {"restore_from": "one", "snapshot_before_restore": False},
+                "newer than one are: two.*Delete the newer",
+            ),
             ({"restore_from": "two"}, "copy the volume"),
             ({"restore_from": "two", "snapshot_before_restore": False}, ""),
         ],
@@ -274,7 +283,7 @@ class TestRefused:
         live = there(client, name)
         assert plan_restore(client, live, options(name, restore_from="one"))
         qcow2 = replace(live, config={**live.config, "block.type": "qcow2"})
-        with pytest.raises(RestoreRefused, match="newest snapshot only"):
+        with pytest.raises(RestoreRefused, match="can only restore the newest snapshot"):
             plan_restore(client, qcow2, options(name, restore_from="one"))
 
 
@@ -303,8 +312,8 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("method", "path", "said"),
         [
-            ("PUT", f"/1.0{CUSTOM}/.*", "whether the data is as it was is not certain"),
-            ("POST", ".*/snapshots", "The data is as it was"),
+            ("PUT", f"/1.0{CUSTOM}/.*", "It is unknown whether the data was changed"),
+            ("POST", ".*/snapshots", "The data was not changed"),
         ],
     )
     def test_instances_run_again(
@@ -385,7 +394,7 @@ class TestFailures:
     ) -> None:
         proxy.on("PUT", f"/1.0{CUSTOM}/{name}", reset_before())
         wanted = options(name, restore_from="one", timeouts={"restore": 4, "stop": 30})
-        with pytest.raises(RestoreFailed, match="not certain"):
+        with pytest.raises(RestoreFailed, match="It is unknown whether the data was changed"):
             put_back(proxied, wanted, reporter)
         assert status(sandbox, box) == "Running"
         assert holds(client, box, "two")
@@ -435,7 +444,7 @@ class TestFailures:
         wanted = options(name, restore_from="one")
         with pytest.raises(RestoreFailed) as caught:
             put_back(proxied, wanted, reporter)
-        assert "one is restored" in str(caught.value)
+        assert "was restored from one" in str(caught.value)
         assert f"`incus start --project default {box}`" in str(caught.value)
         live = there(client, name)
         assert plan_restore(client, live, wanted) is None, "it would be restored once more"
@@ -479,7 +488,7 @@ class TestFailures:
         proxy.on("GET", "/1.0", edit(another), nth=2)
         begun = time.monotonic()
         wanted = options(name, restore_from="one", timeouts={"restore": 120, "stop": 30})
-        with pytest.raises(RestoreFailed, match="not certain"):
+        with pytest.raises(RestoreFailed, match="It is unknown whether the data was changed"):
             put_back(proxied, wanted, reporter)
         assert time.monotonic() - begun < 100
         assert status(sandbox, box) == "Running"
@@ -516,9 +525,9 @@ def test_in_words(client: IncusClient, name: str, box: str) -> None:
     plan = plan_restore(client, there(client, name), wanted)
     assert plan is not None
     assert plan.text(wanted) == (
-        f"the volume {name} in pool default (project default) goes back to its snapshot one; "
-        f"stops {box} (project default) for it; takes a snapshot pika-before-one-<time> first, to "
-        f"which restore_from can go back; starts {box} (project default) again after"
+        f"the volume {name} in pool default (project default) will be restored from its snapshot "
+        f"one; stops {box} (project default) first; takes snapshot pika-before-one-<time> before, "
+        f"so that restore_from can undo it; starts {box} (project default) again afterwards"
     )
     wanted = options(name, restore_from="one", snapshot_before_restore=False)
     plan = plan_restore(client, there(client, name), wanted)

@@ -88,12 +88,14 @@ def test_block_volume(client: IncusClient, name: str, reporter: Recorder) -> Non
 
 
 def test_missing_volume(client: IncusClient, name: str, reporter: Recorder) -> None:
-    with pytest.raises(VolumeGone, match="make it first"):
+    with pytest.raises(VolumeGone, match="create it before its snapshot"):
         create_or_adopt_snapshot(client, snapshot_options(name, "s1"), reporter)
 
 
 def test_snapshot_that_is_gone(client: IncusClient, volume: str) -> None:
-    with pytest.raises(VolumeGone, match="any more; run `pulumi refresh`, and `pulumi up` takes"):
+    with pytest.raises(
+        VolumeGone, match="any more; run `pulumi refresh`, then `pulumi up` to take a new one"
+    ):
         change_snapshot(client, snapshot_options(volume, "s1"), created_at="")
 
 
@@ -118,7 +120,7 @@ def test_another_in_its_place_is_left_alone(
     create_or_adopt_snapshot(client, wanted, reporter)
     remove_snapshot(client, wanted, reporter, created_at=first.created_at, generation="")
     assert snapshots(client, volume) == ["s1"]
-    assert "left alone" in reporter.warnings[0]
+    assert "it is not deleted" in reporter.warnings[0]
     with pytest.raises(SnapshotExists):
         change_snapshot(client, wanted, created_at=first.created_at)
 

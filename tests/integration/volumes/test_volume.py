@@ -206,7 +206,9 @@ def test_missing_pool_is_said_to_be_so(client: IncusClient, name: str, reporter:
 def test_restore_from_on_a_new_volume_makes_nothing(
     client: IncusClient, name: str, reporter: Recorder
 ) -> None:
-    with pytest.raises(SnapshotMissing, match="there is no volume"):
+    with pytest.raises(
+        SnapshotMissing, match=r"the volume .* does not exist, so that restore_from"
+    ):
         create_or_adopt_volume(client, options(name, restore_from="s"), reporter)
     assert fetch_volume(client, POOL, name) is None
 
@@ -233,7 +235,7 @@ class TestAdoption:
         assert live.config["size"] == "2GiB"
         assert live.config["user.theirs"] == "1"
         assert live.created_at == before.created_at
-        assert "took over" in reporter.infos[-1]
+        assert "adopted the volume" in reporter.infos[-1]
 
     @pytest.mark.parametrize("adopt", [False, True])
     @pytest.mark.parametrize(
@@ -271,7 +273,9 @@ class TestAdoption:
         raw(sandbox, name, size="2GiB")
         before = there(client, name)
         wanted = options(name, adopt=True, size="1GiB", content_type="block")
-        with pytest.raises(VolumeRefused, match=r"content type is filesystem.*from 2GiB to 1GiB"):
+        with pytest.raises(
+            VolumeRefused, match=r"content_type: it is filesystem.*from 2GiB to 1GiB"
+        ):
             create_or_adopt_volume(client, wanted, reporter)
         assert there(client, name) == before
 
@@ -298,11 +302,13 @@ class TestAdoption:
         sandbox.daemon.request("DELETE", f"{CUSTOM}/{name}")
         raw(sandbox, name)
         wanted = options(name, description="new", delete_data=True)
-        with pytest.raises(ForeignVolume, match="nobody"):
+        with pytest.raises(
+            ForeignVolume, match="has no owner, and is not the one that this resource created"
+        ):
             change_volume(client, wanted, wanted, reporter, claim=claim(made.created_at))
         remove_volume(client, wanted, reporter, claim=claim(made.created_at))
         assert there(client, name).description == ""
-        assert "left alone" in reporter.warnings[-1]
+        assert "it is not deleted" in reporter.warnings[-1]
 
     def test_renamed_resource_keeps_its_volume(
         self, client: IncusClient, name: str, reporter: Recorder
@@ -335,7 +341,7 @@ class TestDelete:
         again = create_or_adopt_volume(client, options(name, size="2GiB"), reporter)
         assert again.created_at == made.created_at
         assert again.config["size"] == "2GiB"
-        assert "took up again" in reporter.infos[-1]
+        assert "resumed managing the volume" in reporter.infos[-1]
 
     def test_deleted_with_its_snapshots_where_asked_for(
         self, client: IncusClient, name: str, reporter: Recorder

@@ -46,8 +46,10 @@ def test_a_volumes_labels_and_its_snapshots_marks(client: IncusClient, name: str
 def test_restore_from_without_a_volume_says_where_it_may_be(
     client: IncusClient, name: str, sandbox: Sandbox
 ) -> None:
-    with pytest.raises(ProviderError, match="look for it first: `incus storage volume list"):
+    with pytest.raises(ProviderError, match="first search for it: `incus storage volume list"):
         Kept({"volume_name": name, "restore_from": "one"}).up()
     Kept({"volume_name": f"{name}-old"}).up()
-    with pytest.raises(ProviderError, match=f"The volume {name}-old is marked as this resource's"):
+    with pytest.raises(
+        ProviderError, match=f"Volume {name}-old has the ownership label of this resource"
+    ):
         Kept({"volume_name": name, "restore_from": "one"}).up()

@@ -17,6 +17,7 @@ HTML comments that begin with `test:` are steps, too, and do not show on the pag
 - `preview`: the next program is only previewed.
 - `stands A for B`: A in what follows is B, in which the shell's variables are filled in.
 - `remote NAME`, `cluster NAME`: there is another host, named by variables; see `session.py`.
+- `page PATH`: all that another page says, which continues this one.
 - `not run: WHY`: the next block cannot be run here.
 """
 
@@ -56,7 +57,7 @@ class Step:
     """One thing to do.
 
     Attributes:
-        kind: `commands`, `file`, `program`, `data`, `stands`, `host`.
+        kind: `commands`, `file`, `program`, `data`, `stands`, `host`, `page`.
         line: where it begins.
         text: the block's own text, or the directive's argument.
         name: the file's path, the data's language, or the host's kind.
@@ -127,8 +128,8 @@ def _directive(text: str, line: int, said: dict[str, str]) -> Iterator[Step]:
         said[word] = rest
     elif word == "run":
         yield Step("commands", line, rest, commands=(Command(rest, None, line),))
-    elif word == "stands":
-        yield Step("stands", line, rest)
+    elif word in ("stands", "page"):
+        yield Step(word, line, rest)
     elif word in ("remote", "cluster"):
         yield Step("host", line, rest, name=word)
     else:

@@ -6,7 +6,7 @@ from typing import Final
 from dev.paths import ROOT
 
 from .page import read_page
-from .session import session
+from .session import Session, session
 
 PAGES: Final = (
     "README.md",
@@ -26,9 +26,21 @@ def run_page(name: str, directory: Path) -> None:
     if not page.runs:
         return
     with session(page, directory) as doing:
-        for step in page.steps:
-            try:
-                doing.do(step)
-            except Exception as error:
-                error.add_note(f"{name}:{step.line}")
-                raise
+        _do(name, doing)
+
+
+def continued(name: str) -> set[str]:
+    """The pages that continue a page: they are run with it, and not alone."""
+    return {step.text for step in read_page(ROOT / name).steps if step.kind == "page"}
+
+
+def _do(name: str, doing: Session) -> None:
+    for step in read_page(ROOT / name).steps:
+        if step.kind == "page":
+            _do(step.text, doing)
+            continue
+        try:
+            doing.do(step)
+        except Exception as error:
+            error.add_note(f"{name}:{step.line}")
+            raise

@@ -5,18 +5,20 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Final
 
 import pytest
 from markdown_it import MarkdownIt
 
 from dev.paths import ROOT
+from pulumi_pika import message_templates as templates
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.instances import exec_status
 from pulumi_pika.incus.storage import create_volume
-from pulumi_pika.providers import runtime_calls as calls
 
 from ...conftest import IMAGE, Sandbox
 from ...support.command_line import (
@@ -24,6 +26,7 @@ from ...support.command_line import (
     environment,
     spec_of,
 )
+from ...support.provider_calls import runtime_calls as calls
 from ...support.provider_engine import wire
 from ...support.stack import Stack, make_stack
 
@@ -72,10 +75,20 @@ def messages() -> tuple[str, ...]:
 def _texts(tree: ast.AST) -> Iterator[str]:
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in docs:
+        if (
+            isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp | ast.Call)
+            and id(node) not in docs
+        ):
             text = _text(node)
             if any(character.isalpha() for character in text):
                 yield text
+
+
+class _Open(float):
+    """A number of which nothing is known."""
+
+    def __format__(self, spec: str) -> str:
+        return VARIES
 
 
 def _text(node: ast.AST) -> str:
@@ -85,7 +98,29 @@ def _text(node: ast.AST) -> str:
         return "".join(map(_text, node.values))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
+    if isinstance(node, ast.Call):
+        return _rendered(node)
     return VARIES
+
+
+def _rendered(call: ast.Call) -> str:
+    """The message that a call of a template makes; what varies is open."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "at":
+        return f"{_text(call.args[0])} {_text(call.func.value)}" if call.args else VARIES
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    template = getattr(templates, name, None)
+    if template is templates.Message and call.args:
+        return _text(call.args[0])
+    if not isinstance(template, FunctionType):
+        return VARIES
+    given: dict[str, ast.expr] = {one.arg: one.value for one in call.keywords if one.arg}
+    given |= dict(zip(signature(template).parameters, call.args, strict=False))
+    texts = {name: _Open() if name == "seconds" else _text(of) for name, of in given.items()}
+    try:
+        signature(template).bind(**texts)
+    except TypeError:  # Another function of that name, such as `Path.exists`.
+        return VARIES
+    return str(template(**texts))
 
 
 def test_messages_of_the_page_are_the_products() -> None:
@@ -104,11 +139,15 @@ def test_messages_can_be_found_by_their_headings() -> None:
 
 
 def test_a_message_that_changed_would_be_seen() -> None:
-    assert is_in("there is no … at …", "there is no …x at …, y")
-    assert not is_in("there is no … at …", "there was no … at …")
+    assert is_in("… does not exist at …", "…x does not exist at …, y")
+    assert not is_in("… does not exist at …", "… did not exist at …")
     assert not is_in("a … b", "b … a")
     tree = ast.parse('"""doc"""\nx = f"one {a} two " "three " + ("four" if b else "five")')
     assert "one … two three …" in set(_texts(tree))
+    tree = ast.parse('raise E(missing(f"pool {a}", "at h", timed_out(x, "y", 5, z)).at("w:"))')
+    assert "w: pool … does not exist at h; … did not reach y within … s; …" in set(_texts(tree))
+    called = ast.parse('raise X(timed_out(f"box {a}", state, 3, advice="go"))')
+    assert "box … did not reach … within … s; go" in set(_texts(called))
     assert "doc" not in set(_texts(tree))
 
 
@@ -174,21 +213,21 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
         "runtime spec bootstrap guest_request_path … must match paths.guest_request_path …",
         "runtime spec mount guest_path … must be unique",
         "runtime spec mounts … and … get the same device name …",
-        "is no field of …",
-        "is no instance name: Incus wants 1 to 63 letters, digits and hyphens, no hyphen at either "
-        "end, and not a number",
-        "names no directory of a volume for certain: …",
-        "names that begin with … are the plan's",
-        "is the plan's: set … instead",
-        "is the plan's: keys below … mark whose an instance is",
-        "is kept by Incus itself and not to be set",
-        "is empty, which Incus takes as unset; leave the key out",
-        "starts the instance, and … is false; drop one of the two",
-        "there is no profile … in project … at …",
-        "there is no image with the alias … in project … at …",
-        "there is no project … at …",
-        "there is no storage pool … at …",
-        "the image … in project … at … is for …, and instance_type is …",
+        "is not a field of …",
+        "is not a valid instance name: use 1-63 letters, digits or hyphens; no leading or trailing "
+        "hyphen; not digits only",
+        "is not a valid mount source: …",
+        "names that begin with … are devices of mounts; choose another name",
+        "is managed by pulumi_pika; set … instead",
+        "is managed by pulumi_pika; keys below … store the ownership label; …",
+        "is managed by Incus; …",
+        "must be non-empty: for Incus, an empty value is unset; remove the key",
+        "conflicts with …; remove one of them",
+        "profile … does not exist in project … at …",
+        "image alias … does not exist in project … at …",
+        "project … does not exist at …",
+        "storage pool … does not exist at …",
+        "image alias … in project … at … is for …, but instance_type is …",
     )
 
 
@@ -229,13 +268,15 @@ def test_what_an_up_says(
 
     shown(
         said,
-        "an instance … exists in project … at … (…, …, made …); nothing of it was touched. …",
-        "make the source first (or, but for a snapshot, set required to false)",
-        "name another source, or take the data over by setting adopt to true, …",
-        "could not be made: …",
-        "did not come to … within … s (timeouts.wait is … s). Last seen: …",
-        "cannot be brought to the plan in place: …",
-        "is left out: … does not exist, and the mount is not required",
+        "instance … already exists in project … at … (…, …, created …, owner: …); it was not "
+        "changed. …",
+        "create the source first, or set required=False (except for a read_only_snapshot)",
+        "set another source. If the other runtime no longer needs the data, adopt it with "
+        "adopt=True, …",
+        "could not create instance …: …",
+        "did not reach state … within … s; timeouts.wait is … s. Last seen: …",
+        "it differs in a way that cannot be changed in place: …",
+        "is skipped: … does not exist, and the mount is not required",
     )
 
     # A container cannot have less memory than it uses; where the server holds limits.
@@ -246,9 +287,13 @@ def test_what_an_up_says(
     )
     assert exec_status(client, f"{name}-5", ["sh", "-c", used], timeout=60) == 0
     stack.declare(box={**box, "config": {"security.nesting": "true"}})
-    shown(stack.preview(), "may have to restart for …")
+    shown(stack.preview(), "may need a restart for …")
     stack.declare(box={**box, "resources": {"memory_mib": 16}})
-    shown(stack.up(fails=True), "cannot take this while it runs (…), and allow_restart is off: …")
+    shown(
+        stack.up(fails=True),
+        "could not change the running instance … (…): it needs a restart (…), but allow_restart is "
+        "off. …",
+    )
 
     # Another is put in its place, and goes.
     path = f"/instances/{name}-5"
@@ -256,9 +301,12 @@ def test_what_an_up_says(
     sandbox.daemon.request("DELETE", path)
     sandbox.daemon.request("POST", "/instances", {**body, "name": f"{name}-5"})
     stack.declare(box={**box, "description": "x"})
-    shown(stack.up(fails=True), "is not the one that this resource made")
+    shown(
+        stack.up(fails=True),
+        "is not the one that this resource created: another instance has its name",
+    )
     sandbox.daemon.request("DELETE", path)
-    shown(stack.up(fails=True), "there is no instance … in project … at … any more; run …")
+    shown(stack.up(fails=True), "instance … does not exist in project … at … any more; run …")
 
 
 def test_what_hosts_say(tmp_path: Path, name: str) -> None:
@@ -266,14 +314,16 @@ def test_what_hosts_say(tmp_path: Path, name: str) -> None:
     stack.declare(box=runtime(name))
     shown(
         stack.preview(),
-        "the host could not be looked at, so that only the plan itself was checked: …",
-        "there is no such socket; start Incus, or set INCUS_SOCKET to its socket",
+        "could not check the host, so that only the plan was checked: …",
+        "the socket does not exist; start Incus, or set INCUS_SOCKET to its socket",
     )
     stack.config("pika:preflight", "required")
-    shown(stack.preview(fails=True), "the host could not be looked at: …")
+    shown(stack.preview(fails=True), "could not check the host: …")
     stack.config("pika:url", "https://no-such-host.invalid:8443")
     stack.config("pika:socket", "/x")
-    shown(stack.preview(fails=True), "socket, url and remote name a host each; give one of them")
+    shown(
+        stack.preview(fails=True), "socket, url and remote each name a host; set only one of them"
+    )
 
 
 def test_what_commands_say(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
@@ -288,20 +338,20 @@ def test_what_commands_say(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
     body = {"name": name, "type": "container", "source": {"type": "image", "alias": IMAGE}}
     sandbox.daemon.request("POST", "/instances", body)
     for arguments, heading in (
-        (("--json", "run"), "name the command first: one of …"),
-        (("run", "spec.json"), "give the command after …, as in …"),
-        (("plan", "list.json"), "is no spec: it holds …, and not an object"),
-        (("plan", "wrong.json"), "is no JSON: line …, column …: …"),
-        (("plan", "twice.json"), "is given twice"),
+        (("--json", "run"), "the first argument must be a command: …"),
+        (("run", "spec.json"), "the command is missing: put it after …, as in …"),
+        (("plan", "list.json"), "is not a valid spec: …"),
+        (("plan", "wrong.json"), "is not a valid JSON file: line …, column …: …"),
+        (("plan", "twice.json"), "is a duplicate key"),
         (
             ("report", "preview.txt"),
-            "it is what Pulumi shows to people; run … with --json",
+            "it is the human-readable output of Pulumi; run … with --json",
         ),
         (("report", "empty.json"), "it is empty; did … fail?"),
-        (("import", "--output", "there.py"), "is there already; --force writes over it"),
+        (("import", "--output", "there.py"), "file … already exists; --force replaces it"),
         (
             ("run", "--type", "container", "spec.json", "--", "true"),
-            "and is not of this job (it belongs to …); nothing of it was touched. …",
+            "identity.instance_name: instance … already exists …",
         ),
     ):
         done = call(*arguments, directory=tmp_path, env=here)

@@ -1,4 +1,4 @@
-"""Every page but the tutorial, which takes longest and has a file of its own."""
+"""Every page but the tutorials, which take longest and have a file of their own."""
 
 import ast
 from pathlib import Path
@@ -11,13 +11,15 @@ from ...support.docs.page import read_page
 from ...support.docs.samples import (
     MOST_NOT_RUN,
     PAGES,
+    continued,
     run_page,
 )
 
-ALONE = ("docs/tutorial.md",)
+ALONE = {"docs/tutorial.md"}
+CONTINUED = {other for name in PAGES for other in continued(name)}
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in ALONE])
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in ALONE | CONTINUED])
 def test_page(name: str, tmp_path: Path) -> None:
     run_page(name, tmp_path)
 

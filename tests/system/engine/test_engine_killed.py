@@ -173,7 +173,9 @@ def test_destroy_after_all_was_killed_names_what_it_does_not_know_of(
     said = stack.destroy()
 
     assert fetch_instance(client, f"{name}-k") is None
-    assert said.partition("Diagnostics:")[2].count("::box was killed, and left at ") == 1
+    assert (
+        said.partition("Diagnostics:")[2].count("::box was killed and left these objects at ") == 1
+    )
     assert f"instance {name}, volume {name}-state in pool default" in said
     commands = [
         f"incus delete --force --project default {name}",

@@ -135,7 +135,7 @@ def test_failed_job_fails_the_up_after_collection(
 
     said = stack.up(fails=True)
 
-    assert f"the job {name} failed: the command ended with exit code 7" in said
+    assert f"job {name} failed: the command ended with exit code 7" in said
     assert "the reason" in said
     assert "Traceback" not in said
     assert stack.resources() == []
@@ -174,7 +174,7 @@ def test_kept_instance_goes_when_it_stopped_or_at_destroy(
     declare(stack, build=job(name, "echo again", policies=policies))
     stack.up()
     body = {"ephemeral": False, "description": ""}
-    client.change("PATCH", f"/1.0/instances/{name}", body)
+    client.send_change("PATCH", f"/1.0/instances/{name}", body)
     client.run("PUT", f"/1.0/instances/{name}/state", {"action": "stop", "force": True}, timeout=30)
     stack.refresh()
     assert fetch_instance(client, name) is not None, "a refresh changed the host"
@@ -247,7 +247,7 @@ def test_foreign_instance_of_that_name_is_left_alone(
 
     said = stack.up(fails=True)
 
-    assert "is not of this job" in said
+    assert "already exists in project" in said
     assert fetch_instance(client, name) is not None
 
 

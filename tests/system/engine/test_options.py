@@ -27,10 +27,10 @@ def test_letting_go_and_adopting(
     assert kept.etag == before.etag
 
     stack.declare(other=runtime(name, adopt=True))
-    assert "does not take it from another" in stack.up(fails=True)
+    assert "does not adopt an instance that another resource owns" in stack.up(fails=True)
     body = {"description": kept.description, "config": {OWNER_KEY: ""}}
     sandbox.daemon.request("PATCH", f"/instances/{name}", body)
-    assert "taking over the instance" in stack.up()
+    assert "adopting instance" in stack.up()
 
     live = fetch_instance(client, name)
     assert live is not None
@@ -47,8 +47,8 @@ def test_previews_say_what_becomes_of_data(stack: Stack, client: IncusClient, na
     declared["identity"]["instance_name"] = f"{name}-new"
     stack.declare(box=declared)
     said = stack.preview()
-    assert f"{name} is replaced because of identity.instance_name" in said
-    assert "WITH ALL DATA (delete_data); then it is made anew" in said
+    assert f"{name} will be replaced (identity.instance_name changed)" in said
+    assert "WITH ALL DATA (delete_data); then creates it again" in said
 
     shown = stack.run("destroy", "--preview-only", "--diff")
     assert "WITH ALL DATA" in shown
@@ -124,11 +124,9 @@ def test_wait_that_fails_takes_all_back_and_tells(
 
     said = stack.up(fails=True)
 
-    assert re.search(
-        r"waiting for guest_status: \d+ s, last seen: no word from the guest yet", said
-    )
-    assert "did not come to `guest_status`" in said
-    assert "Undone: removed" in said
+    assert re.search(r"waiting for guest_status: \d+ s, last seen: the guest has not written", said)
+    assert "did not reach state `guest_status`" in said
+    assert "Undone: deleted" in said
     assert "Traceback" not in said
     assert fetch_instance(client, name) is None
     assert get_volume(client, "default", f"{name}-state") is None
@@ -139,7 +137,7 @@ def test_restart_is_announced(stack: Stack, client: IncusClient, name: str) -> N
     stack.up()
     stack.declare(box=runtime(name, config={"security.nesting": "true"}, allow_restart=False))
     said = stack.preview()
-    assert f"{name} may have to restart for `security.nesting`; allow_restart is off" in said
+    assert f"{name} may need a restart for `security.nesting`; allow_restart is off" in said
 
 
 def test_ignored_devices_let_a_mount_change(stack: Stack, client: IncusClient, name: str) -> None:
@@ -169,8 +167,8 @@ def test_a_protected_instance_is_neither_stopped_nor_replaced(
     other = runtime(name)
     other["identity"]["instance_name"] = f"{name}-new"
     stack.declare(box=other)
-    assert "is protected from being deleted" in stack.preview(fails=True)
-    assert "is protected from being deleted" in stack.up(fails=True)
+    assert "is protected against deletion" in stack.preview(fails=True)
+    assert "is protected against deletion" in stack.up(fails=True)
     stack.refresh()
     live = fetch_instance(client, name)
     assert live is not None

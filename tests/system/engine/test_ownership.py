@@ -52,7 +52,7 @@ def test_renamed_without_aliases_and_adopted_as_the_error_says(
     assert after is not None, stack.last
     assert after.uuid == before.uuid
     assert after.running
-    assert "is left alone" in stack.last
+    assert "it is not deleted" in stack.last
     stack.settled()
 
 
@@ -69,7 +69,7 @@ def test_another_stack_that_adopted_it_owns_it(
 
     changed = runtime(name, delete_data=True, labels={"x": "y"})
     stack.declare(a=changed)
-    assert "is owned by" in stack.up(fails=True)
+    assert "now belongs to" in stack.up(fails=True)
     stack.destroy()
 
     left = fetch_instance(client, name)
@@ -150,7 +150,7 @@ def test_replace_on_changes(stack: Stack, client: IncusClient, name: str) -> Non
     assert same.uuid == before.uuid, "a property that the option does not name"
 
     stack.config("role", "b")
-    assert f"{name} is replaced because of labels" in stack.preview()
+    assert f"{name} will be replaced (labels changed)" in stack.preview()
     stack.up()
     after = fetch_instance(client, name)
     assert after is not None

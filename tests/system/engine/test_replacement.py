@@ -41,11 +41,11 @@ def test_a_wrong_image_deletes_nothing(stack: Stack, client: IncusClient, name: 
     declare(stack, runtime(name, incus={**target, "image_alias": "pika/tyni"}))
 
     said = stack.preview()
-    assert "there is no image with the alias pika/tyni" in said, "it may come from the volume"
+    assert "image alias pika/tyni does not exist" in said, "it may come from the volume"
     assert "the instance that this replaces is deleted before that" in said
 
     said = stack.up(fails=True)
-    assert "there is no image with the alias pika/tyni" in said
+    assert "image alias pika/tyni does not exist" in said
     live = fetch_instance(client, name)
     assert live is not None
     assert live.uuid == before.uuid
@@ -85,13 +85,13 @@ def test_a_name_that_is_handed_on(stack: Stack, client: IncusClient, name: str) 
     # Swapped: neither can be created as long as the other is there.
     declare_both(f"{name}-2", name, waits=True)
     said = stack.up(fails=True)
-    assert "have this resource wait for it with depends_on" in said
+    assert "add it to depends_on of this resource" in said
     live = fetch_instance(client, f"{name}-2")
     assert live is not None
     assert live.uuid == second.uuid
 
     declare_both(f"{name}-1", name, waits=True)
-    assert "The name has to be free when" in stack.preview()
+    assert "The name must be free when" in stack.preview()
     stack.up()
     assert fetch_instance(client, f"{name}-2") is None
     stack.settled()

@@ -260,7 +260,7 @@ def test_what_a_host_lacks_and_what_is_retained(stack: Stack, name: str) -> None
     made = reported(preview(stack), "delete", "errors", code=1)
     assert made.failed
     assert held(made) == {"errors": ["new"]}
-    assert "there is no image with the alias no/such" in made.warnings[0].text
+    assert "image alias no/such does not exist" in made.warnings[0].text
 
     stack.declare()
     made = reported(preview(stack), "delete", "delete-data")

@@ -1,5 +1,6 @@
 """The scripts of examples/ci: real previews, and a stand-in (`forge.py`) for the forge."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from pulumi_pika.incus.client import IncusClient
 
 from ...support.forge import StandIn, stand_in
 from ...support.previews import ROOT, environment
@@ -39,6 +42,13 @@ def gitlab(forge: StandIn) -> dict[str, str]:
     }
 
 
+VOLUMES = """
+import pulumi
+from pulumi_pika import PersistentVolume
+
+name = pulumi.Config().require("name")
+PersistentVolume("data", volume_name=f"{name}-data", delete_data=True)
+"""
 Variables = Callable[[StandIn], dict[str, str]]
 
 
@@ -72,10 +82,10 @@ def test_preview(stack: Stack, name: str, tmp_path: Path) -> None:
         stack.declare(one=runtime(f"{name}-1"))
         done = run(stack, PIKA_FAIL_ON="any-change", **env)
         assert done.returncode == 1
-        assert "does not pass: any-change" in done.stderr
+        assert "gate failed: any-change" in done.stderr
         assert len(forge.comments) == 1, "one comment, and no other"
         assert "`two`" not in forge.comments[0]["body"]
-        assert "something changes (any-change)" in forge.comments[0]["body"]
+        assert "a resource changes (any-change)" in forge.comments[0]["body"]
         for method, path, headers in forge.requests:
             assert headers["Authorization"] == f"Bearer {TOKEN}"
             assert TOKEN not in path
@@ -95,9 +105,33 @@ def test_failed_previews(stack: Stack, tmp_path: Path, shell: str) -> None:
         done = run(stack, "--no-such", shell=shell, TMPDIR=str(tmp_path), **github(forge))
         assert done.returncode not in (0, 2)
         assert "unknown flag: --no-such" in done.stderr
-        assert "is no preview: it is empty" in done.stderr
+        assert "is not a valid preview: it is empty" in done.stderr
         assert len(forge.comments) == 1
     assert not list(tmp_path.glob("tmp.*")), "the preview was left behind"
+
+
+def test_pending_deletes_count(stack: Stack, client: IncusClient, name: str) -> None:
+    """An update failed after the create of a replacement: Pulumi deletes the old one later."""
+    stack.program(VOLUMES)
+    stack.config("name", name)
+    stack.up()
+    state = stack.export()
+    resources = state["deployment"]["resources"]
+    old = next(one for one in resources if one["urn"].endswith("::data"))
+    resources.append({**old, "delete": True})
+    (stack.directory / "state.json").write_text(json.dumps(state))
+    stack.run("stack", "import", "--file", "state.json")
+
+    done = run(stack, PIKA_COMMENT="off")
+
+    report = (stack.directory / "pika-report.md").read_text()
+    assert done.returncode == 1, done.stderr
+    assert "gate failed: delete-data" in done.stderr
+    assert "\n1 to delete, 2 unchanged\n" in report
+    assert "- **deletes data** `data`: with all its data: volume " in report
+    # Without the option of the script, Pulumi's JSON does not have the delete.
+    bare = stack.run("preview", "--json", "--show-sames")
+    assert '"delete-replaced"' not in bare
 
 
 def test_preview_without_a_host(stack: Stack, name: str) -> None:
@@ -115,7 +149,7 @@ def test_preview_without_a_host(stack: Stack, name: str) -> None:
     assert f"| instance | `{name}` |" in report
     stack.config("pika:preflight", "auto")
     assert run(stack, **env).returncode == 1
-    assert "the host could not be looked at" in (stack.directory / "pika-report.md").read_text()
+    assert "could not check the host" in (stack.directory / "pika-report.md").read_text()
 
 
 def comment(tmp_path: Path, variables: dict[str, str], text: str) -> tuple[int, str]:
@@ -137,7 +171,7 @@ def test_comment_on_a_later_page(tmp_path: Path, variables: Variables) -> None:
     there[210]["body"] = f"{MARKER}\r\nold"
     with stand_in(there) as forge:
         code, said = comment(tmp_path, variables(forge), f"{MARKER}\nnew\n")
-        assert (code, said) == (0, "wrote the present comment anew\n")
+        assert (code, said) == (0, "updated the comment\n")
         assert forge.comments[210]["body"] == f"{MARKER}\nnew\n"
         assert len(forge.comments) == 230
 

@@ -91,7 +91,7 @@ def test_adopt_is_consent_and_the_first_person_leaves_it_alone(
     assert taken.config[BACKEND_KEY] != before.config[BACKEND_KEY]
     assert taken.config[GENERATION_KEY] != before.config[GENERATION_KEY]
     bob.settled()
-    assert "was taken over" in alice.destroy()
+    assert "was adopted by a later create" in alice.destroy()
     left = fetch_instance(client, name)
     assert left is not None
     assert left.running

@@ -170,7 +170,7 @@ def test_all_problems_at_once_and_no_traceback(stack: Stack, name: str) -> None:
         "mounts[0].kind",
         "must match paths.state_dir",
         "set `resources.vcpu_count` instead",
-        "names that begin with `pk-` are the plan's",
+        "is managed by pulumi_pika; names that begin with `pk-` are devices of mounts",
     ):
         assert expected in said
     assert "Traceback" not in said
@@ -189,7 +189,7 @@ def test_existing_instance_is_refused_and_untouched(
 
     said = stack.up(fails=True)
 
-    assert f"an instance {name} exists in project default" in said
+    assert f"instance {name} already exists in project default" in said
     assert "Traceback" not in said
     assert fetch_instance(client, name) == before
     assert stack.resources() == []
@@ -202,7 +202,7 @@ def test_failed_create_leaves_nothing(stack: Stack, client: IncusClient, name: s
     said = stack.up(fails=True)
 
     assert "no-such-network" in said
-    assert "Undone: removed" in said
+    assert "Undone: deleted" in said
     assert "Traceback" not in said
     assert fetch_instance(client, name) is None
     assert stack.resources() == []

@@ -83,7 +83,7 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
     shown = stack.preview()
     assert '"1GiB" => "2GiB"' in shown
     assert "1 to update" in shown
-    assert f"stops {box} (project default) for it" in shown
+    assert f"stops {box} (project default) first" in shown
     assert "pika-before-one-<time>" in shown
     stack.up()
     outputs = stack.outputs()
@@ -99,7 +99,7 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
 
     # Destroyed: kept, in words; taken up again; and deleted, in so many words.
     said = stack.destroy()
-    assert "is kept with its data, since delete_data is off" in said
+    assert "is retained with its data, because delete_data is off" in said
     assert get_volume(client, POOL, name)
     declare(stack, volume=volume, box=box)
     stack.up()
@@ -107,7 +107,7 @@ def test_life_of_a_volume(stack: Stack, client: IncusClient, name: str, sandbox:
     volume["delete_data"] = True
     declare(stack, volume=volume)
     said = stack.up("--diff")
-    assert "to destroy or replace the resource then deletes the volume" in said
+    assert "to destroy or replace the resource deletes the volume" in said
     assert "DELETES THE VOLUME WITH ALL ITS DATA" in said
     stack.destroy()
     assert get_volume(client, POOL, name) is None
@@ -173,7 +173,7 @@ def test_another_name_keeps_the_old_volume(
     stack.up()
     declare(stack, volume={"volume_name": f"{name}-b"})
     said = stack.up()
-    assert "because of volume_name another volume is made" in said
+    assert "will be replaced by another volume (volume_name changed)" in said
     assert "kept with its data" in said
     assert there(client, f"{name}-a")
     assert there(client, f"{name}-b")

@@ -26,7 +26,7 @@ def snapshots(client: IncusClient, volume: str) -> dict[str, bool]:
 
 
 def test_volume(stack: Stack, client: IncusClient, sandbox: Sandbox, name: str) -> None:
-    daemon, box = sandbox.daemon, f"{name}-box"
+    daemon, box = sandbox.daemon, f"{name}-agent"
 
     def write(text: str) -> None:
         assert sh(client, box, f"echo {text} > /data/file; sync")
@@ -53,7 +53,7 @@ def test_volume(stack: Stack, client: IncusClient, sandbox: Sandbox, name: str) 
     pid = process(daemon, box)
     configure(stack, restore_from="before-upgrade")
     shown = apply(stack)
-    assert f"stops {box} (project default) for it" in shown
+    assert f"stops {box} (project default) first" in shown
     assert process(daemon, box) != pid, "the instance ran on during the restore"
     assert holds("old")
     outputs = stack.outputs()
@@ -77,7 +77,7 @@ def test_volume(stack: Stack, client: IncusClient, sandbox: Sandbox, name: str) 
     assert outputs["safety_snapshot"] in snapshots(client, name)
 
     said = stack.destroy()
-    assert "is kept with its data" in said
+    assert "is retained with its data" in said
     assert there(daemon, name) == {}
     assert volumes(daemon, name) == [name]
     stack.up()

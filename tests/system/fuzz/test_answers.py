@@ -16,14 +16,11 @@ from pulumi.runtime import rpc
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.transport import UnixTransport
 from pulumi_pika.planner.device_names import device_name
-from pulumi_pika.providers import (
-    host_connection,
-    runtime_calls,
-    volume_calls,
-)
+from pulumi_pika.providers import host_connection
 from pulumi_pika.providers.provider_errors import ProviderError
 
 from ...conftest import Sandbox
+from ...support.provider_calls import runtime_calls, volume_calls
 from ...support.provider_engine import (
     arguments,
     volume_mount,
@@ -100,7 +97,7 @@ def calls(
     assert device_name("persistent_volume", f"{name}-v", "/mnt/state") in inputs["devices"]
 
     volume = wire({"volume_name": f"{name}-w", "size": "64MiB", "labels": {"a": "b"}})
-    volume_inputs = wire(volume_calls.check({}, volume).inputs)
+    volume_inputs = wire(volume_calls.check(volume).inputs)
     outs = wire(record("volume create", lambda: volume_calls.create(volume_inputs)).outs)
     record("volume read", lambda: volume_calls.read("id", outs))
     grown = {**volume_inputs, "size": "65MiB", "description": "grown"}

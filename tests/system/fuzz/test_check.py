@@ -121,7 +121,7 @@ def test_any_input_is_answered(subject: Subject, loop: asyncio.AbstractEventLoop
             )
             assert reason.strip(), f"seed {seed}: {path!r}: no reason"
             assert len(reason) < 5_000
-            assert "stand-in" not in reason, f"seed {seed}: {path}: {reason}"
+            assert "placeholder" not in reason, f"seed {seed}: {path}: {reason}"
             # Told of the whole, it is not about a property whose name is empty.
             quoted = not path or '"' in path
             if not quoted and "known here:" not in reason and "did you mean" not in reason:

@@ -314,7 +314,7 @@ def test_secrets_show_nowhere(life: Life, client: IncusClient, name: str, sandbo
 
     # What Incus, the host or we refuse, with the secret in the message.
     life.change(failing={"bad-name": {"secret": {"storage_pool": new("bad name", "{}/..")}}})
-    assert "is no name that Incus allows" in life("preview", "--diff", fails=True)
+    assert "is not a valid name: use no slash" in life("preview", "--diff", fails=True)
     life.change(
         failing={
             "no-pool": {"secret": {"storage_pool": new("pool")}, "mounts": [volume(name)]},
@@ -343,7 +343,7 @@ def test_secrets_show_nowhere(life: Life, client: IncusClient, name: str, sandbo
     life("preview", "--diff", fails=True)
     life("config", "set", "pika:preflight", "off")
     said = life("up", "--yes", "--skip-preview", "--diff", "--continue-on-error", fails=True)
-    for expected in ("not found", "could not be made", "said: [secret]", "does not exist"):
+    for expected in ("not found", "could not create", "said: [secret]", "does not exist"):
         assert expected in said
     life.search_all()
     life.change(failing={})

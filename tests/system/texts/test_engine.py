@@ -125,7 +125,7 @@ def test_jobs(stack: Stack, name: str, colour: str) -> None:
     up = ("up", "--yes", "--skip-preview")
     said = checked(stack, *up, "--continue-on-error", colour=colour, fails=True)
     for job in jobs:
-        assert f"the job {job} failed: the command ended with exit code 3" in said
+        assert f"job {job} failed: the command ended with exit code 3" in said
 
     declare_jobs(allow_failure=True)
     checked(stack, *up, "--diff", colour=colour)
@@ -192,7 +192,7 @@ def test_runtimes(stack: Stack, client: IncusClient, name: str, colour: str) -> 
     for box, text in texts.items():
         labels = {"user.pika.label.team": text, "user.pika.label.<{%bogus%}>": "y"}
         body = {"description": text, "config": {"user.note": text, **labels}}
-        client.change("PATCH", f"/1.0/instances/{box}", body)
+        client.send_change("PATCH", f"/1.0/instances/{box}", body)
     checked(stack, "preview", "--refresh", "--diff", colour=colour)
     refresh = ("refresh", "--yes", "--skip-preview", "--diff")
     checked(stack, *refresh, colour=colour)
@@ -240,4 +240,4 @@ def test_status_of_the_guest_in_an_error(
 
 
 def test_messages_are_one_line() -> None:
-    assert GuestStatus("failed", message=f"{DIRECTIVE}{FORGED}").said().count("\n") == 0
+    assert GuestStatus("failed", message=f"{DIRECTIVE}{FORGED}").describe().count("\n") == 0

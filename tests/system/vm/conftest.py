@@ -10,18 +10,21 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from dev import vm_lab_client, vm_lab_machine, vm_lab_outer
+from dev import vm_lab_client, vm_lab_machine, vm_lab_outer, vm_lane
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.hosts import HostSettings, connect, resolve
+from pulumi_pika.incus.storage import pool_driver
 
-from .machine import Machine, VmHost, sweep
+from .machine import Machine, VmHost, root_pool, sweep
 
-_TIMES = pytest.StashKey[list[tuple[str, str, float]]]()
+_HOST = pytest.StashKey[VmHost]()
+_STEPS = pytest.StashKey[list[vm_lane.Step]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -53,11 +56,16 @@ def host(request: pytest.FixtureRequest) -> VmHost:
         environment = {"INCUS_REMOTE": named.rstrip(":")}
     if not alias:
         pytest.exit("--vm-image: name the alias of a virtual machine's image there", returncode=3)
-    client = connect(resolve(HostSettings(), {**os.environ, **environment}))
-    if "qemu" not in str(client.get("/1.0").data["environment"]["driver"]):
+    client = connect(resolve(HostSettings(), {**os.environ, **environment})).in_project("default")
+    if "virtual-machine" not in client.server().instance_types:
         pytest.exit(f"{client.host} runs no virtual machines", returncode=3)
     share = str(request.config.getoption("--vm-share"))
-    return VmHost(client.in_project("default"), environment, alias, share, restart)
+    pool = str(request.config.getoption("--vm-pool")) or root_pool(client)
+    sockets = client.get("/1.0/resources").data["cpu"]["sockets"]
+    emulated = any("TCG" in str(socket.get("name")) for socket in sockets)
+    found = VmHost(client, environment, alias, share, restart, pool, emulated)
+    request.config.stash[_HOST] = found
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -101,21 +109,37 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
-        times = item.config.stash.setdefault(_TIMES, [])
+    host = item.config.stash.get(_HOST, None)
+    over = report.when == "call" or (report.when == "setup" and report.outcome != "passed")
+    if over and host is not None and Path(__file__).parent in item.path.parents:
         what = (item.obj.__doc__ or item.name).strip().splitlines()[0]  # type: ignore[attr-defined]
-        times.append((what, report.outcome, report.duration))
+        boots = [float(str(value)) for name, value in report.user_properties if name == "boot"]
+        step = vm_lane.Step(
+            what=what,
+            server=host.client.server().version,
+            pool=pool_driver(host.client, host.pool),
+            host="emulated" if host.emulated else "KVM",
+            outcome=report.outcome,
+            seconds=round(report.duration),
+            boot=round(boots[0]) if boots else None,
+            date=time.strftime("%Y-%m-%d"),
+        )
+        item.config.stash.setdefault(_STEPS, []).append(step)
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was run on virtual machines, with what came of it and how long it took."""
-    times = terminalreporter.config.stash.get(_TIMES, [])
-    if not times:
+    """Print the table of what was run on virtual machines, and keep it with `--vm-record`."""
+    steps = terminalreporter.config.stash.get(_STEPS, [])
+    if not steps:
         return
     terminalreporter.section("virtual machines")
-    for what, outcome, seconds in times:
-        terminalreporter.line(f"{outcome:8} {seconds:7.0f} s  {what}")
+    for line in vm_lane.table(steps, seconds=True):
+        terminalreporter.line(line)
+    if terminalreporter.config.getoption("--vm-record"):
+        kept = vm_lane.record(steps)
+        vm_lane.write_page(kept)
+        terminalreporter.line("The outcomes are in docs/support.md.")
 
 
 def _restart_in_lab() -> None:

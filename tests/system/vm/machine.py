@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pulumi_pika.incus.client import IncusClient
 from pulumi_pika.incus.errors import IncusError
@@ -18,6 +20,8 @@ from pulumi_pika.reconcile.instances.live_instance import LiveInstance
 
 from ...support.reconcile import mount
 from ...support.stack import Stack, make_stack
+
+T = TypeVar("T")
 
 BOOT = 1500.0
 """Seconds that a machine may take until what is waited for is there: minutes where the host is
@@ -36,7 +40,7 @@ if "volume" in declared:
 for name, arguments in declared["runtimes"].items():
     options = pulumi.ResourceOptions(**arguments.pop("opts", {}))
     box = IncusRuntime(name, **arguments, opts=options)
-    for output in ("status", "ipv4", "guest_status", "devices"):
+    for output in ("status", "ipv4_address", "guest_status", "devices"):
         pulumi.export(f"{name}.{output}", getattr(box, output))
 """
 
@@ -54,6 +58,10 @@ class VmHost:
     """A folder of the host that is not empty."""
     restart: Callable[[], None] | None
     """Restarts its daemon, where that is known."""
+    pool: str
+    """The storage pool of the machines and their volumes."""
+    emulated: bool
+    """Whether its processor is emulated, so that everything takes a multiple of the time."""
 
     def network(self) -> str:
         """The network of the default profile's nic, or an empty string."""
@@ -66,7 +74,7 @@ class VmHost:
             off = {"ipv4.address": "none", "ipv6.address": "none"}
             firewall = {"ipv4.firewall": "false", "ipv6.firewall": "false"}
             body = {"name": network, "type": "bridge", "config": {**off, **firewall}}
-            self.client.change("POST", "/1.0/networks", body)
+            self.client.send_change("POST", "/1.0/networks", body)
         return {"type": "nic", "network": network}
 
 
@@ -127,6 +135,7 @@ class Machine:
             "identity": {"runtime_id": f"id-{self.name}", "instance_name": self.name},
             "incus": {"project": "default", "profile": "default", "image_alias": self.host.image},
             "resources": {"memory_mib": 640, "root_disk_gib": 3},
+            "storage_pool": self.host.pool,
             "mounts": [data, share],
             "wait_for": "agent",
             "timeouts": _TIMEOUTS,
@@ -144,17 +153,36 @@ class Machine:
 
     def runs(self, script: str, timeout: float = 60) -> bool:
         """Whether a script ends well in the guest."""
-        command = ["sh", "-c", script]
-        deadline = time.monotonic() + 2 * timeout
+
+        def run() -> bool:
+            operation = start_exec(self.client, self.name, ["sh", "-c", script])
+            done = self.client.wait(operation, timeout=timeout, what=script)
+            return done.get("return") == 0
+
+        return self._again(run, timeout)
+
+    def _again(self, enter: Callable[[], T], timeout: float) -> T:
+        """Do something in the guest, again if its agent had no time for it.
+
+        Incus gives up after 5 s if the guest did not connect. The agent of 6.0.4 then sometimes
+        ends with a panic (`Operation.Connect`), and the guest starts it again.
+        """
+        deadline = time.monotonic() + 5 * timeout
         while True:
             try:
-                operation = start_exec(self.client, self.name, command)
-                done = self.client.wait(operation, timeout=timeout, what=script)
-                return done.get("return") == 0
+                return enter()
             except IncusError as error:
-                # Incus gives up after 5 s where the guest has no time to connect.
-                if "Only running operations" not in str(error) or time.monotonic() > deadline:
+                passing = ("Only running operations", "agent isn't currently running")
+                if time.monotonic() > deadline or not any(it in str(error) for it in passing):
                     raise
+            time.sleep(1)
+
+    def seconds_since_start(self) -> float:
+        """How long ago Incus started it."""
+        text = str(self.live().raw["last_used_at"])
+        # Nanoseconds are more digits than Python reads.
+        started = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text))
+        return (datetime.now(UTC) - started).total_seconds()
 
     def boot_id(self) -> str:
         return self._kernel_file("/proc/sys/kernel/random/boot_id")
@@ -183,7 +211,16 @@ class Machine:
             time.sleep(3)
 
     def _kernel_file(self, path: str) -> str:
-        return exec_text(self.client, self.name, ["cat", path], timeout=60).strip()
+        def read() -> str:
+            return exec_text(self.client, self.name, ["cat", path], timeout=60).strip()
+
+        return self._again(read, 60)
+
+
+def root_pool(client: IncusClient) -> str:
+    """The pool of the default profile's root disk."""
+    devices = client.get("/1.0/profiles/default").data["devices"].values()
+    return next(str(it["pool"]) for it in devices if it.get("path") == "/")
 
 
 def sweep(client: IncusClient, prefix: str) -> None:
@@ -197,12 +234,12 @@ def sweep(client: IncusClient, prefix: str) -> None:
             client.run("DELETE", path, timeout=120)
     for profile in client.get_list("/1.0/profiles?recursion=1"):
         if profile["name"].startswith(prefix):
-            client.change("DELETE", f"/1.0/profiles/{profile['name']}")
+            client.send_change("DELETE", f"/1.0/profiles/{profile['name']}")
     for network in client.get_list("/1.0/networks?recursion=1"):
         if network["name"].startswith(prefix):
-            client.change("DELETE", f"/1.0/networks/{network['name']}")
+            client.send_change("DELETE", f"/1.0/networks/{network['name']}")
     for pool in client.get_list("/1.0/storage-pools?recursion=1"):
         path = f"/1.0/storage-pools/{pool['name']}/volumes/custom"
         for volume in client.get_list(f"{path}?recursion=1"):
             if volume["name"].startswith(prefix) and "/" not in volume["name"]:
-                client.change("DELETE", f"{path}/{volume['name']}")
+                client.send_change("DELETE", f"{path}/{volume['name']}")

@@ -113,6 +113,6 @@ def test_time_limit(host: VmHost, name: str, watching: Watching) -> None:
     outcome = job(host, name, "echo begun; sleep 3000", watching, timeout_secs=20)
 
     assert outcome.status == "timed_out"
-    assert "its 20 s were up" in outcome.message
+    assert "its time limit of 20 s was reached" in outcome.message
     assert outcome.log_tail == "begun"
     assert fetch_instance(host.client, name) is None

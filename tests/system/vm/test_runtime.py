@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pulumi_pika.incus.storage import get_volume
+from pulumi_pika.reconcile.instances.lifecycle import fetch_instance
 
 from ...support.reconcile import mount
 from .machine import Machine
@@ -21,24 +22,35 @@ STATUS = "/run/pika-cloud/status.json"
 _NICS = "[ $(ls /sys/class/net | grep -c '^e')"
 
 
+Booted = Callable[[Machine], None]
+
+
+@pytest.fixture
+def booted(record_property: Callable[[str, object], None]) -> Booted:
+    """Records how long a machine took from its start to the end of the command."""
+    return lambda machine: record_property("boot", machine.seconds_since_start())
+
+
 @pytest.fixture
 def made(machine: Machine) -> Machine:
     """The machine, if it was made and runs."""
-    if not machine.arguments or not machine.live().running:
+    live = fetch_instance(machine.client, machine.name) if machine.arguments else None
+    if live is None or not live.running:
         pytest.skip("the machine was not made, or does not run: see the tests before this one")
     return machine
 
 
-def test_created_with_a_volume_and_a_share(machine: Machine) -> None:
+def test_created_with_a_volume_and_a_share(machine: Machine, booted: Booted) -> None:
     """create with a volume and a virtiofs share, secure boot, limits.cpu a range; wait_for agent"""
     profile = {"name": f"{machine.name}-range", "config": {"limits.cpu": "0-0"}, "devices": {}}
-    machine.client.change("POST", "/1.0/profiles", profile)
+    machine.client.send_change("POST", "/1.0/profiles", profile)
     devices = {"eth9": machine.host.nic_of_its_own(f"{machine.name}a")}
     machine.declare(**machine.defaults(), extra_profiles=[profile["name"]], devices=devices)
 
     shown = machine.stack.preview()
     assert "2 to create" in shown, "the stack and the machine"
     said = machine.stack.up()
+    booted(machine)
 
     assert "waiting for agent" in said
     assert "BdsDxe" in said, "the console's tail is not shown while it boots"
@@ -129,11 +141,11 @@ def test_devices_added_and_removed_live(made: Machine) -> None:
     made.stack.up()
     assert _comes(lambda: made.runs(f"{_NICS} -eq {nics} ]"))
     assert made.boot_id() == boot
-    assert get_volume(made.client, "default", f"{made.name}-more")
+    assert get_volume(made.client, made.host.pool, f"{made.name}-more")
     made.stack.settled()
 
 
-def test_limits_changed_by_a_restart(made: Machine) -> None:
+def test_limits_changed_by_a_restart(made: Machine, booted: Booted) -> None:
     """limits changed by a restart: memory above the boot size, a guest that obeys; wait_for ipv4"""
     boot = made.boot_id()
     made.declare(
@@ -145,13 +157,14 @@ def test_limits_changed_by_a_restart(made: Machine) -> None:
     shown = made.stack.preview()
     assert "restart" in shown
     said = made.stack.up()
+    booted(made)
 
     assert "restarting" in said
     live = made.live()
     assert (live.config["limits.memory"], live.config["limits.cpu"]) == ("704MiB", "1")
     assert live.profiles == ["default"]
     if made.host.network():
-        assert made.output("ipv4")
+        assert made.output("ipv4_address")
     made.await_agent()
     assert made.boot_id() != boot
     assert made.runs("grep kept /data/file")
@@ -173,13 +186,34 @@ def test_processors_changed_live(made: Machine) -> None:
     made.stack.settled()
 
 
+def test_memory_added_live(made: Machine) -> None:
+    """limit changed live: memory above the boot size, where the server can add it"""
+    if not made.client.server().has("memory_hotplug"):
+        pytest.skip("this server adds no memory to a running machine")
+    boot, before = made.boot_id(), made.memory_kib()
+    made.declare(resources={**made.arguments["resources"], "memory_mib": 832})
+
+    said = made.stack.up()
+
+    assert "restarting" not in said
+    assert made.boot_id() == boot
+    # The guest has no program that does this, as a distribution has.
+    assert made.runs(
+        "for state in /sys/devices/system/memory/memory*/state; do "
+        "grep -q offline $state && echo online >$state; done; true"
+    )
+    assert _comes(lambda: made.memory_kib() > before)
+    made.stack.settled()
+
+
 def test_guest_that_does_not_shut_down(made: Machine) -> None:
-    """limit changed by a restart that the guest does not obey: refused, and all as before"""
+    """change by a restart that the guest does not obey: refused, and all as before"""
     boot = made.boot_id()
     before = made.arguments
     assert made.runs("killall acpid")
+    # No running machine takes this key, on any server.
     made.declare(
-        resources={**before["resources"], "memory_mib": 768},
+        config={"security.agent.metrics": "false"},
         timeouts={**before["timeouts"], "stop": 20.0},
     )
 
@@ -188,18 +222,18 @@ def test_guest_that_does_not_shut_down(made: Machine) -> None:
     assert "did not shut down within 20 s" in said
     assert "it was not killed" in said
     assert made.live().running
-    assert made.live().config["limits.memory"] == "704MiB"
+    assert "security.agent.metrics" not in made.live().config
     assert made.boot_id() == boot
     assert made.runs("setsid acpid -d >/dev/null 2>&1 </dev/null & sleep 2; pidof acpid")
-    made.declare(resources=before["resources"], timeouts=before["timeouts"])
+    made.declare(config=None, timeouts=before["timeouts"])
     made.stack.up()
     assert made.boot_id() == boot
     made.stack.settled()
 
 
 def test_root_disk_grown(made: Machine) -> None:
-    """root disk grown; a change of a machine that an earlier stop holds restarts it"""
-    size = made.root_disk_bytes()
+    """root disk grown; the guest has the new size after its next start at the latest"""
+    boot, size = made.boot_id(), made.root_disk_bytes()
     assert size == 3 * 2**30
     made.declare(resources={**made.arguments["resources"], "root_disk_gib": 4})
 
@@ -208,25 +242,32 @@ def test_root_disk_grown(made: Machine) -> None:
     assert made.live().devices["root"]["size"] == "4GiB"
     made.stack.settled()
     made.await_agent()
-    assert made.root_disk_bytes() == 4 * 2**30
+    # Incus 6.0 does not change a machine that was asked to stop, so that it was restarted for this.
+    # The next test restarts the other ones.
+    if made.boot_id() != boot:
+        assert made.root_disk_bytes() == 4 * 2**30
 
 
-def test_restart_trigger(made: Machine) -> None:
-    """restart trigger; wait_for guest_status; the root disk has its new size"""
+def test_restart_trigger(made: Machine, booted: Booted) -> None:
+    """restart trigger; wait_for guest_status; default time-outs; the root disk has its new size"""
     boot = made.boot_id()
-    made.declare(restart_triggers="one", wait_for="guest_status")
+    given = made.arguments["timeouts"]
+    made.declare(restart_triggers="one", wait_for="guest_status", timeouts=None)
 
     with _working(made, lambda: _say(made, "ready", made.boot_id()), boot):
         said = made.stack.up()
+    booted(made)
 
     assert "waiting for guest_status" in said
     assert made.boot_id() != boot
     assert made.root_disk_bytes() == 4 * 2**30
     assert made.output("guest_status")["state"] == "ready"
     made.stack.settled()
+    # The tests after this one are about other things than time.
+    made.declare(timeouts=given)
 
 
-def test_waits_for_ready(made: Machine) -> None:
+def test_waits_for_ready(made: Machine, booted: Booted) -> None:
     """restart trigger; wait_for ready"""
     boot = made.boot_id()
     made.declare(restart_triggers="two", wait_for="ready")
@@ -241,6 +282,7 @@ def test_waits_for_ready(made: Machine) -> None:
 
     with _working(made, say_ready, boot):
         made.stack.up()
+    booted(made)
 
     assert made.live().status == "Ready"
     made.stack.settled()
@@ -248,16 +290,21 @@ def test_waits_for_ready(made: Machine) -> None:
 
 def test_snapshot_restored(made: Machine) -> None:
     """restore of a volume's snapshot: stops the machine, and starts it again"""
-    path = f"/1.0/storage-pools/default/volumes/custom/{made.name}-data"
+    path = f"/1.0/storage-pools/{made.host.pool}/volumes/custom/{made.name}-data"
     made.client.run("POST", f"{path}/snapshots", {"name": "first"}, timeout=300)
     assert made.runs("echo later >/data/file && sync")
     volume = {
         "volume_name": f"{made.name}-data",
+        "storage_pool": made.host.pool,
         "restore_from": "first",
         "adopt": True,
         "timeouts": {"restore": 1200.0, "stop": 240.0},
     }
     made.declare(volume=volume)
+    # The mount of the runtime made the volume, which belongs to the runtime until then.
+    assert "holds the data of another" in made.stack.up(fails=True)
+    labels = {"user.pika.owner": "", "user.pika.runtime_id": ""}
+    made.client.send_change("PATCH", path, {"config": labels})
 
     shown = made.stack.preview()
     assert f"stops {made.name}" in shown
@@ -303,13 +350,13 @@ def test_replaced_with_its_data(made: Machine) -> None:
 
 def test_deleted(machine: Machine) -> None:
     """delete: the machine goes, its data stays"""
-    if not machine.arguments:
-        pytest.skip("the machine was not made")
+    if fetch_instance(machine.client, machine.name) is None:
+        pytest.skip("the machine was not made: see the tests before this one")
     machine.stack.destroy()
 
     listed = machine.client.get_list("/1.0/instances?recursion=1")
     assert machine.name not in [it["name"] for it in listed]
-    assert get_volume(machine.client, "default", f"{machine.name}-data")
+    assert get_volume(machine.client, machine.host.pool, f"{machine.name}-data")
 
 
 def _say(machine: Machine, state: str, boot_id: str) -> None:

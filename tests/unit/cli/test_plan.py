@@ -103,10 +103,10 @@ def test_problems_of_json(tmp_path: Path) -> None:
 }"""
     assert problems(tmp_path, text) == {
         "2:2": ("identity.instance_name", "is required"),
-        "2:29": ("identity.runtime_id", "must be a text"),
+        "2:29": ("identity.runtime_id", "must be a string"),
         "2:32": (
             "identity.instance_nam",
-            "is no field of `identity`; did you mean `instance_name`?",
+            "is not a field of `identity`; did you mean `instance_name`?",
         ),
         "3:14": ("provider", "must be one of 'incus'"),
         "6:33": ("mounts[0].source", "must not contain control characters"),
@@ -124,7 +124,7 @@ def test_problems_of_json(tmp_path: Path) -> None:
             "lifecycle_root",
             "runtime spec lifecycle_root `/run/pika-cloud` must match paths.state_dir `/run/other`",
         ),
-        "12:21": ('labels["a.b"]', "must be a text"),
+        "12:21": ('labels["a.b"]', "must be a string"),
     }
 
 
@@ -182,15 +182,15 @@ def test_keys_that_stand_twice(
 ) -> None:
     found = problems(tmp_path, text, name)
     assert {place: where for place, (where, _) in found.items()} == places
-    assert "is given twice; first in line " in next(iter(found.values()))[1]
+    assert "is a duplicate key; first in line " in next(iter(found.values()))[1]
 
 
 def test_what_is_no_json_has_its_place(tmp_path: Path) -> None:
     output, said = plan(tmp_path, text='{\n  "identity": {,}\n}', code=2)
     assert output == ""
-    assert said.startswith("error: spec.json: is no JSON: line 2, column 16: ")
+    assert said.startswith("error: `spec.json` is not a valid JSON file: line 2, column 16: ")
     output, said = plan(tmp_path, text="a: b\nc: [1\n", name="spec.yaml", code=2)
-    assert said.startswith("error: spec.yaml: is no YAML: line 3, column 1: ")
+    assert said.startswith("error: `spec.yaml` is not a valid YAML file: line 3, column 1: ")
 
 
 def test_nested_deeply_where_a_key_stands_twice(tmp_path: Path) -> None:
@@ -209,34 +209,34 @@ def test_many_keys_that_stand_again_take_no_longer() -> None:
     places = map_source(f'{{"labels": {{{labels}}}, {again}}}', as_yaml=False)
     # A quarter of a second; 20 s if each key looks through all places.
     assert time.process_time() - begun < 5
-    assert len(places.repeated) == 19_999
-    assert places.of(("labels", "k0")).line == 1
+    assert len(places.duplicate_keys) == 19_999
+    assert places.location_of(("labels", "k0")).line == 1
 
 
 def test_what_a_key_held_that_stands_again_is_forgotten() -> None:
     text = '{"a":\n {"b":\n [{"c": 1}]},\n "a": {"d": 2}, "a": 3, "a":\n {"b": 4}}'
     places = map_source(text, as_yaml=False)
-    assert places.of(("a", "b")) == SourceLocation(5, 8)
-    assert places.of(("a", "b", 0, "c")) == SourceLocation(5, 3)
-    assert places.of(("a", "d")) == SourceLocation(4, 25)
-    assert len(places.repeated) == 3
+    assert places.location_of(("a", "b")) == SourceLocation(5, 8)
+    assert places.location_of(("a", "b", 0, "c")) == SourceLocation(5, 3)
+    assert places.location_of(("a", "d")) == SourceLocation(4, 25)
+    assert len(places.duplicate_keys) == 3
 
 
 @pytest.mark.parametrize("as_yaml", [False, True])
 def test_places(as_yaml: bool) -> None:
     text = '{"a":\n  {"b": [1, {"c": "é"}],\n   "x.y" : null }\r\n, "d":2}'
     places = map_source(text, as_yaml=as_yaml)
-    assert places.of(()) == SourceLocation(1, 1)
-    assert places.of(("a",)) == SourceLocation(1, 2)
-    assert places.of(("a", "b")) == SourceLocation(2, 4)
-    assert places.of(("a", "b", 0)) == SourceLocation(2, 10)
-    assert places.of(("a", "b", 1)) == SourceLocation(2, 13)
-    assert places.of(("a", "b", 1, "c")) == SourceLocation(2, 19)
-    assert places.of(("a", "b", 1, "c"), key=True) == SourceLocation(2, 14)
-    assert places.of(("a", "x.y")) == SourceLocation(3, 12)
-    assert places.of(("a", "z", "deeper")) == SourceLocation(1, 2)
-    assert places.of(("d",)) == SourceLocation(4, 7)
-    assert places.repeated == []
+    assert places.location_of(()) == SourceLocation(1, 1)
+    assert places.location_of(("a",)) == SourceLocation(1, 2)
+    assert places.location_of(("a", "b")) == SourceLocation(2, 4)
+    assert places.location_of(("a", "b", 0)) == SourceLocation(2, 10)
+    assert places.location_of(("a", "b", 1)) == SourceLocation(2, 13)
+    assert places.location_of(("a", "b", 1, "c")) == SourceLocation(2, 19)
+    assert places.location_of(("a", "b", 1, "c"), key=True) == SourceLocation(2, 14)
+    assert places.location_of(("a", "x.y")) == SourceLocation(3, 12)
+    assert places.location_of(("a", "z", "deeper")) == SourceLocation(1, 2)
+    assert places.location_of(("d",)) == SourceLocation(4, 7)
+    assert places.duplicate_keys == []
 
 
 def test_explained(tmp_path: Path) -> None:
@@ -246,21 +246,61 @@ def test_explained(tmp_path: Path) -> None:
     assert output == (
         f"pk-persis-7293db17 is mounts[1] (spec.json:{line}:5)\n"
         "  kind        persistent_volume  label `persist`; the name begins with `pk-persis-`\n"
-        "  source      pika-agent-state   cleaned `pika-agent-state`\n"
-        "  guest path  /mnt/pika-state    cleaned `mnt-pika-state`\n"
+        "  source      pika-agent-state   normalized `pika-agent-state`\n"
+        "  guest path  /mnt/pika-state    normalized `mnt-pika-state`\n"
         "  hashed      persist-pika-agent-state-mnt-pika-state\n"
         "  hash        7293db17, the low 32 bits of its FNV-1a hash\n"
     )
 
 
+def test_problems_as_json_have_codes_and_places(tmp_path: Path) -> None:
+    spec = {
+        **spec_of("fine", mounts=[{"kind": "cache", "source": "a", "mode": "read_only"}]),
+        "provider": "docker",
+        "labels": {"a": 3, "b ": "x"},
+    }
+    spec["identity"] = {"runtime_id": "a", "instance_name": "no_name", "nam": "x"}
+    text = json.dumps(spec)[:-1] + ', "labels": {"a": 3, "b ": "x"}}'
+    output, said = plan(tmp_path, "--json", text=text, code=2)
+    found = json.loads(output)
+    assert found["plan"] is None
+    assert {problem["path"]: problem["code"] for problem in found["problems"]} == {
+        "provider": "invalid-value",
+        "identity.instance_name": "invalid-value",
+        "identity.nam": "unknown-field",
+        "mounts[0].guest_path": "required",
+        "labels": "conflict",
+        "labels.a": "wrong-type",
+        "labels.b ": "invalid-value",
+    }
+    lines = [
+        f"  {one['file']}:{one['line']}:{one['column']}: {one['path']}: {one['message']}"
+        for one in found["problems"]
+    ]
+    assert said.splitlines()[1:] == lines
+
+
+def test_plan_as_json_and_a_file_that_is_no_spec(tmp_path: Path) -> None:
+    text = json.dumps(spec_of("fine"))
+    output, said = plan(tmp_path, "--json", text=text)
+    assert json.loads(output) == {"plan": json.loads(plan(tmp_path, text=text)[0]), "problems": []}
+    assert said == ""
+    output, said = plan(tmp_path, "--json", text="[]", code=2)
+    (problem,) = json.loads(output)["problems"]
+    assert problem["code"] == "invalid-value"
+    assert said == f"error: {problem['message']}\n"
+    output, _ = plan(tmp_path, "--json", "none.json", code=2)
+    assert json.loads(output)["problems"][0]["line"] is None
+
+
 @pytest.mark.parametrize(
     ("device", "said", "nearest"),
     [
-        ("pk-cache-00000000", "By its label it is of the kind cache.", 0),
-        ("pk-persis-7293db18", "By its label it is of the kind persistent_volume.", 1),
-        ("pk-other-7293db17", "No kind of mount has its label.", 1),
-        ("root", "A mount's begins with `pk-`.", None),
-        ("pk-\x1b[31m", "No kind of mount has its label.", None),
+        ("pk-cache-00000000", "Its label is that of the kind cache.", 0),
+        ("pk-persis-7293db18", "Its label is that of the kind persistent_volume.", 1),
+        ("pk-other-7293db17", "Its label is not that of any kind of mount.", 1),
+        ("root", "The device name of a mount begins with `pk-`.", None),
+        ("pk-\x1b[31m", "Its label is not that of any kind of mount.", None),
     ],
 )
 def test_nearest(tmp_path: Path, device: str, said: str, nearest: int | None) -> None:
@@ -268,8 +308,8 @@ def test_nearest(tmp_path: Path, device: str, said: str, nearest: int | None) ->
     output, _ = plan(tmp_path, "--explain", device, text=text)
     first, second, *_ = output.splitlines()
     shown = device.replace("\x1b", "\N{REPLACEMENT CHARACTER}")
-    assert first == f"{shown} belongs to no mount of spec.json. {said}"
-    assert second.startswith("The nearest is pk-")
+    assert first == f"No mount of spec.json has the device {shown}. {said}"
+    assert second.startswith("The most similar device name is pk-")
     if nearest is not None:
         assert f" is mounts[{nearest}] " in output
 
@@ -290,10 +330,11 @@ def test_explained_though_there_are_problems(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name the file of the spec"),
+        ([], "the following argument is required: SPEC"),
         (["--format", "yaml", "s"], "invalid choice: 'yaml'"),
         (["--schema", "--explain", "x"], "not allowed with"),
-        (["none.json"], "error: none.json: cannot be read: No such file or directory\n"),
+        (["--json", "--format", "json", "x"], "not allowed with"),
+        (["none.json"], "error: could not read none.json: No such file or directory\n"),
     ],
 )
 def test_wrong_usage(tmp_path: Path, arguments: list[str], said: str) -> None:

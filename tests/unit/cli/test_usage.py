@@ -1,9 +1,12 @@
 """The command line without a daemon: help, arguments, and what is wrong with a spec."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from ...support.command_line import (
     argv,
     call,
     environment,
+    heed_signals,
     spec_of,
 )
 
@@ -93,8 +97,8 @@ def test_version(tmp_path: Path) -> None:
         ([], "COMMAND"),
         (["fly"], "'fly'"),
         (["run"], "SPEC"),
-        (["run", "spec.json"], "give the command after `--`"),
-        (["run", "spec.json", "--"], "give the command after `--`"),
+        (["run", "spec.json"], "the command is missing: put it after `--`"),
+        (["run", "spec.json", "--"], "the command is missing: put it after `--`"),
         (["run", "spec.json", "true"], "unrecognized arguments: true"),
         (["run", "--tim", "3", "spec.json", "--", "true"], "--tim"),
         (["run", "--timeout", "soon", "spec.json", "--", "true"], "--timeout: invalid int"),
@@ -116,7 +120,7 @@ def test_wrong_usage(tmp_path: Path, arguments: list[str], said: str) -> None:
     [
         ("plan_command", "_run", ["plan", "spec.json"], 2),
         ("import_command", "_run", ["import"], 2),
-        ("report_command", "read_text", ["report"], 2),
+        ("report_command", "_run", ["report"], 2),
         ("job_execution", "read_spec", ["run", "spec.json", "--", "true"], 125),
     ],
 )
@@ -142,13 +146,68 @@ def test_fault_of_our_own_is_a_sentence(
     assert "what nobody foresaw" in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "standard_input"),
+    [
+        (["plan", "spec.json"], None),
+        (["plan", "--json", "[]"], None),
+        (["report", "-"], b'{"steps": [], "duration": 1}'),
+    ],
+)
+def test_closed_output_is_an_exit_code(
+    tmp_path: Path, arguments: list[str], standard_input: bytes | None
+) -> None:
+    write(tmp_path, json.dumps(spec_of("fine")))
+    write(tmp_path, "[]", "[]")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        argv(*arguments),
+        cwd=tmp_path,
+        env=environment(),
+        input=standard_input or b"",
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["plan", "report"])
+def test_every_command_can_be_interrupted(tmp_path: Path, command: str, number: int) -> None:
+    process = subprocess.Popen(
+        argv(command, "-"),
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_signals,
+    )
+    # Python ends by SIGINT itself if an interruption hits code that an import compiles.
+    deadline = time.monotonic() + 60
+    while not _reads_standard_input(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, said = process.communicate(timeout=60)
+    assert (process.returncode, output, said) == (128 + number, b"", b"interrupted\n")
+
+
+def _reads_standard_input(pid: int) -> bool:
+    """Whether a process waits in read(2) of its descriptor 0 (proc(5), syscall)."""
+    number, *arguments = Path(f"/proc/{pid}/syscall").read_text().split()
+    return number in ("0", "63") and arguments[:1] == ["0x0"]
+
+
 def test_spec_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused(tmp_path, "no.json") == (
-        "error: no.json: cannot be read: No such file or directory\n"
+        "error: could not read no.json: No such file or directory\n"
     )
     assert "Is a directory" in refused(tmp_path, str(tmp_path))
     (tmp_path / "latin.json").write_bytes(b'{"a": "\xe9"}')
-    assert "is no UTF-8 text (byte 7)" in refused(tmp_path, "latin.json")
+    assert "it is not UTF-8 text (byte 7)" in refused(tmp_path, "latin.json")
     assert "more than 4,194,304 bytes" in refused(tmp_path, "/dev/zero")
 
 
@@ -156,29 +215,29 @@ def test_spec_that_cannot_be_read(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('{\n  "identity": {,}\n}', "line 2, column 16: "),
-        ("", "is no JSON: line 1, column 1: expecting value"),
-        ("[]", "it holds a list, and not an object"),
-        ("null", "it holds nothing"),
-        ("3", "it holds a number"),
+        ("", "is not a valid JSON file: line 1, column 1: expecting value"),
+        ("[]", "it contains a list, not an object"),
+        ("null", "it contains nothing, not an object"),
+        ("3", "it contains a number"),
         ("[" * 100_000, "nested too deeply"),
         ('{"metadata": ' + '{"a": ' * 200 + "1" + "}" * 201, "nested too deeply"),
-        ("9" * 5000, "is no JSON"),
+        ("9" * 5000, "is not a valid JSON file"),
     ],
 )
 def test_no_json(tmp_path: Path, text: str, said: str) -> None:
     shown = refused(tmp_path, write(tmp_path, text))
-    assert shown.startswith("error: spec.json: ")
+    assert shown.startswith("error: `spec.json` is not a valid ")
     assert said in shown
     assert len(shown.splitlines()) == 1
 
 
 def test_no_yaml(tmp_path: Path) -> None:
     shown = refused(tmp_path, write(tmp_path, "a: b\nc: [1\n", "spec.yaml"))
-    assert "is no YAML: line 3, column 1: " in shown
+    assert "is not a valid YAML file: line 3, column 1: " in shown
     shown = refused(tmp_path, write(tmp_path, "a: 2024-13-45\n", "spec.yml"))
-    assert "is no YAML: month must be in 1..12" in shown
+    assert "is not a valid YAML file: month must be in 1..12" in shown
     shown = refused(tmp_path, write(tmp_path, "labels:\n  1: x\n", "spec.yml"))
-    assert "the key 1 in labels is no text" in shown
+    assert "the key 1 in labels is not a string" in shown
     shown = refused(tmp_path, write(tmp_path, "metadata: &a\n  again: *a\n", "spec.yml"))
     assert "nested too deeply" in shown
     laughs = "metadata:\n  a0: &a0 [x]\n" + "".join(
@@ -186,7 +245,7 @@ def test_no_yaml(tmp_path: Path) -> None:
     )
     assert "more than 100,000 values" in refused(tmp_path, write(tmp_path, laughs, "spec.yml"))
     shown = refused(tmp_path, write(tmp_path, "identity:\n  runtime_id: a\n", "spec.cfg"))
-    assert "YAML is read from a file named .yaml or .yml" in shown
+    assert "the name of a YAML file must end with .yaml or .yml" in shown
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
@@ -223,7 +282,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         "--user",
         "--storage-pool",
     }
-    assert found["resource"] == "is unknown; did you mean `resources`?"
+    assert found["resource"] == "is not an argument; did you mean `resources`?"
     assert found["provider"] == "must be one of 'incus'"
     assert found["identity.instance_name"] == "is required"
     assert found["--timeout"] == "must be at least 1"
@@ -260,9 +319,9 @@ labels: {a: 3}
 def test_the_problems_of_a_file_are_those_that_plan_tells(tmp_path: Path) -> None:
     file = write(tmp_path, DOUBLED, "spec.yaml")
     said = refused(tmp_path, "--timeout", "0", file)
-    assert "  spec.yaml:3:1: incus: is given twice; first in line 2, column 1\n" in said
-    assert "  spec.yaml:4:1: description: is unknown" in said
-    assert "  spec.yaml:5:13: labels.a: must be a text\n" in said
+    assert "  spec.yaml:3:1: incus: is a duplicate key; first in line 2, column 1\n" in said
+    assert "  spec.yaml:4:1: description: is not an argument" in said
+    assert "  spec.yaml:5:13: labels.a: must be a string\n" in said
     assert said.endswith("  --timeout: must be at least 1\n")
     assert said.startswith("error: spec.yaml: 4 problems\n")
 
@@ -304,7 +363,7 @@ def test_host_that_is_not_there(tmp_path: Path) -> None:
     file = write(tmp_path, json.dumps(spec_of("fine")))
     done = call("run", "--remote", "elsewhere", file, "--", "true", directory=tmp_path)
     assert done.returncode == 125
-    assert done.stderr.startswith(b"error: remote 'elsewhere': ")
+    assert done.stderr.startswith(b"error: remote 'elsewhere' does not exist in ")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -314,7 +373,8 @@ def test_closed_standard_input(tmp_path: Path) -> None:
         ["sh", "-c", f"{command} <&-"], cwd=tmp_path, env=environment(), capture_output=True
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(b"error: standard input: ")
+    assert done.stderr.startswith(b"error: ")
+    assert b"standard input" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

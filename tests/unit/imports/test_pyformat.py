@@ -16,7 +16,7 @@ from pulumi_pika.imports.codegen import (
 )
 from pulumi_pika.imports.pyformat import argument, quoted
 from pulumi_pika.imports.reader import Imported
-from pulumi_pika.imports.secret_detection import Secret, looks_secret
+from pulumi_pika.imports.secret_detection import Secret, looks_secret, text_looks_secret
 from pulumi_pika.text_safety import visible
 
 HOSTILE = (
@@ -92,6 +92,25 @@ SECRET = [
             *("curl -u me --pass=x h", "ghp_0123456789abcdef", "glpat-0123456789abcdef"),
             *("AKIAIOSFODNN7EXAMPLE", "xoxb-1234567890-abc", "eyJhbGciOiJIUzI1NiJ9.e30.x"),
             *("$6$salt$hash", "$2b$12$abcdefgh", "pul-0123456789abcdef"),
+            *("bob:x@proxy:3128", "scott/tiger@db", "proxy=bob:a/b@[::1]:3128", ":x@redis"),
+            *("use 'bob:x@proxy'", "sqlplus scott/tiger@//db/x"),
+            "https://hooks.slack.com/services/T00/B00/x",
+            "hooks.slack.com/triggers/x",
+            *("https://discord.com/api/webhooks/1/x", "https://discordapp.com/api/webhooks/1/x"),
+            "https://a.webhook.office.com/webhookb2/x",
+            "https://outlook.office.com/webhook/x",
+            "https://api.telegram.org/bot123:abcdefghij",
+            *("wpa-psk hunter2", "wpa-psk=hunter2", "psk: x", "iface w inet dhcp\n wpa-psk x"),
+        ]
+    ),
+    *(
+        (key, value)
+        for key in ("environment.X", "user.note")
+        for value in [
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "/w2b9Zk1QpLmN+xYz/aBcDe==",
+            "c2VjcmV0LXZhbHVl=",
+            "A1b2-C3d4_E5f6-G7h8_I9",
         ]
     ),
     ("environment.X", "9f86d081884c7d659a2feaa0c55ad015"),
@@ -131,6 +150,13 @@ PLAIN = [
     ("user.note", "x"),
     ("user.note", "the auth service"),
     ("user.mail", "me@example.com"),
+    ("user.mail", "mailto:me@example.com"),
+    ("user.git", "git@github.com:org/repo.git"),
+    ("user.unit", "/etc/systemd/system/getty@tty1.service"),
+    ("user.image", "docker.io/library/alpine@sha256:1234"),
+    ("user.url", "https://example.com/@me/webhook-docs"),
+    ("user.path", "/home/bob/Projects/pika/src/main"),
+    ("user.time", "12:30"),
     ("security.syscalls.deny", "x"),
     ("security.idmap.base", "100000"),
     ("limits.kernel.keys", "x"),
@@ -147,6 +173,21 @@ PLAIN = [
 @pytest.mark.parametrize(("key", "value"), SECRET)
 def test_what_looks_secret(key: str, value: str) -> None:
     assert looks_secret(key, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("the build agent of Bob", False),
+        ("Debian bookworm amd64 (20240101_05:24)", False),
+        ("reset the password on Monday", True),
+        ("token hunter2", True),
+        ("bob:x@proxy:3128", True),
+        ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", True),
+    ],
+)
+def test_a_description_that_looks_secret(text: str, secret: bool) -> None:
+    assert text_looks_secret(text) == secret
 
 
 @pytest.mark.parametrize(("key", "value"), PLAIN)
@@ -177,7 +218,7 @@ def hostile_instances() -> list[Imported]:
             strict=True,
         )
     ]
-    return [*found, *(Imported(text, refused=[text, text]) for text in HOSTILE)]
+    return [*found, *(Imported(text, skip_reasons=[text, text]) for text in HOSTILE)]
 
 
 @pytest.mark.parametrize("where", [{}, {"remote": "pr'od"}, {"socket": '/run/"x"'}])
@@ -212,7 +253,7 @@ def test_hostile_program(tmp_path: Path, where: dict[str, str]) -> None:
         line for line in text.splitlines() if not line.startswith(("import ", "from "))
     )
     exec(compile(body, "program", "exec"), names)
-    assert set(declared) == {imported.name for imported in found if not imported.refused}
+    assert set(declared) == {imported.name for imported in found if not imported.skip_reasons}
     for imported in found[:9]:
         given = declared[imported.name]
         for field in ("identity", "labels", "running", "devices", "description", "adopt"):
@@ -239,7 +280,7 @@ def test_hostile_program(tmp_path: Path, where: dict[str, str]) -> None:
 
 def test_nothing_to_declare() -> None:
     origin = Origin(project="p", host="h")
-    for found in ([], [Imported("a", refused=["why"])]):
+    for found in ([], [Imported("a", skip_reasons=["why"])]):
         text = write_program(found, origin)
         compile(text, "program", "exec")
         assert "import pulumi" not in text.replace("pulumi_pika import", "")

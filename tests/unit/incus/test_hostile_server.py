@@ -166,7 +166,7 @@ def test_answer_that_drips_ends_in_time(client_of: Any, answer: Answer) -> None:
     client = client_of(answer)
 
     begun = time.monotonic()
-    with pytest.raises(IncusUnreachable, match=f"no answer within {LIMIT:g} s") as caught:
+    with pytest.raises(IncusUnreachable, match=f"no reply within {LIMIT:g} s") as caught:
         client.get_raw("/1.0")
 
     assert LIMIT <= time.monotonic() - begun < LIMIT + 2
@@ -190,8 +190,8 @@ def test_request_that_is_not_read_ends_in_time(client_of: Any) -> None:
     client = client_of(lambda peer: time.sleep(20))
 
     begun = time.monotonic()
-    with pytest.raises(IncusUnreachable, match=f"no answer within {LIMIT:g} s"):
-        client.change("POST", "/1.0/x", data=b"x" * 50_000_000, timeout=LIMIT)
+    with pytest.raises(IncusUnreachable, match=f"no reply within {LIMIT:g} s"):
+        client.send_change("POST", "/1.0/x", data=b"x" * 50_000_000, timeout=LIMIT)
 
     assert time.monotonic() - begun < LIMIT + 2
 
@@ -218,7 +218,9 @@ def test_compressed_answer_is_not_unpacked(client_of: Any) -> None:
 
     client = client_of(answer)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UnexpectedResponse, match=r"compressed \('gzip'\), which was not asked for"):
+    with pytest.raises(
+        UnexpectedResponse, match=r"compressed \('gzip'\), although no compression was requested"
+    ):
         client.get("/1.0")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
     assert b"accept-encoding: identity\r\n" in _asked[-1].lower()
@@ -236,5 +238,5 @@ def test_tail_of_a_server_without_ranges_is_bounded(
     tail = Tail(client_of(answer), "/1.0/x")
     tail.offset = 2 * CHUNK
     assert tail.read() == b""
-    assert "does not send parts of it" in tail.cut
+    assert "does not support ranges" in tail.cut
     assert tail.read() == b""

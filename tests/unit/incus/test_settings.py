@@ -50,7 +50,7 @@ def test_texts_of_a_config_become_settings() -> None:
         ("connect_timeout", "soon", "number of seconds"),
         ("reply_timeout", -1, "number of seconds"),
         ("preflight", "never", "auto, required, off"),
-        ("url", 5, "is to be text"),
+        ("url", 5, "must be a string"),
     ],
 )
 def test_what_cannot_be(name: str, value: Any, said: str) -> None:
@@ -149,13 +149,13 @@ def test_an_empty_argument_of_a_host_is_refused(
         ("commas", "has no address"),
         ("nothing", "has no address"),
         ("none", "has no address"),
-        ("text", "no such remote"),
-        ("number", "is no address"),
-        ("list", "is no address"),
+        ("text", "remote 'text' does not exist in the incus client's config "),
+        ("number", "is not a valid address"),
+        ("list", "is not a valid address"),
         ("images", "image server"),
         ("public", "image server"),
-        ("absent", "no such remote"),
-        ("here:", "no such remote"),
+        ("absent", "remote 'absent' does not exist in the incus client's config "),
+        ("here:", "remote 'here:' does not exist in the incus client's config "),
     ],
 )
 def test_a_remote_that_is_wrong_is_not_the_local_daemon(
@@ -199,7 +199,7 @@ def test_what_names_the_local_daemon(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "no url, remote or trust_token names a server"),
+        ({}, "neither url, remote nor trust_token is set"),
         ({"socket": "/a"}, "socket is a unix socket"),
         ({"url": "unix:/a"}, "url is a unix socket"),
         ({"remote": "local"}, "remote 'local' is a unix socket"),
@@ -229,7 +229,7 @@ def test_settings_of_another_server_do_not_lead_to_a_socket(
 
 
 def test_settings_that_were_not_resolved_lead_nowhere() -> None:
-    with pytest.raises(BadHostSettings, match="no host is named"):
+    with pytest.raises(BadHostSettings, match="the settings name no host"):
         connect(HostSettings(), {})
     with pytest.raises(BadHostSettings, match="socket is empty"):
         IncusClient("")
@@ -258,14 +258,26 @@ def check(incus: dict[str, str]) -> CheckResult:
 
 
 WRONG: dict[str, tuple[dict[str, str], str]] = {
-    "fingerprint": ({"server_fingerprint": "12ab"}, "server_fingerprint is '12ab', which is no"),
+    "fingerprint": (
+        {"server_fingerprint": "12ab"},
+        "server_fingerprint: `12ab` is not a valid SHA-256",
+    ),
     "certificate": ({"certificate": "no.crt"}, "certificate: 'no.crt' is neither PEM"),
     "key": ({"certificate": "no.crt", "key": ""}, "pika:key is empty"),
-    "both": ({"target": "a", "cluster_group": "b"}, "give one of them, a member or a group"),
-    "url": ({"url": "http://h"}, "'http://h' is no address of an Incus server"),
-    "remote": ({"url": "https://h", "remote": "r"}, "name a host each"),
-    "seconds": ({"connect_timeout": "soon"}, "pika:connect_timeout is 'soon'"),
-    "insecure": ({"insecure": "true", "server_fingerprint": "0" * 64}, "makes no sense"),
+    "both": (
+        {"target": "a", "cluster_group": "b"},
+        "target 'a' conflicts with cluster_group 'b'; remove one of them",
+    ),
+    "url": ({"url": "http://h"}, "`http://h` is not a valid address of an Incus server"),
+    "remote": ({"url": "https://h", "remote": "r"}, "each name a host"),
+    "seconds": (
+        {"connect_timeout": "soon"},
+        "pika:connect_timeout: `soon` is not a valid time limit",
+    ),
+    "insecure": (
+        {"insecure": "true", "server_fingerprint": "0" * 64},
+        "conflicts with server_fingerprint",
+    ),
 }
 
 
@@ -300,4 +312,4 @@ def test_a_mistake_is_told_for_each_kind_of_resource(
 
     (failure,) = provider().check({}, {"secret_inputs": []}).failures
 
-    assert "no SHA-256 fingerprint" in failure.reason
+    assert "is not a valid SHA-256 fingerprint" in failure.reason

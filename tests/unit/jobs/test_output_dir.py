@@ -50,7 +50,7 @@ def untouched(outside: Path) -> bool:
 def put(folder: OutputFolder, path: str, content: bytes = b"x") -> Written:
     with folder.writing(path) as out:
         out.write(content)
-    return out.keep()
+    return out.commit()
 
 
 def everything(root: Path) -> list[str]:
@@ -79,7 +79,7 @@ def test_file_is_written_with_its_directories(folder: OutputFolder, root: Path) 
             out.write(b"one ")
             out.write(b"two")
         assert not (root / "artifacts").exists()
-        out.keep()
+        out.commit()
     finally:
         os.umask(old)
 
@@ -118,14 +118,14 @@ def test_failure_leaves_no_part_and_the_old_file(
 
 
 def test_pending_file_is_kept_or_dropped(folder: OutputFolder, root: Path) -> None:
-    kept, dropped = folder.begin("d/kept"), folder.begin("e/dropped")
+    kept, dropped = folder.open_file("d/kept"), folder.open_file("e/dropped")
     for pending in kept, dropped:
         pending.write(b"content")
     assert kept.size == 7
 
-    written = kept.keep()
-    dropped.drop()
-    kept.drop()
+    written = kept.commit()
+    dropped.discard()
+    kept.discard()
 
     assert written == Written("d/kept", 7, hashlib.sha256(b"content").hexdigest())
     assert everything(root) == ["d", "d/kept"]
@@ -134,13 +134,13 @@ def test_pending_file_is_kept_or_dropped(folder: OutputFolder, root: Path) -> No
 
 
 def test_full_disk_is_told_and_leaves_no_part(folder: OutputFolder, root: Path) -> None:
-    pending = folder.begin("a")
+    pending = folder.open_file("a")
     pending._file.close()
     pending._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
 
     with pytest.raises(FolderError, match=r"/out/a: No space left on device"):
         pending.write(b"x")
-    pending.drop()
+    pending.discard()
 
     assert everything(root) == []
 
@@ -167,15 +167,15 @@ def test_full_disk_is_told_and_leaves_no_part(folder: OutputFolder, root: Path) 
         ("a\udcffb", "a control character in its name"),
         ("ü" * 128, "a name longer than 255 bytes"),
         ("/".join(["d" * 100] * 11), "a path longer than 1024 bytes"),
-        (".pika-0123456789abcdef.part", "the name of a file that is only begun"),
-        ("manifest.json", "the name of the folder's own list of files"),
+        (".pika-0123456789abcdef.part", "the name of an unfinished file of pulumi_pika"),
+        ("manifest.json", "the name of the manifest"),
     ],
 )
 def test_unsafe_path_is_refused(
     folder: OutputFolder, tmp_path: Path, path: str, reason: str
 ) -> None:
     with pytest.raises(UnsafePath) as caught:
-        folder.begin(path)
+        folder.open_file(path)
 
     assert caught.value.reason == reason
     assert str(caught.value).isprintable()
@@ -219,12 +219,12 @@ def test_symlink_in_place_of_a_directory_is_not_followed(
 def test_symlink_that_comes_while_the_file_is_written_is_not_followed(
     folder: OutputFolder, root: Path, outside: Path
 ) -> None:
-    pending = folder.begin("d/theirs")
+    pending = folder.open_file("d/theirs")
     pending.write(b"ours")
     (root / "d").symlink_to(outside)
 
     with pytest.raises(FolderError, match="d is a symlink"):
-        pending.keep()
+        pending.commit()
 
     assert untouched(outside)
     assert names(root) == ["d"]
@@ -247,7 +247,7 @@ def test_symlink_in_place_of_the_file_is_not_followed(
 def test_file_in_place_of_a_directory_stays(folder: OutputFolder, root: Path) -> None:
     put(folder, "d", b"file")
 
-    with pytest.raises(FolderError, match="out/d is no directory; nothing was written there"):
+    with pytest.raises(FolderError, match="out/d is not a directory; nothing was written there"):
         put(folder, "d/e/a")
 
     assert (root / "d").read_bytes() == b"file"
@@ -276,7 +276,7 @@ def test_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(FolderError, match="file"):
-        OutputFolder(tmp_path / "file").begin("a")
+        OutputFolder(tmp_path / "file").open_file("a")
     with pytest.raises(FolderError, match="Not a directory"):
         OutputFolder(tmp_path / "file").clear_previous()
 
@@ -416,7 +416,7 @@ def test_manifest_is_not_written_through_a_symlink(
 def test_what_a_killed_run_began_is_removed(folder: OutputFolder, root: Path) -> None:
     for path in "d/a", "b":
         # As a kill leaves it: neither kept nor dropped.
-        folder.begin(path)._file.close()
+        folder.open_file(path)._file.close()
     (root / ".pika-theirs").touch()
     (root / ".pika-link.part").symlink_to("/etc/hostname")
     assert len(everything(root)) == 4

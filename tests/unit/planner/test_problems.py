@@ -488,11 +488,15 @@ def test_a_plan_that_no_planner_wrote_is_refused() -> None:
         other["mounts"][index].update(changes)
         return other
 
-    with pytest.raises(ValueError, match=r"`/a` has device name `pk-cache-00000000`; .* make it"):
+    with pytest.raises(
+        ValueError, match=r"`/a` has device name `pk-cache-00000000`, but .* give `pk"
+    ):
         IncusRuntimePlan.from_dict(changed(0, device_name="pk-cache-00000000"))
-    with pytest.raises(ValueError, match=r"`/a` has io_bus 'virtiofs' where read_only=False"):
+    with pytest.raises(
+        ValueError, match=r"`/a` has io_bus 'virtiofs', but read_only=False requires None"
+    ):
         IncusRuntimePlan.from_dict(changed(0, io_bus="virtiofs"))
-    with pytest.raises(ValueError, match=r"`/b` has io_bus None where read_only=True"):
+    with pytest.raises(ValueError, match=r"`/b` has io_bus None, but read_only=True requires"):
         IncusRuntimePlan.from_dict(changed(1, io_bus=None))
     with pytest.raises(ValidationError, match="extra_forbidden"):
         IncusRuntimePlan.from_dict({**plan, "provider": "incus"})

@@ -9,7 +9,8 @@ import pytest
 from pulumi.runtime import rpc
 
 from pulumi_pika.planner.device_names import device_name
-from pulumi_pika.providers import host_connection, runtime_calls
+from pulumi_pika.providers import host_connection
+from pulumi_pika.providers.properties import Properties
 from pulumi_pika.providers.provider_errors import ProviderError, user_facing_errors
 from pulumi_pika.providers.secret_marking import (
     Redactor,
@@ -20,6 +21,8 @@ from pulumi_pika.providers.secret_marking import (
 from pulumi_pika.redaction import HIDDEN
 from pulumi_pika.validation.lenient_validation import Failure
 from pulumi_pika.validation.property_tree import parse_path, path_text
+
+from ...support.provider_calls import runtime_calls
 
 SECRET = "5ec-r3t"
 
@@ -49,6 +52,10 @@ def inputs(*secret: str, **more: Any) -> dict[str, Any]:
         "secret_inputs": list(secret),
         **more,
     }
+
+
+def redactor(tree: dict[str, Any]) -> Redactor:
+    return Redactor(Properties.parse(tree))
 
 
 def hidden(tree: Any, at: tuple[str | int, ...] = ()) -> set[str]:
@@ -105,7 +112,7 @@ def test_outputs_that_tell_of_inputs() -> None:
         "original_image_fingerprint": "f", "image_fingerprint": "f", "volume_storage_pool": "p",
         "devices": {"a": {}},
         "skipped_mounts": ["x"], "on_delete": "keeps", "status": "Running", "plan_digest": "d",
-        "guest_status": {"state": "unknown", "reason": "no word from the guest yet in /x"},
+        "guest_status": {"state": "unknown", "reason": "/x is missing"},
         "uuid": "u",
         "instance_name": "n", "location": "none",
     }  # fmt: skip
@@ -157,7 +164,7 @@ def test_mounts_that_moved_are_hidden_whole() -> None:
 def test_spellings_of_a_secret(spelled: Any) -> None:
     core = "ab12cd34"
     for secret in (core, f" {core} é€", f"\"{core}'\\", f"{core}&a=b<c>", f"a/{core}?#%"):
-        redact = Redactor({"secret_inputs": ["description"], "description": secret})
+        redact = redactor({"secret_inputs": ["description"], "description": secret})
         said = redact(f"Incus says: {spelled(secret)}.")
         assert core not in said, (secret, said)
         assert said.startswith("Incus says:")
@@ -165,7 +172,7 @@ def test_spellings_of_a_secret(spelled: Any) -> None:
 
 def test_parts_of_a_secret_script() -> None:
     script = "#!/bin/sh\nexport TOKEN=tok-77ab01\ncurl -H 'Authorization: Bearer abc123def456' x\n"
-    redact = Redactor({"secret_inputs": ["cloud_init_user_data"], "cloud_init_user_data": script})
+    redact = redactor({"secret_inputs": ["cloud_init_user_data"], "cloud_init_user_data": script})
     for shown in (
         "+ export TOKEN=tok-77ab01",
         "the token is tok-77ab01!",
@@ -175,7 +182,7 @@ def test_parts_of_a_secret_script() -> None:
         assert "77ab01" not in redact(shown)
         assert "abc123def456" not in redact(shown)
     assert (
-        redact("box could not be made: no such network") == "box could not be made: no such network"
+        redact("could not create box: no such network") == "could not create box: no such network"
     )
 
 
@@ -183,13 +190,13 @@ def test_names_made_of_a_secret() -> None:
     given = inputs("mounts[1].source")
     given["mounts"][1] = {**given["mounts"][1], "source": f"{SECRET}/dir"}
     name = device_name("cache", f"{SECRET}/dir", "/two")
-    redact = Redactor({**given, "plan": {"mounts": [{"device_name": "x"}, {"device_name": name}]}})
-    said = redact(f"made volume {SECRET} for {name} and {SECRET}/dir; one is shown")
-    assert said == f"made volume {HIDDEN} for {HIDDEN} and {HIDDEN}; one is shown"
+    redact = redactor({**given, "plan": {"mounts": [{"device_name": "x"}, {"device_name": name}]}})
+    said = redact(f"created volume {SECRET} for {name} and {SECRET}/dir; one is shown")
+    assert said == f"created volume {HIDDEN} for {HIDDEN} and {HIDDEN}; one is shown"
 
 
 def test_field_names_are_not_secret() -> None:
-    redact = Redactor(
+    redact = redactor(
         {"secret_inputs": ["incus", "labels"], "incus": {"project": "hush"}, "labels": {"kee": "v"}}
     )
     assert redact("project hush kee") == f"project {HIDDEN} {HIDDEN}"
@@ -204,26 +211,28 @@ def test_check_failures_tell_no_secret() -> None:
     given["mounts"] = {"no": "list"}
     checked = runtime_calls.check(given)
     said = [(failure.property, failure.reason) for failure in checked.failures]
-    assert ("", "description must be a text") in said
+    assert ("", "description must be a string") in said
     assert ("", "mounts must be a list") in said
-    assert ("", "labels in a secret part of it: must be a text") in said
-    assert any(p == "" and r.startswith("storage_pool `[secret]` is no name") for p, r in said)
+    assert ("", "labels in a secret part: must be a string") in said
+    assert any(
+        p == "" and r.startswith("storage_pool `[secret]` is not a valid name") for p, r in said
+    )
     assert SECRET not in str(said)
     assert checked.inputs == {}, "what is refused goes nowhere"
 
 
 def test_failures_elsewhere_keep_their_property() -> None:
     given = inputs("labels.a")
-    (failure,) = check_failures([Failure(("labels", "b"), "is odd")], given)
+    (failure,) = check_failures([Failure(("labels", "b"), "is odd")], Properties.parse(given))
     assert (failure.property, failure.reason) == ("labels.b", "is odd")
-    (failure,) = check_failures([Failure(("description",), "is odd")], given)
+    (failure,) = check_failures([Failure(("description",), "is odd")], Properties.parse(given))
     assert (failure.property, failure.reason) == ("description", "is odd")
 
 
 def test_every_exception_is_without_secrets() -> None:
     given = inputs("description", description=SECRET)
     for error in (ValueError(SECRET), KeyError(SECRET), ProviderError(f"x {SECRET}")):
-        with pytest.raises(ProviderError) as caught, user_facing_errors(given):
+        with pytest.raises(ProviderError) as caught, user_facing_errors(redactor(given), ""):
             raise error
         assert SECRET not in str(caught.value)
         assert caught.value.__cause__ is None
@@ -231,7 +240,10 @@ def test_every_exception_is_without_secrets() -> None:
 
 
 def test_no_command_reaches_the_terminal() -> None:
-    with pytest.raises(ProviderError, match="line\n\tof �\\[2J�"), user_facing_errors({}):
+    with (
+        pytest.raises(ProviderError, match="line\n\tof �\\[2J�"),
+        user_facing_errors(Redactor(), ""),
+    ):
         raise ProviderError("line\n\tof \x1b[2J\x9b")
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from pulumi.runtime.rpc import UNKNOWN
 
-from pulumi_pika.providers import snapshot_calls, volume_calls
-from pulumi_pika.providers.secret_marking import mark_secret_inputs
 from pulumi_pika.providers.snapshot import VolumeSnapshotProvider
+from pulumi_pika.providers.snapshot_calls import KIND as SNAPSHOT
 from pulumi_pika.providers.volume import PersistentVolumeProvider
+from pulumi_pika.providers.volume_calls import DELETED, KEPT
+from pulumi_pika.providers.volume_calls import KIND as VOLUME
 from pulumi_pika.reconcile.volumes.volume_options import same_size, size_bytes
 
+from ...support.provider_calls import snapshot_calls, volume_calls
 from ...support.volumes import OWNER
 
 SIG = "4dabf18193072939515e22adb298388d"
@@ -24,13 +26,13 @@ def inputs(**more: Any) -> dict[str, Any]:
 
 
 def checked(**more: Any) -> dict[str, Any]:
-    result = volume_calls.check({}, inputs(**more))
+    result = volume_calls.check(inputs(**more))
     assert result.failures == []
     return dict(result.inputs)
 
 
 def failures(olds: dict[str, Any], **more: Any) -> dict[str, str]:
-    result = volume_calls.check(olds, inputs(**more))
+    result = volume_calls.check(inputs(**more), olds)
     return {failure.property: failure.reason for failure in result.failures}
 
 
@@ -75,40 +77,46 @@ def test_all_problems_at_once() -> None:
         timeouts={"stop": 0, "start": 1},
         delete_data="yes",
     )
-    assert found["volume_name"].startswith("`a b` is no name that Incus allows")
+    assert found["volume_name"].startswith(
+        "`a b` is not a valid name: use an ASCII letter or digit at both ends"
+    )
     assert "no slash" in found["storage_pool"]
     assert found["project"] == "must be non-empty"
     assert found["content_type"] == "must be one of 'filesystem', 'block'"
-    assert "has no unit" in found["size"]
+    assert "is not a valid size: add a unit" in found["size"]
     assert "10GiB" in found["size"]
     assert "set `size` instead" in found["config.size"]
-    assert "mark whose" in found['config["user.pika.owner"]']
+    assert "store the ownership label" in found['config["user.pika.owner"]']
     assert "set `snapshots_schedule` instead" in found['config["snapshots.schedule"]']
-    assert "Incus itself" in found['config["volatile.x"]']
-    assert "leave the key out" in found['config["security.shifted"]']
-    assert "no label" in found['labels[" x"]'] if 'labels[" x"]' in found else found["labels. x"]
-    assert found["labels.n"] == "must be a text"
-    assert "no schedule" in found["snapshots_schedule"]
-    assert "no expiry" in found["snapshots_expiry"]
-    assert "no name" in found["restore_from"]
+    assert "is managed by Incus" in found['config["volatile.x"]']
+    assert "remove the key" in found['config["security.shifted"]']
+    assert (
+        "is not a valid label key" in found['labels[" x"]']
+        if 'labels[" x"]' in found
+        else found["labels. x"]
+    )
+    assert found["labels.n"] == "must be a string"
+    assert "is not a valid schedule" in found["snapshots_schedule"]
+    assert "is not a valid expiry" in found["snapshots_expiry"]
+    assert "is not a valid name" in found["restore_from"]
     assert found["timeouts.stop"] == "must be greater than 0.0"
-    assert "is no field of `timeouts`" in found["timeouts.start"]
+    assert "is not a field of `timeouts`" in found["timeouts.start"]
     assert found["delete_data"] == "must be true or false"
 
 
 @pytest.mark.parametrize(
     ("size", "said"),
     [
-        ("10", "has no unit"),
-        ("10 GiB", "is no size"),
-        ("1.5GiB", "is no size"),
-        ("10gib", "is no size"),
-        ("", "is no size"),
-        ("-1GiB", "is no size"),
-        ("٣GiB", "is no size"),
+        ("10", "is not a valid size: add a unit, as in 10GiB"),
+        ("10 GiB", "is not a valid size: use an integer and a unit"),
+        ("1.5GiB", "is not a valid size: use an integer and a unit"),
+        ("10gib", "is not a valid size: use an integer and a unit"),
+        ("", "is not a valid size: use an integer and a unit"),
+        ("-1GiB", "is not a valid size: use an integer and a unit"),
+        ("٣GiB", "is not a valid size: use an integer and a unit"),
         ("0GiB", "at least 1B"),
         ("8EiB", "less than 8EiB"),
-        (10, "must be a text"),
+        (10, "must be a string"),
     ],
 )
 def test_wrong_sizes(size: Any, said: str) -> None:
@@ -148,8 +156,8 @@ def test_schedules(schedule: str) -> None:
 
 
 def test_on_delete_is_shown() -> None:
-    assert checked()["on_delete"] == volume_calls.KEPT
-    assert checked(delete_data=True)["on_delete"] == volume_calls.DELETED
+    assert checked()["on_delete"] == KEPT
+    assert checked(delete_data=True)["on_delete"] == DELETED
     assert checked(delete_data=UNKNOWN)["on_delete"] == UNKNOWN
 
 
@@ -178,7 +186,7 @@ class TestChangesOfAnExistingVolume:
     def test_filesystem(self) -> None:
         old = checked(config={"block.filesystem": "ext4"})
         found = failures(old, config={"block.filesystem": "xfs"})
-        assert "cannot be changed" in found['config["block.filesystem"]']
+        assert "must stay the same on an existing volume" in found['config["block.filesystem"]']
 
 
 class TestDiff:
@@ -232,7 +240,6 @@ class TestDiff:
 
 def test_secrets_are_sealed_with_all_that_follows_from_them() -> None:
     sealed = volume_calls.check(
-        {},
         inputs(
             labels={"a": "s3cret-label"},
             config={"user.x": "s3cret-config"},
@@ -245,7 +252,7 @@ def test_secrets_are_sealed_with_all_that_follows_from_them() -> None:
     assert sealed["on_delete"][SIG] == SECRET_SIG
     assert sealed["labels"]["a"][SIG] == SECRET_SIG
     tree = {"restored_from": "x", "safety_snapshot": "y", "restore_from": "x"}
-    mark_secret_inputs(tree, [("restore_from",)], volume_calls._DERIVED)
+    VOLUME.mark_secrets(tree, [("restore_from",)], {})
     assert all(isinstance(value, dict) and value[SIG] == SECRET_SIG for value in tree.values())
 
 
@@ -318,11 +325,11 @@ def _junk(rng: random.Random, depth: int = 0) -> Any:
 @pytest.mark.parametrize("seed", range(4))
 def test_check_never_raises(seed: int) -> None:
     rng = random.Random(seed)
-    names = [*volume_calls.INPUTS, *snapshot_calls.INPUTS, "else"]
+    names = [*VOLUME.input_names, *SNAPSHOT.input_names, "else"]
     for _ in range(1500):
         olds = {rng.choice(names): _junk(rng) for _ in range(rng.randrange(4))}
         news = {**inputs(snapshot_name="s"), **{rng.choice(names): _junk(rng) for _ in range(4)}}
-        for result in (volume_calls.check(olds, news), snapshot_calls.check(news)):
+        for result in (volume_calls.check(news, olds), snapshot_calls.check(news)):
             assert all(isinstance(failure.reason, str) for failure in result.failures)
 
 

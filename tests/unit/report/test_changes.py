@@ -376,15 +376,27 @@ def test_odd_shapes_are_no_traceback(name: str, odd: Any) -> None:
         (" \n", "it is empty"),
         ("Previewing update (dev):\n + x", "run `pulumi preview` with --json"),
         ('{"sequence":0,"preludeEvent":{}}\n{"sequence":1}\n', "it is a stream of events"),
-        ("{", "it is no JSON (line 1, column 2)"),
+        ("{", "it is not JSON (line 1, column 2)"),
         ("[]", "neither steps nor a changeSummary"),
         ('{"version": 3, "deployment": {}}', "neither steps nor a changeSummary"),
         ('{"steps": [{"op": 3, "urn": "x"}]}', "at steps.0.op: input should be a valid string"),
+        ('{"steps": [{"op": "delete", "urn": "x"}]}', "at steps.0.urn: 'x' is not a URN"),
+        (
+            '{"steps": [{"op": "delete", "urn": "urn:pulumi:s::p::::n"}]}',
+            "'urn:pulumi:s::p::::n' is not a URN",
+        ),
+        ('{"changeSummary": {"delete": 1}}', "its changeSummary has 1 x delete, and its steps"),
+        ('{"changeSummary": {"burn": 2, "same": 9}}', "has 2 x burn, and its steps have 0"),
+        (
+            '{"steps": [{"op": "delete", "urn": "urn:pulumi:s::p::a:b:c::n"}], '
+            '"changeSummary": {"delete": 2}}',
+            "has 2 x delete, and its steps have 1",
+        ),
         ('{"steps": "x"}', "at steps: "),
-        ("[" * 100_000, "it is JSON that no preview would be"),
+        ("[" * 100_000, "its JSON is nested too deeply, or has a number"),
         # How deep is too deep depends on the Python; that it is refused does not.
         ('{"steps": ' + "[" * 900 + "]" * 900 + "}", ""),
-        ("1" * 5000, "it is JSON that no preview would be"),
+        ("1" * 5000, "its JSON is nested too deeply, or has a number"),
     ],
 )
 def test_no_preview(text: str, said: str) -> None:

@@ -61,6 +61,7 @@ def test_code(text: str) -> None:
 
 @given(TEXTS)
 @example("0_0 _a_ a__b")
+@example("all is well :tada::+1: a:b:c urn:pulumi:dev::x")
 @example("see GH-12, gh-7, at 3e7aebc or 3e7aebc5aa0b4a1f9e7c3e7aebc5aa0b4a1f9e7c")
 def test_plain(text: str) -> None:
     made = plain(text)
@@ -73,6 +74,7 @@ def test_plain(text: str) -> None:
     seen = html.unescape(made)
     # What a forge looks for in the text that it shows.
     assert not re.search(r"[@#!$%&~^]\w|://|(?i:www\.|\bGH-\d|\b[0-9a-f]{7,64}\b)", seen)
+    assert not re.search(r":[\w+-]+:", seen), "a forge shows an emoji"
 
 
 @given(TEXTS)
@@ -139,7 +141,7 @@ def test_parts() -> None:
     assert "- data is deleted (delete-data): db\n" in text
     order = [
         text.index(part)
-        for part in ("Does not pass", "**3 warnings**", "#### replace runtime `db`", "```mermaid")
+        for part in ("Gate failed", "**3 warnings**", "#### replace runtime `db`", "```mermaid")
     ]
     assert order == sorted(order)
     assert "| image | `pika/tiny` → **`pika/tiny-two`** |" in text
@@ -154,13 +156,13 @@ def test_changes_of_devices() -> None:
     text = markdown(report("update"))
     assert "**changed**; name was `pk-cache-a70f1bd6`; source was `/nowhere/cache` |" in text
     assert "| memory | `64 MiB` → **`96 MiB`** |" in text
-    assert "**left out when last applied** |" in markdown(report("drift"))
-    assert "Changed outside, and put right: resources." in markdown(report("drift"))
+    assert "**skipped at the last apply** |" in markdown(report("drift"))
+    assert "Changed outside Pulumi, and corrected: resources." in markdown(report("drift"))
 
 
 def test_failed_preview_says_so() -> None:
-    assert "**The preview failed: " in markdown(report("invalid"))
-    assert "failed" not in markdown(report("update"))
+    assert "**The preview failed, so that " in markdown(report("invalid"))
+    assert "preview failed" not in markdown(report("update"))
 
 
 def many(count: int) -> Report:
@@ -179,7 +181,7 @@ def test_long_reports_are_cut() -> None:
     made = many(300)
     text = markdown(made)
     assert 50_000 < len(text) <= 65_536
-    assert "_Shortened to 65,536 characters; left out: " in text
+    assert "_Shortened to 65,536 characters; omitted: " in text
     # What matters most is whole: what deletes data, and the names of all that is replaced.
     assert text.count("- **deletes data** `db`") == 1
     assert text.count("#### replace runtime ") == 302
@@ -200,7 +202,7 @@ def test_no_report_is_longer_than_it_may_be(name: str, most: int) -> None:
         assert len(text) <= most
         assert text.startswith("<!-- pulumi_pika report: ")
         assert text.endswith("\n")
-        assert "Does not pass" in text or not made.held
+        assert "Gate failed" in text or not made.held
 
 
 def test_what_fits_is_not_cut() -> None:
@@ -208,11 +210,11 @@ def test_what_fits_is_not_cut() -> None:
     assert markdown(report("replace"), max_chars=len(whole)) == whole
     shorter = markdown(report("replace"), max_chars=len(whole) - 1)
     assert len(shorter) < len(whole)
-    assert "left out: the picture" in shorter
+    assert "omitted: the diagram" in shorter
 
 
 def test_pictures_that_nobody_could_read() -> None:
     text = markdown(many(40), max_chars=10_000_000)
     assert "```mermaid" not in text
-    assert "| host | runtimes | jobs | volumes | of which change |\n" in text
+    assert "| host | runtimes | jobs | volumes | that change |\n" in text
     assert "\n| host | 41 | 0 | 42 | 41 |\n" in text

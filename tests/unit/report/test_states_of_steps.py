@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from pulumi_pika.report.preview import NoPreview
+
 from ...support.previews import PREVIEWS, call, held, of_tree, step
 
 TYPE = "pulumi-python:dynamic/pika:PersistentVolume"
@@ -61,6 +63,25 @@ def test_a_delete_without_a_visible_state_holds(state: Any) -> None:
     assert "delete-data" in held(of_tree(tree))
 
 
+@pytest.mark.parametrize("severity", [None, "", "fatal", ...])
+def test_a_line_without_a_severity_is_an_error(severity: Any) -> None:
+    tree = recorded("same")
+    line = {"message": "the provider crashed\n"}
+    tree["diagnostics"] = [line if severity is ... else {**line, "severity": severity}]
+    made = of_tree(tree)
+    assert made.failed
+    assert {"errors", "warnings"} <= held(made).keys()
+
+
+@pytest.mark.parametrize("name", ["delete", "replace", "update", "create", "delete_data"])
+def test_steps_that_a_script_removed_are_missed(name: str) -> None:
+    tree = recorded(name)
+    changed = next(one for one in tree["steps"] if one["op"] not in ("same", "refresh"))
+    tree["steps"].remove(changed)
+    with pytest.raises(NoPreview, match="its changeSummary has"):
+        of_tree(tree)
+
+
 def test_conditions_of_several_options_all_count() -> None:
     preview = str(PREVIEWS / "delete_data.json")
     done = call(preview, "--fail-on", "delete-data", "--fail-on", "errors")
@@ -71,4 +92,4 @@ def test_conditions_of_several_options_all_count() -> None:
 def test_no_condition_is_refused(text: str) -> None:
     done = call(str(PREVIEWS / "delete_data.json"), "--fail-on", text)
     assert done.returncode == 2
-    assert b"names no condition" in done.stderr
+    assert b"has no condition" in done.stderr

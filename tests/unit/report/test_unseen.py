@@ -219,7 +219,7 @@ OLD_WORDS = (
     "x may have to restart for `security.nesting`",
     "x is replaced because of a typo: nothing is lost",
     "delete_data is on from this update on: nothing is lost",
-    "the volume x goes back to its snapshot y; stops z for it",
+    "the volume x will be restored from its snapshot y; stops z first",
     "x is restarted, or started if it is stopped, since restart_triggers changed",
     "the host could not be looked at",
 )

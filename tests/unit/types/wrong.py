@@ -7,7 +7,7 @@ import pulumi
 
 import pulumi_pika
 from pulumi_pika import (
-    IncusArgs,
+    IncusTargetArgs,
     IncusHost,
     IncusJob,
     IncusNetwork,
@@ -16,7 +16,7 @@ from pulumi_pika import (
     IncusRuntimeArgs,
     MountArgs,
 )
-from pulumi_pika import PersistentVolume, StoragePool, VolumeSnapshot
+from pulumi_pika import PersistentVolume, StoragePool, VolumeSnapshot, run_job
 from pulumi_pika import IncusRuntim  # wrong: maybe "IncusRuntime"
 
 pulumi_pika.JobFaild  # wrong: maybe "JobFailed"
@@ -39,8 +39,13 @@ IncusRuntime("mounts", image="i", mounts=[{"kind": "cache"}])  # wrong: MountArg
 IncusJob("no command", image="i")  # wrong: No overload variant
 IncusJob("not a job's", image="i", command="x", wait_for="agent")  # wrong: No overload variant
 
+run_job(command="true")  # wrong: No overload variant
+run_job(command="true", image="i", memory_mib="64MiB")  # wrong: No overload variant
+run_job({}, "true", image="i")  # wrong: No overload variant
+run_job(command="true", image="i", instance_type="jail")  # wrong: No overload variant
+
 # With the typed dicts, the message names the key.
-IncusArgs(image_alas="i")  # wrong: "image_alas"
+IncusTargetArgs(image_alas="i")  # wrong: "image_alas"
 IncusRuntimeArgs(memory=1)  # wrong: "memory"
 MountArgs(kind="persistant_volume", guest_path="/a", source="s", mode="read_only")  # wrong: "kind"
 MountArgs(kind="cache", guest_path="/a", source="s", mode="rw")  # wrong: "mode"
