@@ -1,10 +1,11 @@
-"""A bare Incus host, and three agents behind a network of their own: all of it in one program.
+"""A bare Incus host to three agents behind a network, in one program.
 
     pulumi config set driver zfs && pulumi up
 
-The host needs Incus, and an image with the alias that `image` names. The program declares a storage
-pool, a bridge with NAT and DHCP, a project with limits, and a profile that joins them. The agents
-are created last, and deleted first. `pulumi destroy` leaves the host as it was.
+The host needs Incus, and an image with the alias that `image` names. The
+program declares a storage pool, a bridge with NAT and DHCP, a project with
+limits, and a profile that joins them. The agents are created last, and deleted
+first. `pulumi destroy` leaves the host as it was.
 """
 
 from typing import cast
@@ -31,7 +32,7 @@ pool = StoragePool(
     "pool", name=name, driver=cast(StorageDriver, config.require("driver"))
 )
 
-# The name of a bridge is the name of an interface of the host: 15 characters at most.
+# A bridge is an interface of the host: its name has 15 characters at most.
 network = IncusNetwork(
     "network",
     name=config.require("bridge"),
@@ -45,7 +46,7 @@ network = IncusNetwork(
 project = IncusProject(
     "project",
     name=name,
-    own_images=False,  # The images of the project `default` serve this one too.
+    own_images=False,  # It uses the images of `default`.
     max_instances=most_agents,
     max_memory_mib=most_agents * 512,
 )

@@ -1,11 +1,11 @@
-"""An image of an image server, copied by the host itself, and an instance of it.
+"""An image of an image server that the host copies, and an instance of it.
 
     pulumi config set follow true
 
-By default the image stays as it was copied; `pulumi refresh` shows whether there is a newer one.
-With `follow`, the next `pulumi up` copies the newer one and replaces the instance, since it names
-the image by its fingerprint. To keep the instance and only have new ones made of the newer image,
-name it by its alias: `image=debian.alias`.
+By default the image stays as it was copied; `pulumi refresh` shows whether a
+newer one exists. With `follow`, the next `pulumi up` copies the newer one and
+replaces the instance, because it names the image by its fingerprint. To keep
+the instance, name the image by its alias: `image=debian.alias`.
 """
 
 from typing import cast
