@@ -385,7 +385,7 @@ def test_progress_and_time_limit(
     streams.pause = 0.3
     image = declare(source="tiny/1", server=streams.url, timeouts={"create": 4}, **CONTAINER)
     began = time.monotonic()
-    with pytest.raises(Exception, match="not done after"):
+    with pytest.raises(Exception, match="not finished after"):
         image.up()
     assert time.monotonic() - began < 30
     assert any("copying the image" in line and "%" in line for line in said)

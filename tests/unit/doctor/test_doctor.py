@@ -140,7 +140,7 @@ def test_host_that_is_not_there(tmp_path: Path) -> None:
     done = call("doctor", "--socket", str(tmp_path / "none"), directory=tmp_path)
     shown = done.stdout.decode()
     assert done.returncode == 1
-    assert re.search(r"ERROR .*there is no such socket", shown)
+    assert re.search(r"ERROR .*the socket does not exist", shown)
     assert "nothing else of the host was checked" in shown
     assert "Traceback" not in done.stderr.decode()
 
