@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import Field, JsonValue
 
-from ..message_templates import invalid_value
+from ..message_templates import invalid_value, must
 from ..planner.spec_models import Part
 from ..reconcile.instances.runtime_options import OptionProblem
 from .job_options import Identity, WholeSeconds
@@ -69,21 +69,21 @@ def find_exec_problems(options: ExecOptions) -> Iterator[OptionProblem]:
     for name in COMMANDS:
         command = getattr(options, name)
         if command is not None and not command.strip():
-            yield (name,), "must be non-empty"
+            yield (name,), must("be non-empty")
     for name in (*COMMANDS, "stdin"):
         text = getattr(options, name) or ""
         if "\0" in text and name != "stdin":
-            yield (name,), "must not contain a NUL character"
+            yield (name,), must("not contain a NUL character")
         elif len(text.encode(errors="replace")) > _LONGEST:
-            yield (name,), "is longer than 1 MiB; mount a volume, or write a file with `files`"
+            yield (name,), must("be at most 1 MiB; mount a volume, or write a file with `files`")
     for key, value in options.environment.items():
         if not _VARIABLE.fullmatch(key):
             rule = "use letters, digits and `_`, no digit first"
             yield ("environment", key), invalid_value(_short(key), "name of a variable", rule)
         elif "\0" in value:
-            yield ("environment", key), "must not contain a NUL character"
+            yield ("environment", key), must("not contain a NUL character")
     if sum(map(len, options.environment.values())) > _LONGEST:
-        yield ("environment",), "is longer than 1 MiB; use `stdin`"
+        yield ("environment",), must("be at most 1 MiB in total; use `stdin`")
     folder = options.working_dir
     if folder is not None and (not folder.startswith("/") or "\0" in folder):
         rule = "use an absolute path"

@@ -714,7 +714,10 @@ def _root_disk_problems(
     roots = [whose for settings, whose in devices.values() if is_root(settings)]
     if len(roots) > 1:
         yield Finding(
-            ("extra_profiles",) if options.extra_profiles else ("devices",),
+            next(
+                ((name,) for name in ("profiles", "extra_profiles") if getattr(options, name)),
+                ("devices",),
+            ),
             Message(
                 f"these root disks conflict: {', '.join(roots)}. An instance has one root disk, "
                 "and Incus merges devices only if they have the same name: give them the same "

@@ -7,7 +7,7 @@ import base64
 import binascii
 from typing import Any, Final
 
-from ..message_templates import conflict, invalid_value, required, wrong_type
+from ..message_templates import conflict, invalid_value, must, required, wrong_type
 from ..reconcile.instances.setup_files import MOST_BYTES, remember_content, source_digest
 from .lenient_validation import Failure
 from .property_tree import UNKNOWN, Path
@@ -63,16 +63,16 @@ def _content_digest(content: Any, encoding: Any, at: Path, failures: list[Failur
         return ""
     if encoding not in _ENCODINGS:
         failures.append(
-            Failure((*at, "encoding"), f"must be one of {', '.join(map(repr, _ENCODINGS))}")
+            Failure((*at, "encoding"), must(f"be one of {', '.join(map(repr, _ENCODINGS))}"))
         )
         return ""
     try:
         data = base64.b64decode(content, validate=True) if encoding == "base64" else None
         data = content.encode() if data is None else data
     except (binascii.Error, UnicodeEncodeError):
-        failures.append(Failure((*at, "content"), f"is not valid {encoding}"))
+        failures.append(Failure((*at, "content"), must(f"be valid {encoding}")))
         return ""
     if len(data) > MOST_BYTES:
-        failures.append(Failure((*at, "content"), f"is larger than {MOST_BYTES // 2**20} MiB"))
+        failures.append(Failure((*at, "content"), must(f"be at most {MOST_BYTES // 2**20} MiB")))
         return ""
     return remember_content(data)

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from pulumi.runtime import rpc
+
 from ..conftest import IMAGE
 from .provider_calls import runtime_calls as calls
 
@@ -90,6 +92,19 @@ def wire(tree: Any) -> Any:
     """The tree after a journey through Pulumi's wire: numbers are floats, None is gone."""
     tree = json.loads(json.dumps(tree), parse_int=float)
     return _without_none(tree)
+
+
+def received(tree: Any) -> Any:
+    """A tree as the engine hands it back: secrets in plain text, and every number a float."""
+    return wire(_open(tree))
+
+
+def _open(tree: Any) -> Any:
+    if rpc.is_rpc_secret(tree):
+        return _open(tree["value"])
+    if isinstance(tree, dict):
+        return {key: _open(value) for key, value in tree.items()}
+    return [_open(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def _without_none(tree: Any) -> Any:

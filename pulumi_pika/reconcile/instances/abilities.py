@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ...planner.plan import IncusRuntimePlan
 from .desired import Devices
+from .key_options import KEY_OF_OPTION, key_config
 from .runtime_options import RuntimeOptions
 
 Path = tuple[str | int, ...]
@@ -39,7 +40,7 @@ def has_limits(plan: IncusRuntimePlan, options: RuntimeOptions) -> bool:
     return options.instance_type == "container" and (
         plan.resources.memory_mib is not None
         or plan.resources.vcpu_count is not None
-        or any(key.startswith("limits.") for key in options.config)
+        or any(key.startswith("limits.") for key in (*options.config, *key_config(options)))
     )
 
 
@@ -76,6 +77,9 @@ def find_ignored_limits(
         for key in options.config:
             if key.startswith(prefixes):
                 found.setdefault(("config", key), said)
+        for name, key in KEY_OF_OPTION.items():
+            if getattr(options, name) is not None and key.startswith(prefixes):
+                found.setdefault((name,), said)
     yield from found.items()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import Field, JsonValue
 
 from ...choices import FileEncoding
-from ...message_templates import conflict, invalid_value, reserved
+from ...message_templates import conflict, invalid_value, must, reserved
 from ...planner.spec_models import Part
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def find_cloud_init_problems(options: "RuntimeOptions") -> "Iterator[OptionProbl
             )
     for i, command in enumerate(given.runcmd):
         if not command.strip():
-            yield ("cloud_init", "runcmd", i), "must be non-empty"
+            yield ("cloud_init", "runcmd", i), must("be non-empty")
 
 
 def _given(**values: Any) -> dict[str, Any]:

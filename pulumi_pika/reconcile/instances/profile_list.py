@@ -9,7 +9,7 @@ option beside the plan, and takes precedence. The plan then names the last profi
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...message_templates import conflict, invalid_value
+from ...message_templates import REQUIRED, Message, conflict, invalid_value
 from ...planner.plan import IncusRuntimePlan
 
 if TYPE_CHECKING:
@@ -64,14 +64,20 @@ def find_profile_problems(
     if plan.resources.root_disk_gib is None:
         yield (
             ("profiles",),
-            "an instance without profiles needs a root disk of its own: set "
-            "`resources.root_disk_gib` (or `root_disk_gib`) and `storage_pool`",
+            Message(
+                "an instance without profiles needs a root disk of its own: set "
+                "`resources.root_disk_gib` (or `root_disk_gib`) and `storage_pool`",
+                REQUIRED,
+            ),
         )
     elif options.storage_pool is None:
         yield (
             ("profiles",),
-            "the root disk of an instance without profiles needs a storage pool: set "
-            "`storage_pool`",
+            Message(
+                "the root disk of an instance without profiles needs a storage pool: set "
+                "`storage_pool`",
+                REQUIRED,
+            ),
         )
 
 

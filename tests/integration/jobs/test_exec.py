@@ -21,7 +21,7 @@ from pulumi_pika.reconcile.instances.live_instance import LiveInstance
 
 from ...conftest import Sandbox
 from ...support.provider_calls import exec_calls as calls
-from ...support.provider_engine import Refused, wire
+from ...support.provider_engine import Refused, received, wire
 from ...support.proxy import Proxy, reset_after, reset_before
 from ...support.reconcile import (
     Recorder,
@@ -175,6 +175,19 @@ def test_secrets_stay_secret(client: IncusClient, live: LiveInstance) -> None:
     # Nothing of it is in the server's list of operations, or left in the guest.
     assert "s3cr3t" not in json.dumps(client.get("/1.0/operations", recursion="1").data)
     assert folders(client, live.name) == ""
+
+
+def test_output_with_a_secret_of_an_earlier_program_stays_secret(live: LiveInstance) -> None:
+    """The program has another `update` now, and the output that the earlier one wrote is kept."""
+    values = {"owner": "urn:x", "instance": live.name, "create": "true", "project": "default"}
+    state = received(calls.create(wire({**values, "secret_inputs": []})).outs)
+    secret = {**values, "environment": {"A": "1"}, "secret_inputs": ["update"]}
+    state = received(calls.update(state, wire({**secret, "update": "echo s3cr3t-w0rd"})).outs)
+    assert state["stdout"] == "s3cr3t-w0rd"
+    updated = calls.update(state, wire({**secret, "update": "echo other"})).outs or {}
+    assert rpc.is_rpc_secret(updated["stdout"])
+    assert rpc.is_rpc_secret((calls.read("id", received(updated)).outs or {})["stdout"])
+    assert not rpc.is_rpc_secret(updated["stderr"])
 
 
 def test_time_limit_ends_the_command_and_not_the_instance(

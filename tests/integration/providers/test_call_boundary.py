@@ -3,37 +3,30 @@
 from typing import Any
 
 import pytest
-from pulumi.runtime import rpc
 
 from pulumi_pika.providers import config_object
+from pulumi_pika.providers.exec import IncusExecProvider
 from pulumi_pika.providers.host_provider import HostProvider
 from pulumi_pika.providers.runtime import IncusRuntimeProvider
 from pulumi_pika.providers.snapshot import VolumeSnapshotProvider
 from pulumi_pika.providers.volume import PersistentVolumeProvider
 
-from ...support.provider_engine import arguments, wire
+from ...support.provider_engine import arguments, received, wire
 from ...support.tree_walk import TreeWalk
 from ...unit.providers.test_call_boundary import assert_boundary_only
 
 
-def received(tree: Any) -> Any:
-    """A tree as the engine hands it back: secrets in plain text, and every number a float."""
-    return wire(_open(tree))
-
-
-def _open(tree: Any) -> Any:
-    if rpc.is_rpc_secret(tree):
-        return _open(tree["value"])
-    if isinstance(tree, dict):
-        return {key: _open(value) for key, value in tree.items()}
-    return [_open(value) for value in tree] if isinstance(tree, list) else tree
-
-
-def life(provider: HostProvider, given: dict[str, Any], changed: dict[str, Any]) -> TreeWalk:
+def life(
+    provider: HostProvider,
+    given: dict[str, Any],
+    changed: dict[str, Any],
+    *,
+    secret: str = "description",
+) -> TreeWalk:
     """Makes all calls of a resource's life, but for the delete; returns where the trees went."""
     walk = TreeWalk()
     owner = f"urn:pulumi:test::state::pulumi-python:dynamic/pika:{type(provider).__name__}::x"
-    more = {"owner": owner, "secret_inputs": ["description"], "description": "hush-hush"}
+    more = {"owner": owner, "secret_inputs": [secret], secret: "hush-hush"}
     inputs = received(walk.follow(provider.check, {}, wire({**given, **more})).inputs)
     created = walk.follow(provider.create, inputs)
     state = received(created.outs)
@@ -49,6 +42,20 @@ def life(provider: HostProvider, given: dict[str, Any], changed: dict[str, Any])
 def test_runtime(name: str) -> None:
     given = arguments(name, mounts=[])
     assert_boundary_only(life(IncusRuntimeProvider(), given, {"labels": {"a": "b"}}))
+
+
+def test_files(name: str) -> None:
+    given = arguments(name, mounts=[], files=[{"path": "/etc/a", "content": "x"}])
+    changed = {"files": [{"path": "/etc/a", "content": "y"}]}
+    assert_boundary_only(life(IncusRuntimeProvider(), given, changed))
+
+
+def test_exec(name: str) -> None:
+    inputs = IncusRuntimeProvider().check({}, wire(arguments(name, mounts=[]))).inputs
+    IncusRuntimeProvider().create(received(inputs))
+    given = {"instance": name, "create": "cat", "delete": "cat", "project": "default"}
+    changed = {"environment": {"A": "b"}}
+    assert_boundary_only(life(IncusExecProvider(), given, changed, secret="stdin"))
 
 
 def test_volume_and_snapshot(name: str) -> None:

@@ -174,7 +174,7 @@ def test_digest_of_a_secret_content_is_secret(name: str) -> None:
         ({"path": "/a", "content": "", "source": "/etc/hosts"}, "source: conflicts with `content`"),
         ({"path": "/a", "source": "/no/such"}, r"`/no/such` is not a valid source: No such file"),
         ({"path": "/a", "content": 1}, r"files\[0\].content: must be a string"),
-        ({"path": "/a", "content": "!", "encoding": "base64"}, "is not valid base64"),
+        ({"path": "/a", "content": "!", "encoding": "base64"}, "must be valid base64"),
         ({"path": "/a", "content": "", "encoding": "x"}, "must be one of"),
         ({"path": "a", "content": ""}, r"files\[0\].path: `a` is not"),
         ({"path": "/a/../b", "content": ""}, "is not a valid path"),

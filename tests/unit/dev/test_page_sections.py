@@ -14,7 +14,7 @@ from dev.paths import ROOT
 from dev.resource_tables import FOLDER, Row, arguments, outputs, page_name, parts, resources
 from pulumi_pika.planner.flat_arguments import FLAT_ARGUMENTS
 
-from ...support.provider_calls import job_calls, snapshot_calls, volume_calls
+from ...support.provider_calls import exec_calls, job_calls, snapshot_calls, volume_calls
 
 RESOURCES = resources()
 REFERENCE = (ROOT / "mkdocs.yml").read_text()
@@ -222,7 +222,16 @@ OTHER: dict[str, Any] = {
     "instance_type": "container",
     "devices": {"null": {"type": "unix-char", "path": "/dev/n", "source": "/dev/null"}},
     "extra_profiles": ["other"],
+    "profiles": ["other"],
     "cloud_init_user_data": "#cloud-config\n{}\n",
+    "cloud_init": {"packages": ["git"]},
+    "instance": "other",
+    "create": "false",
+    "update": "false",
+    "delete": "false",
+    "stdin": "text",
+    "working_dir": "/srv",
+    "wait_secs": 77,
 }
 """Another value of each argument."""
 WHOLE: dict[str, dict[str, Any]] = {
@@ -234,6 +243,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "command": "true",
         "instance_type": "virtual-machine",
     },
+    "IncusExec": {"instance": "name", "create": "true"},
 }
 NOT_COMPARED = {"resource_name", "opts", "spec", "restore_from", "lifecycle_root", "paths"}
 """Pulumi's own arguments; and those with which nothing else may stay as it is."""
@@ -254,10 +264,12 @@ def test_an_argument_says_whether_its_change_replaces(
     # The host is not asked whether the replacement could be created.
     monkeypatch.setattr("pulumi_pika.providers.job_calls.before_replacement", lambda *_: None)
     said = _rows(name)[argument].change.replace("as `volume_name`", "another")
+    said = said.replace("as `instance`", "runs `delete`")
     diff = {
         "VolumeSnapshot": snapshot_calls.diff,
         "PersistentVolume": volume_calls.diff,
         "IncusJob": job_calls.diff,
+        "IncusExec": exec_calls.diff,
     }[name]
     before = {**WHOLE[name], "owner": "urn:own"}
     after = {**before, argument: OTHER[argument]}
@@ -266,5 +278,7 @@ def test_an_argument_says_whether_its_change_replaces(
     decision = diff(before, after)
 
     assert decision.changes
-    replaces = re.match("another|replaces|the job is run again|the snapshot is deleted", said)
+    replaces = re.match(
+        "another|replaces|the job is run again|the snapshot is deleted|runs `delete`", said
+    )
     assert bool(decision.replaces) == bool(replaces), (said, decision.replaces)

@@ -9,6 +9,7 @@ import pytest
 from dev.paths import ROOT
 from pulumi_pika.message_templates import missing
 from pulumi_pika.providers import config_object, host_connection
+from pulumi_pika.providers.exec import IncusExecProvider
 from pulumi_pika.providers.host_provider import HostProvider
 from pulumi_pika.providers.image import IncusImageProvider
 from pulumi_pika.providers.instance_inputs import InstanceInputs
@@ -85,6 +86,11 @@ KINDS: dict[str, tuple[HostProvider, dict[str, Any]]] = {
     "network": (config_object.IncusNetworkProvider(), {"name": "net", "ipv4_address": "none"}),
     "image": (IncusImageProvider(), {"source": "images:debian/12", "aliases": ["a"]}),
     "storage pool": (config_object.StoragePoolProvider(), {"name": "s", "driver": "dir"}),
+    "exec": (IncusExecProvider(), {"instance": "box", "create": "true", "project": "default"}),
+    "files": (
+        IncusRuntimeProvider(),
+        arguments("box", files=[{"path": "/etc/a", "content": "x"}]),
+    ),
 }
 
 
