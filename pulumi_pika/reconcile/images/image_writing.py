@@ -54,7 +54,23 @@ def release_image(
     options: ImageOptions,
     reporter: Reporter | None = None,
 ) -> bool:
-    """Remove an owner from an image, and delete the image if it was the last one; return True."""
+    """Remove an owner from an image, and delete the image if it was the last one.
+
+    An image that existed before it was adopted stays.
+
+    Args:
+        client: a client in the image's project.
+        live: the image as last fetched.
+        owner: the short name of the owner.
+        options: the arguments, for the time limit.
+        reporter: receives progress; None for none.
+
+    Returns:
+        True, as a step of `Undo`.
+
+    Raises:
+        IncusError: the server refuses it.
+    """
     kept = live.existed or len(live.claims.keys() - {owner}) > 0
     if kept:
         drop_aliases(client, live.aliases, {owner})
@@ -88,7 +104,17 @@ def release_image(
 def restore_image(
     client: IncusClient, before: LiveImage, owner: str, options: ImageOptions
 ) -> bool:
-    """Bring label, properties and visibility of an image back to what they were."""
+    """Bring label, properties and visibility of an image back to what they were.
+
+    Args:
+        client: a client in the image's project.
+        before: the image as it was.
+        owner: the short name of the owner that was added.
+        options: the arguments that were applied; only their properties are restored.
+
+    Returns:
+        Whether anything had to be changed.
+    """
 
     def earlier(now: LiveImage) -> dict[str, str]:
         declared = {key: before.properties.get(key) for key in options.properties}
@@ -121,6 +147,11 @@ def write_image(
         properties: returns the wanted properties for an image as fetched.
         options: the arguments; None to leave `public` as it is.
         visible_as: an image whose `public` is wanted if the arguments do not have it.
+
+    Raises:
+        ObjectGone: another client has deleted the image.
+        PreconditionFailed: other clients change it all the time.
+        IncusError: the server refuses the change.
     """
     for attempt in range(_ATTEMPTS):
         wanted = properties(live)
