@@ -8,14 +8,18 @@ if TYPE_CHECKING:
     from .choices import (
         ContentType,
         FileEncoding,
+        ImageProtocol,
+        ImageUpdate,
         InstanceType,
         MountKind,
         MountMode,
+        NetworkType,
         OutputMode,
         PreflightMode,
         Propagation,
         RestartPolicy,
         RetentionPolicy,
+        StorageDriver,
         WaitFor,
     )
     from .errors import PikaError
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
         RuntimePolicies,
         RuntimeResources,
     )
+    from .reconcile.images.image_options import ImageTimeouts
     from .reconcile.instances.runtime_options import Timeouts
     from .reconcile.shared.errors import ReconcileError
     from .reconcile.volumes.volume_options import SnapshotTimeouts, VolumeTimeouts
@@ -80,7 +85,19 @@ if TYPE_CHECKING:
     from .resources.errors import InvalidArguments
     from .resources.exec import IncusExec
     from .resources.host import IncusHost
+    from .resources.image import IncusImage
+    from .resources.image_arguments import ImageTimeoutsArgs, IncusImageArgs
     from .resources.job import IncusJob
+    from .resources.network import IncusNetwork
+    from .resources.object_arguments import (
+        IncusNetworkArgs,
+        IncusProfileArgs,
+        IncusProjectArgs,
+        StoragePoolArgs,
+    )
+    from .resources.pool import StoragePool
+    from .resources.profile import IncusProfile
+    from .resources.project import IncusProject
     from .resources.runtime import IncusRuntime
     from .resources.snapshot import VolumeSnapshot
     from .resources.volume import PersistentVolume
@@ -89,14 +106,18 @@ _HOMES = {
     "choices": (
         "ContentType",
         "FileEncoding",
+        "ImageProtocol",
+        "ImageUpdate",
         "InstanceType",
         "MountKind",
         "MountMode",
+        "NetworkType",
         "OutputMode",
         "PreflightMode",
         "Propagation",
         "RestartPolicy",
         "RetentionPolicy",
+        "StorageDriver",
         "WaitFor",
     ),
     "planner.spec_models": (
@@ -131,6 +152,7 @@ _HOMES = {
         "JobRefused",
     ),
     "jobs.job_run": ("JobOutcome",),
+    "reconcile.images.image_options": ("ImageTimeouts",),
     "reconcile.instances.runtime_options": ("Timeouts",),
     "reconcile.shared.errors": ("ReconcileError",),
     "reconcile.volumes.volume_options": ("SnapshotTimeouts", "VolumeTimeouts"),
@@ -161,7 +183,19 @@ _HOMES = {
     "resources.errors": ("InvalidArguments",),
     "resources.exec": ("IncusExec",),
     "resources.host": ("IncusHost",),
+    "resources.image": ("IncusImage",),
+    "resources.image_arguments": ("ImageTimeoutsArgs", "IncusImageArgs"),
     "resources.job": ("IncusJob",),
+    "resources.network": ("IncusNetwork",),
+    "resources.object_arguments": (
+        "IncusNetworkArgs",
+        "IncusProfileArgs",
+        "IncusProjectArgs",
+        "StoragePoolArgs",
+    ),
+    "resources.pool": ("StoragePool",),
+    "resources.profile": ("IncusProfile",),
+    "resources.project": ("IncusProject",),
     "resources.runtime": ("IncusRuntime",),
     "resources.snapshot": ("VolumeSnapshot",),
     "resources.volume": ("PersistentVolume",),
@@ -184,12 +218,24 @@ __all__ = [
     "GuestFileArgs",
     "HostTimeoutsArgs",
     "IdentityArgs",
+    "ImageProtocol",
+    "ImageTimeouts",
+    "ImageTimeoutsArgs",
+    "ImageUpdate",
     "IncusError",
     "IncusExec",
     "IncusHost",
+    "IncusImage",
+    "IncusImageArgs",
     "IncusJob",
     "IncusJobArgs",
     "IncusMountPlan",
+    "IncusNetwork",
+    "IncusNetworkArgs",
+    "IncusProfile",
+    "IncusProfileArgs",
+    "IncusProject",
+    "IncusProjectArgs",
     "IncusRuntime",
     "IncusRuntimeArgs",
     "IncusRuntimePlan",
@@ -212,6 +258,7 @@ __all__ = [
     "MountArgs",
     "MountKind",
     "MountMode",
+    "NetworkType",
     "OutputCollection",
     "OutputCollectionArgs",
     "OutputMode",
@@ -234,6 +281,9 @@ __all__ = [
     "RuntimeSpecError",
     "SnapshotTimeouts",
     "SnapshotTimeoutsArgs",
+    "StorageDriver",
+    "StoragePool",
+    "StoragePoolArgs",
     "Timeouts",
     "TimeoutsArgs",
     "VolumeSnapshot",

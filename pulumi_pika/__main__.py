@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "report": "write a report of a preview for its reviewer",
     "plan": "show the plan of a spec, or all its problems",
     "import": "write a program that adopts existing instances",
+    "doctor": "show what is missing on a host, and on this machine, for a program",
 }
 """For each command, `cli` has a module `NAME_command` with a function `main`. Only the module of
 the called command is imported."""

@@ -38,5 +38,20 @@ Propagation = Literal[
 ContentType = Literal["filesystem", "block"]
 """What a volume holds: files, or one disk of a virtual machine."""
 
+NetworkType = Literal["bridge", "macvlan", "sriov", "physical", "ovn"]
+"""What an Incus network is: a bridge of the host, or one of the other types of Incus."""
+
+StorageDriver = Literal[
+    "dir", "btrfs", "zfs", "lvm", "lvmcluster", "ceph", "cephfs", "cephobject", "linstor", "truenas"
+]
+"""How a storage pool stores its volumes (Incus doc/reference/storage_drivers.md)."""
+
 PreflightMode = Literal["auto", "required", "off"]
 """Whether the host is checked before anything is created."""
+
+ImageProtocol = Literal["simplestreams", "incus"]
+"""The protocol of a server from which an image is copied."""
+
+ImageUpdate = Literal["pin", "replace"]
+"""What happens if the source of an image has a newer one: the image stays (`pin`), or the next
+`pulumi up` replaces it (`replace`)."""

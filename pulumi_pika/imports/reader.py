@@ -236,7 +236,7 @@ class _Reading:
         return shlex.join(["incus", *words, "--project", self._live.project])
 
     def _alias(self) -> str:
-        """Return the alias that points at the image that the instance was created from."""
+        """Return an alias of the image that the instance was created from, or its fingerprint."""
         fingerprint, kind = self._live.fingerprint, self._live.instance_type
         if not fingerprint:
             self._skip(
@@ -250,14 +250,11 @@ class _Reading:
         if names:
             return names[0]
         if fingerprint in self._host.images:
-            short = fingerprint[:12]
-            command = self._command("image", "alias", "create", f"adopted-{short}", short)
-            self._skip(f"no alias points to its image {short}; create one: `{command}`")
-        else:
-            self._skip(
-                f"its image {fingerprint[:12]} does not exist on the host any more; an adoption "
-                "needs the image, and an alias that points to it"
-            )
+            return fingerprint
+        self._skip(
+            f"its image {fingerprint[:12]} does not exist on the host any more; an adoption "
+            "needs the image"
+        )
         return ""
 
     def _mounts(self) -> list[dict[str, Any]]:

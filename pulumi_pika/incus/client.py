@@ -28,7 +28,7 @@ from .errors import (
     short_reason,
 )
 from .shapes import describe_mismatch
-from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport
+from .transport import MAX_RESPONSE_BYTES, Reply, Transport, UnixTransport, Upload
 
 _SUCCESS: Final = 200
 _RUNNING: Final = 103
@@ -63,6 +63,8 @@ class Server:
 
     The members of a cluster share it. It identifies the server.
     """
+    architectures: tuple[str, ...] = ()
+    """The architectures of its instances, its own one first."""
 
     def has(self, extension: str) -> bool:
         """Return whether the server has the API extension (Incus doc/api-extensions.md)."""
@@ -173,6 +175,7 @@ class IncusClient:
                 clustered=bool(environment.get("server_clustered")),
                 name=str(environment.get("server_name", "")),
                 fingerprint=str(environment.get("certificate_fingerprint", "")),
+                architectures=tuple(map(str, environment.get("architectures") or ())),
             )
         return self._shared["server"]
 
@@ -255,7 +258,7 @@ class IncusClient:
         etag: str = "",
         timeout: float = 60.0,
         params: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: bytes | Upload | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> str:
         """Send a change and return the id of the operation that carries it out, or ``""``.
@@ -413,6 +416,23 @@ class IncusClient:
                 f"{self.host} no longer has operation {operation}", operation=operation
             ) from error
         return None if state.get("status_code") == _RUNNING else state
+
+    def cancel(self, operation: str) -> bool:
+        """Cancel an operation; return whether the server accepted it.
+
+        The server refuses it for operations that cannot be cancelled, or that have ended.
+
+        Args:
+            operation: the id of the operation.
+
+        Raises:
+            IncusUnreachable: no reply came.
+        """
+        try:
+            self.send_change("DELETE", url("operations", operation))
+        except IncusApiError:
+            return False
+        return True
 
     def _get(self, path: str, params: Mapping[str, str]) -> Reply:
         for pause in _GET_PAUSES:

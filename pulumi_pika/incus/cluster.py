@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .catalog import image_fingerprint
 from .client import IncusClient, url
 from .errors import IncusError, MemberOffline, ServerFailure
 
@@ -61,8 +62,8 @@ def is_shared(client: IncusClient, pool: str) -> bool:
 
 
 def image_architecture(client: IncusClient, alias: str) -> str:
-    """Return the architecture of the image that an alias points at."""
-    target = str(client.get(url("images", "aliases", alias)).data.get("target", ""))
+    """Return the architecture of an image; see `image_fingerprint` for its name."""
+    target = image_fingerprint(client, alias)
     return str(client.get(url("images", target)).data.get("architecture", ""))
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..message_templates import missing
 from .errors import BadHostSettings
@@ -36,6 +36,65 @@ class Remote:
     """The config file that has the entry."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageServer:
+    """Describe a server from which the Incus server copies images.
+
+    Attributes:
+        name: its name in messages: that of the remote, or its URL.
+        url: its address, as the Incus server reaches it.
+        protocol: `simplestreams` or `incus`.
+        certificate: its certificate as PEM, if CAs do not sign it; otherwise empty.
+        remote: the remote of the `incus` client behind it, if this client may read images there
+            that are not public; None for a public server.
+    """
+
+    name: str
+    url: str
+    protocol: str
+    certificate: str = ""
+    remote: str | None = None
+
+
+_PUBLIC_IMAGES: Final = ImageServer("images", "https://images.linuxcontainers.org", "simplestreams")
+"""The remote that every `incus` client has (Incus shared/cliconfig/default.go)."""
+
+
+def find_image_server(name: str, environ: Mapping[str, str] | None = None) -> ImageServer:
+    """Return the image server behind a remote of the `incus` client.
+
+    Raises:
+        BadHostSettings: the remote does not exist, or no image can be copied from it.
+    """
+    environ = os.environ if environ is None else environ
+    found = _entries(environ)
+    if name not in found:
+        if name == _PUBLIC_IMAGES.name:
+            return _PUBLIC_IMAGES
+        listed = ", ".join(sorted({*found, _PUBLIC_IMAGES.name}))
+        raise BadHostSettings(
+            f"remote {name!r} is not a remote of the incus client (there: {listed}); add it with "
+            f"`incus remote add {name} URL --protocol simplestreams --public`, or give server"
+        )
+    directory, entry = found[name]
+    address = str(entry.get("addr") or "").split(",")[0].strip()
+    protocol = str(entry.get("protocol") or "incus")
+    if protocol not in ("incus", "simplestreams") or not address.startswith(("https:", "http:")):
+        raise BadHostSettings(
+            f"remote {name!r} ({protocol} at {address or 'no address'}) is not an image server: "
+            "images are copied from servers of the protocols simplestreams and incus, by https"
+        )
+    pinned = directory / "servercerts" / f"{name}.crt"
+    private = protocol == "incus" and not entry.get("public")
+    return ImageServer(
+        name=name,
+        url=address,
+        protocol=protocol,
+        certificate=pinned.read_text() if pinned.exists() else "",
+        remote=name if private else None,
+    )
+
+
 def config_directory(environ: Mapping[str, str]) -> Path:
     """Return the `incus` client's own directory: INCUS_CONF, or the platform's usual path."""
     if given := environ.get("INCUS_CONF"):
@@ -56,14 +115,9 @@ def find_remote(name: str, environ: Mapping[str, str] | None = None) -> Remote:
     """
     environ = os.environ if environ is None else environ
     user = config_directory(environ)
-    shared = Path(environ.get("INCUS_GLOBAL_CONF") or "/etc/incus")
     if name == "local":
         return _remote(name, {"addr": "unix:"}, user, user)
-    known: dict[str, Path] = {}
-    # The user's own entries take precedence.
-    for directory in (shared, user):
-        for entry in _remotes(directory):
-            known[entry] = directory
+    known = {entry: directory for entry, (directory, _) in _entries(environ).items()}
     if name not in known:
         listed = ", ".join(sorted(known)) or "none"
         raise BadHostSettings(
@@ -108,6 +162,16 @@ def _remote(name: str, entry: Mapping[str, Any], directory: Path, user: Path) ->
         ca=ca if ca.exists() else None,
         origin=directory / "config.yml",
     )
+
+
+def _entries(environ: Mapping[str, str]) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Return the directory and the entry of each remote by name; the user's own take precedence."""
+    shared = Path(environ.get("INCUS_GLOBAL_CONF") or "/etc/incus")
+    return {
+        name: (directory, entry)
+        for directory in (shared, config_directory(environ))
+        for name, entry in _remotes(directory).items()
+    }
 
 
 def _remotes(directory: Path) -> dict[str, Any]:

@@ -55,7 +55,13 @@ _ANSWER: Final = _Object(
         "running": _List(_Object({"id": str, "resources": _Map(_List(str))})),
         "api_extensions": _List(str),
         "environment": _Object(
-            {"server_version": str, "server_name": str, "driver": str, "server_clustered": bool}
+            {
+                "server_version": str,
+                "server_name": str,
+                "driver": str,
+                "server_clustered": bool,
+                "architectures": _List(str),
+            }
         ),
         "state": _Object(
             {

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -57,6 +57,19 @@ class TimeLimits:
     reply: float = REPLY_TIMEOUT
 
 
+class Upload(Protocol):
+    """Define a body that is read while it is sent, and so is never whole in memory."""
+
+    def __len__(self) -> int:
+        """Return the length in bytes."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body in pieces."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes; none at the end."""
+
+
 class Transport(Protocol):
     """Define what a client needs of a connection to its server."""
 
@@ -79,7 +92,7 @@ class Transport(Protocol):
         *,
         params: Mapping[str, str],
         json: Any = None,
-        data: bytes | None = None,
+        data: bytes | Upload | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         within: float | None = None,
@@ -161,7 +174,7 @@ class _HttpTransport(ABC):
         *,
         params: Mapping[str, str],
         json: Any,
-        data: bytes | None,
+        data: bytes | Upload | None,
         headers: Mapping[str, str] | None,
         timeout: float | None,
         within: float | None,
@@ -260,7 +273,7 @@ class UnixTransport(_HttpTransport):
         *,
         params: Mapping[str, str],
         json: Any = None,
-        data: bytes | None = None,
+        data: bytes | Upload | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         within: float | None = None,
@@ -375,7 +388,7 @@ class HttpsTransport(_HttpTransport):
         *,
         params: Mapping[str, str],
         json: Any = None,
-        data: bytes | None = None,
+        data: bytes | Upload | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         within: float | None = None,

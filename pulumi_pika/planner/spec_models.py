@@ -55,7 +55,7 @@ class IncusTarget(Part):
     profile: str
     """The profile that is applied last. Not empty."""
     image_alias: str
-    """An alias of an image that the Incus server has. Not empty."""
+    """An alias of an image that the Incus server has, or its fingerprint. Not empty."""
 
 
 class RuntimeResources(Part):

@@ -64,7 +64,7 @@ def check(kind: Kind[InputsT, StateT], olds: dict[str, Any], news: dict[str, Any
     with user_facing_errors(redact, given.hidden.owner) as report:
         given = kind.fill_inputs(before, given)
         old = kind.parse_inputs(before) if before.names() else None
-        new = kind.parse_inputs(given)
+        new = kind.look_up(kind.parse_inputs(given), old, report)
         note_check(given.hidden.owner)
         complete = given.without(CHECK_ONLY).with_values(kind.shown(new))
         # The names that are derived from secrets are known only now.

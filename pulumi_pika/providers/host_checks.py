@@ -34,6 +34,7 @@ from ..validation.property_tree import (
     paths_overlap,
 )
 from ..validation.warning_codes import coded
+from .declared_objects import is_declared
 from .engine_log import PulumiReporter
 from .host_connection import (
     Host,
@@ -132,6 +133,8 @@ def check_host(
                 report.warn(coded(_sentence(finding, hidden), codes.HOST))
             continue
         if finding.may_be_created and hidden.has_dependencies and mode == "auto":
+            if _is_declared(finding.path, new):
+                continue  # An object of this program, which a preview has not created.
             text = (
                 f"{_sentence(finding, hidden)}. {finding.awaited} when "
                 f"{planned.plan.identity.instance_name} is created"
@@ -142,6 +145,22 @@ def check_host(
         reason = finding.message(secret=hidden.is_secret(finding.path))
         failures.append(Failure(finding.path, reason))
     return failures
+
+
+def _is_declared(path: Path, new: InstanceInputs) -> bool:
+    """Return whether the program declares the image, profile, project or pool of a property."""
+    name, project = new.properties.at(path), new.properties.at(("incus", "project"))
+    if not isinstance(name, str):
+        return False
+    if path == ("incus", "project"):
+        return is_declared("projects", "", name)
+    if path == ("storage_pool",):
+        return is_declared("storage-pools", "", name)
+    if path == ("incus", "image_alias"):
+        return is_declared("images", str(project), name)
+    if path == ("incus", "profile") or path[0] == "extra_profiles":
+        return is_declared("profiles", str(project), name)
+    return False
 
 
 def host_changed(owner: str) -> bool:

@@ -88,6 +88,9 @@ class Kind(Generic[InputsT, StateT]):
     delete: Callable[[StateT, PulumiReporter], None]
     fill_inputs: Callable[[Properties, Properties], Properties] = _as_given
     """Return the new inputs with the host's defaults; arguments: the old and the new inputs."""
+    look_up: Callable[[InputsT, InputsT | None, PulumiReporter], InputsT] = lambda new, *_: new
+    """Return the new inputs with what only a server knows, before they are shown and checked;
+    arguments: those of `check`."""
     shown: Callable[[InputsT], Mapping[str, Any]] = lambda _: {}
     """Return the inputs that `check` adds, so that a preview shows them."""
     older_names: frozenset[str] = frozenset()

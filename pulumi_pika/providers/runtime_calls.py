@@ -346,7 +346,7 @@ def _is_same_image(state: RuntimeState, new: PlannedInputs) -> bool:
             return False
         # The alias may have been moved to another image a moment ago.
         here.facts.invalidate_before(time.monotonic())
-        found = here.facts.aliases(after.project).get(after.image_alias, {})
+        found = here.facts.image_targets(after.project, after.image_alias)
     except IncusError:
         return False
     return found.get(kind) == state.original_image_fingerprint
@@ -357,7 +357,8 @@ def _alias_target(state: RuntimeState) -> str:
     fails."""
     incus, kind = state.plan.incus, state.options.instance_type
     try:
-        return current_host().facts.aliases(incus.project).get(incus.image_alias, {}).get(kind, "")
+        targets = current_host().facts.image_targets(incus.project, incus.image_alias)
+        return targets.get(kind, "")
     except IncusError:
         return state.current_alias_fingerprint
 

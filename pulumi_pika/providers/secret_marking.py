@@ -7,7 +7,7 @@ Everything that is derived from one of them is marked as secret too.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -150,6 +150,34 @@ def mark_exec_secrets(
     for name in results:
         _wrap(tree, (name,))
     return tree
+
+
+def mark_planned_inputs(
+    tree: dict[str, Any],
+    secret: Iterable[Path],
+    given: Mapping[str, Any] | None = None,
+    *,
+    derived: Mapping[str, Iterable[str]],
+    plan_of: Callable[[Properties], dict[str, Any]],
+    plan_path: Callable[[Path], Path],
+) -> dict[str, Any]:
+    """Mark the secret inputs as secret in a property tree with the plan of a config object.
+    Untrusted strings are made safe for the engine; see `make_safe`.
+
+    Args:
+        tree: Inputs or outputs, which are changed in place.
+        secret: The paths of the secret inputs.
+        given: The inputs of the program, or of the state.
+        derived: The outputs that reveal something about an input, by the name of the input.
+        plan_of: Returns the plan of the inputs. Its strings are those of the program: after a
+            refresh, `plan` in the state may have others.
+        plan_path: Returns the path in the plan that an input sets; empty if it sets none.
+    """
+    given = given or {}
+    own = {**given, "plan": plan_of(Properties.parse(given))}
+    paths = list(secret)
+    paths += [("plan", *where) for path in paths if (where := plan_path(path))]
+    return mark_secret_inputs(tree, paths, own, derived=derived)
 
 
 def make_safe(tree: dict[str, Any], given: Mapping[str, Any] | None) -> None:

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from ..incus.catalog import looks_like_fingerprint
 from ..incus.client import IncusClient, Server, url
 from ..incus.cluster import Member, list_groups, list_members
 from ..incus.errors import BadRequest, NotFound, ServerFailure, Unauthorised
@@ -67,7 +68,6 @@ NAMES_EXTENSION: Final = "container_disk_tmpfs"
 
 The rule has no extension of its own.
 """
-_FINGERPRINT: Final = re.compile(r"[0-9a-fA-F]{12,64}")
 _REMOTE_IMAGE: Final = re.compile(r"[a-zA-Z0-9_.-]+:[^:]+")
 _KEPT_FOR: Final = 30.0
 """How long a reply is reused, in seconds."""
@@ -194,6 +194,26 @@ class HostFacts:
             return found
 
         return self._ask(("aliases", project), ask)
+
+    def image_targets(self, project: str, name: str) -> dict[str, str]:
+        """Return the fingerprint of an image for each instance type; empty if it does not exist.
+
+        Args:
+            project: the project.
+            name: the alias, the fingerprint, or at least the first 12 characters of it.
+        """
+        targets = self.aliases(project).get(name)
+        if targets or not looks_like_fingerprint(name):
+            return targets or {}
+
+        def ask() -> dict[str, str]:
+            try:
+                image = self.client.in_project(project).get(url("images", name.lower())).data
+            except NotFound:
+                return {}
+            return {str(image.get("type")): str(image.get("fingerprint"))}
+
+        return self._ask(("image target", project, name), ask)
 
     def volumes(self, project: str, since: float = 0.0) -> list[VolumeRef]:
         """Return pool and name of each custom volume of a project.
@@ -635,7 +655,7 @@ def _project_problems(
     profiles = facts.profiles(name)
     yield from _profile_problems(plan, options, profiles, host)
     yield from _root_disk_problems(plan, options, profiles)
-    yield from _image_problems(plan, options, facts.aliases(name), host)
+    yield from _image_problems(facts, plan, options)
     if not isinstance(before, IncusRuntimePlan):
         yield from _start_problems(facts, plan, options, profiles)
     if options.instance_type == "container" and plan.resources.root_disk_gib is not None:
@@ -708,33 +728,35 @@ def _root_disk_problems(
 
 
 def _image_problems(
-    plan: IncusRuntimePlan, options: RuntimeOptions, aliases: dict[str, dict[str, str]], host: str
+    facts: HostFacts, plan: IncusRuntimePlan, options: RuntimeOptions
 ) -> Iterator[Finding]:
-    alias, project = plan.incus.image_alias, plan.incus.project
+    name, project, host = plan.incus.image_alias, plan.incus.project, facts.client.host
     where: Path = ("incus", "image_alias")
-    if alias not in aliases:
-        if _FINGERPRINT.fullmatch(alias):
-            suggestion = _of_fingerprint(alias, aliases)
-        elif _REMOTE_IMAGE.fullmatch(alias):
-            suggestion = _of_remote(alias)
+    targets = facts.image_targets(project, name)
+    if not targets:
+        what = "alias"
+        if looks_like_fingerprint(name):
+            what, suggestion = "alias or fingerprint", ""
+        elif _REMOTE_IMAGE.fullmatch(name):
+            suggestion = _of_remote(name)
         else:
-            suggestion = _suggest(alias, aliases)
+            suggestion = _suggest(name, facts.aliases(project))
         yield Finding(
             where,
             missing(
-                f"image alias {alias}",
+                f"image {what} {name}",
                 f"in project {project} at {host}",
                 "create it, or set another one",
             ),
             may_be_created=True,
             suggestion=suggestion,
         )
-    elif options.instance_type not in aliases[alias]:
+    elif options.instance_type not in targets:
         yield Finding(
             where,
             Message(
-                f"image alias {alias} in project {project} at {host} is for "
-                f"{', '.join(sorted(aliases[alias]))}, but instance_type is "
+                f"image {name} in project {project} at {host} is for "
+                f"{', '.join(sorted(targets))}, but instance_type is "
                 f"{options.instance_type}; change one of them",
                 CONFLICT,
             ),
@@ -775,7 +797,7 @@ def _start_problems(
     if options.instance_type != "virtual-machine":
         return
     alias, project = plan.incus.image_alias, plan.incus.project
-    fingerprint = facts.aliases(project).get(alias, {}).get(options.instance_type)
+    fingerprint = facts.image_targets(project, alias).get(options.instance_type)
     if not fingerprint:
         return
     for problem in find_image_problems(
@@ -788,21 +810,6 @@ def _start_problems(
         yield Finding(
             ("incus", "image_alias"), Message(f"image {alias} {problem}", CONFLICT), needs=needs
         )
-
-
-def _of_fingerprint(fingerprint: str, aliases: dict[str, dict[str, str]]) -> str:
-    """Return advice on a fingerprint that is given in place of an alias."""
-    named = sorted(
-        alias
-        for alias, targets in aliases.items()
-        if any(target.startswith(fingerprint.lower()) for target in targets.values())
-    )
-    if named:
-        return f"; the image with this fingerprint has the alias {named[0]}: use the alias"
-    return (
-        "; it may be a fingerprint, but an alias is needed: "
-        f"`incus image alias create ALIAS {fingerprint}` creates one"
-    )
 
 
 def _restrictions(plan: IncusRuntimePlan, project: _Project) -> Iterator[Finding]:

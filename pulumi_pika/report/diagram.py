@@ -16,6 +16,7 @@ from .preview import (
 )
 from .redaction import seen
 from .report_model import (
+    OBJECTS,
     Action,
     Change,
     Edge,
@@ -64,7 +65,8 @@ def part_of(picture: Picture, most: int) -> Picture | None:
     if len(picture.nodes) <= most:
         return picture
     kept = {node.id for node in picture.nodes if node.action != "same"}
-    kept |= {edge.volume for edge in picture.edges if edge.runtime in kept}
+    for _ in range(2):  # A runtime uses a profile, which uses a network.
+        kept |= {edge.volume for edge in picture.edges if edge.runtime in kept}
     kept |= {node.host for node in picture.nodes if node.id in kept}
     nodes = [node for node in picture.nodes if node.id in kept]
     if not nodes or len(nodes) > most:
@@ -92,14 +94,19 @@ def by_host(picture: Picture) -> list[OnHost]:
         if there:
             counts: dict[Kind, int] = dict.fromkeys(COUNTED, 0)
             for node in there:
-                counts[node.kind] += 1
+                if node.kind in counts:
+                    counts[node.kind] += 1
             changing = sum(node.action != "same" for node in there)
             found.append(OnHost(label, counts, changing))
     return found
 
 
 COUNTED: Final[tuple[Kind, ...]] = ("runtime", "job", "volume")
-_RANK: Final = {HOST: 0, "volume": 1, "runtime": 2, "job": 3, "snapshot": 4}
+_RANK: Final = {
+    HOST: 0, "project": 1, "pool": 1, "network": 1, "volume": 2, "profile": 3, "runtime": 4,
+    "job": 5, "snapshot": 6,
+}  # fmt: skip
+"""The order in which resources are added: what others use comes first."""
 
 
 @dataclass
@@ -111,6 +118,8 @@ class _Drawing:
     """The ids of nodes that no resource declares."""
     _hosts: dict[str, str] = field(default_factory=dict)
     _volumes: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _objects: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """By kind, host, project (for profiles) and name."""
 
     def add(self, step: Step) -> None:
         """Add a resource to the diagram."""
@@ -127,12 +136,44 @@ class _Drawing:
             node = self._node("volume", _label(step.urn.name, name), step, host)
             # A volume whose name is not known yet is different from all others.
             self._volumes[(node,) if name in _UNREADABLE else key] = node
+        elif kind in OBJECTS:
+            object_kind: Kind = kind
+            self._object(object_kind, step, host, inputs)
         elif kind in ("runtime", "job"):
             name = seen(inputs, ("plan", "identity", "instance_name"))
             runtime: Kind = "job" if kind == "job" else "runtime"
             node = self._node(runtime, _label(step.urn.name, _text(name)), step, host)
+            project = _text(seen(inputs, ("plan", "incus", "project")))
+            profiles = inputs.get("extra_profiles")
+            extra = [_text(name) for name in profiles] if isinstance(profiles, list) else []
+            for profile in (*extra, _text(seen(inputs, ("plan", "incus", "profile")))):
+                self._use(node, ("profile", host, project, profile), "profile")
+            pool = _text(inputs.get("storage_pool"))
+            self._use(node, ("pool", host, "", pool), "storage pool")
+            self._devices(node, host, inputs.get("devices"))
             for mount in mounts_of(inputs):
                 self._mount(node, host, inputs, mount)
+
+    def _object(self, kind: Kind, step: Step, host: str, inputs: Tree) -> None:
+        name = _text(seen(inputs, ("plan", "name")))
+        project = _text(seen(inputs, ("plan", "project"))) if kind == "profile" else ""
+        node = self._node(kind, _label(step.urn.name, name), step, host)
+        if name not in _UNREADABLE:
+            self._objects[kind, host, project, name] = node
+        if kind == "profile":
+            self._devices(node, host, seen(inputs, ("plan", "devices")))
+
+    def _devices(self, node: str, host: str, devices: Any) -> None:
+        """Draw which networks and storage pools of the program the devices use."""
+        for name, device in sorted(devices.items()) if isinstance(devices, dict) else ():
+            if not isinstance(device, dict):
+                continue
+            self._use(node, ("network", host, "", _text(device.get("network"))), name)
+            self._use(node, ("pool", host, "", _text(device.get("pool"))), name)
+
+    def _use(self, node: str, used: tuple[str, ...], label: str) -> None:
+        if used in self._objects:
+            self.edges.append(Edge(runtime=node, volume=self._objects[used], label=label))
 
     def _mount(self, runtime: str, host: str, inputs: Tree, mount: Tree) -> None:
         source = _text(mount.get("source"))

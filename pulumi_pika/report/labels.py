@@ -14,6 +14,7 @@ from .groups import (
 )
 from .names import listed_names
 from .report_model import (
+    OBJECTS,
     Change,
     Condition,
     Device,
@@ -90,6 +91,8 @@ def action(change: Change) -> str:
 
 def reason(change: Change) -> str:
     """Return why a change happens."""
+    if change.action == "release" and change.kind in OBJECTS:
+        return "it stays as it is (adopted, or retain_on_delete)"
     if change.action == "release":
         return "it is not changed (retain_on_delete)"
     if change.why:

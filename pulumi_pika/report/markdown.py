@@ -59,7 +59,15 @@ _CLASSES: Final = {
     "delete": "stroke:#cf222e,stroke-width:3px,stroke-dasharray:5",
     "release": "stroke:#6e7781,stroke-dasharray:5",
 }
-_SHAPES: Final = {"volume": ("[(", ")]"), "job": ("([", "])"), "runtime": ("[", "]")}
+_SHAPES: Final = {
+    "volume": ("[(", ")]"),
+    "job": ("([", "])"),
+    "runtime": ("[", "]"),
+    "pool": ("[(", ")]"),
+    "network": ("{{", "}}"),
+    "profile": ("[/", "/]"),
+    "project": ("[[", "]]"),
+}
 
 
 def marker(stack: str) -> str:

@@ -21,6 +21,7 @@ from .names import listed_names, natural
 from .preview import MARKS, Diagnostic
 from .report_model import (
     DATA_DELETING_OPTION,
+    OBJECTS,
     Change,
     Notice,
     WarningKind,
@@ -116,7 +117,8 @@ def _done(change: Change) -> Iterator[Notice]:
         )
     if change.action == "delete" and change.kind not in ("host", "snapshot", "job"):
         which = "; the effect on its data is " if change.on_delete in MARKS else ", which "
-        yield notice("delete", f"will be deleted{which}{change.on_delete or 'deletes its data'}")
+        instead = "deletes its data" if change.kind not in OBJECTS else "fails if anything uses it"
+        yield notice("delete", f"will be deleted{which}{change.on_delete or instead}")
     # A job that is run again loses nothing.
     if change.action == "replace" and change.kind not in ("job", "host"):
         what = f": {change.on_delete}" if change.on_delete else ""

@@ -32,6 +32,10 @@ _KINDS: Final = {
     "IncusJob": "job",
     "PersistentVolume": "volume",
     "VolumeSnapshot": "snapshot",
+    "IncusProfile": "profile",
+    "IncusProject": "project",
+    "IncusNetwork": "network",
+    "StoragePool": "pool",
 }
 HOST: Final = "host"
 IDLE_OPS: Final = (
@@ -158,8 +162,7 @@ class Urn(_Read):
 
     @property
     def kind(self) -> str:
-        """Return `runtime`, `job`, `volume`, `snapshot` or `host`; empty for resources of other
-        packages."""
+        """Return the kind, such as `runtime` or `host`; empty for resources of other packages."""
         if self.type == _PROVIDER_TYPE and not self.name.startswith("default"):
             return HOST
         if not self.type.startswith(_OURS):

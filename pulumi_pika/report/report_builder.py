@@ -10,6 +10,7 @@ from .plan_warnings import notices_of
 from .preview import Preview, plain_op, read_preview
 from .redaction import without_secrets
 from .report_model import (
+    OBJECTS,
     Change,
     Condition,
     Others,
@@ -20,7 +21,7 @@ from .resource_changes import (
     main_steps,
 )
 
-_KINDS: Final = ("runtime", "job", "volume", "snapshot", "host")
+_KINDS: Final = ("runtime", "job", "volume", "snapshot", *OBJECTS, "host")
 _ACTIONS: Final = ("delete", "replace", "update_with_restart", "update", "release", "create")
 
 

@@ -8,7 +8,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 SCHEMA_VERSION: Final = 1
 """The version of the JSON format; it increases with each incompatible change."""
 
-Kind = Literal["runtime", "job", "volume", "snapshot", "host"]
+Kind = Literal[
+    "runtime", "job", "volume", "snapshot", "host", "profile", "project", "network", "pool"
+]  # fmt: skip
+OBJECTS: Final[tuple[Kind, ...]] = ("profile", "project", "network", "pool")
+"""The kinds of Incus's own objects, which have a config and no data."""
 Action = Literal["create", "update", "update_with_restart", "replace", "delete", "release"]
 WarningKind = Literal[
     "error", "delete_data", "stop_keeping_data", "delete", "replace", "restart", "restore",
@@ -89,7 +93,7 @@ class Change(_Part):
     """The kind of the resource."""
     action: Action
     """What happens to the resource. `release`: Pulumi stops managing it without deleting it
-    (retain_on_delete)."""
+    (retain_on_delete, or an adopted object)."""
     why: list[str]
     """The properties that cause the replacement, that change, or that may need a restart."""
     on_delete: str
@@ -122,7 +126,7 @@ class Others(_Part):
 
 
 class Node(_Part):
-    """A runtime, job, volume or host in the diagram."""
+    """A resource in the diagram."""
 
     id: str
     """The id that edges refer to."""
@@ -137,24 +141,24 @@ class Node(_Part):
 
 
 class Edge(_Part):
-    """A mount in the diagram."""
+    """A mount, or another use of one resource by another, in the diagram."""
 
     runtime: str
-    """The id of the runtime or job."""
+    """The id of the runtime, job or profile."""
     volume: str
-    """The id of the volume."""
+    """The id of the volume, profile, network or storage pool that it uses."""
     label: str
     """What the diagram shows."""
 
 
 class Picture(_Part):
-    """The diagram: which resource is on which host, and which volumes it mounts. It has only what
-    the preview names."""
+    """The diagram: which resource is on which host, and which volumes, profiles, networks and
+    storage pools it uses. It has only what the preview names."""
 
     nodes: list[Node]
-    """Runtimes, jobs, volumes and hosts."""
+    """All resources of this package but snapshots."""
     edges: list[Edge]
-    """The mounts."""
+    """The mounts and other uses."""
 
 
 class Held(_Part):

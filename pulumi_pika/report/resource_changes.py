@@ -25,6 +25,7 @@ from .preview import (
 from .redaction import Path, seen
 from .report_model import (
     DATA_DELETING_OPTION,
+    OBJECTS,
     Action,
     Change,
     Kind,
@@ -55,6 +56,10 @@ _ALWAYS: Final[dict[Kind, tuple[Path, ...]]] = {
     "volume": (("volume_name",), ("project",), ("storage_pool",), ("size",)),
     "snapshot": (("volume_name",), ("snapshot_name",), ("project",), ("storage_pool",)),
     "host": (),
+    **dict.fromkeys(
+        OBJECTS,
+        (("plan", "name"), ("plan", "project"), ("plan", "type"), ("plan", "driver")),
+    ),
 }
 """The properties that are shown even if they do not change."""
 _UNSHOWN: Final = (
@@ -111,13 +116,14 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         said: The lines of the log about the resource.
     """
     kind: Kind = step.urn.kind  # type: ignore[assignment]
-    action = _action(step, any(RESTART in line.codes for line in said if line.level))
+    action = _action(kind, step, any(RESTART in line.codes for line in said if line.level))
     has_old, has_new = action != "create", action not in ("delete", "release")
     updates = action.startswith("update")
     old = ResourceSnapshot(shown.old if has_old else None, step.old)
     new = ResourceSnapshot(shown.new if has_new else None, step.new)
     values = list(_values(kind, step, old, new))
-    devices = devices_of(old, new, replaces=action == "replace")
+    # The plan of an object has its devices, and those of its arguments are not all of them.
+    devices = [] if kind in OBJECTS else devices_of(old, new, replaces=action == "replace")
     deletes = action in ("delete", "replace") and not (step.old and step.old.retain)
     hides_restart = (
         action == "update"
@@ -137,7 +143,7 @@ def change_of(step: Step, shown: Step, said: list[Diagnostic]) -> Change:
         stops_keeping_data_of=_no_longer_kept(kind, old, new)
         if updates or (action == "replace" and kind == "runtime")
         else [],
-        drift=list(_drift(step.old)) if step.new and step.old else [],
+        drift=list(_drift(kind, step.old)) if step.new and step.old else [],
         notes=[line.message.strip() for line in said if not line.level and not line.codes],
         hides_left_out=old.there
         and any(_has_mark(side.output("skipped_mounts")) for side in (old, old.raw)),
@@ -185,8 +191,10 @@ class ResourceSnapshot:
         return value if isinstance(value, str) else ""
 
 
-def _action(step: Step, restarts: bool) -> Action:
+def _action(kind: Kind, step: Step, restarts: bool) -> Action:
     op = plain_op(step.op)
+    if op == "delete" and kind in OBJECTS and step.old and step.old.outputs.get("adopted") is True:
+        return "release"
     if op == "update":
         return "update_with_restart" if restarts else "update"
     if op == "delete":
@@ -238,6 +246,10 @@ def _paths(kind: Kind, before: Tree | None, after: Tree | None) -> list[Path]:
     paths = list(_ALWAYS[kind])
     if after is None:
         return paths
+    if kind in OBJECTS:
+        # The plan has all arguments in Incus's terms.
+        plans = {"plan": (before or {}).get("plan")}, ("plan",), {"plan": after.get("plan")}
+        return [*paths, *_leaves(*plans), *_leaves(before, ("adopt",), after)]
     planned = _SPEC if kind in ("runtime", "job") else ()
     for name in sorted((before or {}).keys() | after.keys()):
         if name not in planned and name not in _UNSHOWN:
@@ -373,11 +385,16 @@ def _has_mark(value: Any) -> bool:
     return value in MARKS or (isinstance(value, list) and any(item in MARKS for item in value))
 
 
-def _drift(old: State) -> Iterator[str]:
+def _drift(kind: Kind, old: State) -> Iterator[str]:
     """Yield the parts of the spec that a refresh found changed.
 
-    A refresh does not change the outputs; its findings are in the inputs.
+    A refresh does not change the outputs; its findings are in the inputs. For an object, an output
+    lists them.
     """
+    if kind in OBJECTS:
+        found = old.outputs.get("drift")
+        yield from (str(name) for name in found) if isinstance(found, list) else ()
+        return
     for name in (*_SPEC, "mounts"):
         given, found = old.outputs.get(name), old.inputs.get(name)
         if given is not None and found is not None and given != found:

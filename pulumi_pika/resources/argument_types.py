@@ -56,10 +56,10 @@ class IncusTargetArgs(TypedDict):
     """The profile that is applied after `extra_profiles`, and so takes precedence over them.
     Default: `default`. Change: in place; a virtual machine may restart."""
     image_alias: pulumi.Input[str]
-    """An alias of an image that the Incus server has (`incus image list`). An image of a remote
-    image server has to be copied first. Change: replaces the instance, except if the new alias
-    points to the image that the instance was created from. If the alias itself is moved to another
-    image, nothing changes."""
+    """An alias of an image that the Incus server has (`incus image list`), or its fingerprint. An
+    `IncusImage` brings an image of an image server there. Change: replaces the instance, except if
+    the new alias points to the image that the instance was created from. If the alias itself is
+    moved to another image, nothing changes."""
 
 
 class ResourcesArgs(TypedDict, total=False):

@@ -124,7 +124,8 @@ class IncusJob(Resource, module="pika", name="IncusJob"):
                 of the instance in Incus.
             command: What to run: a string for the guest's shell, or a list of arguments. Change:
                 the job is run again.
-            image: Short for `incus.image_alias`: an alias of an image that the Incus server has.
+            image: Short for `incus.image_alias`: an alias of an image that the Incus server has, or
+                its fingerprint, such as the `alias` or the `fingerprint` of an `IncusImage`.
                 Default: that of `incus` or `spec`. Change: the job is run again; if the alias is
                 moved to another image, it is not.
             incus: What the instance is created from, and in which project; see `IncusTargetArgs`.

@@ -134,7 +134,8 @@ class IncusRuntime(Resource, module="pika", name="IncusRuntime"):
         Args:
             resource_name: The name of the resource in the Pulumi stack; by default also the name
                 of the instance in Incus.
-            image: Short for `incus.image_alias`: an alias of an image that the Incus server has.
+            image: Short for `incus.image_alias`: an alias of an image that the Incus server has, or
+                its fingerprint, such as the `alias` or the `fingerprint` of an `IncusImage`.
                 Default: that of `incus` or `spec`. Change: replaces the instance, except if the new
                 alias points to the same image.
             incus: What the instance is created from, and in which project; see `IncusTargetArgs`.

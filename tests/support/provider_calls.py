@@ -7,6 +7,7 @@ from typing import Any
 
 from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, UpdateResult
 
+from pulumi_pika.providers import config_object
 from pulumi_pika.providers.exec import IncusExecProvider
 from pulumi_pika.providers.host_provider import HostProvider
 from pulumi_pika.providers.job import IncusJobProvider
@@ -58,3 +59,13 @@ job_calls = ProviderCalls(IncusJobProvider())
 volume_calls = ProviderCalls(PersistentVolumeProvider())
 snapshot_calls = ProviderCalls(VolumeSnapshotProvider())
 exec_calls = ProviderCalls(IncusExecProvider())
+object_calls = {
+    provider.noun: ProviderCalls(provider())
+    for provider in (
+        config_object.IncusProfileProvider,
+        config_object.IncusProjectProvider,
+        config_object.IncusNetworkProvider,
+        config_object.StoragePoolProvider,
+    )
+}
+"""The calls for each kind of config object, by its noun."""

@@ -15,7 +15,9 @@ BASE = {"choices", "errors", "message_templates", "redaction", "text_safety"}
 _SHARED = {*BASE, "incus"}
 _INSTANCES = {*_SHARED, "planner", "reconcile/shared"}
 _VOLUMES = {*_INSTANCES, "reconcile/instances"}
-_RECONCILE = {*_VOLUMES, "reconcile/volumes", "reconcile"}
+_OBJECTS = {*_VOLUMES, "reconcile/volumes"}
+_IMAGES = {*_OBJECTS, "reconcile/objects"}
+_RECONCILE = {*_IMAGES, "reconcile/images", "reconcile"}
 BELOW: dict[str, set[str]] = {
     "choices": set(),
     "errors": {"message_templates"},
@@ -27,14 +29,17 @@ BELOW: dict[str, set[str]] = {
     "reconcile/shared": _SHARED,
     "reconcile/instances": _INSTANCES,
     "reconcile/volumes": _VOLUMES,
+    "reconcile/objects": _OBJECTS,
+    "reconcile/images": _IMAGES,
     "reconcile": _RECONCILE,
     "validation": _RECONCILE,
     "imports": _RECONCILE,
     "report": {*BASE, "planner", "validation"},
+    "doctor": _RECONCILE,
     "jobs": _RECONCILE,
     "providers": {*_RECONCILE, "validation", "jobs"},
     "resources": {*_RECONCILE, "validation", "providers"},
-    "cli": {*_RECONCILE, "validation", "jobs", "imports", "report", "schema"},
+    "cli": {*_RECONCILE, "validation", "jobs", "imports", "report", "doctor", "schema"},
 }
 """The layers that each layer may import. The picture in docs/architecture.md shows the same."""
 ANYWHERE = {"", "_version"}

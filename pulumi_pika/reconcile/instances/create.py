@@ -1,13 +1,16 @@
 """Create a runtime: its volumes, its instance, the start and the wait; or undo all of it."""
 
 import re
+from dataclasses import replace
 
+from ...incus.catalog import image_fingerprint, looks_like_fingerprint
 from ...incus.client import IncusClient
 from ...incus.errors import (
     AlreadyExists,
     IncusApiError,
     IncusError,
     IncusUnreachable,
+    NotFound,
     OperationError,
     OperationFailed,
 )
@@ -88,6 +91,7 @@ def create_runtime(
     if existing and (taken := adopt_instance(client, plan, options, reporter)):
         return taken
     placement = resolve_placement(client, plan, options)
+    placement = replace(placement, desired=_with_fingerprint(client, placement.desired))
     for warning in placement.warnings:
         reporter.warn(warning)
     client = select_member_for_volumes(client, placement)
@@ -116,6 +120,21 @@ def create_runtime(
         undo.run()
         raise
     return placement.desired, live
+
+
+def _with_fingerprint(client: IncusClient, desired: DesiredInstance) -> DesiredInstance:
+    """Return the desired instance with the image's fingerprint, if the plan has one for an alias.
+
+    Incus does not look up a fingerprint that is given as an alias. An alias may look like a
+    fingerprint.
+    """
+    name = desired.plan.incus.image_alias
+    if not looks_like_fingerprint(name):
+        return desired
+    try:
+        return replace(desired, image=image_fingerprint(client, name))
+    except NotFound:
+        return desired  # The create reports it.
 
 
 def create_and_start(

@@ -128,6 +128,20 @@ class LiveInstance:
         count = (self.raw.get("state") or {}).get("processes", -1)
         return count if isinstance(count, int) else -1
 
+    @property
+    def has_stale_addresses(self) -> bool:
+        """Return whether the addresses may be those of an earlier boot.
+
+        If the agent of a virtual machine does not reply, Incus reports the addresses of the DHCP
+        leases. They outlive a restart. A guest that has not sent a packet yet has not got its
+        address by itself (Incus 6.0.4, nic_bridged.go, `State`).
+        """
+        if self.instance_type != "virtual-machine" or self.processes >= 0:
+            return False
+        counters = [network.get("counters") for network in self._networks().values()]
+        sent = [it.get("packets_sent") for it in counters if isinstance(it, dict)]
+        return bool(sent) and not any(sent)
+
     def address(self, family: str, access_interface: str | None = None) -> str | None:
         """Return its first global address of a family, or None.
 

@@ -19,7 +19,21 @@ _LIVE_PREFIXES: Final = (
     "user.",
     "volatile.",
 )
-_LIVE_KEYS: Final = frozenset({"limits.cpu", "limits.memory"})
+_LIVE_KEYS: Final = frozenset(
+    {
+        "cluster.evacuate",
+        "limits.cpu",
+        "limits.memory",
+        "limits.memory.oom_priority",
+        "security.agent.metrics",
+        "security.csm",
+        "security.guestapi",
+        "security.protection.delete",
+        "security.secureboot",
+    }
+)
+"""The keys that a running virtual machine takes, of 6.0.4 and 7.0.1 (`liveUpdateKeys` of
+driver_qemu.go). Some have an effect at the next start only."""
 _CONTAINER_COLD: Final = (
     "security.idmap.",
     "security.nesting",

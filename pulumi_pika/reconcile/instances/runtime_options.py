@@ -326,6 +326,11 @@ def _config_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
             yield where, must("be non-empty: for Incus, an empty value is unset; remove the key")
 
 
+def is_device_name(name: str) -> bool:
+    """Return whether a name is valid for a device in all versions of Incus."""
+    return _DEVICE_NAME.fullmatch(name) is not None
+
+
 def _device_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterator[OptionProblem]:
     taken = {mount.guest_path: f"the mount `{mount.device_name}`" for mount in plan.mounts}
     for name, device in options.devices.items():
@@ -344,7 +349,7 @@ def _device_problems(plan: IncusRuntimePlan, options: RuntimeOptions) -> Iterato
                 where,
                 reserved("pulumi_pika", "`resources.root_disk_gib` is set; remove one of them"),
             )
-        elif not _DEVICE_NAME.fullmatch(name):
+        elif not is_device_name(name):
             yield (
                 where,
                 invalid_value(

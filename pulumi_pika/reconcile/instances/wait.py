@@ -136,6 +136,8 @@ def _agent(client: IncusClient, desired: DesiredInstance, live: LiveInstance) ->
 
 def _ipv4(client: IncusClient, desired: DesiredInstance, live: LiveInstance) -> Seen:
     address = live.address("inet", desired.options.access_interface)
+    if address and live.has_stale_addresses:
+        return False, f"address {address} of an earlier boot; the guest has sent nothing yet"
     return address is not None, f"address {address}" if address else "no global IPv4 address yet"
 
 

@@ -155,3 +155,32 @@ class RestoreFailed(ReconcileError):
 
     The message has the state of the data and of the instances.
     """
+
+
+class ObjectExists(ReconcileError):
+    """Signal that a profile, project, network or pool of that name exists and has no owner.
+
+    It was not changed.
+    """
+
+
+class ForeignObject(ReconcileError):
+    """Signal that another resource owns the object of that name; it was not changed."""
+
+
+class ObjectGone(ReconcileError):
+    """Signal that the object to change no longer exists."""
+
+
+class ObjectInUse(ReconcileError):
+    """Signal that an object cannot be deleted or renamed because it is in use.
+
+    It was not changed.
+    """
+
+
+class ObjectRefused(ReconcileError):
+    """Signal that an object cannot be created or changed as requested.
+
+    The message says what was undone.
+    """

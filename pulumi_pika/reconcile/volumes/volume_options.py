@@ -191,7 +191,7 @@ def find_volume_problems(options: VolumeOptions) -> Iterator[OptionProblem]:
     """
     yield from _place_problems(options.volume_name, options.storage_pool, options.project)
     if options.size is not None:
-        yield from _size_problems(options.size)
+        yield from size_problems(options.size)
     for key, value in options.config.items():
         where = ("config", key)
         if field := _FIELD_OF.get(key):
@@ -331,7 +331,8 @@ def _place_problems(volume: str, pool: str, project: str) -> Iterator[OptionProb
             yield (field,), invalid_value(value, "name", "use no slash and no control character")
 
 
-def _size_problems(size: str) -> Iterator[OptionProblem]:
+def size_problems(size: str) -> Iterator[OptionProblem]:
+    """Find what is wrong with the argument `size` of a volume or a storage pool."""
     match = _SIZE.fullmatch(size)
     if match and not match[2]:
         yield (

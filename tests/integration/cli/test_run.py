@@ -162,7 +162,7 @@ def test_image_that_is_not_there(runner: Runner) -> None:
     assert done.returncode == 125
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("error: incus.image_alias: there is no image with the alias pika/none")
+    assert line.startswith("error: incus.image_alias: image pika/none does not exist")
 
 
 def test_output_directory_that_cannot_be(runner: Runner) -> None:

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from pulumi_pika.providers import config_object
 from pulumi_pika.providers.exec import IncusExecProvider
 from pulumi_pika.providers.host_provider import HostProvider
 from pulumi_pika.providers.runtime import IncusRuntimeProvider
@@ -65,3 +68,17 @@ def test_volume_and_snapshot(name: str) -> None:
     assert_boundary_only(life(VolumeSnapshotProvider(), snapshot, changed))
     other = {**volume, "volume_name": f"{name}-other"}
     assert_boundary_only(life(provider, other, {"labels": {"a": "b"}}))
+
+
+OBJECTS: dict[type[HostProvider], dict[str, Any]] = {
+    config_object.IncusProfileProvider: {"project": "default"},
+    config_object.IncusProjectProvider: {},
+    config_object.IncusNetworkProvider: {"project": "default", "ipv4_address": "none"},
+    config_object.StoragePoolProvider: {"driver": "dir"},
+}
+
+
+@pytest.mark.parametrize("provider", OBJECTS)
+def test_config_object(provider: type[HostProvider], name: str) -> None:
+    given = {"name": f"b-{name}"[:15].rstrip("-"), **OBJECTS[provider]}
+    assert_boundary_only(life(provider(), given, {"config": {"user.a": "b"}}))

@@ -67,6 +67,23 @@ def volume_config(client: IncusClient, name: str) -> dict[str, str]:
 # What comes to be
 
 
+@pytest.mark.parametrize("form", ["whole", "short", "alias"])
+def test_image_by_fingerprint(
+    client: IncusClient, sandbox: Sandbox, name: str, form: str, request: pytest.FixtureRequest
+) -> None:
+    image = sandbox.other_image if form == "whole" else sandbox.other_image[:12]
+    wanted = sandbox.other_image
+    if form == "alias":
+        # An alias that looks like a fingerprint counts first.
+        sandbox.daemon.request("POST", "/images/aliases", {"name": image, "target": sandbox.image})
+        request.addfinalizer(lambda: sandbox.daemon.request("DELETE", f"/images/aliases/{image}"))
+        wanted = sandbox.image
+    made = make(client, plan_of(name, incus={"image_alias": image}))
+
+    assert made.live.fingerprint == wanted
+    assert made.desired.plan.incus.image_alias == image
+
+
 @pytest.mark.usefixtures("held_limits")
 def test_limits_reach_the_kernel(client: IncusClient, name: str) -> None:
     make(client, plan_of(name, resources={"vcpu_count": 1, "memory_mib": 64}))

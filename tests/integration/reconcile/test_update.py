@@ -873,6 +873,18 @@ def test_preview_knows_that_a_machine_may_not_take_more_processors_live() -> Non
     assert reasons("2", "1") == []
 
 
+def test_preview_knows_which_keys_a_running_machine_takes() -> None:
+    def reasons(key: str, kind: str = "virtual-machine") -> list[str]:
+        options = options_of(instance_type=kind)
+        return restart_reasons(options, options, {}, {key: "true"}, {}, {}, False)
+
+    for live in ("security.protection.delete", "security.agent.metrics", "boot.autostart"):
+        assert reasons(live) == []
+    for cold in ("agent.nic_config", "raw.qemu", "limits.memory.hugepages"):
+        assert reasons(cold) == [f"`{cold}`"]
+    assert reasons("security.protection.delete", "container") == []
+
+
 def start_fails(proxy: Proxy, times: int) -> None:
     """The next starts fail as one does that an earlier stop gets in the way of."""
     operation = {"type": "async", "operation": "/1.0/operations/gone", "metadata": {"id": "gone"}}

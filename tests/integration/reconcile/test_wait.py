@@ -126,6 +126,32 @@ def test_guest_without_a_network_gets_no_ipv4(client: IncusClient, name: str) ->
         make(client, plan_of(name), options_of(wait_for="ipv4", timeouts={"wait": 0.3}))
 
 
+def test_address_of_an_earlier_boot_is_not_taken(
+    proxy: Proxy, proxied: IncusClient, name: str, reporter: Recorder
+) -> None:
+    """What Incus answers while a virtual machine boots again: the address of its lease."""
+    sent = iter([0, 0, 0, 1, 1, 1])
+
+    def boots(answer: dict[str, Any]) -> None:
+        address = {"family": "inet", "scope": "global", "address": "10.1.2.3"}
+        network = {"addresses": [address], "hwaddr": "", "host_name": "tap0", "type": "broadcast"}
+        counters = {"packets_sent": next(sent), "packets_received": 5}
+        state = answer["metadata"]["state"]
+        state |= {"processes": -1, "network": {"eth0": {**network, "counters": counters}}}
+        answer["metadata"]["type"] = "virtual-machine"
+
+    made = make(proxied, plan_of(name), options_of())
+    proxy.on("GET", f"/1.0/instances/{name}", edit(boots), times=6)
+    machine = options_of(instance_type="virtual-machine", wait_for="ipv4")
+    desired = replace(made.desired, options=machine)
+
+    live = wait_for(proxied, desired, reporter)
+
+    assert live is not None
+    assert live.address("inet") == "10.1.2.3"
+    assert next(sent) == 1, "it waited until the guest had sent something, and no longer"
+
+
 def test_ready_is_waited_for_with_progress(
     client: IncusClient, name: str, reporter: Recorder
 ) -> None:

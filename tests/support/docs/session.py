@@ -43,7 +43,7 @@ import pulumi as _pulumi
 
 # A machine without KVM runs containers only.
 def _as_container(args):
-    if args.type_.endswith((":IncusRuntime", ":IncusJob")):
+    if args.type_.endswith((":IncusRuntime", ":IncusJob", ":IncusImage")):
         args.props["instance_type"] = "container"
     return _pulumi.ResourceTransformationResult(args.props, args.opts)
 

@@ -224,10 +224,10 @@ def test_what_a_preview_says(sandbox: Sandbox, name: str, monkeypatch: pytest.Mo
         "must be non-empty: for Incus, an empty value is unset; remove the key",
         "conflicts with …; remove one of them",
         "profile … does not exist in project … at …",
-        "image alias … does not exist in project … at …",
+        "image … does not exist in project … at …",
         "project … does not exist at …",
         "storage pool … does not exist at …",
-        "image alias … in project … at … is for …, but instance_type is …",
+        "image … in project … at … is for …, but instance_type is …",
     )
 
 

@@ -57,24 +57,28 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_interrupted_while_it_boots(
-    starting: Machine, begin: Begin, tmp_path: Path, host: VmHost
-) -> None:
-    """Ctrl-C twice while it boots: nothing is left of the create"""
+def test_interrupted_while_it_boots(starting: Machine, begin: Begin, host: VmHost) -> None:
+    """Ctrl-C twice while it boots: Pulumi names the interrupted create; the next up finishes it"""
     process = begin(starting)
     _until(lambda: _boots(starting), "it does not boot")
+    left = starting.live()
 
-    # Pulumi waits after the first one until the resources in progress are done.
+    # Pulumi waits after the first one until the resources in progress are done. With the second
+    # one it kills the providers (SIGKILL), which cannot undo anything then.
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(5)
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
 
     assert process.wait(timeout=60) != 0
-    _until(lambda: fetch_instance(host.client, starting.name) is None, "the machine is left")
-    volume = f"{starting.name}-data"
-    _until(lambda: get_volume(host.client, host.pool, volume) is None, "its volume is left")
     starting.stack.run("cancel", "--yes")
+    starting.declare(wait_for="running")
+    assert "::box, interrupted while creating" in starting.stack.up()
+    assert starting.live().uuid == left.uuid
+    starting.declare(timeouts={**starting.arguments["timeouts"], "stop": 5.0})
+    starting.stack.up()
+    starting.stack.destroy()
+    assert fetch_instance(host.client, starting.name) is None
 
 
 def test_interrupted_once_while_it_boots(starting: Machine, begin: Begin, tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ def test_deleted_while_it_boots(starting: Machine) -> None:
     said = starting.stack.destroy()
 
     assert fetch_instance(starting.client, starting.name) is None
-    assert "did not shut down within 10 s; killed" in said
+    assert "did not shut down within 10 s; killing it" in said
     assert get_volume(starting.client, starting.host.pool, f"{starting.name}-data")
 
 

@@ -213,7 +213,7 @@ def test_guest_that_does_not_shut_down(made: Machine) -> None:
     assert made.runs("killall acpid")
     # No running machine takes this key, on any server.
     made.declare(
-        config={"security.agent.metrics": "false"},
+        config={"agent.nic_config": "true"},
         timeouts={**before["timeouts"], "stop": 20.0},
     )
 
@@ -222,7 +222,7 @@ def test_guest_that_does_not_shut_down(made: Machine) -> None:
     assert "did not shut down within 20 s" in said
     assert "it was not killed" in said
     assert made.live().running
-    assert "security.agent.metrics" not in made.live().config
+    assert "agent.nic_config" not in made.live().config
     assert made.boot_id() == boot
     assert made.runs("setsid acpid -d >/dev/null 2>&1 </dev/null & sleep 2; pidof acpid")
     made.declare(config=None, timeouts=before["timeouts"])
@@ -291,18 +291,19 @@ def test_waits_for_ready(made: Machine, booted: Booted) -> None:
 def test_snapshot_restored(made: Machine) -> None:
     """restore of a volume's snapshot: stops the machine, and starts it again"""
     path = f"/1.0/storage-pools/{made.host.pool}/volumes/custom/{made.name}-data"
-    made.client.run("POST", f"{path}/snapshots", {"name": "first"}, timeout=300)
+    snapshot = f"first-{made.boot_id()[:8]}"
+    made.client.run("POST", f"{path}/snapshots", {"name": snapshot}, timeout=300)
     assert made.runs("echo later >/data/file && sync")
     volume = {
         "volume_name": f"{made.name}-data",
         "storage_pool": made.host.pool,
-        "restore_from": "first",
+        "restore_from": snapshot,
         "adopt": True,
         "timeouts": {"restore": 1200.0, "stop": 240.0},
     }
     made.declare(volume=volume)
     # The mount of the runtime made the volume, which belongs to the runtime until then.
-    assert "holds the data of another" in made.stack.up(fails=True)
+    assert "remove the ownership label" in made.stack.up(fails=True)
     labels = {"user.pika.owner": "", "user.pika.runtime_id": ""}
     made.client.send_change("PATCH", path, {"config": labels})
 

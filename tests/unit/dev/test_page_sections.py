@@ -74,7 +74,9 @@ def test_every_argument_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", RESOURCES)
 def test_every_output_is_there(name: str) -> None:
-    expected = {it for it in RESOURCES[name].__annotations__ if not it.startswith("_")}
+    bases = [base for base in RESOURCES[name].__mro__ if base.__module__.startswith("pulumi_pika")]
+    declared = {it for base in bases for it in inspect.get_annotations(base)}
+    expected = {it for it in declared if not it.startswith("_")}
     assert {row.name for row in outputs(RESOURCES[name])} == expected
     for output in expected:
         assert f'<a id="pulumi_pika.{name}.{output}"></a>`{output}`' in _page(name)

@@ -21,6 +21,7 @@ from pulumi_pika.providers.host_connection import (
     host_settings,
 )
 from pulumi_pika.providers.host_provider import HostProvider
+from pulumi_pika.providers.image import IncusImageProvider
 from pulumi_pika.providers.job import IncusJobProvider
 from pulumi_pika.providers.runtime import IncusRuntimeProvider
 from pulumi_pika.providers.snapshot import VolumeSnapshotProvider
@@ -303,7 +304,13 @@ def test_a_mistake_is_told_as_itself(environ: dict[str, str], case: str, preflig
 
 @pytest.mark.parametrize(
     "provider",
-    [IncusRuntimeProvider, IncusJobProvider, PersistentVolumeProvider, VolumeSnapshotProvider],
+    [
+        IncusRuntimeProvider,
+        IncusJobProvider,
+        PersistentVolumeProvider,
+        VolumeSnapshotProvider,
+        IncusImageProvider,
+    ],
 )
 def test_a_mistake_is_told_for_each_kind_of_resource(
     environ: dict[str, str], provider: type[HostProvider]

@@ -8,9 +8,10 @@ import pytest
 
 from dev.paths import ROOT
 from pulumi_pika.message_templates import missing
-from pulumi_pika.providers import host_connection
+from pulumi_pika.providers import config_object, host_connection
 from pulumi_pika.providers.exec import IncusExecProvider
 from pulumi_pika.providers.host_provider import HostProvider
+from pulumi_pika.providers.image import IncusImageProvider
 from pulumi_pika.providers.instance_inputs import InstanceInputs
 from pulumi_pika.providers.job import IncusJobProvider
 from pulumi_pika.providers.properties import Properties
@@ -80,6 +81,11 @@ KINDS: dict[str, tuple[HostProvider, dict[str, Any]]] = {
     "job": (IncusJobProvider(), {**arguments("box"), "command": "true", "output_dir": "/x"}),
     "volume": (PersistentVolumeProvider(), {"volume_name": "v", "size": "1GiB"}),
     "snapshot": (VolumeSnapshotProvider(), {"volume_name": "v", "snapshot_name": "s"}),
+    "profile": (config_object.IncusProfileProvider(), {"name": "p", "vcpu_count": 2}),
+    "project": (config_object.IncusProjectProvider(), {"name": "p"}),
+    "network": (config_object.IncusNetworkProvider(), {"name": "net", "ipv4_address": "none"}),
+    "image": (IncusImageProvider(), {"source": "images:debian/12", "aliases": ["a"]}),
+    "storage pool": (config_object.StoragePoolProvider(), {"name": "s", "driver": "dir"}),
     "exec": (IncusExecProvider(), {"instance": "box", "create": "true", "project": "default"}),
     "files": (
         IncusRuntimeProvider(),

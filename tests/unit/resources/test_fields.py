@@ -23,13 +23,16 @@ PUBLIC: dict[str, Any] = {
 }
 ARGUMENTS = {name: value for name, value in PUBLIC.items() if name.endswith("Args")}
 MODELS = {name: value for name, value in PUBLIC.items() if issubclass(value, BaseModel)}
+OBJECTS = ("IncusProfile", "IncusProject", "IncusNetwork", "StoragePool")
 RESOURCES = (
     "IncusRuntime",
     "IncusJob",
     "IncusExec",
     "PersistentVolume",
     "VolumeSnapshot",
+    "IncusImage",
     "IncusHost",
+    *OBJECTS,
 )
 CHOICES = [value for name in pulumi_pika.__all__ if get_args(value := getattr(pulumi_pika, name))]
 
@@ -90,6 +93,7 @@ def test_defaults_of_timeouts_are_those_of_the_models() -> None:
         "TimeoutsArgs": "Timeouts",
         "VolumeTimeoutsArgs": "VolumeTimeouts",
         "SnapshotTimeoutsArgs": "SnapshotTimeouts",
+        "ImageTimeoutsArgs": "ImageTimeouts",
     }
     for arguments, model in pairs.items():
         docs = field_docs(ARGUMENTS[arguments])
@@ -145,6 +149,25 @@ def _choices(annotation: Any) -> set[str]:
 
 
 def test_choices_are_found() -> None:
-    assert len(CHOICES) == 11
+    assert len(CHOICES) == 15
     assert _choices(ARGUMENTS["MountArgs"].__annotations__["mode"]) == {"read_only", "read_write"}
     assert all(re.fullmatch(r"[a-z0-9_-]+", v) for choice in CHOICES for v in get_args(choice))
+
+
+def test_arguments_of_images_are_those_of_their_model() -> None:
+    from pulumi_pika.reconcile.images.image_options import ImageOptions
+
+    fields = set(ImageOptions.model_fields) - {"fingerprint", "owner", "backend"}
+    assert set(field_docs(ARGUMENTS["IncusImageArgs"])) == fields
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_arguments_of_objects_are_those_of_their_model(name: str) -> None:
+    from pulumi_pika.providers.object_calls import KINDS
+    from pulumi_pika.providers.properties import Properties
+
+    noun = PUBLIC[name]._provider_class.noun
+    kind = KINDS[noun].parse_inputs(Properties.parse({})).kind
+    fields = set(kind.model.model_fields) - {"owner", "backend"}
+    assert set(field_docs(ARGUMENTS[f"{name}Args"])) == fields
+    assert set(kind.arguments) <= fields

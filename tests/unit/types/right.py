@@ -5,7 +5,13 @@ import pulumi
 from pulumi_pika import (
     IncusExec,
     IncusHost,
+    IncusImage,
+    IncusImageArgs,
     IncusJob,
+    IncusNetwork,
+    IncusProfile,
+    IncusProfileArgs,
+    IncusProject,
     IncusRuntime,
     IncusRuntimeArgs,
     IncusTargetArgs,
@@ -14,6 +20,7 @@ from pulumi_pika import (
     PersistentVolume,
     RuntimeResources,
     RuntimeSpec,
+    StoragePool,
     Timeouts,
     VolumeSnapshot,
     WaitFor,
@@ -96,3 +103,33 @@ pulumi.export("outcome", outcome.status)
 pulumi.export("status", job.status)
 pulumi.export("address", runtime("a", "container", "ipv4").ipv4_address)
 IncusExec("exec", instance=job.instance_name, create=["true"], timeout_secs=60, triggers=[1])
+
+# The host's own objects, whose outputs are arguments of others.
+project = IncusProject("agents", own_images=False, max_memory_mib=config.get_int("memory"))
+pool = StoragePool("fast", driver="zfs", size="50GiB", member_config={"one": {"source": "/dev/b"}})
+network = IncusNetwork("lan", ipv4_address="10.20.0.1/24", ipv4_dhcp_ranges=[config.require("r")])
+parts: IncusProfileArgs = {
+    "project": project.name,
+    "memory_mib": None,
+    "storage_pool": pool.name,
+    "network": network.name,
+    "devices": {"gpu": {"type": "gpu"}},
+}
+profile = IncusProfile("agent", opts=pulumi.ResourceOptions(protect=True), **parts)
+IncusProfile("flat", vcpu_count=2, adopt=True, config={"boot.autostart": "true"})
+IncusRuntime("of them", image="i", project=project.name, profile=profile.name)
+PersistentVolume("there", project=project.name, storage_pool=pool.name)
+pulumi.export("gateway", network.ipv4_gateway)
+
+# Images, and the runtimes that name them.
+given: IncusImageArgs = {"file": "app.tar", "properties": {"os": volume.project}, "public": True}
+debian = IncusImage(
+    "debian",
+    source="images:debian/12/cloud",
+    aliases=["debian-12", volume.volume_name],
+    instance_type="container",
+    update="replace",
+    timeouts={"create": 60},
+)
+IncusRuntime("of-alias", image=debian.alias)
+IncusRuntime("of-fingerprint", image=IncusImage("app", **given).fingerprint)

@@ -9,12 +9,15 @@ import pulumi_pika
 from pulumi_pika import (
     IncusTargetArgs,
     IncusHost,
+    IncusImage,
     IncusJob,
+    IncusNetwork,
+    IncusProfile,
     IncusRuntime,
     IncusRuntimeArgs,
     MountArgs,
 )
-from pulumi_pika import PersistentVolume, VolumeSnapshot, run_job
+from pulumi_pika import PersistentVolume, StoragePool, VolumeSnapshot, run_job
 from pulumi_pika import IncusRuntim  # wrong: maybe "IncusRuntime"
 
 pulumi_pika.JobFaild  # wrong: maybe "JobFailed"
@@ -56,3 +59,15 @@ PersistentVolume("v", size=10)  # wrong: "size"
 VolumeSnapshot("s")  # wrong: "volume_name"
 IncusHost("h", preflight="never")  # wrong: "preflight"
 IncusHost("h", timeouts={"conect": 1})  # wrong: "timeouts"
+
+StoragePool("p")  # wrong: "driver"
+StoragePool("p", driver="zsf")  # wrong: "driver"
+IncusProfile("p", memory=1)  # wrong: "memory"
+IncusProfile("p", vcpu_count="2")  # wrong: "vcpu_count"
+IncusNetwork("n", network_type="brdge")  # wrong: "network_type"
+IncusNetwork("n").ipv4_adress  # wrong: has no attribute
+
+IncusImage("i", sorce="images:debian/12")  # wrong: "sorce"
+IncusImage("i", source="x", update="latest")  # wrong: "update"
+IncusImage("i", source="x", protocol="oci")  # wrong: "protocol"
+IncusImage("i", source="x").finger_print  # wrong: has no attribute

@@ -1,0 +1,1 @@
+"""Find out what a host, and this machine, lack for a program."""

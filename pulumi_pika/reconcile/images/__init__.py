@@ -1,0 +1,1 @@
+"""Resolve, copy, upload, share, change and delete images."""
