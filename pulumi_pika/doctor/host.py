@@ -311,7 +311,7 @@ class HostExamination:
             return
         if project is None:
             yield _host(
-                "project", "error", f"there is no project {name}",
+                "project", "error", f"project {name} does not exist",
                 f"create it (`incus project create {name}`), or name one of: "
                 + ", ".join(sorted(self._facts.projects())),
             )  # fmt: skip

@@ -24,7 +24,7 @@ def get_object(client: IncusClient, collection: str, name: str) -> Entity | None
         # A missing project is a 404 too, with its own text (Incus 6.0.4, 7.3).
         if collection != "projects" and "project not found" in error.reason.lower():
             raise PlaceMissing(
-                f"there is no project {client.project} at {client.host}; see `incus project list` "
+                f"project {client.project} does not exist at {client.host}; see `incus project list` "
                 f"(Incus answered {error.status}: {error.reason})",
                 status=error.status,
                 reason=error.reason,

@@ -266,9 +266,9 @@ class _Following:
         # The state is fetched too: without it, an instance that is stopping would count as running.
         live = fetch_instance(self._client, name)
         if live is None or live.uuid != self._live.uuid:
-            raise self._lost(f"the instance {name} is gone")
+            raise self._lost(f"instance {name} no longer exists")
         if not live.running and live.status != "Frozen":
-            raise self._lost(f"the instance {name} is {live.status}")
+            raise self._lost(f"instance {name} is {live.status}")
 
     def _check_script(self) -> None:
         """Raise an error if the script no longer runs and left no exit file, as after a reboot."""

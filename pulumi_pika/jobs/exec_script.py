@@ -15,7 +15,7 @@ from .exec_options import ExecOptions
 from .guest_script import KILL_AFTER, TIMED_OUT
 
 ROOT: Final = "/var/lib/pika-exec"
-"""The directory of all runs. It is on the root disk: a guest may mount `/run` and `/tmp` anew when
+"""The directory of all runs. It is on the root disk: a guest may mount `/run` and `/tmp` again when
 it boots."""
 
 

@@ -60,8 +60,8 @@ class IncusImageArgs(TypedDict, total=False):
     """The architecture, such as `x86_64` or `arm64`. Default: that of the host. Change: as
     `source`."""
     aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None
-    """The aliases that the image has on the host. An alias that exists and belongs to somebody else
-    is refused. Default: the name of the Pulumi resource. Change: in place."""
+    """The aliases that the image has on the host. An alias that exists and has another owner is
+    refused. Default: the name of the Pulumi resource. Change: in place."""
     properties: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None
     """Properties, in addition to those of the image itself. Default: an empty mapping. Change: in
     place."""
