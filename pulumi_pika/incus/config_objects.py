@@ -24,8 +24,8 @@ def get_object(client: IncusClient, collection: str, name: str) -> Entity | None
         # A missing project is a 404 too, with its own text (Incus 6.0.4, 7.3).
         if collection != "projects" and "project not found" in error.reason.lower():
             raise PlaceMissing(
-                f"project {client.project} does not exist at {client.host}; see `incus project list` "
-                f"(Incus answered {error.status}: {error.reason})",
+                f"project {client.project} does not exist at {client.host}; see `incus project "
+                f"list` (Incus answered {error.status}: {error.reason})",
                 status=error.status,
                 reason=error.reason,
             ) from error

@@ -268,7 +268,7 @@ def test_guest_that_stops_or_reboots_meanwhile_is_told(
     client: IncusClient, live: LiveInstance, sandbox: Sandbox
 ) -> None:
     options = ExecOptions(instance=live.name, create="sleep 1; kill -TERM 1; sleep 300")
-    with pytest.raises(ExecFailed, match=r"unknown result: the instance .* is Stopped"):
+    with pytest.raises(ExecFailed, match=r"unknown result: instance .* is Stopped"):
         run_command(client, live, options, options.create, LineObserver(Recorder(), live.name))
     run = Run({"instance": live.name, "create": "true", "delete": "true"})
     with pytest.raises(ProviderError, match=f"could not run the command in {live.name}: it is Sto"):
