@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
 
+from annotated_types import Ge
 from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from ..message_templates import INVALID_VALUE, Message, required, unknown_field, wrong_type
@@ -148,7 +150,7 @@ def _name(path: Path) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: Path) -> Iterable[str]:
-    found = _annotation_at(model, path)
+    found = _unwrap_optional(_annotation_at(model, path))
     return found.model_fields if isinstance(found, type) and issubclass(found, BaseModel) else ()
 
 
@@ -167,14 +169,19 @@ def _annotation_at(annotation: Any, path: Path) -> Any:
         origin, arguments = get_origin(annotation), get_args(annotation)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             found = annotation.model_fields.get(str(step))
-            annotation = found.annotation if found else Any
+            annotation = _annotation_of(found) if found else Any
         elif origin is list:
             annotation = arguments[0]
         elif origin is dict:
             annotation = arguments[1]
         else:
             return Any
-    return _unwrap_optional(annotation)
+    return annotation
+
+
+def _annotation_of(field: FieldInfo) -> Any:
+    """Return the type of a field with its bounds."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 def _unwrap_optional(annotation: Any) -> Any:
@@ -193,15 +200,17 @@ def _unwrap_optional(annotation: Any) -> Any:
 
 
 def _placeholder_for(annotation: Any, salt: str) -> Any:
-    """Return the smallest value of a type.
+    """Return the smallest value of a type, and at least 1 for a number.
 
     Strings differ by `salt`, so that no two placeholders collide.
     """
+    bounds = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    least = max([1, *(int(str(bound.ge)) for bound in bounds if isinstance(bound, Ge))])
     annotation = _unwrap_optional(annotation)
     origin = get_origin(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {
-            name: _placeholder_for(info.annotation, f"{salt}-{name}")
+            name: _placeholder_for(_annotation_of(info), f"{salt}-{name}")
             for name, info in annotation.model_fields.items()
             if info.is_required()
         }
@@ -213,4 +222,5 @@ def _placeholder_for(annotation: Any, salt: str) -> Any:
         return get_args(annotation)[0]
     if annotation is JsonValue:
         return None
-    return {str: f"placeholder-{salt}", int: 1, float: 1.0, bool: False}.get(annotation)
+    placeholders = {str: f"placeholder-{salt}", int: least, float: float(least), bool: False}
+    return placeholders.get(annotation)

@@ -16,6 +16,7 @@ from ..planner.spec_errors import (
 from ..planner.validate import OUTSIDE
 from ..reconcile.instances.cloud_config import NETWORK_KEY
 from ..reconcile.instances.desired import Devices, declared_devices
+from ..reconcile.instances.key_options import KEY_OF_OPTION
 from ..reconcile.instances.profile_list import profile_of_list
 from ..reconcile.instances.runtime_options import (
     ROOT_DEVICE,
@@ -53,6 +54,12 @@ _OPTION_CONCERNS: Final[dict[Path, tuple[Path, ...]]] = {
     ("mount_options",): (("mounts",), ("instance_type",)),
     ("profiles",): (("resources",), ("storage_pool",), ("devices",)),
     ("restart_triggers",): (("running",),),
+    ("ephemeral",): (("running",),),
+    ("extra_profiles",): (("profiles",), ("incus", "profile")),
+    ("cpu_pinning",): (("resources", "vcpu_count"),),
+    ("cpu_allowance",): (("instance_type",),),
+    ("memory_percent",): (("resources", "memory_mib"),),
+    **{("config", key): ((name,),) for name, key in KEY_OF_OPTION.items()},
     ("config", USER_DATA_KEY): (("cloud_init_user_data",), ("cloud_init",)),
     ("config", NETWORK_KEY): (("cloud_init",),),
     ("cloud_init",): (("cloud_init_user_data",),),

@@ -91,6 +91,19 @@ def _sort_out(tree: dict[str, Any], rng: random.Random) -> None:
         tree.get("bootstrap", {}).pop("guest_request_path", None)
     if tree.get("running") is False:
         tree.pop("restart_triggers", None)
+        tree.pop("ephemeral", None)
+    _sort_out_options(tree)
+
+
+def _sort_out_options(tree: dict[str, Any]) -> None:
+    """Remove options that contradict others, or that need a real file or value."""
+    # `incus.profile` is required in a spec, and `profiles` replaces it.
+    for name in ("profiles", "files", "cloud_init", "mount_options", "cpu_pinning"):
+        tree.pop(name, None)
+    for name in ("cpu_allowance", "memory_percent", "snapshots_schedule", "snapshots_expiry"):
+        tree.pop(name, None)
+    tree.pop("snapshots_pattern", None)
+    tree.pop("target", None)
 
 
 def _volume_texts(at: Path, rng: random.Random) -> Any:
@@ -154,7 +167,7 @@ SUBJECTS = (
         _job_texts,
         lambda news: IncusJobProvider().check({}, news),
         lambda olds, news: IncusJobProvider().diff("id", olds, news),
-        {"status": "completed", "exit_code": 0, "kept": "", "outputs": []},
+        {"status": "completed", "exit_code": 0, "retained_instance": "", "collected_files": []},
     ),
     Subject(
         "PersistentVolume",
