@@ -138,7 +138,7 @@ def conflict(other: str, advice: str = "remove one of them") -> Message:
     """Return the problem of two arguments that contradict each other.
 
     Args:
-        other: The other argument, with its value if that matters: ```running=False```.
+        other: The other argument, with its value if that matters, in backquotes.
         advice: What to do.
     """
     return Message(f"conflicts with {other}; {advice}", CONFLICT)

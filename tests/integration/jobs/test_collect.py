@@ -732,13 +732,13 @@ WRONG: list[tuple[Action, str]] = [
     (reply(403, error("go away", 403)), "Incus answered 403: go away"),
     (
         reply(206, b"xx", Content_Range="bytes 5-6/9"),
-        "the answer has 2 bytes and says 'bytes 5-6/9'",
+        "the reply has 2 bytes and the range 'bytes 5-6/9'",
     ),
     (
         reply(206, b"xx", Content_Range="bytes 0-5/9"),
-        "the answer has 2 bytes and says 'bytes 0-5/9'",
+        "the reply has 2 bytes and the range 'bytes 0-5/9'",
     ),
-    (reply(206, b"xx"), "the answer has 2 bytes and says ''"),
+    (reply(206, b"xx"), "the reply has 2 bytes and the range ''"),
     (reply(204, b""), "the reply (204) is not valid"),
 ]
 

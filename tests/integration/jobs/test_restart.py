@@ -150,7 +150,7 @@ def test_host_that_stays_away_is_a_lost_job(
 
     assert outcome.status == "lost"
     assert outcome.exit_code is None
-    assert "has not answered" in outcome.message
+    assert "has not replied" in outcome.message
     # What could not be removed is removed by the next run.
     assert any("could not delete instance" in line for line in running.seen.recorder.warnings)
     assert job(daemon, "echo again", tmp_path).log_tail == "again"

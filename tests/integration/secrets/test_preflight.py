@@ -51,7 +51,7 @@ def test_names_of_the_host(path: tuple[str, str], secret: bool, client: IncusCli
 
     for text in (said, str(raised.value)):
         text = text.replace(client.host, "")
-        assert "there is no" in text
+        assert "does not exist" in text
         assert (f"did you mean {there}?" in text) is not secret
         assert (wanted in text) is not secret
         if secret:
