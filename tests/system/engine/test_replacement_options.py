@@ -284,7 +284,7 @@ def test_after_a_rename_of_the_stack_all_can_be_replaced(
     stack.name = "other"
     forced = [part for end in ("s", "v") for part in ("--replace", f"**{name}-{end}")]
     forced += ["--replace", "**box", "--replace", "**job"]
-    assert "If this stack was renamed (it was test), run `pulumi up` first" in stack.up(
+    assert "If this stack was renamed (its earlier name was test), first run" in stack.up(
         *forced, fails=True
     )
     assert fetch_instance(client, name) is not None
