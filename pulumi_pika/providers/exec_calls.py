@@ -22,8 +22,8 @@ from ..validation.plan_inputs import SECRET_INPUTS
 from .engine_log import PulumiReporter
 from .exec_inputs import RESULTS, ExecInputs, ExecState, with_project
 from .host_connection import client_for
-from .properties import REPLACE_ON, Values
-from .replace_on_changes import replaced_by_option
+from .properties import REPLACE_ON
+from .replace_on_changes import replaced_by_changed_options
 from .resource_kind import Created, Kind, Refreshed, Updated
 from .secret_marking import mark_exec_secrets
 
@@ -46,13 +46,7 @@ def diff(state: ExecState, new: ExecInputs, _report: PulumiReporter) -> DiffResu
     if state.hidden.secret_inputs != new.hidden.secret_inputs:
         changes.append(SECRET_INPUTS)
     replaces = [name for name in _REPLACING if name in changes]
-    replaces += replaced_by_option(
-        new.hidden.replace_on,
-        lambda: Values(old.model_dump()),
-        lambda: Values(new.options.model_dump()),
-        new.given.unknown,
-        replaces,
-    )
+    replaces += replaced_by_changed_options(new.hidden, old, new.given, replaces)
     return DiffResult(
         changes=bool(changes or replaces),
         replaces=replaces,

@@ -29,8 +29,8 @@ from .declared_objects import declare
 from .engine_log import PulumiReporter
 from .host_connection import client_for, current_host, default_place, requested_preflight
 from .image_state import NEWER, ImageInputs, ImageState, image_outputs
-from .properties import REPLACE_ON, Properties, Values
-from .replace_on_changes import replaced_by_option
+from .properties import REPLACE_ON, Properties
+from .replace_on_changes import replaced_by_changed_options
 from .replacement_refusal import retention_changed
 from .resource_kind import Created, Kind, Refreshed, Updated
 from .secret_marking import mark_secret_inputs
@@ -136,12 +136,8 @@ def diff(state: ImageState, new: ImageInputs, report: PulumiReporter) -> DiffRes
     """Compare the old inputs with the new inputs."""
     changes = _changes(state, new)
     replaces = _replaces(state.options, new)
-    replaces += replaced_by_option(
-        new.hidden.replace_on,
-        lambda: Values(state.options.model_dump(exclude={"fingerprint"})),
-        lambda: Values(new.options.model_dump(exclude={"fingerprint"})),
-        new.given.unknown,
-        replaces,
+    replaces += replaced_by_changed_options(
+        new.hidden, state.options, new.given, replaces, without={"fingerprint"}
     )
     if replaces:
         report.warn(

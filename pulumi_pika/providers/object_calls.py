@@ -39,8 +39,8 @@ from .engine_log import PulumiReporter
 from .host_connection import client_for, default_place
 from .object_checks import find_change_failures, find_host_failures
 from .object_state import RENAMED_TO, ObjectInputs, ObjectState, plan_path
-from .properties import REPLACE_ON, Properties, Values
-from .replace_on_changes import replaced_by_option
+from .properties import REPLACE_ON, Properties
+from .replace_on_changes import replaced_by_changed_options
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .resource_kind import Created, Kind, Refreshed, Updated
 from .secret_marking import mark_planned_inputs
@@ -85,13 +85,7 @@ def diff(state: State, new: Inputs, report: PulumiReporter) -> DiffResult:
     kind = state.kind
     changes = _changes(state, new)
     replaces = replacing_parts(kind, state.plan, new.plan, adopted=state.adopted)
-    replaces += replaced_by_option(
-        new.hidden.replace_on,
-        lambda: Values(state.options.model_dump()),
-        lambda: Values(new.options.model_dump()),
-        new.given.unknown,
-        replaces,
-    )
+    replaces += replaced_by_changed_options(new.hidden, state.options, new.given, replaces)
     if replaces:
         _refuse_replacement(state, new, replaces)
         report.warn(

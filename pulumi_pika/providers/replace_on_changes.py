@@ -5,11 +5,41 @@ The diff result of a dynamic provider cannot name the changed properties
 paths of the option to the provider, and the diff applies them.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final
 
+from pydantic import BaseModel
+
+from ..validation.option_inputs import ValidatedOptions
 from ..validation.property_tree import Path, paths_overlap
-from .properties import Values
+from .properties import HiddenOptions, Values
+
+
+def replaced_by_changed_options(
+    hidden: HiddenOptions,
+    old: BaseModel,
+    new: ValidatedOptions[Any],
+    known: Iterable[str],
+    *,
+    without: Collection[str] = (),
+) -> list[str]:
+    """Return the changed properties for which the user wants a replacement, of a resource whose
+    options are all of its arguments.
+
+    Args:
+        hidden: The new hidden options, with the paths of the option.
+        old: The old options.
+        new: The new options.
+        known: The properties that already cause a replacement.
+        without: The names of the fields that are not arguments.
+    """
+    return replaced_by_option(
+        hidden.replace_on,
+        lambda: Values(old.model_dump(exclude=set(without))),
+        lambda: Values(new.options.model_dump(exclude=set(without))),
+        new.unknown,
+        known,
+    )
 
 
 def replaced_by_option(

@@ -52,8 +52,8 @@ from ..validation.property_tree import Path
 from ..validation.warning_codes import HOST, REPLACE, RESTART, RESTORE, STOP_KEEPING_DATA, coded
 from .engine_log import PulumiReporter
 from .host_connection import client_for, current_host, requested_preflight
-from .properties import REPLACE_ON, Values
-from .replace_on_changes import replaced_by_option
+from .properties import REPLACE_ON
+from .replace_on_changes import replaced_by_changed_options
 from .replacement_refusal import refuse_same_name, retention_changed, was_checked
 from .resource_kind import Created, Kind, Refreshed, Updated
 from .schema_version import GENERATION
@@ -118,13 +118,7 @@ def diff(state: VolumeState, new: VolumeInputs, report: PulumiReporter) -> DiffR
     old = state.options
     changes = _changes(state, new)
     replaces = [name for name in _REPLACING if name in changes]
-    replaces += replaced_by_option(
-        new.hidden.replace_on,
-        lambda: Values(old.model_dump()),
-        lambda: Values(new.options.model_dump()),
-        new.given.unknown,
-        replaces,
-    )
+    replaces += replaced_by_changed_options(new.hidden, old, new.given, replaces)
     if replaces and not any(name in replaces for name in _PLACE):
         refuse_same_name(
             state.hidden,
